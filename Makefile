@@ -1,0 +1,50 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# torch first and by exact version: the range of our dependencies would take a CUDA build.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
+
+.PHONY: demo test test-all test-gpu check docs bench tiny clean
+
+demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
+	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
+
+test: $(VENV)/installed-test  ## Installs the test extra, and runs the tests
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+
+test-all: $(VENV)/installed-test  ## All tests that need no GPU
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-gpu: $(VENV)/installed-test  ## Tests of a CUDA machine
+	$(BIN)/python -m pytest -m gpu tests/gpu
+
+check: $(VENV)/installed-dev  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: $(VENV)/installed-docs  ## Builds the documentation, strictly
+	$(BIN)/python -m mkdocs build --strict
+
+bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
+	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.copyright
+
+tiny: $(VENV)/installed-test  ## Trains the embedded models anew
+	$(BIN)/python -m unlearnkit.tiny.make
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(INSTALL)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/installed-%: $(VENV)/installed
+	$(PIP) -e ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis

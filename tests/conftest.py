@@ -1,0 +1,74 @@
+"""Fixtures that all tests share; nothing here reaches the network."""
+
+from __future__ import annotations
+
+import os
+
+# Before the first import of transformers, which reads them once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from stub import read_spec, save_stub, stub_model, stub_tokenizer
+
+CASES = Path(__file__).parent / "cases" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def case_folder() -> Callable[[str], Path]:
+    """``case_folder("05")`` is the folder with that case's inputs."""
+
+    def find(number: str) -> Path:
+        (folder,) = CASES.glob(f"{number}-*")
+        return folder
+
+    return find
+
+
+@pytest.fixture
+def in_case(
+    case_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Path]:
+    """Makes a case's folder the working directory."""
+
+    def enter(number: str) -> Path:
+        folder = case_folder(number)
+        monkeypatch.chdir(folder)
+        return folder
+
+    return enter
+
+
+@pytest.fixture(scope="session")
+def make_stub() -> Callable[..., tuple[Any, Any]]:
+    """Model and tokenizer of a stub description: a dict, a JSON file, or nothing."""
+
+    def make(spec: dict[str, Any] | Path | None = None) -> tuple[Any, Any]:
+        spec = read_spec(spec) if isinstance(spec, Path) else spec
+        return stub_model(spec), stub_tokenizer(spec)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stub_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plain stub as a Hugging Face folder."""
+    return save_stub(None, tmp_path_factory.mktemp("stub"))
+
+
+@pytest.fixture
+def letters() -> Any:
+    """The plain stub's tokenizer: ``a`` is 4, ``b`` 5, ``c`` 6, ``d`` 7, ``e`` 8, EOS 3."""
+    return stub_tokenizer()

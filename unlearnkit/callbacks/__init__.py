@@ -1,0 +1,7 @@
+"""Lightning callbacks: when to stop, and what to show meanwhile."""
+
+from unlearnkit.callbacks.base import NamedCallback
+from unlearnkit.callbacks.collapse_stop import CollapseStop
+from unlearnkit.callbacks.sample_generations import SampleGenerations
+
+__all__ = ["CollapseStop", "NamedCallback", "SampleGenerations"]

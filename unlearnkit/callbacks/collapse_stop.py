@@ -1,0 +1,99 @@
+"""Stops a run before it destroys the model."""
+
+from __future__ import annotations
+
+import math
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from unlearnkit.callbacks.base import NamedCallback
+from unlearnkit.errors import RecipeError, UserError
+
+
+class TrainingDiverged(UserError):
+    """A loss or a gradient stopped being finite; the step that would follow was not taken."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, title="training diverged", hint=hint)
+
+
+class CollapseStop(NamedCallback, name="collapse_stop"):
+    """Stops at a forget NLL, at a retain KL, or at the first value that is not finite.
+
+    Gradient ascent has no lower bound: past the point of forgetting it only tears the model
+    apart. The figures are looked at before each optimiser step; the step that would follow is not
+    taken, so the weights are those that the figures were measured on.
+
+    Args:
+        forget_nll: Ceiling of the forget stream's NLL, in nats per token; None for none. Random
+            guessing over a vocabulary of ``V`` is ``ln V``.
+        retain_kl: Ceiling of KL(reference ‖ policy) on the retain stream, in nats per token.
+        forget: Name of the forget stream.
+        retain: Name of the retain stream.
+
+    Raises:
+        RecipeError: If a ceiling is not above 0.
+        TrainingDiverged: From the fit, when a loss or the gradient is not finite.
+    """
+
+    def __init__(
+        self,
+        forget_nll: float | None = None,
+        retain_kl: float | None = None,
+        forget: str = "forget",
+        retain: str = "retain",
+    ) -> None:
+        for key, ceiling in (("forget_nll", forget_nll), ("retain_kl", retain_kl)):
+            if ceiling is not None and ceiling <= 0:
+                raise RecipeError(f"collapse_stop.{key}: expected above 0, found {ceiling}")
+        self.ceilings = {f"{forget}_nll": forget_nll, f"{retain}_kl": retain_kl}
+        self.reason: str | None = None
+        self._sums: dict[str, Tensor] = {}
+
+    def on_before_backward(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
+    ) -> None:
+        """Adds this micro-batch's figures to those of the step."""
+        for key, value in pl_module.figures.items():  # pyright: ignore
+            self._sums[key] = self._sums.get(key, torch.zeros_like(value)) + value
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Looks at the step's figures and gradient; drops the gradient if they are too far."""
+        parts = trainer.accumulate_grad_batches
+        figures = {
+            key: float(trainer.strategy.reduce(value / parts, reduce_op="mean"))
+            for key, value in self._sums.items()
+        }
+        self._sums.clear()
+        self._refuse_non_finite(trainer, pl_module, figures)
+        crossed = self._crossed(figures)
+        if crossed is None:
+            return
+        self.reason = f"step {trainer.global_step}: {crossed}"
+        for parameter in pl_module.parameters():
+            parameter.grad = None
+        trainer.should_stop = True
+
+    def _refuse_non_finite(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, figures: dict[str, float]
+    ) -> None:
+        for key, value in figures.items():
+            if not math.isfinite(value):
+                raise TrainingDiverged(f"step {trainer.global_step}: {key} is {value}")
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return  # a gradient scaler overflows on purpose and skips the step itself
+        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+        if not math.isfinite(norm):
+            raise TrainingDiverged(f"step {trainer.global_step}: the gradient norm is {norm}")
+
+    def _crossed(self, figures: dict[str, float]) -> str | None:
+        for key, ceiling in self.ceilings.items():
+            value = figures.get(key)
+            if ceiling is not None and value is not None and value >= ceiling:
+                return f"{key} reached {value:.3f} nats, the ceiling is {ceiling:g}"
+        return None

@@ -1,0 +1,152 @@
+"""What is shown at the shell. Text of models and files is never read as markup."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.text import printable
+
+if TYPE_CHECKING:
+    from unlearnkit.runs import RunSummary
+
+_SHOWN_SAMPLES = 3
+_LONGEST_TEXT = 160
+
+
+def out() -> Console:
+    """The console for results."""
+    return Console(highlight=False)
+
+
+def err() -> Console:
+    """The console for errors and warnings."""
+    return Console(stderr=True, highlight=False)
+
+
+def panel(message: str, *, title: str, hint: str | None = None) -> None:
+    """Shows an error."""
+    parts = [Text(printable(message))]
+    if hint:
+        parts.append(Text(f"\n{printable(hint)}", style="dim"))
+    err().print(
+        Panel(Group(*parts), title=title, title_align="left", border_style="red", box=box.ROUNDED)
+    )
+
+
+def warn(message: str) -> None:
+    """Shows a warning, in a line of its own."""
+    err().print(Text.assemble(("warning: ", "yellow"), printable(message)))
+
+
+def show_summary(summary: RunSummary) -> None:
+    """One table: figures before and after, then generations side by side."""
+    gold = any("gold" in phases for phases in summary.suites.values())
+    table = Table(
+        title=f"{summary.recipe}, seed {summary.seed}", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    table.add_column("", ratio=4)
+    for heading in ("before", "after", *(["gold"] if gold else [])):
+        table.add_column(heading, ratio=5, overflow="fold")
+    for suite, phases in summary.suites.items():
+        _add_figures(table, suite, phases, gold)
+    if summary.samples:
+        table.add_section()
+        last = [Text("true text", style="bold")] if gold else []
+        table.add_row(*(Text(word, style="bold") for word in ("prompt", "before", "after")), *last)
+    for sample in summary.samples[:_SHOWN_SAMPLES]:
+        texts = [sample.prompt, sample.before, sample.after, *([sample.reference] if gold else [])]
+        table.add_row(*map(_short, texts))
+    console = out()
+    console.print(table)
+    how = f"{summary.steps} steps in {summary.seconds:.0f} s"
+    if summary.stopped_by:
+        how += f", stopped by {summary.stopped_by}"
+    console.print(Text(printable(how)))
+    console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
+
+
+def show_data(facts: Sequence[tuple[str, str]], streams: Iterable[Sequence[Any]]) -> None:
+    """What ``validate`` found.
+
+    Args:
+        facts: Names and values of the run.
+        streams: Name, source, rows, tokens, dropped rows and rows per step of each stream.
+    """
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("stream")
+    table.add_column("source", overflow="fold")
+    for heading in ("rows", "response tokens", "dropped", "rows per step"):
+        table.add_column(heading, justify="right")
+    for row in streams:
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    console = out()
+    console.print(table)
+    for name, value in facts:
+        console.print(Text.assemble((f"{name}: ", "bold"), printable(value)))
+
+
+def show_example(stream: str, source: str, prompt: Any, response: Any) -> None:
+    """One row as the model sees it: ids and texts, the supervised part apart.
+
+    Args:
+        stream: The stream's name.
+        source: Where the row was read from.
+        prompt: Ids and text of the prompt.
+        response: Ids and text of the response, the supervised part.
+    """
+    console = out()
+    console.print(Text(f"\n{stream}: {printable(source)}", style="bold"))
+    for word, (ids, text), style in (
+        ("prompt    ", prompt, "dim"),
+        ("supervised", response, "green"),
+    ):
+        console.print(Text.assemble((f"  {word} ", "bold"), (_short(text).plain, style)))
+        console.print(Text(f"             {_ids(ids)}", style="dim"))
+
+
+def show_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A plain table."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=index == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    out().print(table)
+
+
+def show_generations(texts: Sequence[tuple[str, str]]) -> None:
+    """Names of models, and what each said."""
+    for name, text in texts:
+        out().print(Panel(Text(printable(text)), title=name, title_align="left", box=box.ROUNDED))
+
+
+def _add_figures(table: Table, suite: str, phases: dict[str, dict[str, float]], gold: bool) -> None:
+    table.add_row(Text(suite, style="bold"))
+    metrics = dict.fromkeys(metric for values in phases.values() for metric in values)
+    for metric in metrics:
+        columns = ["before", "after", *(["gold"] if gold else [])]
+        values = [phases.get(column, {}).get(metric) for column in columns]
+        table.add_row(Text(f"  {metric}"), *map(_figure, values))
+
+
+def _figure(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def _short(text: str) -> Text:
+    shown = printable(text).replace("\n", "⏎")
+    return Text(shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]} ...")
+
+
+def _ids(ids: Sequence[int], most: int = 24) -> str:
+    return " ".join(map(str, ids[:most])) + (f" ... ({len(ids)})" if len(ids) > most else "")

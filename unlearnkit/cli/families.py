@@ -1,0 +1,253 @@
+"""Short forms in a recipe: ``{name: npo, beta: 0.2}`` for a class and its arguments.
+
+The entries of a family stand at a fixed place of a recipe. There a registered name, a dotted path
+or ``class_path``/``init_args`` may be given; `expand` writes all of them in the last form, which
+jsonargparse reads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.registry import Registered, did_you_mean
+
+KeyPath = tuple[str | int, ...]
+OPTIMIZER: KeyPath = ("model", "optimizer")
+DEFAULT_OPTIMIZER = "torch.optim.AdamW"
+
+
+class Family(NamedTuple):
+    """A registered family and the place of its entries in a recipe."""
+
+    word: str
+    module: str
+    """Importing it registers the members."""
+    base: str
+    place: KeyPath
+    listed: bool
+
+    @property
+    def root(self) -> type[Registered]:
+        """The base class."""
+        return getattr(importlib.import_module(self.module), self.base)
+
+    @property
+    def bound(self) -> type:
+        """What an entry must be a subclass of: of the callbacks, any Lightning callback."""
+        if self is CALLBACKS:
+            return importlib.import_module("lightning.pytorch").Callback
+        return self.root
+
+
+OBJECTIVES = Family(
+    "objective", "unlearnkit.objectives", "Objective", ("model", "objectives"), listed=False
+)
+STREAMS = Family("stream", "unlearnkit.data", "Stream", ("data", "streams"), listed=False)
+CALLBACKS = Family(
+    "callback", "unlearnkit.callbacks", "NamedCallback", ("trainer", "callbacks"), listed=True
+)
+SUITES = Family("suite", "unlearnkit.suites", "Suite", ("evaluate",), listed=True)
+FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES)
+
+
+class Entry(NamedTuple):
+    """One entry of a family, or the optimizer, taken apart."""
+
+    path: KeyPath
+    family: Family | None
+    class_path: str | None
+    """None if the entry cannot be resolved; then `error` says why."""
+    arguments: dict[str, Any]
+    error: RecipeError | None = None
+
+
+def entries(tree: Mapping[str, Any]) -> Iterator[Entry]:
+    """All entries of a recipe, or of a part of one, in its order."""
+    for family in FAMILIES:
+        given = at(tree, family.place)
+        if family.listed:
+            items = list(enumerate(_as_list(given)))
+        else:
+            items = list(given.items()) if isinstance(given, Mapping) else []
+        for key, value in items:
+            yield _entry(family, (*family.place, key), value)
+    optimizer = at(tree, OPTIMIZER)
+    if optimizer is not None:
+        yield _entry(None, OPTIMIZER, optimizer)
+
+
+def expand(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe, or a part of one, with every short form written out; the input is not changed.
+
+    Raises:
+        RecipeError: For the first entry that cannot be resolved.
+    """
+    expanded = _copy(tree)
+    for family in FAMILIES:
+        if family.listed and at(expanded, family.place) is not None:
+            _put(expanded, family.place, _as_list(at(expanded, family.place)))
+    for entry in entries(expanded):
+        if entry.error is not None:
+            raise RecipeError(f"{dotted(entry.path)}: {entry.error.message}", hint=entry.error.hint)
+        _put(
+            expanded,
+            entry.path,
+            {"class_path": entry.class_path, "init_args": entry.arguments},
+        )
+    return expanded
+
+
+def family_at(path: KeyPath) -> Family | None:
+    """The family that the path is an entry of, or None."""
+    return next((family for family in FAMILIES if path[:-1] == family.place), None)
+
+
+def at(tree: Any, path: KeyPath) -> Any:
+    """The value at a path, or None."""
+    for step in path:
+        if isinstance(tree, Mapping):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and isinstance(step, int) and step < len(tree):
+            tree = tree[step]
+        else:
+            return None
+    return tree
+
+
+def dotted(path: KeyPath) -> str:
+    """``model.objectives.forget``, ``evaluate[0]``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def split_entry(value: Any) -> tuple[str | None, dict[str, Any]]:
+    """Name and arguments of an entry in any of its forms; the name is None where left out.
+
+    Raises:
+        RecipeError: If the entry is neither a name nor a mapping.
+    """
+    if value is None or isinstance(value, str):
+        return value, {}
+    if not isinstance(value, Mapping):
+        raise RecipeError(
+            f"expected a name or a mapping such as {{name: ..., weight: 1.0}}, found {value!r}"
+        )
+    if "class_path" in value:
+        extra = [key for key in value if key not in ("class_path", "init_args", "dict_kwargs")]
+        if extra:
+            raise RecipeError(
+                f"{', '.join(map(repr, extra))} beside class_path; the arguments of a class_path "
+                "stand under init_args"
+            )
+        return str(value["class_path"]), dict(value.get("init_args") or {})
+    arguments = dict(value)
+    name = arguments.pop("name", None)
+    if name is not None and not isinstance(name, str):
+        raise RecipeError(f"name: expected text, found {name!r}")
+    return name, arguments
+
+
+def _entry(family: Family | None, path: KeyPath, value: Any) -> Entry:
+    try:
+        name, arguments = split_entry(value)
+        if family is None:
+            return Entry(path, None, _optimizer_path(name), arguments)
+        if name is None and family.listed:
+            raise RecipeError(f"no name; give {{name: ...}}, one of {_known(family)}.")
+        try:
+            class_path = _class_path(family, name or str(path[-1]))
+        except RecipeError as unknown:
+            if name is not None:
+                return Entry(path, family, None, arguments, unknown)
+            unnamed = RecipeError(
+                f"it gives no name, and no {family.word} is named '{path[-1]}'",
+                hint=f"Add name: with one of {_known(family)}.",
+            )
+            return Entry(path, family, None, arguments, unnamed)
+        if family is SUITES:
+            arguments = {key: _stream_of_suite(path, key, arguments[key]) for key in arguments}
+        return Entry(path, family, class_path, arguments)
+    except RecipeError as error:
+        return Entry(path, family, None, {}, error)
+
+
+def _stream_of_suite(path: KeyPath, key: str, value: Any) -> Any:
+    """A stream given to a suite alone, in the short form too."""
+    if not isinstance(value, Mapping) or "name" not in value:
+        return value
+    stream = _entry(STREAMS, (*path, key), value)
+    if stream.error is not None:
+        raise RecipeError(f"{key}: {stream.error.message}", hint=stream.error.hint)
+    return {"class_path": stream.class_path, "init_args": stream.arguments}
+
+
+def _class_path(family: Family, name: str) -> str:
+    if "." in name:
+        return name
+    if family is CALLBACKS:
+        return _callback_path(name)
+    found = family.root.resolve(name)
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+def _callback_path(name: str) -> str:
+    """Ours by registered name, Lightning's own by class name."""
+    ours = CALLBACKS.root.registered()
+    if name in ours:
+        return f"{ours[name].__module__}.{ours[name].__qualname__}"
+    theirs = importlib.import_module("lightning.pytorch.callbacks")
+    if name in theirs.__all__:
+        return f"lightning.pytorch.callbacks.{name}"
+    raise RecipeError(
+        f"no callback is named '{name}'.{did_you_mean(name, [*ours, *theirs.__all__])}",
+        hint=f"Known: {', '.join(ours)}, and Lightning's own by class name, such as "
+        "EarlyStopping. Or give a dotted path such as my_module.MyCallback.",
+    )
+
+
+def _optimizer_path(name: str | None) -> str:
+    if name is None:
+        return DEFAULT_OPTIMIZER
+    if "." in name:
+        return name
+    torch_optim = importlib.import_module("torch.optim")
+    known = {
+        key: value
+        for key, value in vars(torch_optim).items()
+        if inspect.isclass(value) and issubclass(value, torch_optim.Optimizer)
+    }
+    by_lower = {key.lower(): key for key in known}
+    if name.lower() not in by_lower:
+        raise RecipeError(
+            f"torch.optim has no optimizer '{name}'.{did_you_mean(name, sorted(known))}",
+            hint="Or give a dotted path such as my_module.MyOptimizer.",
+        )
+    return f"torch.optim.{by_lower[name.lower()]}"
+
+
+def _known(family: Family) -> str:
+    return ", ".join(family.root.registered())
+
+
+def _as_list(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list) else [given]
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(each) for key, each in value.items()}
+    return [_copy(each) for each in value] if isinstance(value, list) else value
+
+
+def _put(tree: Any, path: KeyPath, value: Any) -> None:
+    for step in path[:-1]:
+        tree = tree[step]
+    tree[path[-1]] = value

@@ -1,0 +1,109 @@
+"""The command ``unlearnkit``: finds the verb, and turns errors into sentences and exit codes.
+
+Nothing here imports torch, so that help and mistakes at the shell answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from unlearnkit.cli.usage import RECIPE_HELP, VERBS, overview
+from unlearnkit.errors import UserError
+from unlearnkit.registry import did_you_mean
+
+DONE, OUR_FAULT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line.
+
+    Args:
+        argv: The arguments; by default the process's own.
+
+    Returns:
+        0 when done, 2 for what the user can mend, 1 for a fault of ours, 130 when interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [each for each in arguments if each != "--debug"]
+    try:
+        run(arguments)
+    except UserError as error:
+        _report(error.message, error.title, error.hint, debug)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        _report("Interrupted.", "stopped", None, debug)
+        return INTERRUPTED
+    except SystemExit as leaving:  # argparse after --help
+        return leaving.code if isinstance(leaving.code, int) else DONE
+    except BrokenPipeError:  # `unlearnkit list objectives | head`
+        sys.stderr.close()
+        return DONE
+    except Exception as error:
+        _report(
+            f"This is a fault of unlearnkit: {type(error).__name__}: {error}",
+            "fault",
+            "Run again with --debug for the traceback, and please report it.",
+            debug,
+        )
+        return OUR_FAULT
+    return DONE
+
+
+def run(arguments: list[str]) -> None:
+    """Carries out the verb.
+
+    Raises:
+        UserError: If there is no such verb, or for whatever the verb refuses.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        overview()
+        return
+    verb, rest = arguments[0], arguments[1:]
+    if verb in ("--version", "-V"):
+        sys.stdout.write(f"unlearnkit {version('unlearnkit')}\n")
+        return
+    if verb not in VERBS:
+        raise _no_verb(verb, rest)
+    if verb in ("fit", "validate") and {"-h", "--help"} & set(rest):
+        sys.stdout.write(RECIPE_HELP.format(verb=verb))
+        return
+    command: Callable[[list[str]], None] = getattr(
+        import_module("unlearnkit.cli.verbs"), f"{verb}_command"
+    )
+    command(rest)
+
+
+def _no_verb(word: str, rest: list[str]) -> UserError:
+    later = next((each for each in rest if each in VERBS), None)
+    if word.startswith("-") and later is not None:
+        others = " ".join([word, *(each for each in rest if each != later)])
+        return UserError(
+            f"the verb comes first, its options after it; found {word} before '{later}'.",
+            title="wrong order",
+            hint=f"unlearnkit {later} {others}",
+        )
+    verbs = f"Verbs: {', '.join(VERBS)}."
+    if word.startswith("-"):
+        return UserError(f"no verb is given before {word}.", title="no verb", hint=verbs)
+    return UserError(
+        f"there is no verb '{word}'.{did_you_mean(word, list(VERBS))}",
+        title="unknown verb",
+        hint=verbs,
+    )
+
+
+def _report(message: str, title: str, hint: str | None, debug: bool) -> None:
+    from unlearnkit.cli.console import panel
+
+    if debug and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    panel(message, title=title, hint=hint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Recipes: those that come with the package, and where a recipe given at the shell lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.registry import did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped recipes by name, such as ``copyright`` and ``paper/copyright_opt``."""
+    # The wheel carries them inside the package; in a checkout they lie beside it.
+    folder = _PACKAGE / "_recipes"
+    if not folder.is_dir():
+        folder = _PACKAGE.parent / "recipes"
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+
+
+def summary(path: Path) -> str:
+    """The first comment line of a recipe."""
+    with path.open(encoding="utf-8") as lines:
+        return next((line.lstrip("# ").strip() for line in lines if line.startswith("#")), "")
+
+
+def find(recipe: str) -> Path:
+    """The file of a recipe given by path or by shipped name.
+
+    Raises:
+        RecipeError: If there is none.
+    """
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise RecipeError(f"{recipe} is a folder, not a recipe file.")
+    known = shipped()
+    found = known.get(recipe) or known.get(recipe.removesuffix(".yaml"))
+    if found is None:
+        nearby = [str(each) for each in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise RecipeError(
+            f"there is no recipe '{recipe}': neither a file of that path nor a shipped "
+            f"recipe.{did_you_mean(recipe, [*known, *nearby])}",
+            hint=f"Shipped: {', '.join(known)}.",
+        )
+    return found
+
+
+def recipe_name(path: Path) -> str:
+    """The name of a recipe's run folders: its shipped name, or its file name without suffix."""
+    resolved = path.resolve()
+    for name, each in shipped().items():
+        if each == resolved:
+            return name
+    return path.stem

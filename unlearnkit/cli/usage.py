@@ -1,0 +1,73 @@
+"""What ``unlearnkit --help`` and ``unlearnkit fit --help`` say."""
+
+from __future__ import annotations
+
+VERBS = {
+    "fit": "Unlearn by a recipe: evaluate, train, evaluate again, save the run.",
+    "validate": "Check a recipe and its data without loading the model.",
+    "generate": "Continue a prompt with a run's model, and with the one it came from.",
+    "export": "Write a run's model to a folder that transformers loads.",
+    "list": "Show objectives, streams, suites, recipes, metrics or callbacks.",
+    "cp": "Copy a shipped recipe, to be edited.",
+}
+
+EXAMPLES = {
+    "unlearnkit fit --recipe copyright": "the embedded example",
+    "unlearnkit cp copyright mine.yaml": "a recipe of your own",
+    "unlearnkit validate --recipe mine.yaml": "is it right?",
+    "unlearnkit fit -r mine.yaml --trainer.max_steps 100": "override a value",
+    "unlearnkit list objectives": "what there is",
+}
+
+RECIPE_HELP = """\
+usage: unlearnkit {verb} --recipe RECIPE [--KEY VALUE ...]
+
+  -r, --recipe RECIPE   A YAML file, or the name of a shipped recipe (unlearnkit list recipes).
+                        Of several, the later wins; it replaces objectives and streams whole.
+  --KEY VALUE           Overrides one value of the recipe; KEY is its path with dots.
+  --print_recipe        Print the recipe with every default filled in, and stop.
+  --ckpt_path FILE      Resume training from a Lightning checkpoint.
+  --run_dir FOLDER      Where run folders go (default: runs).
+  --help_all            Every key, with its type and default.
+  --debug               Show tracebacks.
+
+Sections of a recipe:
+  seed_everything       Seed of everything (default: 42).
+  model                 base, objectives, optimizer, lora, reference, schedule, ...
+  data                  streams, batch_size, max_length, anchor, ...
+  trainer               The arguments of Lightning's Trainer: max_epochs, precision, devices, ...
+  evaluate              Suites that are run before and after.
+
+Overrides:
+  --model.objectives.forget.weight 0.9                    one value
+  --model.objectives.forget npo                           another objective, same weight
+  --model.objectives.forget '{{name: npo, beta: 0.2}}'      the whole entry
+  --model.objectives.retain.weight 0                      leave an objective out
+  --model.optimizer.lr 3e-4
+  --trainer.max_steps 100
+
+Examples:
+  unlearnkit {verb} --recipe copyright
+  unlearnkit {verb} --recipe mine.yaml --model.base HuggingFaceTB/SmolLM2-135M-Instruct
+"""
+
+
+def overview() -> None:
+    """Prints the verbs."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print("[bold]unlearnkit[/]: make a language model forget\n")
+    console.print("usage: unlearnkit VERB [OPTIONS]      unlearnkit VERB --help\n", markup=False)
+    for heading, rows in (("Verbs", VERBS), ("Examples", EXAMPLES)):
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, style="cyan")
+        table.add_column()
+        for left, right in rows.items():
+            table.add_row(Text(f"  {left}"), Text(right))
+        console.print(f"[bold]{heading}[/]")
+        console.print(table)
+        console.print()
+    console.print("Options anywhere: --debug shows tracebacks. --version.", markup=False)

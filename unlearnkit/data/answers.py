@@ -1,0 +1,68 @@
+"""Answers without prompts: the pool of a mismatch stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from unlearnkit.data.codec import Codec, DoesNotFit
+from unlearnkit.data.qa import exploded
+from unlearnkit.data.reader import Table
+from unlearnkit.data.streams import FileStream, OnBadRows, Tokens
+from unlearnkit.data.values import check_columns, check_fields
+from unlearnkit.errors import Problem
+
+
+class AnswerText(NamedTuple):
+    """One answer."""
+
+    line: int
+    text: str
+
+
+class AnswerStream(FileStream[AnswerText]):
+    """Rows of an answer alone; they are cut when they meet a prompt, not before.
+
+    Args:
+        path: A file, or the id of a data set on the Hugging Face Hub.
+        answers_field: The file's column that holds the answer.
+        explode: The column holds arrays of texts, each of which is an answer.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        on_bad_rows: ``error`` or ``drop``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        answers_field: str = "response",
+        explode: bool = False,
+        split: str = "train",
+        config: str | None = None,
+        on_bad_rows: OnBadRows = "error",
+    ) -> None:
+        super().__init__(path, split, config, on_bad_rows=on_bad_rows)
+        self.answers_field, self.explode = answers_field, explode
+
+    def parse(self, table: Table) -> tuple[list[AnswerText], list[Problem]]:
+        """Answers that are text."""
+        columns = {"answers_field": self.answers_field}
+        if self.explode:
+            check_columns(table, columns)
+            table = exploded(table, self.answers_field)
+        rows, problems = check_fields(table, columns)
+        return [AnswerText(row.line, row.fields[self.answers_field]) for row in rows], problems
+
+    def tokenise(self, samples: Sequence[AnswerText], codec: Codec) -> Iterator[list[list[Tokens]]]:
+        """One row per answer, with an empty prompt."""
+        return ([[([], ids)]] for ids in codec.responses([sample.text for sample in samples]))
+
+    def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
+        """The whole answer; see `FileStream.fit`."""
+        if codec.content_length(tokens[1]) == 0:
+            raise DoesNotFit("an answer of 0 tokens", "at least 1")
+        return tokens
+
+    def text_of(self, sample: AnswerText) -> str:
+        """The answer."""
+        return sample.text

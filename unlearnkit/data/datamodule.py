@@ -1,0 +1,176 @@
+"""The LightningDataModule: one loader per stream, zipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import lightning as L
+from lightning.pytorch.utilities import CombinedLoader
+from torch.utils.data import DataLoader
+
+from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.overlap import warn_of_overlap
+from unlearnkit.data.plan import StepPlan, StreamPlan
+from unlearnkit.data.sampler import StepDataset, StepSampler, StreamBatch
+from unlearnkit.data.streams import Stream, StreamData
+from unlearnkit.errors import DataError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class UnlearningDataModule(L.LightningDataModule):
+    """Named streams of prompt-response rows, drawn side by side.
+
+    One epoch is one pass over the anchor stream; the others flow on without replacement. The rows
+    of a step depend on the seed, the step and the rank alone, so a resumed run goes on exactly
+    where it stopped, with any number of workers.
+
+    Args:
+        streams: Streams by name; the names are those that objectives read.
+        tokenizer: The tokenizer, or where it is to be loaded from (as ``model.base``).
+        batch_size: Rows of each stream per micro-batch and process, unless the stream has its own.
+        max_length: Longest sequence in tokens; responses are cut to fit.
+        anchor: The stream whose pass is an epoch.
+        num_workers: Loader processes per stream.
+        seed: Seed of the order and of random answers.
+        shuffle: Draw rows in a random order.
+        date: Date that chat templates see, so that tokens are the same every day.
+
+    Raises:
+        RecipeError: If there is no stream, or the anchor is not among them.
+    """
+
+    def __init__(
+        self,
+        streams: dict[str, Stream],
+        tokenizer: str | BaseModel = "tiny",
+        batch_size: int = 4,
+        max_length: int = 512,
+        anchor: str = "forget",
+        num_workers: int = 0,
+        seed: int = 0,
+        shuffle: bool = True,
+        date: str = "2025-01-01",
+    ) -> None:
+        super().__init__()
+        if anchor not in streams:
+            raise RecipeError(
+                f"data.anchor: no stream is named '{anchor}'",
+                hint=f"data.streams has: {', '.join(streams) or 'none'}.",
+            )
+        if batch_size < 1:
+            raise RecipeError(f"data.batch_size: expected at least 1, found {batch_size}")
+        self.streams = streams
+        self.batch_size, self.max_length, self.anchor = batch_size, max_length, anchor
+        self.num_workers, self.seed, self.shuffle, self.date = num_workers, seed, shuffle, date
+        self._tokenizer = tokenizer
+        self.data: dict[str, StreamData] = {}
+        self.plan: StepPlan | None = None
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer, loaded at first use."""
+        if not hasattr(self._tokenizer, "decode"):
+            self._tokenizer = load_tokenizer(self._tokenizer)  # pyright: ignore
+        return self._tokenizer  # pyright: ignore[reportReturnType]
+
+    def check(self) -> None:
+        """Reads, checks and tokenises every row; no model is loaded.
+
+        Raises:
+            DataError: With all bad rows of all streams.
+        """
+        if self.data:
+            return
+        _together(stream.check for stream in self.streams.values())
+        codec = Codec(self.tokenizer, self.max_length, date=self.date)
+        done: dict[str, StreamData] = {}
+        for names in self._in_order():
+            _together(partial(self._encode, name, codec, done) for name in names)
+        self.data = {name: done[name] for name in self.streams}
+        warn_of_overlap(self.data)
+
+    def setup(self, stage: str) -> None:
+        """Checks the data and lays the plan of rows for this number of processes."""
+        self.check()
+        self.plan = self.make_plan(
+            self.trainer.world_size if self.trainer else 1,
+            self.trainer.accumulate_grad_batches if self.trainer else 1,
+        )
+
+    def make_plan(self, world: int = 1, accumulate: int = 1) -> StepPlan:
+        """The plan of rows for ``world`` processes and ``accumulate`` micro-batches a step."""
+        sizes = {
+            name: StreamPlan(
+                len(data), self.streams[name].batch_size or self.batch_size, data.follows
+            )
+            for name, data in self.data.items()
+        }
+        return StepPlan(sizes, self.anchor, self.seed, world, accumulate, self.shuffle)
+
+    def train_dataloader(self) -> CombinedLoader:
+        """One loader per stream that an objective reads, zipped step by step."""
+        assert self.plan is not None, "setup() comes first"
+        rank = self.trainer.global_rank if self.trainer else 0
+        loaders: dict[str, DataLoader[StreamBatch]] = {}
+        for name in self._read_streams():
+            dataset = StepDataset(self.plan, name, self.data[name], rank)
+            sampler = StepSampler(dataset, self._batches_done)
+            loaders[name] = DataLoader(
+                dataset,
+                batch_size=None,
+                sampler=sampler,
+                num_workers=self.num_workers,
+                collate_fn=_as_it_is,
+            )
+        return CombinedLoader(loaders, mode="min_size")
+
+    def _encode(self, name: str, codec: Codec, done: dict[str, StreamData]) -> None:
+        done[name] = self.streams[name].encode(name, codec, done, self.seed)
+
+    def _read_streams(self) -> Collection[str]:
+        module = self.trainer.lightning_module if self.trainer else None
+        read = getattr(module, "streams_read", None)
+        if read is None:
+            return list(self.data)
+        # The anchor keeps the count of an epoch even where no objective reads it.
+        return [name for name in self.data if name in read or name == self.anchor]
+
+    def _batches_done(self) -> int:
+        if self.trainer is None or not self.trainer.fit_loop.epoch_loop.restarting:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    def _in_order(self) -> list[list[str]]:
+        """Stream names in generations: those of one depend on earlier ones only."""
+        left, order = dict(self.streams), []
+        while left:
+            ready = [n for n, s in left.items() if not set(s.depends_on()) & set(left)]
+            if not ready:
+                raise RecipeError(f"data.streams: {', '.join(left)} depend on each other")
+            order.append(ready)
+            for name in ready:
+                del left[name]
+        return order
+
+
+def _as_it_is(batch: StreamBatch) -> StreamBatch:
+    return batch
+
+
+def _together(calls: Iterable[Callable[[], object]]) -> None:
+    """Makes every call and raises the data errors of all of them as one."""
+    problems: list[Problem] = []
+    hints: list[str] = []
+    for call in calls:
+        try:
+            call()
+        except DataError as error:
+            problems += error.problems
+            hints += [error.hint] if error.hint and error.hint not in hints else []
+    if problems:
+        raise DataError(problems, hint="\n".join(hints) or None)

@@ -1,0 +1,115 @@
+"""A stream after tokenisation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Sequence
+from hashlib import blake2b
+
+from unlearnkit.data.example import Example
+
+
+class StreamData(ABC):
+    """Rows of a stream as token ids: what the sampler and the packer work with.
+
+    Args:
+        name: The stream's name in the recipe.
+        source: The file or data set it was read from.
+        follows: The stream whose rows it pairs with, draw by draw.
+    """
+
+    def __init__(self, name: str, source: str, follows: str | None = None) -> None:
+        self.name, self.source, self.follows = name, source, follows
+        self.dropped = 0
+        """Rows left out by ``on_bad_rows: drop``."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Rows in one pass."""
+
+    @abstractmethod
+    def at(self, row: int, occurrence: int) -> list[Example]:
+        """The sequences of a row.
+
+        Args:
+            row: Index of the row, from 0.
+            occurrence: How many rows were drawn from this stream before, over all ranks, since
+                the start of training; what is drawn at random is a function of it.
+        """
+
+    def lengths(self, row: int, occurrence: int) -> tuple[int, int]:
+        """Number of sequences and of response tokens of a row."""
+        examples = self.at(row, occurrence)
+        return len(examples), sum(len(example.response_ids) for example in examples)
+
+
+class EncodedRows(StreamData):
+    """Rows read from a file, held in flat arrays.
+
+    Example:
+        >>> rows = EncodedRows("forget", "book.jsonl")
+        >>> rows.append([([4, 5], [6, 3])], line=7, text="ab c")
+        >>> rows.at(0, occurrence=0)
+        [Example(prompt_ids=(4, 5), response_ids=(6, 3), row=0, source='book.jsonl:7')]
+        >>> rows.lengths(0, occurrence=0)
+        (1, 2)
+    """
+
+    def __init__(self, name: str, source: str) -> None:
+        super().__init__(name, source)
+        self.lines = array("q")
+        """Line of each row in the file."""
+        self.exact_keys = array("Q")
+        """Hash of each row's text."""
+        self.loose_keys = array("Q")
+        """Hash of each row's text without regard to white space and case."""
+        # A tuple of Python integers takes ten times the room of these.
+        self._ids = array("i")
+        self._borders = array("q", [0])
+        self._first_sequence = array("q", [0])
+
+    def append(
+        self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]], line: int, text: str
+    ) -> None:
+        """Adds a row of prompt and response ids.
+
+        Args:
+            sequences: Prompt and response ids of each of the row's sequences.
+            line: Line of the row in the file.
+            text: The row's text, by which it is recognised in other streams.
+        """
+        for part in (ids for sequence in sequences for ids in sequence):
+            self._ids.extend(part)
+            self._borders.append(len(self._ids))
+        self._first_sequence.append(len(self._borders) // 2)
+        self.lines.append(line)
+        self.exact_keys.append(_key(text))
+        self.loose_keys.append(_key("".join(text.split()).casefold()))
+
+    def __len__(self) -> int:
+        """Rows in one pass."""
+        return len(self.lines)
+
+    def at(self, row: int, occurrence: int) -> list[Example]:
+        """The sequences of a row; the same at each occurrence."""
+        source = f"{self.source}:{self.lines[row]}"
+        return [
+            Example(self._part(2 * sequence), self._part(2 * sequence + 1), row, source)
+            for sequence in self._sequences(row)
+        ]
+
+    def lengths(self, row: int, occurrence: int) -> tuple[int, int]:
+        """Number of sequences and of response tokens of a row."""
+        sequences, borders = self._sequences(row), self._borders
+        return len(sequences), sum(borders[2 * s + 2] - borders[2 * s + 1] for s in sequences)
+
+    def _sequences(self, row: int) -> range:
+        return range(self._first_sequence[row], self._first_sequence[row + 1])
+
+    def _part(self, index: int) -> tuple[int, ...]:
+        return tuple(self._ids[self._borders[index] : self._borders[index + 1]])
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

@@ -1,0 +1,209 @@
+"""File formats: bytes in, numbered rows out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unlearnkit.data.values import kind_of
+from unlearnkit.errors import Problem
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Row(NamedTuple):
+    """One row as the file has it."""
+
+    line: int
+    """From 1: the line of a text format, else the number of the row."""
+    fields: dict[str, Any]
+
+
+class Table(NamedTuple):
+    """All rows of a file."""
+
+    file: str
+    """As the recipe names it."""
+    rows: list[Row]
+    problems: list[Problem]
+    """Lines that cannot be read as rows."""
+
+
+def read_jsonl(name: str, path: Path) -> Table:
+    """One JSON object per line; blank lines are skipped. A file that is one array is read too."""
+    raw = _without_bom(path.read_bytes())
+    if raw.lstrip()[:1] == b"[":
+        return _json_array(name, raw)
+    table = Table(name, [], [])
+    for number, line in enumerate(raw.split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        text = _decoded(table, line, number)
+        if text is None:
+            continue
+        try:
+            _add_object(table, number, json.loads(text))
+        except json.JSONDecodeError as error:
+            if not table.rows and not table.problems and _is_json(raw):
+                found = "one JSON value over several lines"
+                expected = "one object per line, or an array of objects"
+                return Table(name, [], [Problem(name, None, None, found, expected)])
+            found = f"broken JSON ({error.msg}, column {error.colno})"
+            table.problems.append(Problem(name, number, None, found, "one JSON object"))
+    return table
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except ValueError:
+        return False
+    return True
+
+
+def _json_array(name: str, raw: bytes) -> Table:
+    """The objects of one JSON array, each numbered by the line it begins on."""
+    table = Table(name, [], [])
+    text = _all_decoded(table, raw)
+    if text is None:
+        return table
+    try:
+        for line, value in _array_items(text):
+            _add_object(table, line, value)
+    except json.JSONDecodeError as error:
+        found = f"broken JSON ({error.msg}, column {error.colno})"
+        table.problems.append(
+            Problem(name, error.lineno, None, found, "a JSON array of objects, as it begins with [")
+        )
+    return table
+
+
+def _array_items(text: str) -> Iterator[tuple[int, Any]]:
+    """Line and value of each item, so that a broken item does not hide those before it."""
+    decode = json.JSONDecoder().raw_decode
+    position = _skip_space(text, text.index("[") + 1)
+    line, counted = 1, 0
+    while text[position : position + 1] != "]":
+        line, counted = line + text.count("\n", counted, position), position
+        value, end = decode(text, position)
+        yield line, value
+        position = _skip_space(text, end)
+        if text[position : position + 1] == ",":
+            position = _skip_space(text, position + 1)
+        elif text[position : position + 1] != "]":
+            raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
+    if text[position + 1 :].strip():
+        raise json.JSONDecodeError("Extra data after the array", text, position + 1)
+
+
+def _skip_space(text: str, position: int) -> int:
+    while text[position : position + 1].isspace():
+        position += 1
+    return position
+
+
+def _add_object(table: Table, line: int, value: Any) -> None:
+    if isinstance(value, dict):
+        table.rows.append(Row(line, value))
+    else:
+        problem = Problem(table.file, line, None, kind_of(value), "object with named fields")
+        table.problems.append(problem)
+
+
+def read_csv(name: str, path: Path) -> Table:
+    """Comma-separated, or tab-separated for ``.tsv``; the first line names the columns."""
+    table = Table(name, [], [])
+    text = _all_decoded(table, _without_bom(path.read_bytes()))
+    if text is None:
+        return table
+    # A cell may hold a chapter; the module's own limit is 128 KiB.
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns = next(reader, [])
+    before = reader.line_num
+    try:
+        for cells in reader:
+            line, before = before + 1, reader.line_num
+            if len(cells) == len(columns):
+                table.rows.append(Row(line, dict(zip(columns, cells, strict=True))))
+            elif cells:
+                found, expected = f"{len(cells)} columns", f"{len(columns)}, as in the first line"
+                table.problems.append(Problem(name, line, None, found, expected))
+    except csv.Error as error:
+        found = f"broken CSV ({error})"
+        table.problems.append(Problem(name, before + 1, None, found, "quoted cells that end"))
+    return table
+
+
+def read_parquet(name: str, path: Path) -> Table:
+    """Apache Parquet; rows are numbered from 1."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        values = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        found = f"broken Parquet ({str(error).splitlines()[0]})"
+        return Table(name, [], [Problem(name, None, None, found, "an Apache Parquet file")])
+    return Table(name, [Row(number, row) for number, row in enumerate(values, start=1)], [])
+
+
+def read_text(name: str, path: Path) -> Table:
+    """Plain text: the whole file is one row with the field ``text``."""
+    table = Table(name, [], [])
+    text = _all_decoded(table, _without_bom(path.read_bytes()))
+    if text is not None and text.strip():
+        table.rows.append(Row(1, {"text": text.replace("\r\n", "\n")}))
+    return table
+
+
+def read_dataset(name: str, split: str, config: str | None) -> Table:
+    """A data set of the Hugging Face Hub, or of its local cache; rows are numbered from 1."""
+    import datasets
+
+    try:
+        data = datasets.load_dataset(name, config, split=split)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()
+        found = f"no such file, and no such data set ({reason[0] if reason else error!r})"
+        return Table(name, [], [Problem(name, None, None, found, "a file or the id of a data set")])
+    return Table(name, [Row(number, dict(row)) for number, row in enumerate(data, start=1)], [])
+
+
+READERS: dict[str, Callable[[str, Path], Table]] = {
+    ".jsonl": read_jsonl,
+    ".json": read_jsonl,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".parquet": read_parquet,
+    ".txt": read_text,
+}
+
+
+def _without_bom(raw: bytes) -> bytes:
+    return raw.removeprefix(_BOM)
+
+
+def _decoded(table: Table, line: bytes, number: int) -> str | None:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{line[error.start]:02X} at byte {error.start + 1}, which is not UTF-8"
+        table.problems.append(Problem(table.file, number, None, found, "UTF-8 text"))
+        return None
+
+
+def _all_decoded(table: Table, raw: bytes) -> str | None:
+    """The whole text, or None and a problem for each line that is not UTF-8."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        for number, line in enumerate(raw.split(b"\n"), start=1):
+            _decoded(table, line, number)
+        return None

@@ -1,0 +1,213 @@
+"""Random answers to the prompts of another stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from unlearnkit.data.answers import AnswerStream
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.example import Example
+from unlearnkit.data.plan import derived_seed, permutation
+from unlearnkit.data.streams import OnBadRows, Stream
+from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.registry import did_you_mean
+
+
+class MismatchStream(Stream, name="mismatch"):
+    """Random answers to another stream's prompts, never their own, drawn anew each epoch.
+
+    The pool of answers is walked without replacement, pass after pass, each in a random order of
+    its own; which answers a prompt gets is a function of the seed, the stream's name and the
+    number of the draw alone. Each of the prompt's answers is a sequence of the same row, so a
+    forget prompt and its random answers are in the same step.
+
+    Args:
+        prompts: The stream whose prompts are answered.
+        answers: The stream whose responses are the pool, or a file or data set of answers.
+        answers_field: The file's column that holds the answers.
+        per_prompt: Random answers per prompt.
+        explode: The file's column holds arrays of texts, each of which is an answer.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        on_bad_rows: ``error`` stops at answers that cannot be used and names all of them;
+            ``drop`` leaves them out and logs how many.
+
+    Raises:
+        RecipeError: If ``per_prompt`` is below 1.
+
+    References:
+        Yao et al., 2023, arXiv:2310.10683, equation 3 (the set of random answers).
+    """
+
+    def __init__(
+        self,
+        prompts: str = "forget",
+        answers: str = "retain",
+        answers_field: str = "response",
+        per_prompt: int = 5,
+        explode: bool = False,
+        split: str = "train",
+        config: str | None = None,
+        on_bad_rows: OnBadRows = "error",
+    ) -> None:
+        super().__init__(None, on_bad_rows)
+        if per_prompt < 1:
+            raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
+        self.prompts, self.answers, self.per_prompt = prompts, answers, per_prompt
+        self._file = None
+        if "/" in answers or "." in answers:
+            self._file = AnswerStream(
+                answers, answers_field, explode, split, config, on_bad_rows=on_bad_rows
+            )
+
+    def depends_on(self) -> tuple[str, ...]:
+        """The stream of prompts, and the one of answers unless they are a file."""
+        return (self.prompts,) if self._file else (self.prompts, self.answers)
+
+    def check(self) -> None:
+        """Reads and checks the file of answers, if they come from one.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        if self._file:
+            self._file.check()
+
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """Prepares the draws.
+
+        Raises:
+            RecipeError: If a stream it names is not there.
+            DataError: With every bad row, or if a prompt's own answer is the only one.
+        """
+        prompts = _stream(name, "prompts", self.prompts, others)
+        if self._file:
+            answers = self._file.encode(name, codec, others, seed)
+        else:
+            answers = _stream(name, "answers", self.answers, others)
+        data = MismatchData(
+            name, prompts, answers, self.per_prompt, max_length=codec.max_length, seed=seed
+        )
+        data.dropped = answers.dropped if self._file else 0
+        return data
+
+
+class Answer(NamedTuple):
+    """An answer of the pool."""
+
+    ids: tuple[int, ...]
+    source: str
+
+
+class MismatchData(StreamData):
+    """The draws of a `MismatchStream`.
+
+    Args:
+        name: The stream's name.
+        prompts: The stream whose prompts are answered.
+        answers: The stream whose responses are the pool.
+        per_prompt: Answers per prompt.
+        max_length: Longest sequence in tokens; answers are cut to fit.
+        seed: Seed of the draws.
+
+    Raises:
+        DataError: If the pool has no answer but a prompt's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        prompts: StreamData,
+        answers: StreamData,
+        per_prompt: int,
+        max_length: int,
+        seed: int,
+    ) -> None:
+        super().__init__(name, source=answers.source, follows=prompts.name)
+        self._prompts = prompts
+        self._pool = [
+            Answer(example.response_ids, example.source)
+            for row in range(len(answers))
+            for example in answers.at(row, 0)
+        ]
+        self._per_prompt, self._max_length, self._seed = per_prompt, max_length, seed
+        self._most_turns = max(prompts.lengths(row, 0)[0] for row in range(len(prompts)))
+        self._check_other_answers()
+
+    def _check_other_answers(self) -> None:
+        problems = [
+            Problem(*_place(own.source), None, f"its own answer alone in {self.source}", "another")
+            for row in range(len(self))
+            for own in self._prompts.at(row, 0)
+            if not any(self._cut(answer, own).ids != own.response_ids for answer in self._pool)
+        ]
+        if problems:
+            raise DataError(problems, hint=f"Add other answers to {self.source}.")
+
+    def __len__(self) -> int:
+        """Rows in one pass: the prompts'."""
+        return len(self._prompts)
+
+    def at(self, row: int, occurrence: int) -> list[Example]:
+        """The row's prompt with each of its random answers; more for a row of several turns."""
+        return [
+            Example(own.prompt_ids, answer.ids, row, answer.source)
+            for turn, own in enumerate(self._prompts.at(row, occurrence))
+            for answer in self._draw(own, occurrence * self._most_turns + turn)
+        ]
+
+    def _draw(self, own: Example, group: int) -> Iterator[Answer]:
+        """Answers other than the prompt's own, and than each other as far as the pool allows."""
+        taken = {own.response_ids}
+        first = group * self._per_prompt
+        for position in range(first, first + self._per_prompt):
+            answer = self._cut(self._walk(position), own)
+            if answer.ids in taken:
+                answer = self._instead(position, own, taken)
+            taken.add(answer.ids)
+            yield answer
+
+    def _walk(self, position: int) -> Answer:
+        turn, place = divmod(position, len(self._pool))
+        order = permutation(derived_seed(self._seed, self.name, turn), len(self._pool))
+        return self._pool[order[place]]
+
+    def _instead(self, position: int, own: Example, taken: set[tuple[int, ...]]) -> Answer:
+        """Another answer: from a random place of the pool on, the first that is not taken."""
+        size = len(self._pool)
+        place = derived_seed(self._seed, self.name, "instead", position) % size
+        other = None
+        for step in range(size):
+            answer = self._cut(self._pool[(place + step) % size], own)
+            if answer.ids not in taken:
+                return answer
+            if answer.ids != own.response_ids:
+                other = other or answer
+        assert other is not None, "each prompt was checked to have another answer"
+        return other
+
+    def _cut(self, answer: Answer, own: Example) -> Answer:
+        return answer._replace(ids=answer.ids[: self._max_length - len(own.prompt_ids)])
+
+
+def _stream(name: str, key: str, wanted: str, others: Mapping[str, StreamData]) -> EncodedRows:
+    found = others.get(wanted)
+    if isinstance(found, EncodedRows):
+        return found
+    known = [other for other, data in others.items() if isinstance(data, EncodedRows)]
+    kind = "a stream of rows" if found else "a stream of this recipe"
+    or_file = ", or a file with its suffix" if key == "answers" else ""
+    raise RecipeError(
+        f"data.streams.{name}.{key}: '{wanted}' is not {kind}{or_file}."
+        f"{did_you_mean(wanted, known)}",
+        hint=f"Streams of rows: {', '.join(known) or 'none'}.",
+    )
+
+
+def _place(source: str) -> tuple[str, int]:
+    file, _, line = source.rpartition(":")
+    return file, int(line)

@@ -1,0 +1,186 @@
+"""Packs the rows of all streams into one forest of prompts and responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from unlearnkit.data.example import Example
+from unlearnkit.data.sampler import StreamBatch
+
+Layout = Literal["packed", "rows"]
+
+
+class Tree(NamedTuple):
+    """Flat positions of one prompt and of its responses' inputs, each as ``(start, end)``."""
+
+    prompt: tuple[int, int]
+    responses: tuple[tuple[int, int], ...]
+
+
+class StreamSlice(NamedTuple):
+    """Where a stream's sequences and response tokens lie in the batch."""
+
+    tokens: slice
+    rows: tuple[int, ...]
+    token_share: float
+    sequence_share: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch of all streams: ``S`` responses with ``N`` response tokens.
+
+    ``packed`` is one row without padding in which equal prompts stand once; ``rows`` is one
+    right-padded row per response. A response's last token is only ever a target, so it is not
+    among the inputs unless hidden states of the response tokens themselves are needed.
+
+    For the prompt ``a b`` with the responses ``c d`` and ``e f g``, packed::
+
+        input_ids     a b c e f
+        position_ids  0 1 2 2 3
+        target        c d e f g
+        source        1 2 1 3 4
+        sequence      0 0 1 1 1
+    """
+
+    input_ids: Tensor  # [R, T]
+    position_ids: Tensor  # [R, T]
+    attention_mask: Tensor | None  # [R, T], None when packed
+    trees: tuple[Tree, ...] | None  # None in rows
+    source: Tensor  # [N] flat position whose output predicts the token
+    place: Tensor  # [N] flat position of the token itself; of its predictor where it is no input
+    target: Tensor  # [N] the token
+    sequence: Tensor  # [N] its response, ascending
+    streams: Mapping[str, StreamSlice]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on a device."""
+        moved = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    @property
+    def sequences(self) -> int:
+        """Number of responses, ``S``."""
+        return sum(len(each.rows) for each in self.streams.values())
+
+
+def pack(
+    batches: Mapping[str, StreamBatch], layout: Layout = "packed", keep_last: bool = False
+) -> Batch:
+    """Joins the rows of all streams into one batch.
+
+    Args:
+        batches: Rows by stream name; a stream may be empty on a rank.
+        layout: ``packed`` or ``rows``.
+        keep_last: Feed each response's last token too, for objectives on hidden states.
+
+    Returns:
+        The batch, on the CPU. Without any row it is one dummy token and no response token, so
+        that every rank can take part in the step.
+
+    Example:
+        >>> rows = StreamBatch((Example((5, 6), (7, 8), 0, "a:1"),
+        ...                     Example((5, 6), (4, 3, 2), 0, "b:1")), 5, 2)
+        >>> batch = pack({"forget": rows})
+        >>> batch.input_ids.tolist(), batch.position_ids.tolist()
+        ([[5, 6, 7, 4, 3]], [[0, 1, 2, 2, 3]])
+        >>> batch.source.tolist(), batch.target.tolist(), batch.sequence.tolist()
+        ([1, 2, 1, 3, 4], [7, 8, 4, 3, 2], [0, 0, 1, 1, 1])
+    """
+    examples = [example for batch in batches.values() for example in batch.examples]
+    lay = _lay_packed if layout == "packed" else _lay_rows
+    tensors, trees, spans = lay(examples, keep_last)
+    sources: list[int] = []
+    places: list[int] = []
+    for example, (before, start) in zip(examples, spans, strict=True):
+        length = len(example.response_ids)
+        sources += [before, *range(start, start + length - 1)]
+        places += range(start, start + length) if keep_last else sources[-length:]
+    streams: dict[str, StreamSlice] = {}
+    token = 0
+    for name, batch in batches.items():
+        length = sum(len(e.response_ids) for e in batch.examples)
+        streams[name] = StreamSlice(
+            slice(token, token + length),
+            tuple(e.row for e in batch.examples),
+            batch.token_share,
+            batch.sequence_share,
+        )
+        token += length
+    return Batch(
+        **tensors,
+        trees=trees,
+        source=torch.tensor(sources, dtype=torch.long),
+        place=torch.tensor(places, dtype=torch.long),
+        target=torch.tensor([t for e in examples for t in e.response_ids], dtype=torch.long),
+        sequence=torch.tensor(
+            [s for s, e in enumerate(examples) for _ in e.response_ids], dtype=torch.long
+        ),
+        streams=streams,
+    )
+
+
+_Laid = tuple[dict[str, Tensor | None], tuple[Tree, ...] | None, list[tuple[int, int]]]
+
+
+def _inputs(example: Example, keep_last: bool) -> tuple[int, ...]:
+    return example.response_ids if keep_last else example.response_ids[:-1]
+
+
+def _lay_packed(examples: list[Example], keep_last: bool) -> _Laid:
+    by_prompt: dict[tuple[int, ...], list[int]] = {}
+    for index, example in enumerate(examples):
+        by_prompt.setdefault(example.prompt_ids, []).append(index)
+    ids: list[int] = []
+    positions: list[int] = []
+    trees: list[Tree] = []
+    spans: list[tuple[int, int]] = [(0, 0)] * len(examples)
+    for prompt, members in by_prompt.items():
+        begin = len(ids)
+        ids += prompt
+        positions += range(len(prompt))
+        end = len(ids)
+        responses: list[tuple[int, int]] = []
+        for index in members:
+            given = _inputs(examples[index], keep_last)
+            spans[index] = (end - 1, len(ids))
+            if given:
+                responses.append((len(ids), len(ids) + len(given)))
+            ids += given
+            positions += range(len(prompt), len(prompt) + len(given))
+        trees.append(Tree((begin, end), tuple(responses)))
+    if not ids:
+        ids, positions, trees = [0], [0], [Tree((0, 1), ())]
+    tensors = {
+        "input_ids": torch.tensor([ids], dtype=torch.long),
+        "position_ids": torch.tensor([positions], dtype=torch.long),
+        "attention_mask": None,
+    }
+    return tensors, tuple(trees), spans
+
+
+def _lay_rows(examples: list[Example], keep_last: bool) -> _Laid:
+    rows = [(*e.prompt_ids, *_inputs(e, keep_last)) for e in examples] or [(0,)]
+    width = max(map(len, rows))
+    # The fill is hidden by the mask and never a target, so any id will do.
+    tensors = {
+        "input_ids": torch.tensor([(*row, *[0] * (width - len(row))) for row in rows]),
+        "position_ids": torch.arange(width).expand(len(rows), width).contiguous(),
+        "attention_mask": torch.tensor(
+            [[1] * len(row) + [0] * (width - len(row)) for row in rows]
+        ),
+    }
+    spans = [
+        (index * width + len(e.prompt_ids) - 1, index * width + len(e.prompt_ids))
+        for index, e in enumerate(examples)
+    ]
+    return tensors, None, spans

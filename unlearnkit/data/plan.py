@@ -1,0 +1,122 @@
+"""Which rows each step holds: a pure function, so that resuming and ranks need no state."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+
+class Draw(NamedTuple):
+    """One row drawn from a stream.
+
+    ``occurrence`` counts the stream's draws from the start of training, over all ranks, so a
+    stream can make its n-th draw differ from the others and still repeat it after a restart.
+    """
+
+    row: int
+    occurrence: int
+
+
+class StreamPlan(NamedTuple):
+    """What the plan knows of a stream."""
+
+    rows: int
+    batch_size: int
+    follows: str | None = None
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed below 2^63 from any parts, equal on every machine.
+
+    Example:
+        >>> derived_seed(1, "retain", 0) == derived_seed(1, "retain", 0)
+        True
+        >>> derived_seed(1, "retain", 0) == derived_seed(1, "retain", 1)
+        False
+    """
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+@lru_cache(maxsize=64)
+def permutation(seed: int, rows: int) -> tuple[int, ...]:
+    """A random order of ``rows`` rows."""
+    return tuple(torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist())
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Rows of every micro-batch as f(seed, stream, step, rank, world).
+
+    An epoch is one pass over the anchor stream; its last micro-batch may be short, and is dealt
+    out evenly to the ranks. The other streams flow on without replacement, pass after pass,
+    however the epochs fall. A stream that follows another (random answers to the forget prompts)
+    takes that stream's draws.
+
+    Args:
+        streams: Sizes by stream name.
+        anchor: The stream whose pass is an epoch.
+        seed: Seed of all orders.
+        world: Number of processes.
+        accumulate: Micro-batches per optimiser step, on each process.
+        shuffle: Draw in a random order, another one each pass; else in file order.
+
+    Example:
+        >>> plan = StepPlan({"forget": StreamPlan(3, 1), "retain": StreamPlan(50, 1)}, seed=0)
+        >>> plan.steps_per_epoch
+        3
+        >>> len({plan.draws("retain", step, rank=0)[0].row for step in range(50)})
+        50
+    """
+
+    streams: Mapping[str, StreamPlan]
+    anchor: str = "forget"
+    seed: int = 0
+    world: int = 1
+    accumulate: int = 1
+    shuffle: bool = True
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Micro-batches per epoch on each process."""
+        anchor = self.streams[self.anchor]
+        return -(-anchor.rows // (anchor.batch_size * self.world))
+
+    def draws(self, stream: str, step: int, rank: int) -> list[Draw]:
+        """Rows of one stream in micro-batch ``step`` (counted over all epochs) of a rank."""
+        plan = self.streams[stream]
+        if plan.follows is not None:
+            return self.draws(plan.follows, step, rank)
+        together = plan.batch_size * self.world
+        if stream == self.anchor:
+            epoch, index = divmod(step, self.steps_per_epoch)
+            first = epoch * plan.rows + index * together
+            last = min(first + together, (epoch + 1) * plan.rows)
+        else:
+            first, last = step * together, (step + 1) * together
+        return [
+            Draw(self._row(stream, occurrence), occurrence)
+            for occurrence in range(first + rank, last, self.world)
+        ]
+
+    def window(self, step: int) -> range:
+        """The micro-batches of the optimiser step that ``step`` belongs to.
+
+        The last window of an epoch is short when the epoch's length is no multiple of it.
+        """
+        epoch, index = divmod(step, self.steps_per_epoch)
+        start = epoch * self.steps_per_epoch
+        first = index - index % self.accumulate
+        return range(start + first, start + min(first + self.accumulate, self.steps_per_epoch))
+
+    def _row(self, stream: str, occurrence: int) -> int:
+        rows = self.streams[stream].rows
+        turn, place = divmod(occurrence, rows)
+        if not self.shuffle:
+            return place
+        return permutation(derived_seed(self.seed, stream, turn), rows)[place]

@@ -1,0 +1,221 @@
+"""Streams: named sources of prompt-response rows."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from unlearnkit.data.codec import Codec, DoesNotFit
+from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.reader import Table, read_rows
+from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.registry import Registered
+
+logger = logging.getLogger(__name__)
+
+OnBadRows = Literal["error", "drop"]
+Scalar = str | int | float | bool | None
+Tokens = tuple[list[int], list[int]]
+"""Prompt ids and response ids, the response not yet cut."""
+
+_BATCH = 1000
+
+
+class Stream(Registered, ABC):
+    """A recipe's description of a stream: cheap to build, and reads nothing before `check`.
+
+    Args:
+        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
+        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
+            leaves them out and logs how many.
+
+    Raises:
+        RecipeError: If the batch size is not positive.
+    """
+
+    def __init__(self, batch_size: int | None = None, on_bad_rows: OnBadRows = "error") -> None:
+        if batch_size is not None and batch_size < 1:
+            raise RecipeError(f"batch_size: expected at least 1, found {batch_size}")
+        self.batch_size, self.on_bad_rows = batch_size, on_bad_rows
+
+    def depends_on(self) -> tuple[str, ...]:
+        """Names of the streams that must be encoded before this one."""
+        return ()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Reads the file and checks all that can be checked without a tokenizer.
+
+        Raises:
+            DataError: With every bad row.
+        """
+
+    @abstractmethod
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """Tokenises the stream.
+
+        Args:
+            name: The stream's name in the recipe.
+            codec: Tokenizer and maximal length.
+            others: The streams it depends on, encoded.
+            seed: Seed of whatever it draws at random.
+
+        Raises:
+            DataError: With every bad row.
+        """
+
+
+class Sample(Protocol):
+    """A checked row, not yet tokenised."""
+
+    @property
+    def line(self) -> int:
+        """Line of the row in its file."""
+        ...
+
+
+SampleT = TypeVar("SampleT", bound=Sample)
+
+
+class FileStream(Stream, ABC, Generic[SampleT]):
+    """A stream whose rows are those of one file or data set.
+
+    A subclass turns the file's rows into samples (`parse`), and samples into token ids
+    (`tokenise`); reading, bad rows and cutting are done here.
+
+    Args:
+        path: A file (JSON lines, JSON, CSV, TSV, Parquet, text), or the id of a data set on the
+            Hugging Face Hub.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
+        limit: Use the first rows only.
+        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
+        on_bad_rows: ``error`` or ``drop``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        split: str = "train",
+        config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
+        batch_size: int | None = None,
+        on_bad_rows: OnBadRows = "error",
+    ) -> None:
+        super().__init__(batch_size, on_bad_rows)
+        if limit is not None and limit < 1:
+            raise RecipeError(f"limit: expected at least 1, found {limit}")
+        self.path, self.split, self.config = path, split, config
+        self.where, self.limit = where or {}, limit
+        self._checked: _Checked[SampleT] | None = None
+
+    @abstractmethod
+    def parse(self, table: Table) -> tuple[list[SampleT], list[Problem]]:
+        """Samples of the good rows, and the problems of the others."""
+
+    @abstractmethod
+    def tokenise(
+        self, samples: Sequence[SampleT], codec: Codec
+    ) -> Iterable[Iterable[list[Tokens]] | Problem]:
+        """For each sample, the rows it gives (each one or more sequences), or its problem."""
+
+    def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
+        """The sequence, cut to the maximal length.
+
+        Raises:
+            DoesNotFit: If nothing of it could be learned.
+        """
+        prompt, response = tokens
+        return prompt, codec.fit(prompt, response)
+
+    @abstractmethod
+    def text_of(self, sample: SampleT) -> str:
+        """The sample's text, by which rows in two streams are recognised."""
+
+    def check(self) -> None:
+        """Reads the file and checks all that can be checked without a tokenizer.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        table = self._selected(read_rows(self.path, split=self.split, config=self.config))
+        samples, problems = self.parse(table)
+        problems = sorted([*table.problems, *problems], key=lambda problem: problem.line or 0)
+        self._refuse(problems, kept=len(samples))
+        self._checked = _Checked(samples, problems, len(table.rows) + len(table.problems))
+
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """Tokenises every row.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        if self._checked is None:
+            self.check()
+        checked, self._checked = self._checked, None
+        assert checked is not None
+        data, unfit = EncodedRows(name, self.path), []
+        for sample, rows in self._tokenised(checked.samples, codec):
+            if isinstance(rows, Problem):
+                unfit.append(rows)
+                continue
+            try:
+                fitted = [[self.fit(codec, tokens) for tokens in row] for row in rows]
+            except DoesNotFit as error:
+                unfit.append(Problem(self.path, sample.line, None, error.found, error.expected))
+                continue
+            for row in fitted:
+                data.append(row, sample.line, self.text_of(sample))
+        self._refuse(unfit, kept=len(data))
+        data.dropped = self._report([*checked.problems, *unfit], checked.total)
+        return data
+
+    def _selected(self, table: Table) -> Table:
+        rows = (
+            row
+            for row in table.rows
+            if all(row.fields.get(key) == value for key, value in self.where.items())
+        )
+        selected = list(islice(rows, self.limit))
+        if self.where and table.rows and not selected:
+            wanted = ", ".join(f"{key}: {value!r}" for key, value in self.where.items())
+            problem = Problem(self.path, None, None, "0 rows", f"at least one with {wanted}")
+            raise DataError([problem])
+        return table._replace(rows=selected)
+
+    def _tokenised(
+        self, samples: Sequence[SampleT], codec: Codec
+    ) -> Iterator[tuple[SampleT, Iterable[list[Tokens]] | Problem]]:
+        for start in range(0, len(samples), _BATCH):
+            part = samples[start : start + _BATCH]
+            yield from zip(part, self.tokenise(part, codec), strict=True)
+
+    def _refuse(self, problems: list[Problem], kept: int) -> None:
+        if problems and (self.on_bad_rows == "error" or not kept):
+            hint = "Mend the rows, or set `on_bad_rows: drop` of the stream to leave them out."
+            raise DataError(problems, hint=hint if kept else None)
+
+    def _report(self, problems: list[Problem], total: int) -> int:
+        """Number of bad rows, logged."""
+        bad = len({problem.line for problem in problems})
+        if bad:
+            reasons = "; ".join(map(str, problems[:3])) + ("; ..." if len(problems) > 3 else "")
+            logger.warning("%s: %d of %d rows dropped: %s", self.path, bad, total, reasons)
+        return bad
+
+
+class _Checked(NamedTuple, Generic[SampleT]):
+    """What `FileStream.check` leaves to `FileStream.encode`."""
+
+    samples: list[SampleT]
+    problems: list[Problem]
+    total: int

@@ -1,0 +1,143 @@
+"""One forward pass of a model over a batch, and the figures that objectives ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.data.pack import Batch
+from unlearnkit.engine.attention import Forest, no_mask
+from unlearnkit.engine.head import Head, captured_states
+from unlearnkit.engine.views import StreamView, TokenSource
+
+Guard = Callable[[], AbstractContextManager[object]]
+
+
+class ForwardPass:
+    """Hidden states of a batch's response positions, and logits of those alone.
+
+    Args:
+        model: The model; its forward runs at once.
+        head: Its output head.
+        batch: The packed rows.
+        layers: Decoder blocks whose outputs are wanted.
+        head_guard: Context in which the head must run, such as one with adapters off.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        head: Head,
+        batch: Batch,
+        *,
+        layers: Collection[int] = (),
+        head_guard: Guard = nullcontext,
+    ) -> None:
+        self._head, self._batch, self._guard = head, batch, head_guard
+        blocks = decoder_blocks(model) if layers else None
+        outputs: dict[int, Tensor] = {}
+        with ExitStack() as hooks:
+            for layer in layers:
+                assert blocks is not None
+                handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
+                hooks.callback(handle.remove)
+            caught = hooks.enter_context(captured_states(head.module))
+            model(use_cache=False, **_arguments(batch))
+        flat = caught[-1].flatten(0, -2)
+        self._states = flat[batch.source]
+        self._blocks = {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """``[N, H]`` what the head would see for these tokens."""
+        return self._states[tokens]
+
+    def logits_of(self, states: Tensor) -> Tensor:
+        """``[N, H] -> [N, V]`` through the head, in its context."""
+        with self._guard():
+            return self._head.logits(states)
+
+    def logps(self, tokens: Tensor) -> Tensor:
+        """``[N]`` log-probabilities of the tokens."""
+        with self._guard():
+            return self._head.logps(self._states[tokens], self._batch.target[tokens])
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """``[N, V]`` logits that predict the tokens."""
+        return self.logits_of(self._states[tokens])
+
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
+        """``[N, H]`` output of a decoder block at the tokens."""
+        if layer not in self._blocks:
+            raise LookupError(
+                f"decoder block {layer} was not asked for: give the objective a `layers` "
+                'attribute and needs = frozenset({"hidden"})'
+            )
+        return self._blocks[layer][tokens]
+
+    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+        """``[N]`` KL(reference ‖ this model)."""
+        assert isinstance(reference, ForwardPass)
+        return self._head.forward_kl(
+            self._states[tokens], reference.logits_of, reference.states(tokens)
+        )
+
+    def entropy(self, tokens: Tensor) -> Tensor:
+        """``[N]`` entropy of the next-token distributions."""
+        with self._guard():
+            return self._head.entropy(self._states[tokens])
+
+
+def stream_views(
+    batch: Batch, policy: TokenSource, reference: TokenSource | None
+) -> dict[str, StreamView]:
+    """A view of each stream of the batch."""
+    views: dict[str, StreamView] = {}
+    first = 0
+    device = batch.target.device
+    for name, part in batch.streams.items():
+        tokens = torch.arange(part.tokens.start, part.tokens.stop, device=device)
+        views[name] = StreamView(
+            policy,
+            reference,
+            tokens=tokens,
+            target=batch.target[part.tokens],
+            sequence=batch.sequence[part.tokens] - first,
+            rows=part.rows,
+            token_share=part.token_share,
+            sequence_share=part.sequence_share,
+        )
+        first += len(part.rows)
+    return views
+
+
+def decoder_blocks(model: nn.Module) -> nn.ModuleList:
+    """The model's decoder blocks: its longest list of modules."""
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+    if not lists:
+        raise LookupError(f"{type(model).__name__} has no list of decoder blocks")
+    return max(lists, key=len)
+
+
+def _keep(into: dict[int, Tensor], layer: int) -> Callable[..., None]:
+    def keep(_module: nn.Module, _arguments: object, output: object) -> None:
+        found = output[0] if isinstance(output, tuple) else output
+        assert isinstance(found, Tensor)
+        into[layer] = found
+
+    return keep
+
+
+def _arguments(batch: Batch) -> dict[str, object]:
+    given: dict[str, object] = {
+        "input_ids": batch.input_ids,
+        "position_ids": batch.position_ids,
+    }
+    if batch.trees is None:
+        given["attention_mask"] = batch.attention_mask
+    else:
+        given["attention_mask"] = no_mask(batch.input_ids.device)
+        given["tree"] = Forest(batch.trees, batch.position_ids)
+    return given

@@ -1,0 +1,47 @@
+"""Which layout a model can take."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from unlearnkit.data.pack import Layout
+from unlearnkit.errors import RecipeError
+
+
+def choose_layout(model: Any, asked: Literal["auto", "packed", "rows"]) -> tuple[Layout, str]:
+    """The layout to use, and why in a few words.
+
+    Raises:
+        RecipeError: If ``packed`` is asked for and the model cannot take it.
+    """
+    reason = packed_refusal(model)
+    if asked == "rows":
+        return "rows", "as asked"
+    if reason is None:
+        return "packed", "equal prompts are computed once, without padding"
+    if asked == "packed":
+        raise RecipeError(
+            f"model.layout: {type(model).__name__} cannot be packed: {reason}",
+            hint="Set model.layout: rows (or auto).",
+        )
+    return "rows", reason
+
+
+def packed_refusal(model: Any) -> str | None:
+    """Why a model cannot take the packed layout, or None.
+
+    The layout replaces the attention function, so the model must let it be replaced and must mix
+    positions in no other way.
+    """
+    config = model.config.get_text_config()
+    if not getattr(model, "_supports_attention_backend", False):
+        return "its attention function cannot be replaced"
+    kinds = set(getattr(config, "layer_types", None) or ())
+    other = kinds - {"full_attention", "sliding_attention"}
+    if other:
+        return f"it has {', '.join(sorted(other))} layers"
+    if any(name.endswith("sinks") for name, _ in model.named_parameters()):
+        return "its attention has sinks"
+    if model.config.is_encoder_decoder:
+        return "it is an encoder-decoder"
+    return None

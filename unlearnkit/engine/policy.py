@@ -1,0 +1,151 @@
+"""Loads the model to be trained and puts an adapter on it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PreTrainedModel
+
+from unlearnkit.data.base_model import (
+    BaseModel,
+    as_base_model,
+    explain_missing,
+    from_pretrained_arguments,
+)
+from unlearnkit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+logger = logging.getLogger(__name__)
+Policy = PreTrainedModel | PeftModel
+
+
+def load_model(base: str | BaseModel) -> PreTrainedModel:
+    """The model as a plain transformers model, in eval mode.
+
+    A folder that holds an adapter gives its base model with the adapter merged in, so that a run
+    can start from an earlier LoRA run.
+
+    Raises:
+        RecipeError: If there is no model there, or it has no safetensors weights.
+    """
+    resolved = as_base_model(base)
+    if (Path(resolved.path) / "adapter_config.json").is_file():
+        return _load_merged(resolved)
+    arguments = from_pretrained_arguments(resolved)
+    if resolved.gguf_file:
+        # Without dequantize the weights could not be trained or saved.
+        arguments["quantization_config"] = GgufConfig(dequantize=True)
+    else:
+        arguments["use_safetensors"] = True
+    if resolved.attn_implementation:
+        arguments["attn_implementation"] = resolved.attn_implementation
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            resolved.path, dtype=_dtype(resolved.dtype), **arguments
+        )
+    except (OSError, ValueError) as error:
+        raise explain_missing(resolved, error) from error
+    return model
+
+
+def load_config(base: str | BaseModel) -> PreTrainedConfig:
+    """The model's config alone; no weights are read.
+
+    Raises:
+        RecipeError: If there is no model there.
+    """
+    resolved = as_base_model(base)
+    if (Path(resolved.path) / "adapter_config.json").is_file():
+        resolved = as_base_model(_adapter_base(resolved))
+    try:
+        return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
+    except (OSError, ValueError) as error:
+        raise explain_missing(resolved, error) from error
+
+
+def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
+    """The model with a new adapter, which starts as a no-op; everything else is frozen.
+
+    Raises:
+        RecipeError: If the targets do not exist in the model.
+    """
+    try:
+        peft_model = get_peft_model(model, lora)
+    except ValueError as error:
+        raise RecipeError(f"model.lora: {error}") from error
+    assert isinstance(peft_model, PeftModel)
+    return peft_model
+
+
+def check_config(
+    config: PreTrainedConfig, lora: LoraConfig | None, max_length: int, vocabulary: int
+) -> None:
+    """What can be wrong between model, adapter and data, found before any weight is read.
+
+    Args:
+        config: The model's config.
+        lora: The adapter, if any.
+        max_length: Longest sequence that the data may hold, in tokens.
+        vocabulary: Number of tokens of the tokenizer.
+
+    Raises:
+        RecipeError: With the two keys that do not go together.
+    """
+    text = config.get_text_config()
+    longest = getattr(text, "max_position_embeddings", None)
+    if longest and max_length > longest:
+        raise RecipeError(
+            f"data.max_length: {max_length} is longer than the model's {longest} positions",
+            hint=f"Set data.max_length to at most {longest}.",
+        )
+    if vocabulary > text.vocab_size:
+        raise RecipeError(
+            f"data.tokenizer: it has {vocabulary} tokens, but the model's vocabulary is "
+            f"{text.vocab_size}",
+            hint="Give data.tokenizer the model's own tokenizer.",
+        )
+    tied = getattr(text, "tie_word_embeddings", False)
+    touched = _head_targets(lora)
+    if tied and touched:
+        raise RecipeError(
+            f"model.lora.target_modules: {', '.join(touched)} cannot be adapted, since the model "
+            "ties its output head to its embedding (tie_word_embeddings: true) and a merge would "
+            "change both",
+            hint="Take it out of target_modules, or use target_modules: all-linear.",
+        )
+
+
+def _head_targets(lora: LoraConfig | None) -> list[str]:
+    named = lora.target_modules if lora else None
+    names = {named} if isinstance(named, str) else set(named or ())
+    saved = set(lora.modules_to_save or ()) if lora else set()
+    heads = {"lm_head", "embed_tokens", "wte", "embed_out", "embed_in", "output_embeddings"}
+    return sorted(name for name in names | saved if name.split(".")[-1] in heads)
+
+
+def _adapter_base(resolved: BaseModel) -> BaseModel:
+    config = PeftConfig.from_pretrained(resolved.path)
+    if not config.base_model_name_or_path:
+        raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")
+    return BaseModel(
+        config.base_model_name_or_path,
+        dtype=resolved.dtype,
+        trust_remote_code=resolved.trust_remote_code,
+    )
+
+
+def _load_merged(resolved: BaseModel) -> PreTrainedModel:
+    base = load_model(_adapter_base(resolved))
+    merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
+    assert isinstance(merged, PreTrainedModel)
+    return merged
+
+
+def _dtype(name: str) -> torch.dtype | str:
+    return name if name == "auto" else getattr(torch, name)

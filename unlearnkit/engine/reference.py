@@ -1,0 +1,88 @@
+"""The reference model: the model as it was at the start."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from typing import Literal, Protocol
+
+import torch
+from peft import PeftModel
+from torch import nn
+from transformers import PreTrainedModel
+
+from unlearnkit.data.pack import Batch
+from unlearnkit.engine.forward import ForwardPass
+from unlearnkit.engine.head import Head
+from unlearnkit.engine.modes import evaluating
+from unlearnkit.errors import RecipeError
+
+ReferenceKind = Literal["auto", "adapter_off", "frozen"]
+
+
+class Reference(Protocol):
+    """Gives the reference's figures for a batch, always in eval mode and without gradient."""
+
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass: ...
+
+
+class AdapterOff:
+    """The policy with its new adapter switched off; costs no memory.
+
+    Right only while the base weights stay as they are and the adapter began as a no-op.
+    """
+
+    def __init__(self, policy: PeftModel, head: Head) -> None:
+        self._policy, self._head = policy, head
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
+        """One pass with the adapter off; the policy's own modes are put back after it."""
+        with evaluating(self._policy), self._policy.disable_adapter():
+            return ForwardPass(
+                self._policy,
+                self._head,
+                batch,
+                layers=layers,
+                head_guard=self._policy.disable_adapter,
+            )
+
+
+class Frozen(nn.Module):
+    """A copy of the model, never trained. It stays in eval mode whatever is asked of it."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model.requires_grad_(False)
+        self.model.eval()
+        self._head = Head(model)
+
+    def train(self, mode: bool = True) -> Frozen:
+        """Ignored: dropout in a reference would make its values differ from step to step."""
+        return self
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
+        """One pass of the copy."""
+        return ForwardPass(self.model, self._head, batch, layers=layers)
+
+
+def choose_reference(kind: ReferenceKind, has_adapter: bool) -> Literal["adapter_off", "frozen"]:
+    """The kind that ``auto`` stands for.
+
+    Raises:
+        RecipeError: If ``adapter_off`` is asked for without an adapter.
+    """
+    if kind == "adapter_off" and not has_adapter:
+        raise RecipeError(
+            "model.reference: 'adapter_off' needs an adapter, and model.lora is null",
+            hint="Set model.lora, or model.reference: frozen.",
+        )
+    if kind == "auto":
+        return "adapter_off" if has_adapter else "frozen"
+    return kind
+
+
+def frozen_copy(policy: PreTrainedModel) -> Frozen:
+    """A reference that is a copy of the policy as it is now."""
+    return Frozen(copy.deepcopy(policy))

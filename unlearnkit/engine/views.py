@@ -1,0 +1,176 @@
+"""What an objective sees of one stream: its response tokens, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from unlearnkit.functional.core import at_least_float32, row_sum
+
+
+class TokenSource(Protocol):
+    """Where a view's figures come from: the policy's or the reference's forward pass."""
+
+    def logps(self, tokens: Tensor) -> Tensor: ...  # [N] float32
+
+    def logits(self, tokens: Tensor) -> Tensor: ...  # [N, V]
+
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor: ...  # [N, H]
+
+    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor: ...  # [N] float32
+
+    def entropy(self, tokens: Tensor) -> Tensor: ...  # [N] float32
+
+
+class StreamView:
+    """The ``N`` response tokens of a stream's ``S`` sequences in this step.
+
+    Prompts and padding are not in it, so a loss needs no mask. What is not asked for is not
+    computed. Log-probabilities, KL and entropy are float32 whatever the model's dtype.
+
+    Averages are over the **whole optimiser step**: when the step is split into micro-batches or
+    over ranks, `mean` gives this part's share, scaled so that the average over the parts is the
+    mean over all of the step's tokens.
+
+    Args:
+        policy: The model being trained.
+        reference: The model as it was at the start, or None when no objective needs it.
+        tokens: ``[N]`` indices of this stream's tokens in the batch.
+        target: ``[N]`` token ids.
+        sequence: ``[N]`` which of the ``S`` sequences a token belongs to, from 0, ascending.
+        rows: ``S`` row indices in the stream.
+        token_share: Tokens of the whole step divided by its number of parts; default ``N``.
+        sequence_share: Sequences of the whole step divided by its number of parts; default ``S``.
+    """
+
+    def __init__(
+        self,
+        policy: TokenSource,
+        reference: TokenSource | None,
+        *,
+        tokens: Tensor,
+        target: Tensor,
+        sequence: Tensor,
+        rows: Sequence[int],
+        token_share: float | None = None,
+        sequence_share: float | None = None,
+    ) -> None:
+        self._policy, self._reference, self._tokens = policy, reference, tokens
+        self.target, self.sequence, self.rows = target, sequence, tuple(rows)
+        self.token_share = float(target.numel()) if token_share is None else token_share
+        self.sequence_share = float(len(self.rows)) if sequence_share is None else sequence_share
+
+    def __len__(self) -> int:
+        """Number of sequences, ``S``."""
+        return len(self.rows)
+
+    @cached_property
+    def logps(self) -> Tensor:
+        """``[N]`` log-probability of each response token under the policy, in nats."""
+        return self._policy.logps(self._tokens)
+
+    @cached_property
+    def ref_logps(self) -> Tensor:
+        """``[N]`` log-probability of each response token under the reference, no gradient."""
+        with torch.no_grad():
+            return self._need_reference().logps(self._tokens)
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """``[N, V]`` policy logits that predict each response token, float32."""
+        return at_least_float32(self._policy.logits(self._tokens))
+
+    @cached_property
+    def ref_logits(self) -> Tensor:
+        """``[N, V]`` reference logits, float32, no gradient."""
+        with torch.no_grad():
+            return at_least_float32(self._need_reference().logits(self._tokens))
+
+    def hidden(self, layer: int) -> Tensor:
+        """``[N, H]`` output of decoder block ``layer`` (from 0) at the response tokens."""
+        return self._policy.hidden(layer, self._tokens)
+
+    def ref_hidden(self, layer: int) -> Tensor:
+        """``[N, H]`` the same of the reference, no gradient."""
+        with torch.no_grad():
+            return self._need_reference().hidden(layer, self._tokens)
+
+    def forward_kl(self) -> Tensor:
+        """``[N]`` KL(reference ‖ policy) at each response token, in nats.
+
+        Computed chunk by chunk, never holding ``[N, V]``.
+        """
+        return self._forward_kl
+
+    @cached_property
+    def _forward_kl(self) -> Tensor:
+        return self._policy.forward_kl(self._need_reference(), self._tokens)
+
+    def entropy(self) -> Tensor:
+        """``[N]`` entropy of the policy's next-token distribution, in nats."""
+        return self._policy.entropy(self._tokens)
+
+    @property
+    def lengths(self) -> Tensor:
+        """``[S]`` response tokens of each sequence."""
+        return torch.bincount(self.sequence, minlength=len(self))
+
+    @cached_property
+    def token_in_sequence(self) -> Tensor:
+        """``[N]`` position of each token in its response, from 0."""
+        starts = self.lengths.cumsum(0) - self.lengths
+        place = torch.arange(self.sequence.numel(), device=self.sequence.device)
+        return place - starts[self.sequence]
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Token mean over the step. ``[N] -> []``."""
+        _expect(x, self.target.numel(), "response tokens")
+        return x.sum() / self.token_share if self.token_share else x.sum()
+
+    def sequence_mean(self, x: Tensor) -> Tensor:
+        """Sequence mean over the step. ``[S] -> []``."""
+        _expect(x, len(self), "sequences")
+        return x.sum() / self.sequence_share if self.sequence_share else x.sum()
+
+    def row_sum(self, x: Tensor) -> Tensor:
+        """Sum over each sequence's tokens. ``[N] -> [S]``."""
+        _expect(x, self.target.numel(), "response tokens")
+        return row_sum(x, self.sequence, len(self))
+
+    def row_mean(self, x: Tensor) -> Tensor:
+        """Mean over each sequence's tokens. ``[N] -> [S]``."""
+        return self.row_sum(x) / self.lengths.clamp(min=1)
+
+    def figures(self) -> dict[str, Tensor]:
+        """What can be told of the stream without computing anything that no objective asked for.
+
+        ``nll`` (nats per token), ``log_ratio`` (policy minus reference, nats per sequence),
+        ``kl`` (nats per token); each without gradient, as shares like `mean`.
+        """
+        done = self.__dict__
+        found: dict[str, Tensor] = {}
+        if "logps" in done:
+            found["nll"] = self.mean(-self.logps.detach())
+            if "ref_logps" in done:
+                ratio = self.row_sum(self.logps.detach() - self.ref_logps)
+                found["log_ratio"] = self.sequence_mean(ratio)
+        if "_forward_kl" in done:
+            found["kl"] = self.mean(self._forward_kl.detach())
+        return found
+
+    def _need_reference(self) -> TokenSource:
+        if self._reference is None:
+            raise LookupError(
+                "this objective reads reference values but does not say so: give its class "
+                'needs = frozenset({"reference"})'
+            )
+        return self._reference
+
+
+def _expect(x: Tensor, size: int, of: str) -> None:
+    if x.shape[:1] != (size,):
+        raise ValueError(f"expected one value for each of the {size} {of}, found {tuple(x.shape)}")

@@ -1,0 +1,43 @@
+"""The maths of every loss: pure functions of tensors that need torch and nothing else.
+
+A function gives one value for each token (``[N]``) or for each sequence (``[S]``) wherever the
+loss is their plain mean, so that the caller chooses the average.
+"""
+
+from unlearnkit.functional.activation import control_vector, rmu
+from unlearnkit.functional.core import row_mean, row_sum, token_logps
+from unlearnkit.functional.displacement import ceu, ihl, unlikelihood
+from unlearnkit.functional.distillation import undial
+from unlearnkit.functional.divergence import forward_kl, reverse_kl, uniform_kl
+from unlearnkit.functional.f_divergence import flat
+from unlearnkit.functional.parameters import l2, orthogonal_lora
+from unlearnkit.functional.preference import d2o, dpo, npo, safe_unlearning, simnpo
+from unlearnkit.functional.primal_dual import dual_step, pdu
+from unlearnkit.functional.weighted import satimp, wga
+
+__all__ = [
+    "ceu",
+    "control_vector",
+    "d2o",
+    "dpo",
+    "dual_step",
+    "flat",
+    "forward_kl",
+    "ihl",
+    "l2",
+    "npo",
+    "orthogonal_lora",
+    "pdu",
+    "reverse_kl",
+    "rmu",
+    "row_mean",
+    "row_sum",
+    "safe_unlearning",
+    "satimp",
+    "simnpo",
+    "token_logps",
+    "undial",
+    "uniform_kl",
+    "unlikelihood",
+    "wga",
+]

@@ -1,0 +1,105 @@
+"""How much of a text a model gives back when it is fed the text's beginning.
+
+The input is flat: ``correct[N]`` says of each response token whether it was the model's first
+choice given the true tokens before it, ``sequence[N]`` which of the ``S`` responses it is part of,
+ascending.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unlearnkit.functional.core import row_sum
+
+MemorizationCompat = Literal["open-unlearning"]
+
+
+def exact_memorization(
+    correct: Tensor,
+    sequence: Tensor,
+    sequences: int,
+    *,
+    compat: MemorizationCompat | None = None,
+) -> Tensor:
+    """Share of each response's tokens that are the model's first choice, in [0, 1].
+
+    Args:
+        correct: ``[N]`` bool.
+        sequence: ``[N]``.
+        sequences: ``S``.
+        compat: ``open-unlearning`` leaves out each response's last token, taken for an
+            end-of-sequence token whether it is one or not.
+
+    Returns:
+        ``[S]``; nan where no token is counted.
+
+    Example:
+        >>> exact_memorization(torch.tensor([True, False, True]), torch.tensor([0, 0, 1]), 2)
+        tensor([0.5000, 1.0000])
+
+    References:
+        Tirumala et al. 2022, "Memorization without overfitting", arXiv 2205.10770, sec. 2.
+    """
+    if compat == "open-unlearning":
+        correct, sequence = _without_last(correct, sequence)
+    lengths = torch.bincount(sequence, minlength=sequences)
+    return row_sum(correct.float(), sequence, sequences) / lengths
+
+
+def extraction_strength(
+    correct: Tensor,
+    sequence: Tensor,
+    sequences: int,
+    *,
+    compat: MemorizationCompat | None = None,
+) -> Tensor:
+    r"""One minus the share of a response that must be shown before the rest follows by itself.
+
+    .. math:: 1 - \frac{1}{n} \min \{k : \hat y_t = y_t \text{ for all } t > k\}
+
+    Args:
+        correct: ``[N]`` bool.
+        sequence: ``[N]``.
+        sequences: ``S``.
+        compat: ``open-unlearning`` leaves out each response's last token, and gives ``1/n``, not
+            0, where the last counted token is wrong.
+
+    Returns:
+        ``[S]`` in [0, 1]: 1 when the whole response follows from the prompt, 0 when not even the
+        last token does; 0 for a response without counted tokens.
+
+    Example:
+        >>> extraction_strength(torch.tensor([False, True, True, False]),
+        ...                     torch.tensor([0, 0, 0, 1]), 2)
+        tensor([0.6667, 0.0000])
+
+    References:
+        Carlini et al. 2021, arXiv 2012.07805; Wang et al. 2024, "Unlearning with control",
+        arXiv 2406.09179, eq. 4.
+    """
+    if compat == "open-unlearning":
+        correct, sequence = _without_last(correct, sequence)
+    lengths = torch.bincount(sequence, minlength=sequences)
+    wrong_after = _row_cumsum_from_end((~correct).long(), sequence, lengths)
+    suffix = row_sum((wrong_after == 0).float(), sequence, sequences)
+    if compat == "open-unlearning":
+        suffix = suffix.clamp(min=1)
+    return torch.where(lengths > 0, suffix / lengths.clamp(min=1), torch.zeros_like(suffix))
+
+
+def _without_last(correct: Tensor, sequence: Tensor) -> tuple[Tensor, Tensor]:
+    if not sequence.numel():
+        return correct, sequence
+    inner = torch.cat([sequence[1:] == sequence[:-1], sequence.new_zeros(1, dtype=torch.bool)])
+    return correct[inner], sequence[inner]
+
+
+def _row_cumsum_from_end(x: Tensor, sequence: Tensor, lengths: Tensor) -> Tensor:
+    """``[N]`` sum of ``x`` from each token to the end of its response."""
+    before = x.cumsum(0) - x
+    totals = x.cumsum(0)
+    ends = lengths.cumsum(0) - 1
+    return totals[ends.clamp(min=0)[sequence]] - before if x.numel() else x

@@ -1,0 +1,116 @@
+"""Metrics of how well an attack tells forget rows from rows that were never seen.
+
+An attack's scores come from `unlearnkit.functional.membership`; higher means less like a member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unlearnkit.functional import membership as functional
+from unlearnkit.functional.truth import OpenUnlearning, privleak
+from unlearnkit.metrics.base import UnlearningMetric
+
+
+class _TwoSets(UnlearningMetric):
+    """Scores of forget rows and of held-out rows."""
+
+    columns = 2
+
+    def update(self, scores: Tensor, is_forget: Tensor, rows: Sequence[int] | None = None) -> None:
+        """Takes in scores ``[S]`` and which of the two sets each belongs to, ``[S]`` bool.
+
+        Row numbers are those of one list of both sets.
+        """
+        self.add(torch.stack([scores.double(), is_forget.double()], dim=1), rows)
+
+    def sets(self, figures: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of the forget rows, and of the held-out rows."""
+        is_forget = figures[:, 1] == 1
+        return figures[is_forget, 0], figures[~is_forget, 0]
+
+
+class MembershipAUC(_TwoSets, name="membership_auc"):
+    """Probability that a held-out row scores higher than a forget row, ties counted half.
+
+    Args:
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = MembershipAUC()
+        >>> metric.update(torch.tensor([1.0, 2.0, 2.0, 3.0]), torch.tensor([1, 1, 0, 0]))
+        >>> round(metric.compute().item(), 4)
+        0.875
+    """
+
+    value_range = "0 to 1"
+    direction = "near the retrained model's, about 0.5; 1: forget rows look trained on"
+    source = "Hanley and McNeil 1982; Shi et al. 2024, arXiv 2407.06460"
+
+    def aggregate(self, figures: Tensor) -> Tensor:
+        """The area under the ROC curve."""
+        return torch.tensor(functional.auc(*self.sets(figures)), dtype=torch.double)
+
+
+class MembershipTPR(_TwoSets, name="membership_tpr"):
+    """Share of forget rows found while at most a given share of held-out rows is found wrongly.
+
+    Args:
+        false_positive_rate: That share.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = MembershipTPR()
+        >>> metric.update(torch.tensor([1.0, 2.5, 2.0, 3.0]), torch.tensor([1, 1, 0, 0]))
+        >>> round(metric.compute().item(), 4)
+        0.5
+    """
+
+    value_range = "0 to 1"
+    direction = "near the false positive rate"
+    source = "Carlini et al. 2022, arXiv 2112.03570, sec. 3"
+
+    def __init__(self, false_positive_rate: float = 0.01, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.false_positive_rate = false_positive_rate
+
+    def aggregate(self, figures: Tensor) -> Tensor:
+        """The true positive rate."""
+        found = functional.true_positive_rate(*self.sets(figures), self.false_positive_rate)
+        return torch.tensor(found, dtype=torch.double)
+
+
+class PrivLeak(_TwoSets, name="privleak"):
+    """Change of a membership attack's error against the retrained model's, in percent.
+
+    Args:
+        auc_gold: The attack's AUC on the retrained model, in the sense of `MembershipAUC`.
+        compat: ``open-unlearning`` adds 1e-10 to the divisor.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = PrivLeak(auc_gold=0.5)
+        >>> metric.update(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1, 1, 0, 0]))
+        >>> round(metric.compute().item(), 4)
+        -100.0
+    """
+
+    value_range = "-100 to 100 at an AUC of 0.5 of the retrained model"
+    direction = "near 0, about -5 to 5; negative: still looks trained on"
+    source = "Shi et al. 2024, arXiv 2407.06460, eq. 4"
+
+    def __init__(
+        self, auc_gold: float = 0.5, compat: OpenUnlearning | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.auc_gold = auc_gold
+        self.compat: OpenUnlearning | None = compat
+
+    def aggregate(self, figures: Tensor) -> Tensor:
+        """Percent."""
+        auc = functional.auc(*self.sets(figures))
+        return torch.tensor(privleak(auc, self.auc_gold, compat=self.compat), dtype=torch.double)

@@ -1,0 +1,231 @@
+"""Metrics of generated text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unlearnkit.functional import text as functional
+from unlearnkit.functional.text import RougeCompat, RougeType
+from unlearnkit.metrics.base import RowMean
+
+
+class Rouge(RowMean, name="rouge"):
+    """Overlap of the generated text with the true one, mean over rows.
+
+    Args:
+        kind: ``rougeL`` (longest common subsequence of words), ``rouge1`` or ``rouge2``.
+        figure: ``recall`` as TOFU reports, ``f1`` as MUSE reports, or ``precision``.
+        use_stemmer: Compare Porter stems, as TOFU and open-unlearning do.
+        stop: Strings at the first of which the generated text is cut.
+        compat: ``rouge-score`` splits words as that package does: ASCII only.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = Rouge()
+        >>> metric.update(["the river"], ["the river ran"])
+        >>> round(metric.compute().item(), 4)
+        0.6667
+    """
+
+    value_range = "0 to 1"
+    direction = "forget: as low as the gold model's; rows to keep: high"
+    source = "Lin 2004; Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
+
+    def __init__(
+        self,
+        kind: RougeType = "rougeL",
+        figure: Literal["recall", "f1", "precision"] = "recall",
+        use_stemmer: bool = False,
+        stop: Sequence[str] = (),
+        compat: RougeCompat | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kind: RougeType = kind
+        self.figure, self.use_stemmer, self.stop = figure, use_stemmer, tuple(stop)
+        self.compat: RougeCompat | None = compat
+
+    def update(
+        self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
+    ) -> None:
+        """Takes in generated texts and the true ones."""
+        scores = [
+            functional.rouge(
+                functional.cut_at(generated, self.stop),
+                true,
+                self.kind,
+                use_stemmer=self.use_stemmer,
+                compat=self.compat,
+            )
+            for generated, true in zip(preds, target, strict=True)
+        ]
+        self.add(_column([getattr(score, self.figure) for score in scores]), rows)
+
+
+class VerbatimMemorization(Rouge, name="verbatim_memorization"):
+    """ROUGE-L F1 of the greedy continuation of a passage's beginning (MUSE's VerbMem, over 1).
+
+    Args:
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = VerbatimMemorization()
+        >>> metric.update(["the river"], ["the river"])
+        >>> round(metric.compute().item(), 4)
+        1.0
+    """
+
+    direction = "forget: as low as the retrained model's"
+    source = "Shi et al. 2024, arXiv 2407.06460, eq. 2"
+
+    def __init__(self, compat: RougeCompat | None = None, **kwargs: Any) -> None:
+        super().__init__("rougeL", "f1", compat=compat, **kwargs)
+
+
+class KnowledgeMemorization(Rouge, name="knowledge_memorization"):
+    r"""ROUGE-L F1 of answers to questions about the data (MUSE's KnowMem, over 1).
+
+    Answers are cut where the model goes on with questions of its own.
+
+    Args:
+        stop: Where an answer is cut.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = KnowledgeMemorization()
+        >>> metric.update(["Ada.\n\nQuestion: Who sings?"], ["Ada."])
+        >>> round(metric.compute().item(), 4)
+        1.0
+    """
+
+    direction = "forget: as low as the retrained model's; rows to keep: high"
+    source = "Shi et al. 2024, arXiv 2407.06460, eq. 3"
+
+    def __init__(
+        self,
+        stop: Sequence[str] = ("\n\n", "\nQuestion", "Question:"),
+        compat: RougeCompat | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__("rougeL", "f1", stop=stop, compat=compat, **kwargs)
+
+
+class Bleu(RowMean, name="bleu"):
+    """Sentence BLEU of sacrebleu, mean over rows.
+
+    Args:
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = Bleu()
+        >>> metric.update(["the cat sat on the mat"], ["the cat sat on the mat"])
+        >>> round(metric.compute().item(), 4)
+        100.0
+    """
+
+    value_range = "0 to 100"
+    direction = "forget: as low as the gold model's; rows to keep: high"
+    source = "Papineni et al. 2002; Post 2018, arXiv 1804.08771"
+
+    def update(
+        self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
+    ) -> None:
+        """Takes in generated texts and the true ones."""
+        self.add(_column(_each_bleu(preds, target)), rows)
+
+
+class LeakRate(RowMean, name="leak_rate"):
+    """Share of rows whose generated text has a BLEU to the true one above a threshold.
+
+    Args:
+        threshold: BLEU on 0 to 100. Published values differ, so there is no default.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = LeakRate(threshold=20.0)
+        >>> metric.update(["the cat sat on the mat", "no"], ["the cat sat on the mat", "yes"])
+        >>> round(metric.compute().item(), 4)
+        0.5
+    """
+
+    value_range = "0 to 1"
+    direction = "forget: as low as the gold model's"
+    source = "Yao et al. 2023, arXiv 2310.10683, sec. 4.2"
+
+    def __init__(self, threshold: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.threshold = threshold
+
+    def update(
+        self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
+    ) -> None:
+        """Takes in generated texts and the true ones."""
+        self.add(_column([b > self.threshold for b in _each_bleu(preds, target)]), rows)
+
+
+class DistinctN(RowMean, name="distinct_n"):
+    """Share of a generated text's word n-grams that are different, mean over rows.
+
+    Args:
+        n: Words in an n-gram.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = DistinctN(n=1)
+        >>> metric.update(["no no no no"])
+        >>> round(metric.compute().item(), 4)
+        0.25
+    """
+
+    value_range = "0 to 1"
+    direction = "everywhere: as high as the starting model's; near 0 is one repeated word"
+    source = "Li et al. 2016, arXiv 1510.03055"
+
+    def __init__(self, n: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = n
+
+    def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:
+        """Takes in generated texts."""
+        words = map(functional.words, preds)
+        self.add(_column([functional.distinct_n(each, self.n) for each in words]), rows)
+
+
+class RepetitionRate(RowMean, name="repetition_rate"):
+    """Share of a generated text's word n-grams that occurred in it before, mean over rows.
+
+    Args:
+        n: Words in an n-gram.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = RepetitionRate(n=1)
+        >>> metric.update(["no no no no"])
+        >>> round(metric.compute().item(), 4)
+        0.75
+    """
+
+    value_range = "0 to 1"
+    direction = "everywhere: as low as the starting model's"
+    source = "Welleck et al. 2020, arXiv 1908.04319, eq. 10"
+
+    def __init__(self, n: int = 4, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n = n
+
+    def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:
+        """Takes in generated texts."""
+        words = map(functional.words, preds)
+        self.add(_column([functional.repetition_rate(each, self.n) for each in words]), rows)
+
+
+def _each_bleu(preds: Sequence[str], target: Sequence[str]) -> list[float]:
+    return [functional.bleu(*pair) for pair in zip(preds, target, strict=True)]
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.double)

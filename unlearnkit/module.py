@@ -1,0 +1,230 @@
+"""The LightningModule: objectives over one forward pass of the policy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from peft import LoraConfig
+from torch import Tensor, nn
+from transformers import get_scheduler
+
+from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.pack import Batch, Layout, pack
+from unlearnkit.data.sampler import StreamBatches
+from unlearnkit.engine.attention import use_tree_attention
+from unlearnkit.engine.forward import ForwardPass, stream_views
+from unlearnkit.engine.head import Head
+from unlearnkit.engine.layout import choose_layout
+from unlearnkit.engine.policy import Policy, add_adapter, load_model
+from unlearnkit.engine.reference import (
+    AdapterOff,
+    Reference,
+    ReferenceKind,
+    choose_reference,
+    frozen_copy,
+)
+from unlearnkit.engine.views import StreamView
+from unlearnkit.errors import RecipeError
+from unlearnkit.objectives.base import Objective
+
+logger = logging.getLogger(__name__)
+
+
+def _adamw(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, lr=1e-5, weight_decay=0.0)
+
+
+class UnlearningModule(L.LightningModule):
+    """Minimises ``Σ weight·objective`` over the response tokens of all streams.
+
+    With ``gradient_ascent`` on a forget stream, ``random_mismatch`` on random answers to the same
+    prompts and ``retain_kl`` on normal data this is the method of Yao, Xu, Liu (2023).
+
+    Args:
+        objectives: Losses by name; the name is the one that is logged and overridden.
+        base: The model to start from: ``tiny``, a folder, a hub id, or a `BaseModel`.
+        lora: Train an adapter of this form; by default all weights are trained.
+        reference: How the model as it was at the start is kept, if an objective needs it:
+            ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), or ``auto``.
+        optimizer: Makes the optimizer from the trainable parameters.
+        schedule: Course of the learning rate after the warm-up.
+        warmup: Warm-up in optimiser steps, or in parts of all steps when below 1.
+        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        layout: ``packed`` (equal prompts once, no padding), ``rows``, or ``auto``.
+
+    Raises:
+        RecipeError: If there is no objective with a weight above 0, or if ``adapter_off`` is
+            asked for without an adapter.
+
+    References:
+        Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
+    """
+
+    def __init__(
+        self,
+        objectives: dict[str, Objective],
+        base: str | BaseModel = "tiny",
+        lora: LoraConfig | None = None,
+        reference: ReferenceKind = "auto",
+        optimizer: OptimizerCallable = _adamw,
+        schedule: Literal["constant", "linear", "cosine"] = "linear",
+        warmup: float = 0,
+        gradient_checkpointing: bool = False,
+        layout: Literal["auto", "packed", "rows"] = "auto",
+    ) -> None:
+        super().__init__()
+        # Checkpoints hold what is trained and no more; `on_load_checkpoint` looks for gaps.
+        self.strict_loading = False
+        if not any(o.weight > 0 for o in objectives.values()):
+            raise RecipeError(
+                "model.objectives: there is none with a weight above 0, so nothing would be learned"
+            )
+        self.objectives = nn.ModuleDict(objectives)
+        self.base, self.lora = base, lora
+        self.reference_kind = choose_reference(reference, has_adapter=lora is not None)
+        self.make_optimizer = optimizer
+        self.schedule, self.warmup = schedule, warmup
+        self.gradient_checkpointing = gradient_checkpointing
+        self.layout: Layout | Literal["auto"] = layout
+        self.policy: Policy | None = None
+        self.reference: Reference | None = None
+        self.figures: dict[str, Tensor] = {}
+
+    @property
+    def active(self) -> dict[str, Objective]:
+        """Objectives with a weight above 0."""
+        return {k: o for k, o in self.objectives.items() if o.weight > 0}  # pyright: ignore
+
+    @property
+    def streams_read(self) -> set[str]:
+        """Names of the streams that an active objective reads."""
+        return {stream for o in self.active.values() for stream in o.streams}
+
+    @property
+    def needs(self) -> set[str]:
+        """What the active objectives need beside log-probabilities of the policy."""
+        return {need for o in self.active.values() for need in o.needs}
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Decoder blocks whose outputs an active objective reads."""
+        return tuple(sorted({layer for o in self.active.values() for layer in o.layers}))
+
+    def configure_model(self) -> None:
+        """Loads the model, and keeps a reference if one is needed. Safe to call twice."""
+        if self.policy is not None:
+            return
+        self.use_model(load_model(self.base))
+
+    def use_model(self, model: Any) -> None:
+        """Takes a model that is already in memory in place of loading ``base``.
+
+        Args:
+            model: A causal language model of transformers, not yet wrapped by PEFT.
+        """
+        self.layout, reason = choose_layout(model, self.layout)
+        logger.info("layout %s: %s", self.layout, reason)
+        if self.layout == "packed":
+            use_tree_attention(model)
+        needs_copy = "reference" in self.needs and self.reference_kind == "frozen"
+        reference = frozen_copy(model) if needs_copy else None
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+        self.policy = add_adapter(model, self.lora) if self.lora else model
+        self.head = Head(self.policy)
+        if "reference" in self.needs:
+            self.reference = reference or AdapterOff(self.policy, self.head)  # pyright: ignore
+        for objective in self.active.values():
+            objective.attach(self.policy)
+
+    def on_fit_start(self) -> None:
+        """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
+        assert self.policy is not None
+        self.policy.train()
+
+    def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> Batch:
+        """Packs the rows of the streams that are read."""
+        read = {name: batch[name] for name in batch if name in self.streams_read}
+        assert self.layout != "auto", "configure_model() comes first"
+        return pack(read, self.layout, keep_last="hidden" in self.needs)
+
+    def forward(self, batch: Batch) -> dict[str, StreamView]:
+        """One policy pass over the batch, seen stream by stream."""
+        assert self.policy is not None, "configure_model() comes first"
+        policy = ForwardPass(self.policy, self.head, batch, layers=self.layers)
+        reference = None
+        if self.reference is not None:
+            reference = self.reference.forward(batch, self.layers)
+        return stream_views(batch, policy, reference)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The weighted sum of the objectives on this micro-batch."""
+        views = self(batch)
+        terms = {key: objective(views) for key, objective in self.active.items()}
+        loss = torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
+        self._record(loss, terms, views)
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Steps, then lets objectives with a state of their own (dual weights) take theirs."""
+        super().optimizer_step(*args, **kwargs)
+        for objective in self.active.values():
+            objective.after_step(self._mean_over_ranks)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer over trainable parameters, and its schedule over all steps of the fit."""
+        optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
+        if self.schedule == "constant" and not self.warmup:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        warmup = self.warmup if self.warmup >= 1 else round(self.warmup * steps)
+        name = "constant_with_warmup" if self.schedule == "constant" else self.schedule
+        scheduler = get_scheduler(
+            name, optimizer, num_warmup_steps=int(warmup), num_training_steps=steps
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""
+        assert self.policy is not None
+        frozen = {f"policy.{k}" for k, p in self.policy.named_parameters() if not p.requires_grad}
+        state = checkpoint["state_dict"]
+        for key in [k for k in state if k.startswith("reference.") or k in frozen]:
+            del state[key]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses a checkpoint that lacks a trained weight, since loading is not strict.
+
+        Raises:
+            RecipeError: With the first few weights that are missing.
+        """
+        assert self.policy is not None
+        trained = {f"policy.{k}" for k, p in self.policy.named_parameters() if p.requires_grad}
+        missing = sorted(trained - set(checkpoint["state_dict"]))
+        if missing:
+            raise RecipeError(
+                f"the checkpoint lacks {len(missing)} trained weights, such as "
+                f"{', '.join(missing[:3])}",
+                hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
+            )
+
+    def _record(
+        self, loss: Tensor, terms: dict[str, Tensor], views: dict[str, StreamView]
+    ) -> None:
+        self.figures = {key: term.detach() for key, term in terms.items()}
+        for name, view in views.items():
+            self.figures |= {f"{name}_{key}": value for key, value in view.figures().items()}
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
+        self.log_dict({f"train/{k}": v for k, v in self.figures.items()}, batch_size=1)
+
+    def _mean_over_ranks(self, x: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(x, reduce_op="mean")  # pyright: ignore

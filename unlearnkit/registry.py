@@ -1,0 +1,125 @@
+"""Classes that a recipe calls by a short name.
+
+A family (objectives, streams, suites, ...) is a base class that inherits `Registered` directly;
+its subclasses give their name in the class statement:
+
+    >>> from abc import ABC
+    >>> class Shape(Registered, ABC): ...
+    >>> class Circle(Shape, name="circle", aliases=("disc",)): ...
+    >>> Shape.resolve("disc").__name__
+    'Circle'
+    >>> sorted(Shape.registered())
+    ['circle']
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, TypeVar
+
+from unlearnkit.errors import RecipeError
+
+PLUGIN_GROUP = "unlearnkit.plugins"
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_T = TypeVar("_T", bound="Registered")
+_plugins_loaded = False
+
+
+class UnknownName(RecipeError):
+    """No class of the family has that name; the message holds near matches and all names."""
+
+
+class Registered:
+    """Gives a family of classes names.
+
+    Raises:
+        TypeError: At the class statement, for a name that is not ``lower_case`` or is taken.
+    """
+
+    _by_name: ClassVar[dict[str, type[Any]]]
+    _by_alias: ClassVar[dict[str, type[Any]]]
+    registered_name: ClassVar[str | None] = None
+
+    def __init_subclass__(
+        cls, *, name: str | None = None, aliases: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if Registered in cls.__bases__:
+            cls._by_name, cls._by_alias = {}, {}
+            return
+        cls.registered_name = name
+        if name is None:
+            return
+        for each in (name, *aliases):
+            if not _NAME.match(each):
+                raise TypeError(
+                    f"{cls.__qualname__}: a registered name is lower_case, found {each!r}"
+                )
+            taken = cls._by_name.get(each) or cls._by_alias.get(each)
+            # The same class again is a module that was reloaded, as in a notebook.
+            if taken and (taken.__module__, taken.__qualname__) != (
+                cls.__module__,
+                cls.__qualname__,
+            ):
+                raise TypeError(
+                    f"{cls.__qualname__}: the name {each!r} belongs to "
+                    f"{taken.__module__}.{taken.__qualname__}"
+                )
+        cls._by_name[name] = cls
+        cls._by_alias.update(dict.fromkeys(aliases, cls))
+
+    @classmethod
+    def registered(cls: type[_T]) -> dict[str, type[_T]]:
+        """The family's classes by their first name, installed plugins included."""
+        load_plugins()
+        return dict(sorted(cls._by_name.items()))
+
+    @classmethod
+    def resolve(cls: type[_T], name: str) -> type[_T]:
+        """The class of that name or alias.
+
+        Raises:
+            UnknownName: With the nearest names and the known ones.
+        """
+        load_plugins()
+        found = cls._by_name.get(name) or cls._by_alias.get(name)
+        if found is None:
+            known = sorted({*cls._by_name, *cls._by_alias})
+            raise UnknownName(
+                f"no {family_of(cls)} is named '{name}'.{did_you_mean(name, known)}",
+                hint=f"Known: {', '.join(sorted(cls._by_name))}. "
+                "Or give a dotted path such as my_module.MyClass.",
+            )
+        return found
+
+
+def family_of(cls: type[Registered]) -> str:
+    """The family's word in messages: ``objective`` for `Objective` and its subclasses."""
+    root = next(c for c in reversed(cls.__mro__) if Registered in c.__bases__)
+    return root.__name__.lower()
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """`` Did you mean 'x'?`` for the nearest of the known words, or nothing."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def load_plugins() -> None:
+    """Imports the installed plugins, once; a broken one warns by name and is left out."""
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for point in entry_points(group=PLUGIN_GROUP):
+        try:
+            point.load()
+        except Exception as error:  # noqa: BLE001 a plugin may fail in any way
+            warnings.warn(
+                f"the unlearnkit plugin '{point.name}' ({point.value}) could not be loaded and "
+                f"is left out: {type(error).__name__}: {error}",
+                stacklevel=2,
+            )

@@ -1,0 +1,81 @@
+"""What an evaluation is: probes of a model, and the figures they give."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.registry import Registered
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+    from unlearnkit.data.encoded import StreamData
+    from unlearnkit.engine.reference import Reference
+
+
+@dataclass(frozen=True)
+class SuiteContext:
+    """What a suite may use beside the model that it evaluates.
+
+    Args:
+        data: The recipe's streams by name, tokenised; empty outside a run.
+        reference: The model as it was at the start, for KL; without it the suite leaves those
+            figures out.
+        gold: The model that never saw the forget set, where there is one.
+        batch_size: Rows in one forward pass.
+        max_length: Longest sequence in tokens, for the suite's own files.
+        max_new_tokens: Upper bound of every generation, or None for the suite's own.
+        seed: Of anything that is drawn.
+    """
+
+    data: Mapping[str, StreamData] = field(default_factory=dict)
+    reference: Reference | None = None
+    gold: nn.Module | None = None
+    batch_size: int = 32
+    max_length: int = 512
+    max_new_tokens: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What a suite found.
+
+    Args:
+        values: Figures by ``<stream>/<metric>``; the keys are public.
+        rows: One mapping a probe: its stream, its texts and its own figures, as JSON types.
+    """
+
+    values: dict[str, float]
+    rows: list[dict[str, Any]]
+
+
+class Suite(Registered, ABC):
+    """An evaluation, run before and after unlearning and on the gold model.
+
+    A subclass reads its probes in `check` or `run`, and nothing in ``__init__``, whose arguments
+    are the fields of a recipe.
+    """
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the recipe's streams that it reads, of those that the recipe has."""
+        return ()
+
+    def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
+        """Reads and checks the suite's own data; called before any model is loaded.
+
+        Raises:
+            DataError: With all bad rows.
+            RecipeError: If a field names neither a stream nor a file.
+        """
+
+    @abstractmethod
+    def run(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> SuiteResult:
+        """Evaluates the model, and leaves it as it was."""

@@ -1,0 +1,183 @@
+"""Does the model still recite the passages it was to forget, and is the rest unharmed?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.data.example import Example
+from unlearnkit.engine.generate import generate
+from unlearnkit.engine.scoring import score
+from unlearnkit.errors import RecipeError
+from unlearnkit.functional.core import row_sum
+from unlearnkit.functional.memorization import exact_memorization, extraction_strength
+from unlearnkit.functional.text import bleu, distinct_n, rouge, words
+from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.probes import Source, read_probes, stream_names
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+
+class Copyright(Suite, name="copyright"):
+    """Recitation of passages, beside protected and held-out normal rows.
+
+    Every probe is a prompt with its true continuation. The model continues the prompt greedily
+    for as many tokens as the true continuation has, and scores the true continuation itself.
+
+    ``normal`` rows are those that the retain term sees; ``heldout`` rows are not. Only both
+    together say that the damage stays where it was meant: a model can keep the rows it is held
+    to and lose all others.
+
+    A field left out is the recipe's stream ``forget``, ``retain`` or ``heldout``; on the shipped
+    data, and outside a run, it is the shipped file. Without held-out rows those figures are left
+    out, and a warning says so.
+
+    Figures, as ``<stream>/<figure>``:
+
+    * ``rougeL_recall``: of the continuation against the true one, mean over rows, in [0, 1].
+    * ``leak_rate`` (forget): share of rows whose continuation has a BLEU above ``leak_bleu``.
+    * ``extraction_strength``, ``exact_memorization``, ``nll`` (forget): teacher-forced; ``nll`` in
+      nats per token.
+    * ``perplexity``, ``kl_to_reference`` (normal, heldout): over all tokens; KL in nats per token,
+      where the context has a reference.
+    * ``distinct_2``: different word pairs among all of a continuation, mean over rows; near 0 for
+      a text that repeats one token.
+
+    Args:
+        forget: Passages to forget: a recipe stream's name, a file, or a stream of its own.
+        normal: Rows that are to stay, as the retain term sees them.
+        heldout: Rows that are to stay, and which the retain term never sees.
+        prompt_tokens: Where a file of plain text is cut into prompt and continuation.
+        max_new_tokens: Longest continuation.
+        limit: Rows of each kind at most, evenly spaced; None for all.
+        leak_bleu: BLEU, on 0 to 100, above which a continuation counts as a leak.
+
+    References:
+        Yao et al. 2023, "Large language model unlearning", arXiv 2310.10683, sec. 4.2, for leak
+        rate and the choice of normal data; Carlini et al. 2021, arXiv 2012.07805, for extraction.
+    """
+
+    def __init__(
+        self,
+        forget: Source | None = None,
+        normal: Source | None = None,
+        heldout: Source | None = None,
+        prompt_tokens: int = 32,
+        max_new_tokens: int = 64,
+        limit: int | None = 64,
+        leak_bleu: float = 20.0,
+    ) -> None:
+        for field, value in (("prompt_tokens", prompt_tokens), ("max_new_tokens", max_new_tokens)):
+            if value < 1:
+                raise RecipeError(f"copyright: {field} must be at least 1, found {value}")
+        if limit is not None and limit < 1:
+            raise RecipeError(f"copyright: limit must be at least 1 or null, found {limit}")
+        self.sources = {"forget": forget, "normal": normal, "heldout": heldout}
+        self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
+        self.limit, self.leak_bleu = limit, leak_bleu
+        self._probes: dict[str, list[Example]] | None = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the recipe's streams that it reads, of those that the recipe has."""
+        return stream_names(self.sources)
+
+    def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
+        """Reads and tokenises all probes."""
+        self._probes = read_probes(
+            self.sources,
+            tokenizer,
+            context,
+            prompt_tokens=self.prompt_tokens,
+            limit=self.limit,
+        )
+
+    def run(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> SuiteResult:
+        """Evaluates the model on all probes."""
+        if self._probes is None:
+            self.check(tokenizer, context)
+        assert self._probes is not None
+        values: dict[str, float] = {}
+        rows: list[dict[str, Any]] = []
+        for stream, examples in self._probes.items():
+            found = self._rows(model, tokenizer, context, examples)
+            values |= {f"{stream}/{k}": v for k, v in self._values(stream, found).items()}
+            rows += [{"stream": stream, **row} for row in found]
+        return SuiteResult(values, rows)
+
+    def _rows(
+        self,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        context: SuiteContext,
+        examples: Sequence[Example],
+    ) -> list[dict[str, Any]]:
+        bound = min(self.max_new_tokens, context.max_new_tokens or self.max_new_tokens)
+        limits = [min(bound, len(e.response_ids)) for e in examples]
+        texts = generate(
+            model,
+            tokenizer,
+            [e.prompt_ids for e in examples],
+            max_new_tokens=limits,
+            batch_size=context.batch_size,
+        )
+        scores = score(model, examples, batch_size=context.batch_size, reference=context.reference)
+        flat = (scores.sequence, len(examples))
+        columns = {
+            "nll_sum": row_sum(-scores.logps, *flat).tolist(),
+            "exact_memorization": exact_memorization(scores.correct, *flat).tolist(),
+            "extraction_strength": extraction_strength(scores.correct, *flat).tolist(),
+        }
+        if scores.kl is not None:
+            columns["kl_sum"] = row_sum(scores.kl, *flat).tolist()
+        rows: list[dict[str, Any]] = []
+        for i, (example, limit, new) in enumerate(zip(examples, limits, texts, strict=True)):
+            reference = _text(tokenizer, example.response_ids[:limit])
+            rows.append(
+                {
+                    "row": example.row,
+                    "source": example.source,
+                    "prompt": _text(tokenizer, example.prompt_ids),
+                    "reference": reference,
+                    "generated": new.text,
+                    "hit_limit": new.hit_limit,
+                    "tokens": len(example.response_ids),
+                    "rougeL_recall": rouge(new.text, reference).recall,
+                    "bleu": bleu(new.text, reference),
+                    "distinct_2": distinct_n(words(new.text), 2),
+                    **{name: column[i] for name, column in columns.items()},
+                }
+            )
+        return rows
+
+    def _values(self, stream: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+        def mean(name: str) -> float:
+            return fmean(row[name] for row in rows)
+
+        def token_mean(name: str) -> float:
+            return sum(row[name] for row in rows) / sum(row["tokens"] for row in rows)
+
+        values = {"rougeL_recall": mean("rougeL_recall"), "distinct_2": mean("distinct_2")}
+        if stream == "forget":
+            return values | {
+                "leak_rate": fmean(row["bleu"] > self.leak_bleu for row in rows),
+                "extraction_strength": mean("extraction_strength"),
+                "exact_memorization": mean("exact_memorization"),
+                "nll": token_mean("nll_sum"),
+            }
+        values["perplexity"] = math.exp(token_mean("nll_sum"))
+        if "kl_sum" in rows[0]:
+            values["kl_to_reference"] = token_mean("kl_sum")
+        return values
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    return str(
+        tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    )

@@ -1,0 +1,140 @@
+"""Where a suite's probes come from: the recipe's streams, own files, or the shipped data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.encoded import StreamData
+from unlearnkit.data.example import Example
+from unlearnkit.data.qa import QAStream
+from unlearnkit.data.reader import find_file, read_rows
+from unlearnkit.data.streams import Stream
+from unlearnkit.data.text import TextStream
+from unlearnkit.errors import DataError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from unlearnkit.suites.base import SuiteContext
+
+Source: TypeAlias = "str | Stream"
+"""A recipe stream's name, a file, or a stream."""
+
+SHIPPED = {"forget": "book.jsonl", "normal": "normal.jsonl", "heldout": "heldout.jsonl"}
+SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "tiny"
+RECIPE_NAMES = {"normal": "retain"}
+"""What the recipe calls a kind of probe, where it is not the same word."""
+
+
+def read_probes(
+    sources: Mapping[str, Source | None],
+    tokenizer: PreTrainedTokenizerBase,
+    context: SuiteContext,
+    *,
+    prompt_tokens: int,
+    limit: int | None,
+) -> dict[str, list[Example]]:
+    """The examples of each kind of probe.
+
+    Args:
+        sources: Kind of probe to where it comes from; None for the recipe's stream of that name
+            or else the shipped file.
+        tokenizer: Of the model under evaluation.
+        context: Holds the recipe's streams.
+        prompt_tokens: Where plain text is cut into prompt and response.
+        limit: Examples of each kind at most, evenly spaced over the rows.
+
+    Raises:
+        DataError: With the bad rows of all files.
+        RecipeError: If a source is neither a stream nor a file.
+    """
+    codec = Codec(tokenizer, context.max_length)
+    found: dict[str, list[Example]] = {}
+    problems: list[Problem] = []
+    for kind, source in sources.items():
+        stream = _stream(kind, source, sources, context, prompt_tokens)
+        if stream is None:
+            warnings.warn(
+                f"no {kind} rows: the figures {kind}/... are left out. Give the suite "
+                f"'{kind}: FILE' with rows that the training does not see.",
+                stacklevel=3,
+            )
+            continue
+        try:
+            data = stream if isinstance(stream, StreamData) else _encode(kind, stream, codec)
+        except DataError as error:
+            problems += error.problems
+            continue
+        found[kind] = [
+            example for row in _spaced(len(data), limit) for example in data.at(row, row)[:1]
+        ]
+    if problems:
+        raise DataError(problems)
+    return found
+
+
+def stream_names(sources: Mapping[str, Source | None]) -> tuple[str, ...]:
+    """Names under which the recipe's streams are looked for."""
+    return tuple(
+        RECIPE_NAMES.get(kind, kind) if source is None else source
+        for kind, source in sources.items()
+        if not isinstance(source, Stream)
+    )
+
+
+def _encode(kind: str, stream: Stream, codec: Codec) -> StreamData:
+    stream.check()
+    return stream.encode(kind, codec, {}, seed=0)
+
+
+def _stream(
+    kind: str,
+    source: Source | None,
+    sources: Mapping[str, Source | None],
+    context: SuiteContext,
+    prompt_tokens: int,
+) -> Stream | StreamData | None:
+    if isinstance(source, Stream):
+        return source
+    if source is not None:
+        return context.data.get(source) or _file(source, prompt_tokens, context)
+    name = RECIPE_NAMES.get(kind, kind)
+    if name in context.data:
+        return context.data[name]
+    # The shipped held-out rows say nothing of a model that was taught other texts.
+    own = any(each is not None for each in sources.values()) or any(
+        not is_shipped(context.data[RECIPE_NAMES.get(k, k)].source)
+        for k in sources
+        if RECIPE_NAMES.get(k, k) in context.data
+    )
+    return None if own else _file(f"tiny/{SHIPPED[kind]}", prompt_tokens, context)
+
+
+def is_shipped(source: str) -> bool:
+    """Whether a stream's source is a file of the embedded data."""
+    file = find_file(source)
+    return file is not None and SHIPPED_FOLDER in file.resolve().parents
+
+
+def _file(path: str, prompt_tokens: int, context: SuiteContext) -> Stream:
+    """A stream over a file: text where its first row is text, prompt and response otherwise."""
+    if find_file(path) is None:
+        raise RecipeError(
+            f"'{path}' is neither a stream of the recipe nor a file",
+            hint=f"Streams: {', '.join(context.data) or 'none'}. Or give the path of a file.",
+        )
+    rows = read_rows(path).rows
+    if rows and "text" in rows[0].fields:
+        return TextStream(path=path, prompt_tokens=prompt_tokens)
+    return QAStream(path=path)
+
+
+def _spaced(rows: int, limit: int | None) -> list[int]:
+    """``limit`` row indices, evenly spaced: files are often sorted by kind."""
+    if limit is None or rows <= limit:
+        return list(range(rows))
+    return [i * rows // limit for i in range(limit)]
