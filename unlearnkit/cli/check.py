@@ -83,7 +83,7 @@ class _Checker:
         classes = section_classes()
         for key, value in self.tree.items():
             if key in classes:
-                skip = [path[1] for path in LINKED if path[0] == key]
+                skip = [str(path[1]) for path in LINKED if path[0] == key]
                 for path, message in schema.check_arguments(
                     classes[key], value, (key,), skip=skip, given_elsewhere=_own_keys(key)
                 ):
@@ -223,7 +223,10 @@ def _unknown_section(key: str, classes: Mapping[str, type]) -> str:
     if not near:
         return f"{message} It has: {', '.join(sections)}."
     word = near.split("'")[1]
-    return f"{message}{near}" + ("" if word in sections else f" It is '{elsewhere[word]}'.")
+    if word in sections:
+        return message + near
+    where = f" It is '{elsewhere[word]}'."
+    return message + (where if word == key else near + where)
 
 
 def _no_stream(reader: str | None, name: str, streams: list[str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -33,11 +34,11 @@ def err() -> Console:
 
 def panel(message: str, *, title: str, hint: str | None = None) -> None:
     """Shows an error."""
-    parts = [Text(printable(message))]
+    lines = [_indented(line) for line in printable(message).splitlines()]
     if hint:
-        parts.append(Text(f"\n{printable(hint)}", style="dim"))
+        lines += [Text(), Text(printable(hint), style="dim")]
     err().print(
-        Panel(Group(*parts), title=title, title_align="left", border_style="red", box=box.ROUNDED)
+        Panel(Group(*lines), title=title, title_align="left", border_style="red", box=box.ROUNDED)
     )
 
 
@@ -112,13 +113,15 @@ def show_example(stream: str, source: str, prompt: Any, response: Any) -> None:
         console.print(Text(f"             {_ids(ids)}", style="dim"))
 
 
-def show_rows(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A plain table."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for index, heading in enumerate(headings):
-        table.add_column(heading, no_wrap=index == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+def show_list(rows: Iterable[tuple[str, str, str]]) -> None:
+    """Names, what each is, and a remark in small."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column()
+    for name, what, remark in rows:
+        table.add_row(Text(name), Text(printable(what)))
+        if remark:
+            table.add_row("", Text(printable(remark), style="dim"))
     out().print(table)
 
 
@@ -126,6 +129,11 @@ def show_generations(texts: Sequence[tuple[str, str]]) -> None:
     """Names of models, and what each said."""
     for name, text in texts:
         out().print(Panel(Text(printable(text)), title=name, title_align="left", box=box.ROUNDED))
+
+
+def _indented(line: str) -> Padding:
+    """A line whose indentation is kept where it wraps."""
+    return Padding(Text(line.lstrip(" ")), (0, 0, 0, len(line) - len(line.lstrip(" "))))
 
 
 def _add_figures(table: Table, suite: str, phases: dict[str, dict[str, float]], gold: bool) -> None:

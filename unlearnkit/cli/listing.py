@@ -6,26 +6,27 @@ import importlib
 import inspect
 from typing import Any
 
-from unlearnkit.cli.families import CALLBACKS, OBJECTIVES, STREAMS, SUITES
+from unlearnkit.cli.families import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.cli.shipped import shipped, summary
 
-Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+FAMILIES = {
+    "objectives": OBJECTIVES,
+    "streams": STREAMS,
+    "suites": SUITES,
+    "callbacks": CALLBACKS,
+}
+LISTS = (*FAMILIES, "recipes", "metrics")
+
+Rows = list[tuple[str, str, str]]
 
 
 def rows(what: str) -> Rows:
-    """Headings and rows of a list."""
-    if what == "objectives":
-        headings = ("name", "", "stream", "needs", "paper")
-        return headings, [
-            (name, first_line(cls), *_of_objective(cls))
-            for name, cls in OBJECTIVES.root.registered().items()
-        ]
+    """Name, description and remark of each member of a list."""
     if what == "recipes":
-        return ("name", ""), [(name, summary(path)) for name, path in shipped().items()]
+        return [(name, summary(path), "") for name, path in shipped().items()]
     if what == "metrics":
-        return ("name", ""), [(cls.__name__, first_line(cls)) for cls in _metrics()]
-    family = {"streams": STREAMS, "suites": SUITES, "callbacks": CALLBACKS}[what]
-    return ("name", ""), [(name, first_line(cls)) for name, cls in family.root.registered().items()]
+        return [(cls.__name__, first_line(cls), "") for cls in _metrics()]
+    return _members(FAMILIES[what])
 
 
 def first_line(cls: type) -> str:
@@ -33,11 +34,23 @@ def first_line(cls: type) -> str:
     return (inspect.getdoc(cls) or "").partition("\n")[0]
 
 
-def _of_objective(cls: Any) -> tuple[str, str, str]:
-    return cls.default_stream, ", ".join(sorted(cls.needs)) or "-", cls.paper
+def _members(family: Family) -> Rows:
+    return [
+        (name, first_line(cls), _remark(cls) if family is OBJECTIVES else "")
+        for name, cls in family.root.registered().items()
+    ]
+
+
+def _remark(objective: Any) -> str:
+    parts = [f"stream {objective.default_stream}"]
+    if objective.needs:
+        parts.append(f"needs {', '.join(sorted(objective.needs))}")
+    return "; ".join([*parts, *([objective.paper] if objective.paper else [])])
 
 
 def _metrics() -> list[type]:
     module = importlib.import_module("unlearnkit.metrics")
-    found = {getattr(module, name) for name in dir(module)}
-    return sorted((each for each in found if inspect.isclass(each)), key=lambda c: c.__name__)
+    public = (getattr(module, name) for name in dir(module) if not name.startswith("_"))
+    return sorted(
+        {each for each in public if inspect.isclass(each)}, key=lambda each: each.__name__
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Any, NoReturn
 
@@ -20,6 +19,7 @@ from unlearnkit.cli.check import LINKED, check
 from unlearnkit.cli.document import Document, load_yaml
 from unlearnkit.cli.families import dotted, expand
 from unlearnkit.cli.overrides import CommandLine, apply
+from unlearnkit.cli.schema import in_words
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.module import UnlearningModule
@@ -58,7 +58,7 @@ class RecipeParser(LightningArgumentParser):
         """
         if not self.exit_on_error:
             super().error(message, ex)
-        raise RecipeError(_in_words(message)) from ex
+        raise RecipeError(in_words(message)) from ex
 
 
 class RecipeCLI(LightningCLI):
@@ -148,18 +148,10 @@ class RecipeCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (MisconfigurationException, TypeError, ValueError) as error:
-            raise RecipeError(_in_words(str(error))) from error
+            raise RecipeError(in_words(str(error))) from error
         self.suites: list[Suite] = self.config_init["evaluate"]
 
     @property
     def recipe_text(self) -> str:
         """The recipe with every default resolved; it can be run again."""
         return self.parser.dump(self.config, skip_link_targets=True, skip_none=False)
-
-
-def _in_words(message: str) -> str:
-    """A parser's message with the key first and without what only its programmers need."""
-    message = re.sub(r'Parser key "([^"]+)":\s*', r"\1: ", message)
-    message = re.sub(r"<class '([^']+)'>", r"\1", message)
-    lines = [line.rstrip() for line in message.splitlines()]
-    return "\n".join(line for line in lines if line)

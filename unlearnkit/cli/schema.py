@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -143,6 +144,14 @@ def describe(hint: Any) -> str:
     }
     name = getattr(hint, "__name__", str(hint))
     return words.get(hint, f"{'an' if name[:1] in 'AEIO' else 'a'} {name}")
+
+
+def in_words(message: str) -> str:
+    """A parser's message with the key first and without what only its programmers need."""
+    message = re.sub(r'Parser key "([^"]+)":\s*', r"\1: ", message)
+    message = re.sub(r"<class '([^']+)'>", r"\1", message)
+    lines = [line.rstrip() for line in message.splitlines()]
+    return "\n".join(line for line in lines if line)
 
 
 def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> Iterator[Finding]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
 from unlearnkit.cli import console, listing
 from unlearnkit.cli.document import read
 from unlearnkit.cli.overrides import CommandLine, read_command_line
+from unlearnkit.cli.schema import in_words
 from unlearnkit.cli.shipped import find, recipe_name
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe import RecipeCLI
@@ -28,7 +29,7 @@ class VerbParser(ArgumentParser):
         Raises:
             UserError: Always.
         """
-        raise UserError(message, title="usage", hint=f"See {self.prog} --help.") from ex
+        raise UserError(in_words(message), title="usage", hint=f"See {self.prog} --help.") from ex
 
 
 def fit_command(argv: list[str]) -> None:
@@ -80,15 +81,22 @@ def export_command(argv: list[str]) -> None:
     _call(export, argv, "export")
 
 
-def list_names(
-    what: Literal["objectives", "streams", "suites", "recipes", "metrics", "callbacks"],
-) -> None:
+def list_names(what: str) -> None:
     """Show what a recipe can name.
 
     Args:
-        what: objectives, streams, suites, recipes, metrics or callbacks.
+        what: objectives, streams, suites, callbacks, recipes or metrics.
+
+    Raises:
+        UserError: For anything else.
     """
-    console.show_rows(*listing.rows(what))
+    if what not in listing.LISTS:
+        raise UserError(
+            f"there is no list of '{what}'.{did_you_mean(what, list(listing.LISTS))}",
+            title="usage",
+            hint=f"Lists: {', '.join(listing.LISTS)}.",
+        )
+    console.show_list(listing.rows(what))
 
 
 def copy_recipe(recipe: str, to: str) -> None:
@@ -160,12 +168,11 @@ def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
     if not line.recipes and not line.asks_for_help:
         raise RecipeError("no recipe is given.", hint=f"unlearnkit {verb} --recipe copyright")
     document = read(line.recipes)
+    from unlearnkit.cli.noise import quieten
     from unlearnkit.cli.recipe import RecipeCLI
     from unlearnkit.data.reader import search_folders
 
-    # Lightning's start-up lines; what matters is in the table and the run folder.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten()
     search_folders.set(tuple(path.parent for path in line.recipes))
     cli = RecipeCLI(line, document, verb)
     for warning in cli.warnings:

@@ -50,7 +50,7 @@ class _Hidden(TokenObjective):
             return super().forward(views)
         view = views[self.stream]
         sums = view.row_sum(self.token_losses(view))
-        return view.sequence_mean(sums) * view.sequence_mean(1 / view.lengths)
+        return view.sequence_mean(sums) * view.sequence_mean(1 / view.lengths.to(sums.dtype))
 
 
 class RMU(_Hidden, name="rmu"):

@@ -1,0 +1,83 @@
+"""Makes a language model forget: modular LLM unlearning on Lightning.
+
+The names below are the library's front door; each is imported at its first use, so that
+``import unlearnkit`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unlearnkit.callbacks import CollapseStop, SampleGenerations
+    from unlearnkit.data.base_model import BaseModel
+    from unlearnkit.data.datamodule import UnlearningDataModule
+    from unlearnkit.data.example import Example
+    from unlearnkit.data.pack import Batch
+    from unlearnkit.data.streams import Stream
+    from unlearnkit.engine.generate import generate
+    from unlearnkit.engine.views import StreamView
+    from unlearnkit.errors import DataError, RecipeError, UserError
+    from unlearnkit.module import UnlearningModule
+    from unlearnkit.objectives.base import Objective
+    from unlearnkit.runs import RunSummary, export, fit, load_run
+    from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+
+_HOME = {
+    "BaseModel": "data.base_model",
+    "Batch": "data.pack",
+    "CollapseStop": "callbacks",
+    "DataError": "errors",
+    "Example": "data.example",
+    "Objective": "objectives.base",
+    "RecipeError": "errors",
+    "RunSummary": "runs",
+    "SampleGenerations": "callbacks",
+    "Stream": "data.streams",
+    "StreamView": "engine.views",
+    "Suite": "suites.base",
+    "SuiteContext": "suites.base",
+    "SuiteResult": "suites.base",
+    "UnlearningDataModule": "data.datamodule",
+    "UnlearningModule": "module",
+    "UserError": "errors",
+    "export": "runs",
+    "fit": "runs",
+    "generate": "engine.generate",
+    "load_run": "runs",
+}
+
+__all__ = [
+    "BaseModel",
+    "Batch",
+    "CollapseStop",
+    "DataError",
+    "Example",
+    "Objective",
+    "RecipeError",
+    "RunSummary",
+    "SampleGenerations",
+    "Stream",
+    "StreamView",
+    "Suite",
+    "SuiteContext",
+    "SuiteResult",
+    "UnlearningDataModule",
+    "UnlearningModule",
+    "UserError",
+    "export",
+    "fit",
+    "generate",
+    "load_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'unlearnkit' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"unlearnkit.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
