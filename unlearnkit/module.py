@@ -148,9 +148,9 @@ class UnlearningModule(L.LightningModule):
         assert self.policy is not None
         self.policy.train()
 
-    def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> Batch:
-        """Packs the rows of the streams that are read."""
-        read = {name: batch[name] for name in batch if name in self.streams_read}
+    def pack(self, batches: StreamBatches) -> Batch:
+        """Joins the rows of the streams that are read; the data module calls it."""
+        read = {name: batches[name] for name in batches if name in self.streams_read}
         assert self.layout != "auto", "configure_model() comes first"
         return pack(read, self.layout, keep_last="hidden" in self.needs)
 

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.overlap import warn_of_overlap
+from unlearnkit.data.pack import Batch
 from unlearnkit.data.plan import StepPlan, StreamPlan
-from unlearnkit.data.sampler import StepDataset, StepSampler, StreamBatch
+from unlearnkit.data.sampler import StepDataset, StepSampler, StreamBatch, StreamBatches
 from unlearnkit.data.streams import Stream, StreamData
 from unlearnkit.errors import DataError, Problem, RecipeError
 
@@ -128,6 +129,11 @@ class UnlearningDataModule(L.LightningDataModule):
                 collate_fn=_as_it_is,
             )
         return CombinedLoader(loaders, mode="min_size")
+
+    def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> Batch:
+        """Packs a micro-batch in the layout that the model takes."""
+        module = self.trainer.lightning_module  # pyright: ignore
+        return module.pack(batch)  # pyright: ignore
 
     def _encode(self, name: str, codec: Codec, done: dict[str, StreamData]) -> None:
         done[name] = self.streams[name].encode(name, codec, done, self.seed)

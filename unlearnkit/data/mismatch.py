@@ -134,6 +134,8 @@ class MismatchData(StreamData):
             for row in range(len(answers))
             for example in answers.at(row, 0)
         ]
+        # A pool of few answers repeated often must not be searched from end to end.
+        self._distinct = list({answer.ids: answer for answer in self._pool}.values())
         self._per_prompt, self._max_length, self._seed = per_prompt, max_length, seed
         self._most_turns = max(prompts.lengths(row, 0)[0] for row in range(len(prompts)))
         self._check_other_answers()
@@ -143,7 +145,7 @@ class MismatchData(StreamData):
             Problem(*_place(own.source), None, f"its own answer alone in {self.source}", "another")
             for row in range(len(self))
             for own in self._prompts.at(row, 0)
-            if not any(self._cut(answer, own).ids != own.response_ids for answer in self._pool)
+            if not any(self._cut(answer, own).ids != own.response_ids for answer in self._distinct)
         ]
         if problems:
             raise DataError(problems, hint=f"Add other answers to {self.source}.")
@@ -178,11 +180,11 @@ class MismatchData(StreamData):
 
     def _instead(self, position: int, own: Example, taken: set[tuple[int, ...]]) -> Answer:
         """Another answer: from a random place of the pool on, the first that is not taken."""
-        size = len(self._pool)
+        size = len(self._distinct)
         place = derived_seed(self._seed, self.name, "instead", position) % size
         other = None
         for step in range(size):
-            answer = self._cut(self._pool[(place + step) % size], own)
+            answer = self._cut(self._distinct[(place + step) % size], own)
             if answer.ids not in taken:
                 return answer
             if answer.ids != own.response_ids:

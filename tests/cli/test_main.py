@@ -1,0 +1,99 @@
+import subprocess
+import sys
+
+import pytest
+
+from unlearnkit.cli import main as entry
+from unlearnkit.cli.usage import VERBS
+from unlearnkit.errors import UserError
+
+HEAVY = ("torch", "lightning", "transformers", "peft", "datasets")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], [], ["--version"], ["fit", "--help"], ["fti"], ["--recipe", "r", "fit"]]
+)
+def test_help_and_mistakes_import_nothing_heavy(words):
+    code = (
+        "import sys\n"
+        "from unlearnkit.cli.main import main\n"
+        f"main({words!r})\n"
+        f"loaded = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "sys.exit(f'imported {loaded}' if loaded else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_verb_and_gives_examples(command):
+    done = command("--help")
+    assert done.code == 0
+    for verb, line in VERBS.items():
+        assert verb in done.out
+        assert line in done.out
+    assert "unlearnkit fit --recipe copyright" in done.out
+
+
+def test_every_verb_has_a_command():
+    from unlearnkit.cli import verbs
+
+    assert all(callable(getattr(verbs, f"{verb}_command")) for verb in VERBS)
+
+
+def test_wrong_order_is_explained(command):
+    done = command("--recipe", "r.yaml", "fit")
+    assert done.code == 2
+    assert "the verb comes first" in done.err
+    assert "unlearnkit fit --recipe r.yaml" in done.err
+
+
+def test_unknown_verb_gets_the_nearest(command):
+    done = command("fti")
+    assert done.code == 2
+    assert "Did you mean 'fit'?" in done.err
+
+
+def test_version(command):
+    assert command("--version").out.startswith("unlearnkit ")
+
+
+def fail_with(error):
+    def run(arguments):
+        raise error
+
+    return run
+
+
+def test_user_error_is_a_panel_without_traceback(command, monkeypatch):
+    monkeypatch.setattr(entry, "run", fail_with(UserError("the disk is full", hint="make room")))
+    done = command("fit")
+    assert done.code == 2
+    assert "the disk is full" in done.err
+    assert "make room" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_fault_of_ours_says_so(command, monkeypatch):
+    monkeypatch.setattr(entry, "run", fail_with(ZeroDivisionError("division by zero")))
+    done = command("fit")
+    assert done.code == 1
+    assert "a fault of unlearnkit" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("words", [("--debug", "fit"), ("fit", "--debug")])
+def test_debug_shows_the_traceback(command, monkeypatch, words):
+    monkeypatch.setattr(entry, "run", fail_with(ZeroDivisionError("division by zero")))
+    assert "Traceback" in command(*words).err
+
+
+def test_interrupt(command, monkeypatch):
+    monkeypatch.setattr(entry, "run", fail_with(KeyboardInterrupt()))
+    assert command("fit").code == 130
+
+
+def test_control_characters_and_markup_reach_no_terminal(command, monkeypatch):
+    monkeypatch.setattr(entry, "run", fail_with(UserError("\x1b[2J[red]x[/red]")))
+    err = command("fit").err
+    assert "\x1b[2J" not in err
+    assert r"\x1b[2J[red]x[/red]" in err

@@ -1,0 +1,55 @@
+"""Metrics on two processes give the figures of one, to the last digit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.multiprocessing as mp
+
+from unlearnkit.metrics import MembershipAUC, Perplexity, Rouge, UnlearningMetric
+
+ROWS = list(range(7))
+LOGPS = torch.linspace(-3.0, -0.1, 14)
+TEXTS = ["a b c", "a", "", "b c", "a b", "c", "x"]
+TRUE = ["a b c", "a b", "c", "b", "a c b", "c c c", "y"]
+SCORES = torch.tensor([1.0, 2.0, 2.0, 3.0, 3.0, 5.0, 0.5])
+IS_FORGET = torch.tensor([1, 1, 0, 1, 0, 0, 0]).bool()
+
+
+def metrics(rows: list[int]) -> dict[str, UnlearningMetric]:
+    """Metrics that hold these rows only; each row is two tokens."""
+    rouge, perplexity, auc = Rouge(), Perplexity(), MembershipAUC()
+    for row in rows:
+        rouge.update([TEXTS[row]], [TRUE[row]], rows=[row])
+        both = slice(2 * row, 2 * row + 2)
+        perplexity.update(LOGPS[both], torch.zeros(2, dtype=torch.long), 1, rows=[row])
+        auc.update(SCORES[row : row + 1], IS_FORGET[row : row + 1], rows=[row])
+    return {"rouge": rouge, "perplexity": perplexity, "auc": auc}
+
+
+def one_rank(rank: int, parts: list[list[int]], folder: str) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(parts)
+    )
+    values = {name: metric.compute().item() for name, metric in metrics(parts[rank]).items()}
+    torch.save(values, Path(folder) / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def on_ranks(parts: list[list[int]], folder: Path) -> list[dict[str, float]]:
+    folder.mkdir()
+    mp.spawn(one_rank, (parts, str(folder)), nprocs=len(parts))
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(len(parts))]
+
+
+def test_rows_dealt_in_turn_with_a_repeated_one(tmp_path):
+    alone = {name: metric.compute().item() for name, metric in metrics(ROWS).items()}
+    # As a sampler deals seven rows to two processes: the first row fills up the last place.
+    dealt = on_ranks([[0, 2, 4, 6], [1, 3, 5, 0]], tmp_path / "dealt")
+    assert dealt == [alone, alone]
+
+
+def test_a_process_without_rows(tmp_path):
+    alone = {name: metric.compute().item() for name, metric in metrics(ROWS).items()}
+    assert on_ranks([ROWS, []], tmp_path / "empty") == [alone, alone]

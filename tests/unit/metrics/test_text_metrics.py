@@ -1,0 +1,124 @@
+"""Overlap and diversity of text in any script."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from unlearnkit.functional.text import bleu, cut_at, distinct_n, repetition_rate, rouge, words
+from unlearnkit.metrics import DistinctN, KnowledgeMemorization, LeakRate, Rouge
+
+SCRIPTS = {
+    "chinese": "机器遗忘是一个新的研究方向",
+    "thai": "แมวนั่งอยู่บนเสื่อ",
+    "russian": "Кошка сидит на коврике",
+    "japanese": "猫がマットの上に座っている",
+    "korean": "고양이가 매트 위에 앉아 있다",
+    "arabic": "القطة تجلس على السجادة",
+    "hindi": "बिल्ली चटाई पर बैठी है",
+    "khmer": "ឆ្មាអង្គុយលើកន្ទេល",
+    "greek": "Η γάτα κάθεται στο χαλί",
+}
+
+
+@pytest.mark.parametrize("text", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("use_stemmer", [False, True])
+@pytest.mark.parametrize("kind", ["rouge1", "rouge2", "rougeL"])
+def test_identical_text_scores_one_in_every_script(text, kind, use_stemmer):
+    assert rouge(text, text, kind, use_stemmer=use_stemmer) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("script", ["chinese", "thai", "japanese"])
+def test_half_of_an_unspaced_text_has_half_the_recall(script):
+    units = words(SCRIPTS[script])
+    half = "".join(units[: len(units) // 2])
+    assert rouge(half, SCRIPTS[script]).recall == (len(units) // 2) / len(units)
+    assert rouge(half, SCRIPTS[script]).precision == 1.0
+
+
+def test_other_text_of_a_script_does_not_score_one():
+    assert rouge("Собака спит дома", SCRIPTS["russian"]).f1 == 0.0
+
+
+def test_composed_and_decomposed_letters_are_the_same():
+    assert rouge("cafe\u0301", "café").f1 == 1.0
+    assert words("cafe\u0301") == ["café"]
+
+
+@pytest.mark.parametrize("use_stemmer", [False, True])
+@given(
+    prediction=st.text(alphabet=st.characters(max_codepoint=127), max_size=60),
+    reference=st.text(alphabet=st.characters(max_codepoint=127), max_size=60),
+)
+def test_ascii_text_scores_as_in_rouge_score(use_stemmer, prediction, reference):
+    published = RougeScorer(["rouge1", "rougeL"], use_stemmer=use_stemmer)
+    scores = published.score(reference, prediction)
+    for kind in ("rouge1", "rougeL"):
+        assert rouge(prediction, reference, kind, use_stemmer=use_stemmer) == scores[kind]
+
+
+def test_stemmer_is_rouge_scores():
+    pair = "He was running happily", "He runs happy"
+    assert (
+        rouge(*pair, use_stemmer=True) == RougeScorer(["rougeL"], True).score(*pair[::-1])["rougeL"]
+    )
+    assert rouge(*pair, use_stemmer=True).recall > rouge(*pair).recall
+
+
+def test_compat_reproduces_the_package_for_other_scripts():
+    assert rouge(SCRIPTS["chinese"], SCRIPTS["chinese"], compat="rouge-score").f1 == 0.0
+
+
+def test_nothing_scores_nothing():
+    assert rouge("", "").f1 == rouge("...", "...").f1 == rouge("", "word").f1 == 0.0
+
+
+def test_run_on_answers_are_cut_before_they_are_scored(case_folder):
+    lines = (case_folder("44") / "generations.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    stop = ["\n\nQuestion:"]
+    assert cut_at(rows[0]["generated"], stop) == "Ada rows the ferry."
+    for figure in ("recall", "precision"):
+        metric = Rouge(figure=figure, stop=stop)
+        metric.update([r["generated"] for r in rows], [r["reference"] for r in rows])
+        assert metric.compute().item() == 1.0
+    uncut = Rouge(figure="precision")
+    uncut.update([rows[0]["generated"]], [rows[0]["reference"]])
+    assert uncut.compute().item() < 0.5
+    assert sum(row["hit_limit"] for row in rows) == 1
+
+
+def test_knowledge_memorization_stops_by_itself():
+    metric = KnowledgeMemorization()
+    metric.update(["Ada.\n\nQuestion: Who sings?", "Bo."], ["Ada.", "Cy."])
+    assert metric.compute().item() == 0.5
+
+
+def test_first_of_several_stop_strings_cuts():
+    assert cut_at("a b c", ["c", "b"]) == "a "
+    assert cut_at("a b c", []) == "a b c"
+
+
+def test_diversity():
+    assert distinct_n([1, 2, 3, 4], 2) == 1.0
+    assert distinct_n([7] * 101, 2) == 0.01
+    assert repetition_rate([7] * 101, 2) == 0.99
+    assert distinct_n([], 2) == 0.0
+    assert distinct_n([7], 2) == 1.0
+    assert repetition_rate([], 2) == 0.0
+    metric = DistinctN(2)
+    metric.update(["one two three", "no no no no no", ""])
+    assert metric.compute().item() == pytest.approx((1 + 0.25 + 0) / 3)
+
+
+def test_leak_rate_needs_a_threshold_and_is_strict():
+    with pytest.raises(TypeError, match="threshold"):
+        LeakRate()
+    text = "the cat sat on the mat"
+    strict = LeakRate(threshold=bleu(text, text))
+    strict.update([text], [text])
+    assert strict.compute().item() == 0.0
