@@ -102,3 +102,12 @@ def save_stub(spec: dict[str, Any] | None, folder: Path) -> Path:
     stub_model(spec).save_pretrained(folder)
     stub_tokenizer(spec).save_pretrained(folder)
     return folder
+
+
+@torch.no_grad()
+def response_bits(model: Any, prompt_ids: tuple[int, ...], response_ids: tuple[int, ...]) -> Any:
+    """Bits of each response token, by an ordinary forward pass of one sequence: ``[tokens]``."""
+    ids = torch.tensor([[*prompt_ids, *response_ids]])
+    logps = model(input_ids=ids).logits[0].float().log_softmax(-1)
+    places = torch.arange(len(prompt_ids), ids.shape[1])
+    return -logps[places - 1, ids[0, places]] / NATS_PER_BIT

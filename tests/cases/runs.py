@@ -63,7 +63,9 @@ class Recorder(L.Callback):
         self.policy_trains.append(all(m.training for m in pl_module.policy.modules()))
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        self.figures.append({key: float(value) for key, value in pl_module.figures.items()})
+        seen = {key: float(value) for key, value in pl_module.figures.items()}
+        parts = trainer.accumulate_grad_batches
+        self.figures.append({**seen, "total": float(outputs["loss"]) * parts})
 
 
 def train(

@@ -62,6 +62,5 @@ trainer: {{max_steps: 1, accelerator: cpu}}
     cli = parse("--recipe", recipe(text))
     assert cli.config.model.optimizer.init_args.lr == 2e-6
     assert cli.model.objectives["forget"].weight == 2e-6
-    assert parse("--recipe", "good.yaml", "--model.optimizer.lr", number).config.model.optimizer[
-        "init_args.lr"
-    ] == 2e-6
+    over = parse("--recipe", "good.yaml", "--model.optimizer.lr", number)
+    assert over.config.model.optimizer.init_args.lr == 2e-6

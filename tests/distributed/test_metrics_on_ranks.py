@@ -28,28 +28,26 @@ def metrics(rows: list[int]) -> dict[str, UnlearningMetric]:
     return {"rouge": rouge, "perplexity": perplexity, "auc": auc}
 
 
-def one_rank(rank: int, parts: list[list[int]], folder: str) -> None:
+# As a sampler deals seven rows to two processes, the first row filling up the last place; and a
+# process that has none.
+DEALT = {"in turn": ([0, 2, 4, 6], [1, 3, 5, 0]), "all to one": (ROWS, [])}
+
+
+def one_rank(rank: int, folder: str) -> None:
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=len(parts)
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
-    values = {name: metric.compute().item() for name, metric in metrics(parts[rank]).items()}
-    torch.save(values, Path(folder) / f"{rank}.pt")
+    found = {
+        way: {name: metric.compute().item() for name, metric in metrics(parts[rank]).items()}
+        for way, parts in DEALT.items()
+    }
+    torch.save(found, Path(folder) / f"{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def on_ranks(parts: list[list[int]], folder: Path) -> list[dict[str, float]]:
-    folder.mkdir()
-    mp.spawn(one_rank, (parts, str(folder)), nprocs=len(parts))
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(len(parts))]
-
-
-def test_rows_dealt_in_turn_with_a_repeated_one(tmp_path):
+def test_two_processes_give_the_figures_of_one(tmp_path):
     alone = {name: metric.compute().item() for name, metric in metrics(ROWS).items()}
-    # As a sampler deals seven rows to two processes: the first row fills up the last place.
-    dealt = on_ranks([[0, 2, 4, 6], [1, 3, 5, 0]], tmp_path / "dealt")
-    assert dealt == [alone, alone]
-
-
-def test_a_process_without_rows(tmp_path):
-    alone = {name: metric.compute().item() for name, metric in metrics(ROWS).items()}
-    assert on_ranks([ROWS, []], tmp_path / "empty") == [alone, alone]
+    mp.spawn(one_rank, (str(tmp_path),), nprocs=2)
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert found == {way: alone for way in DEALT}

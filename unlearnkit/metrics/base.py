@@ -69,6 +69,12 @@ class UnlearningMetric(Metric, Registered, ABC):
         # Single precision would make a mean depend on the order of its terms.
         self.figures.append(figures.double())
 
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """As in torchmetrics, which cannot gather from a process without rows."""
+        if not len(self.rows):
+            self.add(torch.zeros(0, self.columns), [])
+        super().sync(*args, **kwargs)
+
     def per_row(self) -> Tensor:
         """``[S, columns]`` figures of each row once, ascending; then those of unnamed rows.
 

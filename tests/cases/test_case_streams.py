@@ -1,0 +1,41 @@
+"""Cases 23 and 29: what streams have to do with each other."""
+
+import json
+from collections import Counter
+
+from unlearnkit.data import MismatchStream, QAStream
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.overlap import find_overlaps, warn_of_overlap
+
+
+def encode(letters, name):
+    return QAStream(f"{name}.jsonl").encode(name, Codec(letters, 64), {}, 0)
+
+
+def test_23_rows_in_both_streams_are_named_by_their_lines(in_case, letters, caplog):
+    expected = json.loads((in_case("23") / "expected.json").read_text())
+    streams = {name: encode(letters, name) for name in ("forget", "retain")}
+    (overlap,) = find_overlaps(streams)
+    assert [list(pair) for pair in overlap.exact] == expected["overlap"]
+    assert overlap.loose == [(2, 3)]
+    warn_of_overlap(streams)
+    assert "2 rows of forget.jsonl are also in retain.jsonl" in caplog.text
+    assert "forget 1 = retain 2, forget 3 = retain 1" in caplog.text
+    assert "1 more up to spaces and case (lines: forget 2 = retain 3)" in caplog.text
+
+
+def test_29_each_random_answer_comes_equally_often(in_case, letters):
+    in_case("29")
+    forget = encode(letters, "forget")
+    stream = MismatchStream(answers="mismatch.jsonl", per_prompt=1)
+    data = stream.encode("mismatch", Codec(letters, 64), {"forget": forget}, 0)
+    assert (len(data), data.follows) == (3, "forget")
+    epochs = 20
+    counts = Counter(
+        example.source
+        for occurrence in range(epochs * len(data))
+        for example in data.at(occurrence % len(data), occurrence)
+    )
+    assert sorted(counts) == [f"mismatch.jsonl:{line}" for line in range(1, 8)]
+    assert sum(counts.values()) == 60
+    assert set(counts.values()) == {8, 9}

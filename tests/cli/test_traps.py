@@ -1,0 +1,191 @@
+"""Where LightningCLI and jsonargparse go wrong by themselves, one test each."""
+
+import inspect
+
+import pytest
+
+from unlearnkit.cli.families import CALLBACKS, FAMILIES, OBJECTIVES, STREAMS, SUITES
+from unlearnkit.cli.schema import accepted
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.errors import RecipeError
+from unlearnkit.module import UnlearningModule
+
+GOOD = ("--recipe", "good.yaml")
+YAML_BOOLEANS = {"y", "n", "yes", "no", "on", "off", "true", "false"}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.word)
+def test_base_classes_are_abstract(family):
+    # jsonargparse would make an object of the base class of a mistyped key.
+    if family is CALLBACKS:
+        assert "on_fit_start" not in vars(family.root), "a base callback does nothing"
+    else:
+        assert inspect.isabstract(family.root)
+
+
+def test_mistyped_objective_key_makes_no_objective(command):
+    done = command("fit", *GOOD, "--model.objectives.fogret.weight", "1")
+    assert done.code == 2
+    assert "no objective 'fogret' in this recipe. Did you mean 'forget'?" in done.err
+    assert "It has: forget, retain." in done.err
+
+
+def test_mistyped_stream_key_makes_no_stream(command):
+    done = command("fit", *GOOD, "--data.streams.forgt.path", "x.jsonl")
+    assert done.code == 2
+    assert "no stream 'forgt' in this recipe. Did you mean 'forget'?" in done.err
+
+
+def test_an_error_inside_an_entry_keeps_the_outer_key(parse):
+    parser = parse(*GOOD).parser
+    with pytest.raises(RecipeError) as caught:
+        parser.parse_args([*GOOD, "--model.objectives.forget.wieght", "1"])
+    assert "model.objectives" in str(caught.value)
+    assert "wieght" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["model: [", "model: {objectives: {forget: {name: nothing_like_it}}}", "evaluate: 3"]
+)
+def test_errors_of_the_loader_are_no_tracebacks(parse, recipe, text):
+    parser = parse(*GOOD).parser
+    with pytest.raises(RecipeError):
+        parser.parse_args(["--recipe", recipe(text)])
+
+
+def test_no_field_has_the_name_of_a_yaml_boolean():
+    classes = [UnlearningModule, UnlearningDataModule]
+    for family in FAMILIES:
+        classes += family.root.registered().values()
+    assert len(classes) > 10
+    for cls in classes:
+        assert not YAML_BOOLEANS & {name.lower() for name in accepted(cls)}, cls
+
+
+def test_top_level_optimizer_is_sent_below_model(command, recipe, folder):
+    text = (folder / "good.yaml").read_text()
+    done = command("fit", "-r", recipe(text + "optimizer: {class_path: torch.optim.SGD}\n"))
+    assert done.code == 2
+    assert "It is 'model.optimizer'." in done.err
+
+
+def test_model_is_not_built_while_parsing(parse):
+    cli = parse(*GOOD)
+    assert cli.model.policy is None
+    assert not list(cli.model.parameters())
+
+
+def test_lightning_writes_nothing_of_its_own(parse, folder):
+    before = set(folder.iterdir())
+    cli = parse(*GOOD)
+    assert not cli.trainer.loggers
+    assert set(folder.iterdir()) == before
+
+
+def test_own_file_in_the_working_directory(parse, recipe, folder):
+    (folder / "my_hinge_losses.py").write_text(
+        "from unlearnkit.objectives.base import Objective\n"
+        "class Hinge(Objective):\n"
+        "    def __init__(self, weight: float = 1.0, stream: str | None = None,\n"
+        "                 margin: float = 5.0) -> None:\n"
+        "        super().__init__(weight, stream)\n"
+        "        self.margin = margin\n"
+        "    def forward(self, views):\n"
+        "        return views[self.stream].logps.mean()\n"
+    )
+    text = (folder / "good.yaml").read_text()
+    named = text.replace(
+        "{name: npo, weight: 0.5, beta: 0.2}", "{name: my_hinge_losses.Hinge, margin: 3}"
+    )
+    objective = parse("-r", recipe(named)).model.objectives["forget"]
+    assert (type(objective).__name__, objective.margin) == ("Hinge", 3)
+
+
+def test_own_file_cannot_shadow_an_installed_module(parse, folder):
+    (folder / "colorsys.py").write_text("raise SystemExit('shadowed')\n")
+    parse(*GOOD)
+    import colorsys
+
+    assert hasattr(colorsys, "rgb_to_hsv")
+
+
+def test_only_named_modules_are_imported(parse, folder):
+    (folder / "not_named_anywhere.py").write_text("raise SystemExit('imported')\n")
+    parse(*GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module_of_mine.Loss", "there is no module 'no_such_module_of_mine'"),
+        ("json.Loss", "the module 'json' has no 'Loss'"),
+        ("unlearnkit.objectives.base.Objective", "is abstract"),
+    ],
+)
+def test_dotted_paths_that_lead_nowhere(command, name, words):
+    done = command("fit", *GOOD, "--model.objectives.forget", name)
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_two_keys_of_one_name(command, recipe, folder):
+    text = (
+        (folder / "good.yaml")
+        .read_text()
+        .replace("  batch_size: 2\n", "  batch_size: 2\n  batch_size: 3\n")
+    )
+    done = command("fit", "-r", recipe(text))
+    assert done.code == 2
+    assert "recipe.yaml:9: data.batch_size" in done.err
+    assert "twice" in done.err
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "words"),
+    [
+        ("batch_size: 3", "batch_size", "It is 'data.batch_size'."),
+        ("modle: {}", "modle", "Did you mean 'model'?"),
+        ("epochs: 3", "epochs", "It is 'trainer.max_epochs'."),
+        ("zzzzzz: 3", "zzzzzz", "It has: model, data, trainer"),
+        ("seed_everything: x", "seed_everything", "expected a whole number, found 'x'"),
+        ("evaluate: [copyrigt]", "evaluate[0].name", "Did you mean 'copyright'?"),
+        ("evaluate: [{name: copyright, limt: 3}]", "evaluate[0].limt", "Did you mean 'limit'?"),
+    ],
+)
+def test_mistakes_of_a_section(command, recipe, folder, line, place, words):
+    text = (folder / "good.yaml").read_text().replace("seed_everything: 7\n", "") + line + "\n"
+    done = command("fit", "-r", recipe(text))
+    assert done.code == 2
+    assert f"recipe.yaml:{text.count(chr(10))}: {place}" in done.err
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--data.batchsize", "2", "Did you mean 'batch_size'?"),
+        ("--data.tokenizer", "tiny", "this is taken from model.base"),
+        ("--data.anchor", "fogret", "no stream is named 'fogret'. Did you mean 'forget'?"),
+        ("--model.layout", "pakced", "Did you mean 'packed'?"),
+        ("--model.lora.rr", "4", "LoraConfig has no argument 'rr'. Did you mean 'r'?"),
+        ("--model.lora.r", "four", "expected a whole number, found 'four'"),
+        ("--model.base.dtyp", "float32", "Did you mean 'dtype'?"),
+        ("--model.optimizer", "AdmW", "Did you mean 'AdamW'?"),
+        ("--model.objectives.forget.weight", "-1", "weight must be at least 0"),
+        ("--trainer.max_epoch", "2", "Did you mean 'max_epochs'?"),
+        ("--trainer.callbacks", "[EarlyStoping]", "Did you mean 'EarlyStopping'?"),
+        ("--modle.base", "tiny", "Did you mean"),
+    ],
+)
+def test_mistakes_on_the_command_line(command, flag, value, words):
+    done = command("fit", *GOOD, flag, value)
+    assert done.code == 2, done.out
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_families_have_members():
+    assert {"npo", "gradient_ascent"} <= set(OBJECTIVES.root.registered())
+    assert {"qa", "text", "mismatch"} <= set(STREAMS.root.registered())
+    assert "copyright" in SUITES.root.registered()
+    assert "collapse_stop" in CALLBACKS.root.registered()

@@ -1,0 +1,64 @@
+"""Two processes on the CPU train as one does (case 31)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("two_ranks.py")
+METHOD = ("gradient_ascent=forget", "random_mismatch=mismatch", "retain_kl=retain")
+
+
+def _fit(out: Path, folder: Path, devices: int, batch_size: int, accumulate: int, *names: str):
+    out.mkdir()
+    arguments = map(str, (out, devices, batch_size, accumulate, folder))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [sys.executable, SCRIPT, *arguments, *names],
+        check=True, timeout=240, env=environment, capture_output=True,
+    )  # fmt: skip
+    return [json.loads(path.read_text()) for path in sorted(out.glob("rank*.json"))]
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory, case_folder):
+    out = tmp_path_factory.mktemp("ddp")
+    return _fit(out / "two", case_folder("31"), 2, 1, 1, *METHOD)
+
+
+def test_31_ranks_share_each_pass_between_them(two_ranks) -> None:
+    first, second = (
+        [row for step in rank["rows"] for row in step["retain"]] for rank in two_ranks
+    )
+    assert len(first) == len(second) == 4
+    assert sorted(first + second) == list(range(8))
+    forget = [row for rank in two_ranks for step in rank["rows"][:2] for row in step["forget"]]
+    assert sorted(forget) == list(range(4))
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(
+    two_ranks, tmp_path, case_folder
+) -> None:
+    (one,) = _fit(tmp_path / "one", case_folder("31"), 1, 2, 1, *METHOD)
+    assert two_ranks[0]["weights"] == two_ranks[1]["weights"]
+    assert two_ranks[0]["weights"] == pytest.approx(one["weights"], abs=1e-6)
+    for step, whole in enumerate(one["figures"]):
+        for key in ("gradient_ascent", "random_mismatch", "retain_kl"):
+            mean = sum(rank["figures"][step][key] for rank in two_ranks) / 2
+            assert mean == pytest.approx(whole[key], rel=1e-5, abs=1e-7)
+
+
+def test_a_rank_without_a_forget_row_takes_part(tmp_path) -> None:
+    """Three forget rows on two ranks: the last step leaves one rank without any."""
+    for name, rows in (("forget", "cab"), ("retain", "abcde")):
+        lines = [json.dumps({"prompt": "a", "response": letter * 2}) for letter in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    two = _fit(tmp_path / "two", tmp_path, 2, 1, 1, "gradient_ascent=forget")
+    (one,) = _fit(tmp_path / "one", tmp_path, 1, 2, 1, "gradient_ascent=forget")
+    assert [len(step["forget"]) for step in two[1]["rows"]] == [1, 0, 1, 0]
+    assert two[0]["weights"] == pytest.approx(one["weights"], abs=1e-6)

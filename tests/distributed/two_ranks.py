@@ -1,0 +1,56 @@
+"""One fit on one or two processes; started by the tests, not collected by them.
+
+    python two_ranks.py OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from cases.runs import Recorder, objective, qa, stub_data, stub_module
+
+import lightning as L  # isort: skip
+from unlearnkit.data.streams import Stream
+
+
+def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, *names: str):
+    torch.set_num_threads(1)
+    terms = dict(name.split("=") for name in names)
+    files = Path(folder)
+    module = stub_module(
+        {name: objective(name, stream=stream) for name, stream in terms.items()},
+        {"random_init": 1},
+        lr=0.5,
+    )
+    streams = {"forget": qa(files / "forget.jsonl"), "retain": qa(files / "retain.jsonl")}
+    if "mismatch" in terms.values():
+        streams["mismatch"] = Stream.resolve("mismatch")(
+            prompts="forget", answers="retain", per_prompt=2
+        )
+    data = stub_data(streams, batch_size=int(batch_size), seed=11)
+    recorder = Recorder()
+    trainer = L.Trainer(
+        accelerator="cpu",
+        devices=int(devices),
+        strategy="ddp" if int(devices) > 1 else "auto",
+        max_epochs=2,
+        accumulate_grad_batches=int(accumulate),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[recorder],
+    )
+    trainer.fit(module, datamodule=data)
+    weights = torch.cat([p.detach().flatten() for p in module.policy.parameters()])
+    found = {"rows": recorder.rows, "figures": recorder.figures, "weights": weights.tolist()}
+    Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
