@@ -22,7 +22,7 @@ test-gpu: $(VENV)/installed-test  ## Tests of a CUDA machine
 check: $(VENV)/installed-dev  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/installed-docs  ## Builds the documentation, strictly
 	$(BIN)/python -m mkdocs build --strict

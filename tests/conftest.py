@@ -21,6 +21,16 @@ from stub import read_spec, save_stub, stub_model, stub_tokenizer
 CASES = Path(__file__).parent / "cases" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Here and not in conformance/, where a run of all tests would find them too late.
+    parser.addoption(
+        "--golden", type=Path, help="folder of stored objective values (default: ours)"
+    )
+    parser.addoption(
+        "--golden-metrics", type=Path, help="folder of stored metric values (default: ours)"
+    )
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import lightning as L
@@ -17,6 +18,7 @@ from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.attention import use_tree_attention
+from unlearnkit.engine.expected import expected_weights
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.layout import choose_layout
@@ -65,6 +67,10 @@ class UnlearningModule(L.LightningModule):
         Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
     """
 
+    policy: Policy
+    """The model being trained; there from `configure_model` on."""
+    head: Head
+
     def __init__(
         self,
         objectives: dict[str, Objective],
@@ -91,7 +97,6 @@ class UnlearningModule(L.LightningModule):
         self.schedule, self.warmup = schedule, warmup
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
-        self.policy: Policy | None = None
         self.reference: Reference | None = None
         self.figures: dict[str, Tensor] = {}
 
@@ -106,6 +111,12 @@ class UnlearningModule(L.LightningModule):
         return {stream for o in self.active.values() for stream in o.streams}
 
     @property
+    def streams_referred(self) -> set[str]:
+        """Names of the streams whose reference values an active objective reads."""
+        readers = (o for o in self.active.values() if "reference" in o.needs)
+        return {stream for o in readers for stream in o.streams}
+
+    @property
     def needs(self) -> set[str]:
         """What the active objectives need beside log-probabilities of the policy."""
         return {need for o in self.active.values() for need in o.needs}
@@ -117,9 +128,8 @@ class UnlearningModule(L.LightningModule):
 
     def configure_model(self) -> None:
         """Loads the model, and keeps a reference if one is needed. Safe to call twice."""
-        if self.policy is not None:
-            return
-        self.use_model(load_model(self.base))
+        if not hasattr(self, "policy"):
+            self.use_model(load_model(self.base))
 
     def use_model(self, model: Any) -> None:
         """Takes a model that is already in memory in place of loading ``base``.
@@ -140,28 +150,32 @@ class UnlearningModule(L.LightningModule):
         self.head = Head(self.policy)
         if "reference" in self.needs:
             self.reference = reference or AdapterOff(self.policy, self.head)  # pyright: ignore
+        self.expected = expected_weights(self.active.values())
         for objective in self.active.values():
             objective.attach(self.policy)
 
     def on_fit_start(self) -> None:
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
-        assert self.policy is not None
         self.policy.train()
 
     def pack(self, batches: StreamBatches) -> Batch:
         """Joins the rows of the streams that are read; the data module calls it."""
         read = {name: batches[name] for name in batches if name in self.streams_read}
         assert self.layout != "auto", "configure_model() comes first"
-        return pack(read, self.layout, keep_last="hidden" in self.needs)
+        keep_last = "hidden" in self.needs
+        batch = pack(read, self.layout, keep_last)
+        referred = {name: rows for name, rows in read.items() if name in self.streams_referred}
+        if not referred or referred.keys() == read.keys():
+            return batch
+        return replace(batch, reference=pack(referred, self.layout, keep_last))
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
-        assert self.policy is not None, "configure_model() comes first"
         policy = ForwardPass(self.policy, self.head, batch, layers=self.layers)
         reference = None
         if self.reference is not None:
-            reference = self.reference.forward(batch, self.layers)
-        return stream_views(batch, policy, reference)
+            reference = self.reference.forward(batch.reference or batch, self.layers)
+        return stream_views(batch, policy, reference, self.expected)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
@@ -195,7 +209,6 @@ class UnlearningModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""
-        assert self.policy is not None
         frozen = {f"policy.{k}" for k, p in self.policy.named_parameters() if not p.requires_grad}
         state = checkpoint["state_dict"]
         for key in [k for k in state if k.startswith("reference.") or k in frozen]:
@@ -207,7 +220,6 @@ class UnlearningModule(L.LightningModule):
         Raises:
             RecipeError: With the first few weights that are missing.
         """
-        assert self.policy is not None
         trained = {f"policy.{k}" for k, p in self.policy.named_parameters() if p.requires_grad}
         missing = sorted(trained - set(checkpoint["state_dict"]))
         if missing:
@@ -217,9 +229,7 @@ class UnlearningModule(L.LightningModule):
                 hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
             )
 
-    def _record(
-        self, loss: Tensor, terms: dict[str, Tensor], views: dict[str, StreamView]
-    ) -> None:
+    def _record(self, loss: Tensor, terms: dict[str, Tensor], views: dict[str, StreamView]) -> None:
         self.figures = {key: term.detach() for key, term in terms.items()}
         for name, view in views.items():
             self.figures |= {f"{name}_{key}": value for key, value in view.figures().items()}

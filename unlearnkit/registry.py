@@ -117,7 +117,7 @@ def load_plugins() -> None:
     for point in entry_points(group=PLUGIN_GROUP):
         try:
             point.load()
-        except Exception as error:  # noqa: BLE001 a plugin may fail in any way
+        except Exception as error:
             warnings.warn(
                 f"the unlearnkit plugin '{point.name}' ({point.value}) could not be loaded and "
                 f"is left out: {type(error).__name__}: {error}",

@@ -6,14 +6,14 @@ import unicodedata
 
 
 def printable(text: str) -> str:
-    """The text with control characters written out, so that none reaches a terminal.
+    r"""The text with control characters written out, so that none reaches a terminal.
 
     Line breaks and tabs stay. Bidirectional overrides and other invisible format characters are
     written out too, except those that join letters and emoji.
 
     Example:
-        >>> printable("a\\x1b[31mb")
-        'a\\\\x1b[31mb'
+        >>> printable("a\x1b[31mb")
+        'a\\x1b[31mb'
     """
     return "".join(_shown(character) for character in text)
 

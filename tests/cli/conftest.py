@@ -82,6 +82,6 @@ def parse(folder):
 
     def parsed(*words: str) -> RecipeCLI:
         line = read_command_line(list(words))
-        return RecipeCLI(line, read(line.recipes))
+        return RecipeCLI(read(line.recipes), line.overrides)
 
     return parsed

@@ -1,5 +1,7 @@
 """A recipe from a stranger runs no command."""
 
+from fractions import Fraction
+
 import pytest
 
 COMMAND = "touch stolen"
@@ -76,10 +78,10 @@ def test_an_argument_of_no_type_builds_nothing(parse, recipe, folder):
         "    def forward(self, views):\n"
         "        return views[self.stream].logps.mean()\n"
     )
-    inner = "{class_path: pathlib.Path, init_args: {args: [x]}}"
+    inner = "{class_path: fractions.Fraction, init_args: {numerator: 3}}"
     entry = f"{{name: loosely_typed.Loose, extra: {inner}}}"
     extra = parse("-r", recipe(good_with(folder, NPO, entry))).model.objectives["forget"].extra
-    assert not hasattr(extra, "exists"), "a path was built"
+    assert not isinstance(extra, Fraction)
 
 
 def test_a_recipe_from_the_network_is_not_fetched(command):

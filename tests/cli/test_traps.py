@@ -38,19 +38,26 @@ def test_mistyped_stream_key_makes_no_stream(command):
 
 def test_an_error_inside_an_entry_keeps_the_outer_key(parse):
     parser = parse(*GOOD).parser
+    entry = {"class_path": "unlearnkit.objectives.NPO", "init_args": {"wieght": 1}}
     with pytest.raises(RecipeError) as caught:
-        parser.parse_args([*GOOD, "--model.objectives.forget.wieght", "1"])
+        parser.parse_object({"model": {"objectives": {"forget": entry}}})
     assert "model.objectives" in str(caught.value)
     assert "wieght" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["model: [", "model: {objectives: {forget: {name: nothing_like_it}}}", "evaluate: 3"]
-)
-def test_errors_of_the_loader_are_no_tracebacks(parse, recipe, text):
-    parser = parse(*GOOD).parser
-    with pytest.raises(RecipeError):
-        parser.parse_args(["--recipe", recipe(text)])
+@pytest.mark.parametrize("text", ["model: [", "model: {a: b: c}", "\tmodel: x", "- model", ""])
+def test_files_that_are_no_recipes_are_no_tracebacks(command, recipe, text):
+    done = command("fit", "-r", recipe(text))
+    assert done.code == 2
+    assert "recipe.yaml" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_recipe_that_is_not_utf8(command, folder):
+    (folder / "latin.yaml").write_bytes("# café\n".encode("latin-1"))
+    done = command("fit", "-r", "latin.yaml")
+    assert done.code == 2
+    assert "latin.yaml is not UTF-8 text" in done.err
 
 
 def test_no_field_has_the_name_of_a_yaml_boolean():
@@ -189,3 +196,45 @@ def test_families_have_members():
     assert {"qa", "text", "mismatch"} <= set(STREAMS.root.registered())
     assert "copyright" in SUITES.root.registered()
     assert "collapse_stop" in CALLBACKS.root.registered()
+
+
+def test_a_run_without_an_end_is_refused(command, recipe, folder):
+    text = (folder / "good.yaml").read_text().replace("max_steps: 1, ", "")
+    done = command("fit", "-r", recipe(text))
+    assert done.code == 2
+    assert "give max_epochs or max_steps" in done.err
+
+
+def test_values_can_be_appended_and_set_in_lists(parse):
+    words = ("--evaluate+", "copyright", "--evaluate.0.limit", "3", "--trainer.callbacks+=Timer")
+    cli = parse(*GOOD, *words)
+    assert [suite.limit for suite in cli.suites] == [3]
+    assert "Timer" in [type(each).__name__ for each in cli.trainer.callbacks]
+
+
+def test_an_index_behind_the_end_of_a_list(command):
+    done = command("fit", *GOOD, "--evaluate.4.limit", "3")
+    assert done.code == 2
+    assert "evaluate.4.limit" in done.err
+
+
+@pytest.mark.parametrize("section", ["model", "data", "trainer"])
+@pytest.mark.parametrize("value", ["3", "[]", "null", "text"])
+def test_a_section_that_is_no_mapping(command, recipe, folder, section, value):
+    text = (folder / "good.yaml").read_text() + f"{section}: {value}\n"
+    done = command("fit", "-r", recipe(text))
+    assert done.code == 2
+    assert f"{section}: " in done.err or f"{section}\n" in done.err or section in done.err
+    assert "Traceback" not in done.err
+
+
+def test_an_option_without_a_value(command):
+    done = command("fit", *GOOD, "--data.batch_size")
+    assert done.code == 2
+    assert "--data.batch_size is given no value" in done.err
+
+
+def test_a_stream_of_a_suite_in_the_short_form(parse):
+    suite = "{name: copyright, heldout: {name: qa, path: retain.jsonl}}"
+    (found,) = parse(*GOOD, "--evaluate", suite).suites
+    assert found.sources["heldout"].path == "retain.jsonl"

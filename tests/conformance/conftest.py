@@ -1,4 +1,4 @@
-"""Options: which stored values the package is held against."""
+"""Parametrises tests by the stored values that the package is held against."""
 
 from pathlib import Path
 
@@ -7,19 +7,9 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--golden", type=Path, help="folder of stored objective values (default: ours)"
-    )
-    parser.addoption(
-        "--golden-metrics", type=Path, help="folder of stored metric values (default: ours)"
-    )
-
-
 def golden_folder(config: pytest.Config, option: str, default: str) -> Path:
     """The folder that the option names, or the one that the repository holds."""
-    # Collected from above, this file comes after the command line has been read.
-    return config.getoption(option, default=None) or HERE / default
+    return config.getoption(option) or HERE / default
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,3 +19,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         folder = golden_folder(metafunc.config, "--golden-metrics", "golden-metrics")
         cases = read_cases(folder)
         metafunc.parametrize("golden_metric", cases, ids=[case.label for case in cases])
+    if "golden_objective" in metafunc.fixturenames:
+        from golden_objectives import read_records
+
+        records = read_records(golden_folder(metafunc.config, "--golden", "golden"))
+        metafunc.parametrize("golden_objective", records, ids=[each.name for each in records])

@@ -32,18 +32,14 @@ def two_ranks(tmp_path_factory, case_folder):
 
 
 def test_31_ranks_share_each_pass_between_them(two_ranks) -> None:
-    first, second = (
-        [row for step in rank["rows"] for row in step["retain"]] for rank in two_ranks
-    )
+    first, second = ([row for step in rank["rows"] for row in step["retain"]] for rank in two_ranks)
     assert len(first) == len(second) == 4
     assert sorted(first + second) == list(range(8))
     forget = [row for rank in two_ranks for step in rank["rows"][:2] for row in step["forget"]]
     assert sorted(forget) == list(range(4))
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(
-    two_ranks, tmp_path, case_folder
-) -> None:
+def test_two_processes_train_as_one_with_twice_the_batch(two_ranks, tmp_path, case_folder) -> None:
     (one,) = _fit(tmp_path / "one", case_folder("31"), 1, 2, 1, *METHOD)
     assert two_ranks[0]["weights"] == two_ranks[1]["weights"]
     assert two_ranks[0]["weights"] == pytest.approx(one["weights"], abs=1e-6)

@@ -1,6 +1,6 @@
 """One fit on one or two processes; started by the tests, not collected by them.
 
-    python two_ranks.py OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
+python two_ranks.py OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
 """
 
 from __future__ import annotations

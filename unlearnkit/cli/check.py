@@ -73,11 +73,7 @@ class _Checker:
         """All mistakes."""
         found = [*self._sections(), *self._entries()]
         found += self._streams()
-        return [
-            Mistake(path, message, self.document.place(path))
-            for path, message in found
-            if path not in self.document.carried
-        ]
+        return [Mistake(path, message, self.document.place(path)) for path, message in found]
 
     def _sections(self) -> Iterator[schema.Finding]:
         classes = section_classes()
@@ -121,11 +117,7 @@ class _Checker:
     ) -> Iterator[schema.Finding]:
         """Builds it: that is cheap, and a constructor knows more than its types say."""
         wrong = {path[-1] for path, _ in found}
-        arguments = {
-            key: value
-            for key, value in entry.arguments.items()
-            if key not in wrong and (*entry.path, key) not in self.document.carried
-        }
+        arguments = {key: value for key, value in entry.arguments.items() if key not in wrong}
         try:
             self.built[entry.path] = cls(**arguments)
         except UserError as error:

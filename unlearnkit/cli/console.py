@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unlearnkit.runs import RunSummary
 
 _SHOWN_SAMPLES = 3
-_LONGEST_TEXT = 160
+_LONGEST_TEXT = 100
 
 
 def out() -> Console:
@@ -49,22 +49,28 @@ def warn(message: str) -> None:
 
 def show_summary(summary: RunSummary) -> None:
     """One table: figures before and after, then generations side by side."""
-    gold = any("gold" in phases for phases in summary.suites.values())
+    phases = ["before", "after"]
+    if any("gold" in figures for figures in summary.suites.values()):
+        phases.append("gold")
     table = Table(
         title=f"{summary.recipe}, seed {summary.seed}", box=box.SIMPLE_HEAD, title_justify="left"
     )
-    table.add_column("", ratio=4)
-    for heading in ("before", "after", *(["gold"] if gold else [])):
-        table.add_column(heading, ratio=5, overflow="fold")
-    for suite, phases in summary.suites.items():
-        _add_figures(table, suite, phases, gold)
+    metrics = [m for figures in summary.suites.values() for m in _metrics(figures)]
+    table.add_column("", ratio=4, min_width=max(map(len, metrics), default=0))
+    for phase in phases:
+        table.add_column(phase, ratio=5, overflow="fold")
+    for suite, figures in summary.suites.items():
+        table.add_row(Text(suite, style="bold"))
+        for metric in _metrics(figures):
+            values = [figures.get(phase, {}).get(metric) for phase in phases]
+            table.add_row(Text(metric), *map(_figure, values))
     if summary.samples:
         table.add_section()
-        last = [Text("true text", style="bold")] if gold else []
-        table.add_row(*(Text(word, style="bold") for word in ("prompt", "before", "after")), *last)
+        headings = ("prompt", "before", "after", "true text")[: len(phases) + 1]
+        table.add_row(*(Text(word, style="bold") for word in headings), end_section=True)
     for sample in summary.samples[:_SHOWN_SAMPLES]:
-        texts = [sample.prompt, sample.before, sample.after, *([sample.reference] if gold else [])]
-        table.add_row(*map(_short, texts))
+        texts = (sample.prompt, sample.before, sample.after, sample.reference)
+        table.add_row(*map(_short, texts[: len(phases) + 1]), end_section=True)
     console = out()
     console.print(table)
     how = f"{summary.steps} steps in {summary.seconds:.0f} s"
@@ -136,13 +142,11 @@ def _indented(line: str) -> Padding:
     return Padding(Text(line.lstrip(" ")), (0, 0, 0, len(line) - len(line.lstrip(" "))))
 
 
-def _add_figures(table: Table, suite: str, phases: dict[str, dict[str, float]], gold: bool) -> None:
-    table.add_row(Text(suite, style="bold"))
-    metrics = dict.fromkeys(metric for values in phases.values() for metric in values)
-    for metric in metrics:
-        columns = ["before", "after", *(["gold"] if gold else [])]
-        values = [phases.get(column, {}).get(metric) for column in columns]
-        table.add_row(Text(f"  {metric}"), *map(_figure, values))
+def _metrics(figures: dict[str, dict[str, float]]) -> list[str]:
+    """All metrics of a suite, those of a stream together."""
+    names = dict.fromkeys(metric for values in figures.values() for metric in values)
+    streams = list(dict.fromkeys(name.partition("/")[0] for name in names))
+    return sorted(names, key=lambda name: streams.index(name.partition("/")[0]))
 
 
 def _figure(value: float | None) -> str:

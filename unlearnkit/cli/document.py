@@ -44,15 +44,12 @@ class Document:
         name: The first file.
         places: ``file:line`` by key path; ``init_args`` left out of the paths.
         mistakes: What is wrong with the text itself.
-        carried: Arguments that an entry had before the command line gave it another class; those
-            that the new class does not take are dropped.
     """
 
     tree: dict[str, Any]
     name: str
     places: dict[KeyPath, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
-    carried: set[KeyPath] = field(default_factory=set)
 
     def place(self, path: KeyPath) -> str:
         """Where the key, or the nearest one above it, stands."""

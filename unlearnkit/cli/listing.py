@@ -25,7 +25,8 @@ def rows(what: str) -> Rows:
     if what == "recipes":
         return [(name, summary(path), "") for name, path in shipped().items()]
     if what == "metrics":
-        return [(cls.__name__, first_line(cls), "") for cls in _metrics()]
+        root = importlib.import_module("unlearnkit.metrics").UnlearningMetric
+        return [(name, first_line(cls), cls.direction) for name, cls in root.registered().items()]
     return _members(FAMILIES[what])
 
 
@@ -46,11 +47,3 @@ def _remark(objective: Any) -> str:
     if objective.needs:
         parts.append(f"needs {', '.join(sorted(objective.needs))}")
     return "; ".join([*parts, *([objective.paper] if objective.paper else [])])
-
-
-def _metrics() -> list[type]:
-    module = importlib.import_module("unlearnkit.metrics")
-    public = (getattr(module, name) for name in dir(module) if not name.startswith("_"))
-    return sorted(
-        {each for each in public if inspect.isclass(each)}, key=lambda each: each.__name__
-    )

@@ -13,6 +13,7 @@ _MESSAGES = (
     "The number of training batches",  # every step is in metrics.csv where it matters
     r"Found \d+ module\(s\) in eval mode",  # the reference, and so it should be
     "You have overridden `on_before_batch_transfer`",
+    "`loftq_config` specified but will be ignored",  # its default, which PEFT itself warns of
     r".*does not have many workers",  # rows are tokenised once and held in memory
 )
 

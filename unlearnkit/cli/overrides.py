@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from unlearnkit.cli.document import COMMAND_LINE, Document, Mistake, load_yaml, plain
-from unlearnkit.cli.families import FAMILIES, KeyPath, at, expand, family_at, split_entry
+from unlearnkit.cli.families import (
+    FAMILIES,
+    OPTIMIZER,
+    Family,
+    KeyPath,
+    at,
+    entries,
+    family_at,
+    split_entry,
+)
+from unlearnkit.cli.schema import accepted, import_class
 from unlearnkit.cli.shipped import find, shipped
 from unlearnkit.errors import RecipeError
 from unlearnkit.registry import did_you_mean
 
 RECIPE_FLAGS = ("-r", "--recipe", "-c", "--config")
-_SECTIONS = ("seed_everything", "model", "data", "trainer", "evaluate", "gold", "run_dir")
+SWITCHES = ("--print_recipe", "--help_all")
+
+
+class Override(NamedTuple):
+    """One value from the command line; with ``appends`` it is added to a list."""
+
+    path: KeyPath
+    value: Any
+    appends: bool = False
 
 
 @dataclass
@@ -26,61 +43,52 @@ class CommandLine:
 
     Args:
         recipes: Files, in their order.
-        overrides: Key paths and values.
+        overrides: Values for keys, in their order.
+        switches: Those of `SWITCHES` that were given.
         ckpt_path: Checkpoint to resume from.
-        argv: The same arguments with files found and short forms written out, for jsonargparse.
     """
 
     recipes: list[Path] = field(default_factory=list)
-    overrides: list[tuple[KeyPath, Any]] = field(default_factory=list)
+    overrides: list[Override] = field(default_factory=list)
+    switches: set[str] = field(default_factory=set)
     ckpt_path: str | None = None
-    argv: list[str] = field(default_factory=list)
-
-    @property
-    def asks_for_help(self) -> bool:
-        """Whether the parser's help is asked for, which needs no recipe."""
-        return any("--help" in each or ".help" in each for each in self.argv)
 
 
 def read_command_line(argv: Sequence[str]) -> CommandLine:
     """Takes the arguments apart.
 
     Raises:
-        RecipeError: For a recipe that does not exist, or a word that belongs to no option.
+        RecipeError: For a recipe that does not exist, a word that belongs to no option, or an
+            option without a value.
     """
     line = CommandLine()
     for flag, value in _options(list(argv)):
-        if flag in RECIPE_FLAGS:
-            if value is None:
-                raise RecipeError(f"{flag} names no recipe.", hint=f"Shipped: {_names()}.")
-            path = find(value)
-            line.recipes.append(path)
-            line.argv += ["--recipe", str(path)]
+        if flag in SWITCHES:
+            line.switches.add(flag)
+        elif value is None:
+            hint = f"Shipped: {', '.join(shipped())}." if flag in RECIPE_FLAGS else None
+            raise RecipeError(f"{flag} is given no value.", hint=hint)
+        elif flag in RECIPE_FLAGS:
+            line.recipes.append(find(value))
         elif flag == "--ckpt_path":
             line.ckpt_path = value
-        elif value is not None and flag.lstrip("-").split(".")[0].rstrip("+") in _SECTIONS:
-            _add_override(line, flag, value)
         else:
-            line.argv.append(flag if value is None else f"{flag}={value}")
+            line.overrides.append(_override(flag, value))
     return line
 
 
-def apply(document: Document, line: CommandLine) -> None:
-    """Puts the overrides into the document, as jsonargparse will do."""
-    for path, value in line.overrides:
-        family = next((f for f in FAMILIES if path[: len(f.place)] == f.place), None)
-        depth = 0 if family is None or family.listed else len(family.place) + 1
-        if depth and len(path) > depth and at(document.tree, path[: depth - 1]) is not None:
-            known = list(at(document.tree, path[: depth - 1]))
-            if path[depth - 1] not in known:
-                message = (
-                    f"no {family.word} '{path[depth - 1]}' in this recipe."  # type: ignore[union-attr]
-                    f"{did_you_mean(str(path[depth - 1]), known)} It has: {', '.join(known)}."
-                )
-                document.mistakes.append(Mistake(path, message, COMMAND_LINE))
-                continue
-        if len(path) == depth and isinstance(value, str):
-            value = _renamed(document, path, value)
+def apply(document: Document, overrides: Sequence[Override]) -> None:
+    """Puts the overrides into the document; one that names no entry becomes a mistake of it."""
+    for path, value, appends in overrides:
+        missing = _missing_entry(document.tree, path)
+        if missing is not None:
+            document.mistakes.append(Mistake(path, missing, COMMAND_LINE))
+            continue
+        if appends:
+            given = at(document.tree, path) or []
+            value = [*(given if isinstance(given, list) else [given]), value]
+        elif _is_entry(path) and isinstance(value, str):
+            value = _renamed(document.tree, path, value)
         _set(document.tree, path, value)
         document.places[plain(path)] = COMMAND_LINE
 
@@ -89,12 +97,13 @@ def _options(argv: list[str]) -> Iterator[tuple[str, str | None]]:
     while argv:
         flag = argv.pop(0)
         if not flag.startswith("-"):
-            what = f"unexpected '{flag}'."
-            hint = f"A recipe is given as: --recipe {flag}"
             is_recipe = flag in shipped() or flag.endswith((".yaml", ".yml"))
-            raise RecipeError(what, hint=hint if is_recipe else "Options begin with two dashes.")
+            hint = f"A recipe is given as: --recipe {flag}" if is_recipe else None
+            raise RecipeError(f"unexpected '{flag}'; options begin with two dashes.", hint=hint)
         flag, equals, value = flag.partition("=")
-        if equals:
+        if flag in SWITCHES:
+            yield flag, None
+        elif equals:
             yield flag, value
         elif argv and not argv[0].startswith("--") and argv[0] not in RECIPE_FLAGS:
             yield flag, argv.pop(0)
@@ -102,71 +111,73 @@ def _options(argv: list[str]) -> Iterator[tuple[str, str | None]]:
             yield flag, None
 
 
-def _add_override(line: CommandLine, flag: str, text: str) -> None:
-    appends = flag.endswith("+")
-    path: KeyPath = tuple(
-        int(step) if step.isdigit() else step for step in flag.strip("-+").split(".")
-    )
-    if path[-1] in ("name", "class_path") and family_at(path[:-1]) is not None:
+def _override(flag: str, text: str) -> Override:
+    steps = flag.lstrip("-").rstrip("+").split(".")
+    path = tuple(int(step) if step.isdigit() else step for step in steps if step != "init_args")
+    if path[-1] in ("name", "class_path") and _is_entry(path[:-1]):
         path = path[:-1]
     try:
         value = load_yaml(text)
     except yaml.YAMLError:
         value = text
-    if family_at(path) is not None and value is None:
+    if value is None and _is_entry(path) and path != OPTIMIZER:
         raise RecipeError(
             f"{flag} null: an entry cannot be taken out of a recipe at the command line.",
             hint="A weight of 0 leaves an objective out, and its forward passes with it.",
         )
-    key = ".".join(map(str, path))
-    written = _written_out(path, value)
-    sign = "+" if appends else ""
-    line.argv.append(f"--{key}{sign}={text if written is None else written}")
-    if not appends:
-        line.overrides.append((plain(path), value))
+    return Override(path, value, appends=flag.endswith("+"))
 
 
-def _written_out(path: KeyPath, value: Any) -> str | None:
-    """The value for jsonargparse if it holds short forms, else None."""
-    tree: Any = value
-    for step in reversed(path):
-        tree = {step: tree}
+def _is_entry(path: KeyPath) -> bool:
+    return path == OPTIMIZER or family_at(path) is not None
+
+
+def _missing_entry(tree: dict[str, Any], path: KeyPath) -> str | None:
+    """Why a value cannot be set below an entry that the recipe does not have."""
+    for family in FAMILIES:
+        depth = len(family.place)
+        if path[:depth] == family.place and len(path) > depth + 1:
+            known = at(tree, family.place)
+            if isinstance(known, dict) and path[depth] not in known:
+                return _no_entry(family, str(path[depth]), list(known))
+    return None
+
+
+def _no_entry(family: Family, key: str, known: list[str]) -> str:
+    near = did_you_mean(key, known)
+    return f"no {family.word} '{key}' in this recipe.{near} It has: {', '.join(known)}."
+
+
+def _renamed(tree: dict[str, Any], path: KeyPath, name: str) -> dict[str, Any]:
+    """The entry under another name, with those of its arguments that the new class takes."""
     try:
-        expanded = at(expand(tree), path)
-    except RecipeError:
-        return None  # reported with all other mistakes
-    if expanded == value:
-        return None
-    if isinstance(value, str) and isinstance(expanded, dict):
-        # A bare name keeps the arguments that the entry has in the recipe.
-        return expanded["class_path"]
-    return json.dumps(expanded)
-
-
-def _renamed(document: Document, path: KeyPath, name: str) -> dict[str, Any]:
-    try:
-        _, arguments = split_entry(at(document.tree, path))
-    except RecipeError:
-        arguments = {}
-    document.carried |= {(*path, key) for key in arguments}
-    return {"name": name, **arguments}
+        _, arguments = split_entry(at(tree, path))
+        _set(tree, path, {"name": name})
+        entry = next(each for each in entries(tree) if each.path == path)
+        takes = accepted(import_class(entry.class_path or "", object))
+    except RecipeError:  # reported with all other mistakes
+        return {"name": name}
+    return {"name": name} | {key: arguments[key] for key in arguments if key in takes}
 
 
 def _set(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
     here: Any = tree
-    for step in path[:-1]:
-        if isinstance(here, list):
-            return  # jsonargparse's own business
-        if isinstance(here.get(step), str):
-            here[step] = {"name": here[step]}
-        elif not isinstance(here.get(step), (dict, list)):
-            here[step] = {}
-        here = here[step]
+    for depth, step in enumerate(path[:-1], start=1):
+        inner = at(here, (step,))
+        if not isinstance(inner, (dict, list)):
+            inner = _opened(path[:depth], inner)
+            here[step] = inner
+        here = inner
         if isinstance(here, dict) and "class_path" in here:
             here = here.setdefault("init_args", {})
-    if isinstance(here, dict):
+    try:
         here[path[-1]] = value
+    except (IndexError, TypeError):
+        raise RecipeError(f"there is nothing at {'.'.join(map(str, path))} to override.") from None
 
 
-def _names() -> str:
-    return ", ".join(shipped())
+def _opened(path: KeyPath, value: Any) -> dict[str, Any]:
+    """A mapping in place of a value that was given in its shorter form."""
+    if value is None:
+        return {}
+    return {"name" if _is_entry(path) else "path": value}

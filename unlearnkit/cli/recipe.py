@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import yaml
-from jsonargparse import (
-    ActionConfigFile,  # pyright: ignore[reportPrivateImportUsage]
-    set_loader,
-    set_parsing_settings,
-)
+from jsonargparse import set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from unlearnkit.cli.check import LINKED, check
-from unlearnkit.cli.document import Document, load_yaml
+from unlearnkit.cli.document import Document
 from unlearnkit.cli.families import dotted, expand
-from unlearnkit.cli.overrides import CommandLine, apply
+from unlearnkit.cli.overrides import Override, apply
 from unlearnkit.cli.schema import in_words
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.suites import Suite
 
-MODE = "recipe"
 SEED = 42
 # The run folder has its own logger and its own copy of the weights.
 TRAINER_DEFAULTS = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -33,17 +28,6 @@ TRAINER_DEFAULTS = {"logger": False, "enable_checkpointing": False, "enable_mode
 # A recipe builds no class where the signature asks for none, and names no code that runs commands:
 # giving a list, if only an empty one, turns jsonargparse's own list of refused modules on.
 set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
-
-
-def load(text: str) -> Any:
-    """YAML with the short forms of a recipe written out; anything else as it is."""
-    value = load_yaml(text)
-    sections = {"model", "data", "trainer", "evaluate"}
-    return expand(value) if isinstance(value, dict) and sections & set(value) else value
-
-
-# An exception that is not listed here would end in a traceback.
-set_loader(MODE, load, exceptions=(yaml.YAMLError, UserError))
 
 
 class RecipeParser(LightningArgumentParser):
@@ -64,10 +48,14 @@ class RecipeParser(LightningArgumentParser):
 class RecipeCLI(LightningCLI):
     """Reads a recipe and the overrides behind a verb.
 
+    Recipes and overrides are merged and checked before they reach the parser, so that all mistakes
+    can be shown at once and the parser sees one recipe in the long form.
+
     Args:
-        line: What stands behind the verb.
-        document: The recipes that it names.
+        document: The recipes, merged; None to print the help of every key and exit.
+        overrides: Values from the command line.
         verb: For messages.
+        print_only: Print the recipe with every default filled in, and exit.
 
     Attributes:
         warnings: Things in the recipe that are allowed and probably not meant.
@@ -79,20 +67,28 @@ class RecipeCLI(LightningCLI):
 
     model: UnlearningModule
     datamodule: UnlearningDataModule
+    suites: list[Suite]
 
-    def __init__(self, line: CommandLine, document: Document, verb: str = "fit") -> None:
+    def __init__(
+        self,
+        document: Document | None,
+        overrides: Sequence[Override] = (),
+        verb: str = "fit",
+        print_only: bool = False,
+    ) -> None:
         # A console script does not look for modules in the working directory; an own loss lies
         # there. At the end of the path it cannot shadow an installed module.
         if os.getcwd() not in sys.path and "" not in sys.path:
             sys.path.append(os.getcwd())
+        self.print_only = print_only
         self.warnings: list[str] = []
-        if not line.asks_for_help:
-            apply(document, line)
+        if document is not None:
+            apply(document, overrides)
             self.warnings = check(document)
         super().__init__(
             UnlearningModule,
             UnlearningDataModule,
-            args=line.argv,
+            args=None if document is None else expand(document.tree),
             run=False,
             save_config_callback=None,  # the run folder has its own recipe.yaml
             auto_configure_optimizers=False,  # would need the parameters before the model is loaded
@@ -100,19 +96,13 @@ class RecipeCLI(LightningCLI):
             parser_class=RecipeParser,
             parser_kwargs={
                 "prog": f"unlearnkit {verb}",
-                "parser_mode": MODE,
-                "print_config": "--print_recipe",
-                "dump_header": None,
+                "description": f"Every key of a recipe. In short: unlearnkit {verb} --help",
             },
         )
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """Adds ``--recipe`` beside ``--config``, and ``--help_all``."""
-        parser = self.parser_class(**kwargs)
-        parser.add_argument(
-            "-r", "--recipe", "-c", "--config", action=ActionConfigFile, help="A recipe."
-        )
-        return parser
+        """A parser without ``--config``: recipes are read, merged and checked before."""
+        return self.parser_class(**kwargs)
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the seed, a number always: a run that cannot be repeated proves nothing."""
@@ -121,10 +111,7 @@ class RecipeCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what a recipe has beside model, data and trainer."""
         parser.add_argument(
-            "--evaluate",
-            type=list[Suite],
-            default=[],
-            help="Suites that are run before and after.",
+            "--evaluate", type=list[Suite], default=[], help="Suites that are run before and after."
         )
         parser.add_argument(
             "--run_dir", type=str, default="runs", help="Folder of the run folders."
@@ -136,8 +123,17 @@ class RecipeCLI(LightningCLI):
             parser.link_arguments(source, dotted(target))
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parses; Lightning's own version warns of the arguments that `main` passes on."""
-        self.config = parser.parse_args(args)  # pyright: ignore[reportArgumentType]
+        """Parses the recipe; Lightning's own version would look at ``sys.argv`` and warn."""
+        if args is None:
+            parser.print_help()
+            sys.exit(0)
+        self.config = parser.parse_object(args)  # pyright: ignore[reportArgumentType]
+
+    def before_instantiate_classes(self) -> None:
+        """Prints the recipe if that is all."""
+        if self.print_only:
+            sys.stdout.write(self.recipe_text)
+            sys.exit(0)
 
     def instantiate_classes(self) -> None:
         """Builds module, data module and trainer.
@@ -149,7 +145,7 @@ class RecipeCLI(LightningCLI):
             super().instantiate_classes()
         except (MisconfigurationException, TypeError, ValueError) as error:
             raise RecipeError(in_words(str(error))) from error
-        self.suites: list[Suite] = self.config_init["evaluate"]
+        self.suites = self.config_init["evaluate"]
 
     @property
     def recipe_text(self) -> str:

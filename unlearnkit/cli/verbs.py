@@ -165,16 +165,17 @@ def _call(function: Callable[..., None], argv: Sequence[str], verb: str) -> None
 def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
     """The recipe's objects; its warnings are shown."""
     line = read_command_line(argv)
-    if not line.recipes and not line.asks_for_help:
+    everything = "--help_all" in line.switches
+    if not line.recipes and not everything:
         raise RecipeError("no recipe is given.", hint=f"unlearnkit {verb} --recipe copyright")
-    document = read(line.recipes)
+    document = None if everything else read(line.recipes)
     from unlearnkit.cli.noise import quieten
     from unlearnkit.cli.recipe import RecipeCLI
     from unlearnkit.data.reader import search_folders
 
     quieten()
     search_folders.set(tuple(path.parent for path in line.recipes))
-    cli = RecipeCLI(line, document, verb)
+    cli = RecipeCLI(document, line.overrides, verb, "--print_recipe" in line.switches)
     for warning in cli.warnings:
         console.warn(warning)
     return cli, line

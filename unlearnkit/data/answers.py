@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.qa import exploded
-from unlearnkit.data.reader import Table
-from unlearnkit.data.streams import FileStream, OnBadRows, Tokens
+from unlearnkit.data.reader import Row, Table
+from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_columns, check_fields
 from unlearnkit.errors import Problem
 
@@ -24,11 +25,14 @@ class AnswerStream(FileStream[AnswerText]):
     """Rows of an answer alone; they are cut when they meet a prompt, not before.
 
     Args:
-        path: A file, or the id of a data set on the Hugging Face Hub.
+        path: A file, or the id of a data set on the Hugging Face Hub. Of a plain text file each
+            line is an answer.
         answers_field: The file's column that holds the answer.
         explode: The column holds arrays of texts, each of which is an answer.
         split: Split of a data set on the Hub.
         config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values.
+        limit: Use the first rows only.
         on_bad_rows: ``error`` or ``drop``.
     """
 
@@ -39,13 +43,17 @@ class AnswerStream(FileStream[AnswerText]):
         explode: bool = False,
         split: str = "train",
         config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
         on_bad_rows: OnBadRows = "error",
     ) -> None:
-        super().__init__(path, split, config, on_bad_rows=on_bad_rows)
+        super().__init__(path, split, config, where, limit, on_bad_rows=on_bad_rows)
         self.answers_field, self.explode = answers_field, explode
 
     def parse(self, table: Table) -> tuple[list[AnswerText], list[Problem]]:
         """Answers that are text."""
+        if Path(self.path).suffix == ".txt":
+            table = _lines(table, self.answers_field)
         columns = {"answers_field": self.answers_field}
         if self.explode:
             check_columns(table, columns)
@@ -66,3 +74,14 @@ class AnswerStream(FileStream[AnswerText]):
     def text_of(self, sample: AnswerText) -> str:
         """The answer."""
         return sample.text
+
+
+def _lines(table: Table, column: str) -> Table:
+    """One row for each line of a text file that is not blank."""
+    rows = [
+        Row(number, {column: line.strip()})
+        for row in table.rows
+        for number, line in enumerate(row.fields["text"].split("\n"), start=1)
+        if line.strip()
+    ]
+    return table._replace(rows=rows)

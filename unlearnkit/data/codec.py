@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.template import ChatTemplate
 from unlearnkit.errors import RecipeError
 
@@ -34,6 +35,7 @@ class Codec:
         tokenizer: A Hugging Face tokenizer.
         max_length: Longest prompt and response together, in tokens.
         date: ISO date that chat templates see in place of today's.
+        base: The model that the tokenizer belongs to, where it is known.
 
     Raises:
         RecipeError: If ``max_length`` leaves no room for a prompt and a response token.
@@ -52,11 +54,16 @@ class Codec:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, max_length: int, date: str = DEFAULT_DATE
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        date: str = DEFAULT_DATE,
+        base: str | BaseModel | None = None,
     ) -> None:
         if max_length < 2:
             raise RecipeError(f"data.max_length: expected at least 2 tokens, found {max_length}")
         self.tokenizer, self.max_length, self.date = tokenizer, max_length, date
+        self.base = base
 
     @cached_property
     def bos(self) -> list[int]:

@@ -69,6 +69,8 @@ class UnlearningDataModule(L.LightningDataModule):
         self.batch_size, self.max_length, self.anchor = batch_size, max_length, anchor
         self.num_workers, self.seed, self.shuffle, self.date = num_workers, seed, shuffle, date
         self._tokenizer = tokenizer
+        # A tokenizer that is already loaded does not tell which model it belongs to.
+        self._base = None if hasattr(tokenizer, "decode") else tokenizer
         self.data: dict[str, StreamData] = {}
         self.plan: StepPlan | None = None
 
@@ -88,7 +90,7 @@ class UnlearningDataModule(L.LightningDataModule):
         if self.data:
             return
         _together(stream.check for stream in self.streams.values())
-        codec = Codec(self.tokenizer, self.max_length, date=self.date)
+        codec = Codec(self.tokenizer, self.max_length, self.date, self._base)
         done: dict[str, StreamData] = {}
         for names in self._in_order():
             _together(partial(self._encode, name, codec, done) for name in names)
@@ -126,7 +128,7 @@ class UnlearningDataModule(L.LightningDataModule):
                 batch_size=None,
                 sampler=sampler,
                 num_workers=self.num_workers,
-                collate_fn=_as_it_is,
+                collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
             )
         return CombinedLoader(loaders, mode="min_size")
 

@@ -48,22 +48,31 @@ def read_jsonl(name: str, path: Path) -> Table:
             continue
         try:
             _add_object(table, number, json.loads(text))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if not table.rows and not table.problems and _is_json(raw):
                 found = "one JSON value over several lines"
                 expected = "one object per line, or an array of objects"
                 return Table(name, [], [Problem(name, None, None, found, expected)])
-            found = f"broken JSON ({error.msg}, column {error.colno})"
-            table.problems.append(Problem(name, number, None, found, "one JSON object"))
+            table.problems.append(
+                Problem(name, number, None, _json_fault(error), "one JSON object")
+            )
     return table
 
 
 def _is_json(raw: bytes) -> bool:
     try:
         json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
+
+
+def _json_fault(error: Exception) -> str:
+    # Besides its own error the parser raises others: for numbers too long, objects too deep.
+    where = (
+        f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+    )
+    return f"broken JSON ({where})"
 
 
 def _json_array(name: str, raw: bytes) -> Table:
@@ -75,11 +84,10 @@ def _json_array(name: str, raw: bytes) -> Table:
     try:
         for line, value in _array_items(text):
             _add_object(table, line, value)
-    except json.JSONDecodeError as error:
-        found = f"broken JSON ({error.msg}, column {error.colno})"
-        table.problems.append(
-            Problem(name, error.lineno, None, found, "a JSON array of objects, as it begins with [")
-        )
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else None
+        expected = "a JSON array of objects, as it begins with ["
+        table.problems.append(Problem(name, line, None, _json_fault(error), expected))
     return table
 
 

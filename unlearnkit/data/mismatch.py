@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from unlearnkit.data.answers import AnswerStream
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
-from unlearnkit.data.plan import derived_seed, permutation
+from unlearnkit.data.pool import Answer, AnswerPool
 from unlearnkit.data.streams import OnBadRows, Stream
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.registry import did_you_mean
@@ -84,23 +83,16 @@ class MismatchStream(Stream, name="mismatch"):
             RecipeError: If a stream it names is not there.
             DataError: With every bad row, or if a prompt's own answer is the only one.
         """
-        prompts = _stream(name, "prompts", self.prompts, others)
+        prompts = stream_of_rows(name, "prompts", self.prompts, others)
         if self._file:
             answers = self._file.encode(name, codec, others, seed)
         else:
-            answers = _stream(name, "answers", self.answers, others)
+            answers = stream_of_rows(name, "answers", self.answers, others)
         data = MismatchData(
             name, prompts, answers, self.per_prompt, max_length=codec.max_length, seed=seed
         )
         data.dropped = answers.dropped if self._file else 0
         return data
-
-
-class Answer(NamedTuple):
-    """An answer of the pool."""
-
-    ids: tuple[int, ...]
-    source: str
 
 
 class MismatchData(StreamData):
@@ -128,24 +120,24 @@ class MismatchData(StreamData):
         seed: int,
     ) -> None:
         super().__init__(name, source=answers.source, follows=prompts.name)
-        self._prompts = prompts
-        self._pool = [
+        self._prompts, self._per_prompt = prompts, per_prompt
+        pool = [
             Answer(example.response_ids, example.source)
             for row in range(len(answers))
             for example in answers.at(row, 0)
         ]
-        # A pool of few answers repeated often must not be searched from end to end.
-        self._distinct = list({answer.ids: answer for answer in self._pool}.values())
-        self._per_prompt, self._max_length, self._seed = per_prompt, max_length, seed
+        self._pool = AnswerPool(name, pool, max_length, seed)
         self._most_turns = max(prompts.lengths(row, 0)[0] for row in range(len(prompts)))
         self._check_other_answers()
 
     def _check_other_answers(self) -> None:
         problems = [
-            Problem(*_place(own.source), None, f"its own answer alone in {self.source}", "another")
+            Problem(
+                *place_of(own.source), None, f"its own answer alone in {self.source}", "another"
+            )
             for row in range(len(self))
             for own in self._prompts.at(row, 0)
-            if not any(self._cut(answer, own).ids != own.response_ids for answer in self._distinct)
+            if not self._pool.serves(own)
         ]
         if problems:
             raise DataError(problems, hint=f"Add other answers to {self.source}.")
@@ -159,44 +151,20 @@ class MismatchData(StreamData):
         return [
             Example(own.prompt_ids, answer.ids, row, answer.source)
             for turn, own in enumerate(self._prompts.at(row, occurrence))
-            for answer in self._draw(own, occurrence * self._most_turns + turn)
+            for answer in self._pool.draw(
+                own, (occurrence * self._most_turns + turn) * self._per_prompt, self._per_prompt
+            )
         ]
 
-    def _draw(self, own: Example, group: int) -> Iterator[Answer]:
-        """Answers other than the prompt's own, and than each other as far as the pool allows."""
-        taken = {own.response_ids}
-        first = group * self._per_prompt
-        for position in range(first, first + self._per_prompt):
-            answer = self._cut(self._walk(position), own)
-            if answer.ids in taken:
-                answer = self._instead(position, own, taken)
-            taken.add(answer.ids)
-            yield answer
 
-    def _walk(self, position: int) -> Answer:
-        turn, place = divmod(position, len(self._pool))
-        order = permutation(derived_seed(self._seed, self.name, turn), len(self._pool))
-        return self._pool[order[place]]
+def stream_of_rows(
+    name: str, key: str, wanted: str, others: Mapping[str, StreamData]
+) -> EncodedRows:
+    """The stream that another one names under a key of its own.
 
-    def _instead(self, position: int, own: Example, taken: set[tuple[int, ...]]) -> Answer:
-        """Another answer: from a random place of the pool on, the first that is not taken."""
-        size = len(self._distinct)
-        place = derived_seed(self._seed, self.name, "instead", position) % size
-        other = None
-        for step in range(size):
-            answer = self._cut(self._distinct[(place + step) % size], own)
-            if answer.ids not in taken:
-                return answer
-            if answer.ids != own.response_ids:
-                other = other or answer
-        assert other is not None, "each prompt was checked to have another answer"
-        return other
-
-    def _cut(self, answer: Answer, own: Example) -> Answer:
-        return answer._replace(ids=answer.ids[: self._max_length - len(own.prompt_ids)])
-
-
-def _stream(name: str, key: str, wanted: str, others: Mapping[str, StreamData]) -> EncodedRows:
+    Raises:
+        RecipeError: If it is not there, or has no rows of its own.
+    """
     found = others.get(wanted)
     if isinstance(found, EncodedRows):
         return found
@@ -210,6 +178,12 @@ def _stream(name: str, key: str, wanted: str, others: Mapping[str, StreamData]) 
     )
 
 
-def _place(source: str) -> tuple[str, int]:
+def place_of(source: str) -> tuple[str, int]:
+    """File and line of an example's source.
+
+    Example:
+        >>> place_of("book.jsonl:7")
+        ('book.jsonl', 7)
+    """
     file, _, line = source.rpartition(":")
     return file, int(line)

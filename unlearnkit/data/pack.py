@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,13 +57,14 @@ class Batch:
     target: Tensor  # [N] the token
     sequence: Tensor  # [N] its response, ascending
     streams: Mapping[str, StreamSlice]
+    reference: Batch | None = None  # the streams that need reference values, where not all do
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on a device."""
         moved = {
             name: value.to(device, non_blocking=non_blocking)
             for name, value in vars(self).items()
-            if isinstance(value, Tensor)
+            if isinstance(value, Tensor | Batch)
         }
         return replace(self, **moved)
 
@@ -129,7 +130,7 @@ def pack(
     )
 
 
-_Laid = tuple[dict[str, Tensor | None], tuple[Tree, ...] | None, list[tuple[int, int]]]
+_Laid = tuple[dict[str, Any], tuple[Tree, ...] | None, list[tuple[int, int]]]
 
 
 def _inputs(example: Example, keep_last: bool) -> tuple[int, ...]:
@@ -175,9 +176,7 @@ def _lay_rows(examples: list[Example], keep_last: bool) -> _Laid:
     tensors = {
         "input_ids": torch.tensor([(*row, *[0] * (width - len(row))) for row in rows]),
         "position_ids": torch.arange(width).expand(len(rows), width).contiguous(),
-        "attention_mask": torch.tensor(
-            [[1] * len(row) + [0] * (width - len(row)) for row in rows]
-        ),
+        "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows]),
     }
     spans = [
         (index * width + len(e.prompt_ids) - 1, index * width + len(e.prompt_ids))

@@ -64,9 +64,7 @@ class StepSampler(DistributedSampler[int]):
     """
 
     def __init__(self, dataset: StepDataset, resume_at: Callable[[], int]) -> None:
-        super().__init__(
-            dataset, num_replicas=dataset.plan.world, rank=dataset.rank, shuffle=False
-        )
+        super().__init__(dataset, num_replicas=dataset.plan.world, rank=dataset.rank, shuffle=False)
         self.plan = dataset.plan
         self._resume_at = resume_at
 

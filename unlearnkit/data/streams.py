@@ -17,7 +17,7 @@ from unlearnkit.registry import Registered
 logger = logging.getLogger(__name__)
 
 OnBadRows = Literal["error", "drop"]
-Scalar = str | int | float | bool | None
+Scalar = bool | int | float | str | None
 Tokens = tuple[list[int], list[int]]
 """Prompt ids and response ids, the response not yet cut."""
 

@@ -1,0 +1,1 @@
+"""The engine: one forward pass, the output head, the reference model."""

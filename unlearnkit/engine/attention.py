@@ -9,6 +9,7 @@ model can keep this implementation for generation and evaluation.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,6 @@ from transformers.masking_utils import sdpa_mask
 from unlearnkit.data.pack import Tree
 
 TREE_ATTENTION = "unlearnkit_tree"
-KNOWN_ARGUMENTS = frozenset({"scaling", "dropout", "sliding_window", "softcap", "is_causal"})
 
 
 class Forest:
@@ -76,12 +76,12 @@ def tree_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """An attention function of transformers' interface. ``[1, heads, T, D] -> [1, T, heads, D]``.
 
-    Further keyword arguments belong to other implementations of the interface and to the model's
-    other layers; `refusal` has looked through those that would change the result.
+    Further keyword arguments are for other implementations of the interface. Those that would
+    change the result belong to models that `unlearnkit.engine.layout` refuses.
     """
     if tree is None:
         return sdpa_attention_forward(

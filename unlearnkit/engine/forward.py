@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unlearnkit.data.pack import Batch
 from unlearnkit.engine.attention import Forest, no_mask
+from unlearnkit.engine.expected import Expected, pattern
 from unlearnkit.engine.head import Head, captured_states
 from unlearnkit.engine.views import StreamView, TokenSource
 
@@ -59,10 +61,11 @@ class ForwardPass:
         with self._guard():
             return self._head.logits(states)
 
-    def logps(self, tokens: Tensor) -> Tensor:
+    def logps(self, tokens: Tensor, pattern: Tensor | None = None) -> Tensor:
         """``[N]`` log-probabilities of the tokens."""
         with self._guard():
-            return self._head.logps(self._states[tokens], self._batch.target[tokens])
+            states = self._states[tokens]
+            return self._head.logps(states, self._batch.target[tokens], pattern)
 
     def logits(self, tokens: Tensor) -> Tensor:
         """``[N, V]`` logits that predict the tokens."""
@@ -77,11 +80,13 @@ class ForwardPass:
             )
         return self._blocks[layer][tokens]
 
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
-        """``[N]`` KL(reference ‖ this model)."""
-        assert isinstance(reference, ForwardPass)
+    def forward_kl(
+        self, reference: TokenSource, tokens: Tensor, pattern: Tensor | None = None
+    ) -> Tensor:
+        """``[N]`` KL(reference ‖ this model); the reference's tokens are named as the policy's."""
+        assert isinstance(reference, ForwardPass | _OneStream)
         return self._head.forward_kl(
-            self._states[tokens], reference.logits_of, reference.states(tokens)
+            self._states[tokens], reference.logits_of, reference.states(tokens), pattern
         )
 
     def entropy(self, tokens: Tensor) -> Tensor:
@@ -90,18 +95,65 @@ class ForwardPass:
             return self._head.entropy(self._states[tokens])
 
 
+class _OneStream:
+    """A pass as one stream sees it: token numbers of the policy's batch, expected weights."""
+
+    def __init__(self, whole: Any, shift: int = 0) -> None:
+        self._whole, self._shift = whole, shift
+        self.patterns: dict[str, Tensor] = {}
+
+    def states(self, tokens: Tensor) -> Tensor:
+        return self._whole.states(tokens + self._shift)
+
+    def logits_of(self, states: Tensor) -> Tensor:
+        return self._whole.logits_of(states)
+
+    def logps(self, tokens: Tensor) -> Tensor:
+        return self._whole.logps(tokens + self._shift, *self._pattern("logps"))
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        return self._whole.logits(tokens + self._shift)
+
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
+        return self._whole.hidden(layer, tokens + self._shift)
+
+    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+        return self._whole.forward_kl(reference, tokens + self._shift, *self._pattern("forward_kl"))
+
+    def entropy(self, tokens: Tensor) -> Tensor:
+        return self._whole.entropy(tokens + self._shift)
+
+    def _pattern(self, quantity: str) -> tuple[Tensor, ...]:
+        return (self.patterns[quantity],) if quantity in self.patterns else ()
+
+
 def stream_views(
-    batch: Batch, policy: TokenSource, reference: TokenSource | None
+    batch: Batch,
+    policy: TokenSource,
+    reference: TokenSource | None,
+    expected: Expected | None = None,
 ) -> dict[str, StreamView]:
-    """A view of each stream of the batch."""
+    """A view of each stream of the batch.
+
+    Args:
+        batch: The rows.
+        policy: Its pass over ``batch``.
+        reference: Its pass over ``batch.reference``, or over ``batch`` where that is None.
+        expected: How the loss will weigh the tokens of each stream, where that is known.
+    """
     views: dict[str, StreamView] = {}
     first = 0
     device = batch.target.device
+    referred = (batch.reference or batch).streams
     for name, part in batch.streams.items():
         tokens = torch.arange(part.tokens.start, part.tokens.stop, device=device)
-        views[name] = StreamView(
-            policy,
-            reference,
+        own = _OneStream(policy)
+        refers = None
+        if reference is not None and name in referred:
+            refers = _OneStream(reference, referred[name].tokens.start - part.tokens.start)
+        view = views[name] = StreamView(
+            own,
+            refers,
             tokens=tokens,
             target=batch.target[part.tokens],
             sequence=batch.sequence[part.tokens] - first,
@@ -109,6 +161,8 @@ def stream_views(
             token_share=part.token_share,
             sequence_share=part.sequence_share,
         )
+        for quantity, kind in (expected or {}).get(name, {}).items():
+            own.patterns[quantity] = pattern(kind, view)
         first += len(part.rows)
     return views
 

@@ -8,21 +8,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
-from transformers import PreTrainedModel
 
-from unlearnkit.engine.modes import evaluating
-from unlearnkit.errors import RecipeError
+from unlearnkit.engine import kernels
+from unlearnkit.engine.transform import logit_transform
 from unlearnkit.functional.core import at_least_float32, token_logps
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 32 * 2**20
 """Size of one chunk of float32 logits."""
-
-Transform = Callable[[Tensor], Tensor]
+GRADIENT_BYTES = 512 * 2**20
+"""Largest gradient of the head's weight that is kept per stream rather than computed later."""
 
 
 class Head:
     """Turns hidden states into logits as the model itself does.
+
+    A plain linear head goes through `unlearnkit.engine.kernels`; any other (one with an adapter,
+    a bias, quantised or sharded weights) is called as it is, chunk by chunk, and once more in the
+    backward pass.
 
     Args:
         model: A causal language model of transformers, or a PEFT model around one.
@@ -32,15 +36,39 @@ class Head:
     def __init__(self, model: nn.Module, chunk_tokens: int | None = None) -> None:
         self.module: nn.Module = model.get_output_embeddings()  # pyright: ignore
         self.transform = logit_transform(model)
-        vocabulary = self.module.weight.shape[0]  # pyright: ignore
-        self.chunk_tokens = chunk_tokens or max(16, CHUNK_BYTES // (4 * int(vocabulary)))
+        vocabulary = int(self.module.weight.shape[0])  # pyright: ignore
+        self.chunk_tokens = chunk_tokens or max(16, CHUNK_BYTES // (4 * vocabulary))
+        self.options = kernels.Options(self.transform, self.chunk_tokens, GRADIENT_BYTES)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the head is a weight and nothing else."""
+        return (
+            type(self.module) is nn.Linear
+            and self.module.bias is None
+            and not isinstance(self.module.weight, DTensor)
+            and not self.module._forward_pre_hooks
+            and not self.module._forward_hooks
+        )
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``[N, H] -> [N, V]``."""
         return self.transform(self.module(hidden))
 
-    def logps(self, hidden: Tensor, target: Tensor) -> Tensor:
-        """Log-probability of each target. ``[N, H], [N] -> [N]`` float32."""
+    def logps(self, hidden: Tensor, target: Tensor, pattern: Tensor | None = None) -> Tensor:
+        """Log-probability of each target.
+
+        Args:
+            hidden: ``[N, H]``.
+            target: ``[N]``.
+            pattern: ``[N]`` weights that the loss will give to the tokens, up to a factor, where
+                that is known.
+
+        Returns:
+            ``[N]`` float32.
+        """
+        if self.plain:
+            return kernels.token_logps(hidden, self._weight, target, pattern, self.options)
         return self._by_chunk(lambda h, t: token_logps(self.logits(h), t), hidden, target)
 
     def entropy(self, hidden: Tensor) -> Tensor:
@@ -53,9 +81,27 @@ class Head:
         return self._by_chunk(entropy, hidden)
 
     def forward_kl(
-        self, hidden: Tensor, reference: Callable[[Tensor], Tensor], reference_hidden: Tensor
+        self,
+        hidden: Tensor,
+        reference: Callable[[Tensor], Tensor],
+        reference_hidden: Tensor,
+        pattern: Tensor | None = None,
     ) -> Tensor:
-        """KL(reference ‖ policy) of each distribution in nats. ``[N, H] -> [N]`` float32."""
+        """KL(reference ‖ policy) of each distribution in nats.
+
+        Args:
+            hidden: ``[N, H]`` of the policy.
+            reference: The reference's head, ``[n, H'] -> [n, V]``.
+            reference_hidden: ``[N, H']`` of the reference.
+            pattern: As in `logps`.
+
+        Returns:
+            ``[N]`` float32.
+        """
+        if self.plain:
+            return kernels.token_forward_kl(
+                hidden, self._weight, reference, reference_hidden, pattern, self.options
+            )
 
         def forward_kl(h: Tensor, ref_h: Tensor) -> Tensor:
             with torch.no_grad():
@@ -64,6 +110,10 @@ class Head:
             return (ref_logps.exp() * (ref_logps - logps)).sum(-1)
 
         return self._by_chunk(forward_kl, hidden, reference_hidden)
+
+    @property
+    def _weight(self) -> Tensor:
+        return self.module.weight  # pyright: ignore
 
     def _by_chunk(self, function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
         chunks = zip(*(t.split(self.chunk_tokens) for t in tensors), strict=True)
@@ -96,53 +146,3 @@ def captured_states(head: nn.Module) -> Iterator[list[Tensor]]:
         yield caught
     finally:
         handle.remove()
-
-
-def logit_transform(model: nn.Module) -> Transform:
-    """What the model does to its head's output: nothing, a soft cap, or a scale.
-
-    Found by asking the model itself: the candidates that its config names are tried on a short
-    input, and the one that gives the model's own logits is taken.
-
-    Raises:
-        RecipeError: If none does.
-    """
-    base: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model  # pyright: ignore
-    head = base.get_output_embeddings()
-    config = base.config.get_text_config()
-    seen: list[Tensor] = []
-    handle = head.register_forward_hook(lambda _m, _i, out: seen.append(out.detach()))
-    try:
-        with torch.no_grad(), evaluating(base):
-            device = next(base.parameters()).device
-            ids = torch.arange(2, device=device).reshape(1, 2) % config.vocab_size
-            logits = base(input_ids=ids, use_cache=False).logits
-    finally:
-        handle.remove()
-    raw = seen[-1]
-    for candidate in _candidates(config):
-        if torch.allclose(candidate(raw).float(), logits.float(), rtol=1e-5, atol=1e-6):
-            return candidate
-    raise RecipeError(
-        f"model.base: the head of {type(base).__name__} changes its logits in a way that is not "
-        "known, so response-only logits would be wrong",
-        hint="Please report the architecture.",
-    )
-
-
-def _identity(logits: Tensor) -> Tensor:
-    return logits
-
-
-def _candidates(config: Any) -> Iterator[Transform]:
-    yield _identity
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:
-        yield lambda logits: torch.tanh(logits / cap) * cap
-    for name in ("logit_scale", "lm_head_multiplier"):
-        scale = getattr(config, name, None)
-        if scale:
-            yield lambda logits, scale=scale: logits * scale
-    divisor = getattr(config, "logits_scaling", None)
-    if divisor:
-        yield lambda logits: logits / divisor

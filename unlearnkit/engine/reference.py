@@ -23,7 +23,9 @@ ReferenceKind = Literal["auto", "adapter_off", "frozen"]
 class Reference(Protocol):
     """Gives the reference's figures for a batch, always in eval mode and without gradient."""
 
-    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass: ...
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
+        """One pass over the batch."""
+        ...
 
 
 class AdapterOff:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, pack
@@ -45,7 +47,7 @@ def score(
     examples: Sequence[Example],
     *,
     batch_size: int = 16,
-    reference: Reference | None = None,
+    reference: Reference | nn.Module | None = None,
 ) -> TokenScores:
     """Figures of every response token, each predicted from the true tokens before it.
 
@@ -56,7 +58,8 @@ def score(
         model: A causal language model, or one wrapped by PEFT.
         examples: Prompts with responses.
         batch_size: Examples in one forward pass; those of like length go together.
-        reference: Where given, the KL divergence from it is measured too.
+        reference: Where given, the KL divergence from it is measured too; a model, or the
+            reference of a run.
 
     Returns:
         The figures on the CPU, in the order of the examples; float32, or float64 for a float64
@@ -66,6 +69,8 @@ def score(
     found: list[Sequence[Tensor]] = [()] * len(examples)
     with torch.no_grad(), evaluating(model):
         head = Head(model)
+        if isinstance(reference, PreTrainedModel | PeftModel):
+            reference = WholeModel(reference)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = [examples[i] for i in rows]
@@ -111,6 +116,19 @@ def gradient_norms(
             loss = -ForwardPass(model, head, batch).logps(tokens).mean()
             norms.append(gradient_norm(loss, model.parameters(), p).cpu())
     return torch.stack(norms)
+
+
+class WholeModel:
+    """A reference that is any model, kept as it is."""
+
+    def __init__(self, model: PreTrainedModel | PeftModel) -> None:
+        self._model, self._head = model, Head(model)
+
+    @torch.no_grad()
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
+        """One pass of the model in eval mode."""
+        with evaluating(self._model):
+            return ForwardPass(self._model, self._head, batch, layers=layers)
 
 
 def _pack(examples: Sequence[Example], device: torch.device) -> Batch:

@@ -15,15 +15,25 @@ from unlearnkit.functional.core import at_least_float32, row_sum
 class TokenSource(Protocol):
     """Where a view's figures come from: the policy's or the reference's forward pass."""
 
-    def logps(self, tokens: Tensor) -> Tensor: ...  # [N] float32
+    def logps(self, tokens: Tensor) -> Tensor:
+        """``[N]`` log-probabilities of the tokens, float32."""
+        ...
 
-    def logits(self, tokens: Tensor) -> Tensor: ...  # [N, V]
+    def logits(self, tokens: Tensor) -> Tensor:
+        """``[N, V]`` logits that predict the tokens."""
+        ...
 
-    def hidden(self, layer: int, tokens: Tensor) -> Tensor: ...  # [N, H]
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
+        """``[N, H]`` outputs of a decoder block at the tokens."""
+        ...
 
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor: ...  # [N] float32
+    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+        """``[N]`` KL(reference ‖ this source), float32."""
+        ...
 
-    def entropy(self, tokens: Tensor) -> Tensor: ...  # [N] float32
+    def entropy(self, tokens: Tensor) -> Tensor:
+        """``[N]`` entropy of the next-token distributions, float32."""
+        ...
 
 
 class StreamView:

@@ -105,9 +105,6 @@ def bleu(prediction: str, reference: str) -> float:
     The 13a tokenizer, case kept, n-grams up to 4, exponential smoothing, no effective order: a
     prediction of fewer than four tokens scores 0.
 
-    Raises:
-        ImportError: Without the extra ``unlearnkit[metrics]``.
-
     Example:
         >>> round(bleu("the cat sat on the mat", "the cat sat on the mat"), 6)
         100.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from typing import Any
 
 from unlearnkit.objectives.base import Objective
 
@@ -30,7 +31,8 @@ def _objectives() -> dict[str, type[Objective]]:
 _classes = _objectives()
 
 
-def __getattr__(name: str) -> type[Objective]:
+# Any, since each class has arguments of its own, which `type[Objective]` would hide.
+def __getattr__(name: str) -> Any:
     try:
         return _classes[name]
     except KeyError:

@@ -23,8 +23,8 @@ class SuiteContext:
 
     Args:
         data: The recipe's streams by name, tokenised; empty outside a run.
-        reference: The model as it was at the start, for KL; without it the suite leaves those
-            figures out.
+        reference: The model as it was at the start, for KL: a model, or the reference of a run.
+            Without it those figures are left out.
         gold: The model that never saw the forget set, where there is one.
         batch_size: Rows in one forward pass.
         max_length: Longest sequence in tokens, for the suite's own files.
@@ -33,7 +33,7 @@ class SuiteContext:
     """
 
     data: Mapping[str, StreamData] = field(default_factory=dict)
-    reference: Reference | None = None
+    reference: Reference | nn.Module | None = None
     gold: nn.Module | None = None
     batch_size: int = 32
     max_length: int = 512

@@ -79,7 +79,6 @@ class Copyright(Suite, name="copyright"):
         self.sources = {"forget": forget, "normal": normal, "heldout": heldout}
         self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
         self.limit, self.leak_bleu = limit, leak_bleu
-        self._probes: dict[str, list[Example]] | None = None
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -88,28 +87,30 @@ class Copyright(Suite, name="copyright"):
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all probes."""
-        self._probes = read_probes(
+        self._probes(tokenizer, context)
+
+    def run(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> SuiteResult:
+        """Evaluates the model on all probes."""
+        values: dict[str, float] = {}
+        rows: list[dict[str, Any]] = []
+        for stream, examples in self._probes(tokenizer, context).items():
+            found = self._rows(model, tokenizer, context, examples)
+            values |= {f"{stream}/{k}": v for k, v in self._values(stream, found).items()}
+            rows += [{"stream": stream, **row} for row in found]
+        return SuiteResult(values, rows)
+
+    def _probes(
+        self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> dict[str, list[Example]]:
+        return read_probes(
             self.sources,
             tokenizer,
             context,
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
         )
-
-    def run(
-        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
-    ) -> SuiteResult:
-        """Evaluates the model on all probes."""
-        if self._probes is None:
-            self.check(tokenizer, context)
-        assert self._probes is not None
-        values: dict[str, float] = {}
-        rows: list[dict[str, Any]] = []
-        for stream, examples in self._probes.items():
-            found = self._rows(model, tokenizer, context, examples)
-            values |= {f"{stream}/{k}": v for k, v in self._values(stream, found).items()}
-            rows += [{"stream": stream, **row} for row in found]
-        return SuiteResult(values, rows)
 
     def _rows(
         self,

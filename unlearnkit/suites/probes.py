@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | Stream"
 """A recipe stream's name, a file, or a stream."""
 
-SHIPPED = {"forget": "book.jsonl", "normal": "normal.jsonl", "heldout": "heldout.jsonl"}
-SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "tiny"
+_SHIPPED = {"forget": "book.jsonl", "normal": "normal.jsonl", "heldout": "heldout.jsonl"}
+_SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "tiny"
 RECIPE_NAMES = {"normal": "retain"}
 """What the recipe calls a kind of probe, where it is not the same word."""
 
@@ -100,24 +100,33 @@ def _stream(
 ) -> Stream | StreamData | None:
     if isinstance(source, Stream):
         return source
-    if source is not None:
-        return context.data.get(source) or _file(source, prompt_tokens, context)
-    name = RECIPE_NAMES.get(kind, kind)
+    name = RECIPE_NAMES.get(kind, kind) if source is None else source
     if name in context.data:
         return context.data[name]
-    # The shipped held-out rows say nothing of a model that was taught other texts.
-    own = any(each is not None for each in sources.values()) or any(
-        not is_shipped(context.data[RECIPE_NAMES.get(k, k)].source)
-        for k in sources
-        if RECIPE_NAMES.get(k, k) in context.data
-    )
-    return None if own else _file(f"tiny/{SHIPPED[kind]}", prompt_tokens, context)
+    if source is not None:
+        return _file(source, prompt_tokens, context)
+    if all(map(_is_shipped, _origins(sources, context))):
+        return _file(f"tiny/{_SHIPPED[kind]}", prompt_tokens, context)
+    # The shipped rows say nothing of a model that was taught other texts.
+    return None
 
 
-def is_shipped(source: str) -> bool:
+def _origins(sources: Mapping[str, Source | None], context: SuiteContext) -> Iterator[str]:
+    """Where the probes of all kinds come from, but for those that nothing is said of."""
+    for kind, source in sources.items():
+        name = RECIPE_NAMES.get(kind, kind) if source is None else source
+        if isinstance(name, Stream):
+            yield str(getattr(name, "path", ""))
+        elif name in context.data:
+            yield context.data[name].source
+        elif source is not None:
+            yield name
+
+
+def _is_shipped(source: str) -> bool:
     """Whether a stream's source is a file of the embedded data."""
     file = find_file(source)
-    return file is not None and SHIPPED_FOLDER in file.resolve().parents
+    return file is not None and _SHIPPED_FOLDER in file.resolve().parents
 
 
 def _file(path: str, prompt_tokens: int, context: SuiteContext) -> Stream:

@@ -19,9 +19,7 @@ from unlearnkit.errors import RecipeError
 
 
 def _rows(examples: list[Example]) -> StreamBatch:
-    return StreamBatch(
-        tuple(examples), sum(len(e.response_ids) for e in examples), len(examples)
-    )
+    return StreamBatch(tuple(examples), sum(len(e.response_ids) for e in examples), len(examples))
 
 
 def _streams(seed: int = 0) -> dict[str, StreamBatch]:
@@ -32,7 +30,7 @@ def _streams(seed: int = 0) -> dict[str, StreamBatch]:
         return tuple(torch.randint(3, VOCABULARY, (length,), generator=generator).tolist())
 
     prompts = [ids(n) for n in (7, 1, 4)]
-    forget = [Example(p, ids(n), row, "f") for row, (p, n) in enumerate(zip(prompts, (9, 1, 5)))]
+    forget = [Example(p, ids(n), row, "f") for row, (p, n) in enumerate(zip(prompts, (9, 1, 5), strict=True))]
     mismatch = [Example(e.prompt_ids, ids(n), e.row, "m") for e in forget for n in (1, 6)]
     retain = [Example(ids(n), ids(8 - n), row, "r") for row, n in enumerate((2, 7))]
     return {"forget": _rows(forget), "mismatch": _rows(mismatch), "retain": _rows(retain)}
@@ -92,7 +90,7 @@ def test_logps_equal_those_of_plain_forward_passes(name: str) -> None:
         with torch.no_grad():
             found = ForwardPass(model, Head(model), batch).logps(torch.arange(len(batch.target)))
         assert found.dtype == torch.float32
-        assert _relative(found, expected) < 2e-6, (name, each)
+        assert _relative(found, expected) < 1e-5, (name, each)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gemma3", "mistral-window", "gpt2", "qwen3"])

@@ -1,0 +1,213 @@
+"""The verbs, on the embedded model."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from unlearnkit.cli import console
+from unlearnkit.cli.listing import LISTS
+from unlearnkit.cli.main import main
+from unlearnkit.cli.shipped import shipped
+from unlearnkit.objectives.base import Objective
+from unlearnkit.runs import Run, load_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    """A run of one step."""
+    folder = tmp_path_factory.mktemp("run")
+    code = main(
+        [
+            *("fit", "--recipe", "copyright", "--run_dir", str(folder)),
+            *("--trainer.max_steps", "1", "--trainer.accelerator", "cpu"),
+            *("--trainer.callbacks", "[]", "--trainer.enable_progress_bar", "false"),
+            *("--evaluate", "{name: copyright, limit: 2, max_new_tokens: 8}"),
+        ]
+    )
+    assert code == 0
+    (found,) = (folder / "copyright").iterdir()
+    return load_run(found)
+
+
+def test_fit_writes_a_run_that_says_what_was_run(run):
+    assert run.summary["steps"] == 1
+    assert run.summary["recipe"] == "copyright"
+    assert run.recipe["trainer"]["max_steps"] == 1
+    assert run.recipe["model"]["objectives"]["forget"]["init_args"]["weight"] > 0
+
+
+def test_the_recipe_of_a_run_can_be_run_again(run, command):
+    again = command("validate", "--recipe", str(run.folder / "recipe.yaml"))
+    assert again.code == 0, again.err
+
+
+def test_fit_prints_figures_generations_and_folder(command, folder):
+    done = command(
+        *("fit", "-r", "copyright", "--trainer.max_steps", "1", "--trainer.callbacks", "[]"),
+        *("--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"),
+        *("--evaluate", "{name: copyright, limit: 2, max_new_tokens: 8}"),
+    )
+    assert done.code == 0, done.err
+    assert re.search(r"before +after", done.out)
+    assert re.search(r"forget/rougeL_recall +\d\.\d{3} +\d\.\d{3}", done.out)
+    assert re.search(r"normal/rougeL_recall +\d\.\d{3} +\d\.\d{3}", done.out)
+    assert re.search(r"prompt +before +after", done.out)
+    (written,) = (folder / "runs" / "copyright").iterdir()
+    assert f"run folder: runs/copyright/{written.name}" in done.out
+
+
+def test_validate_shows_rows_tokens_steps_and_first_rows(command):
+    done = command("validate", "-r", "good.yaml", "--trainer.accumulate_grad_batches", "2")
+    assert done.code == 0, done.err
+    assert re.search(r"forget +forget.jsonl +3 +\d+ +0 +4", done.out)
+    assert "optimiser steps per epoch: 1 " in done.out
+    assert "optimiser steps in all: 1" in done.out
+    assert "effective batch: 4 rows of 'forget': 2 × 2 accumulated × 1 processes" in done.out
+    assert "forget: forget.jsonl:1" in done.out
+    assert re.search(r"prompt +.*a\n", done.out)
+    assert re.search(r"supervised +cd", done.out)
+
+
+def test_validate_loads_no_model(command, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
+    assert command("validate", "-r", "good.yaml").code == 0
+
+
+def test_validate_counts_dropped_rows(command, folder):
+    with (folder / "forget.jsonl").open("a") as file:
+        file.write('{"prompt": "b", "response": ""}\n')
+    assert command("validate", "-r", "good.yaml").code == 2
+    done = command("validate", "-r", "good.yaml", "--data.streams.forget.on_bad_rows", "drop")
+    assert done.code == 0, done.err
+    assert re.search(r"forget +forget.jsonl +3 +\d+ +1 +2", done.out)
+
+
+def test_data_beside_the_recipe_is_found_from_elsewhere(command, folder, monkeypatch):
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert command("validate", "-r", "../good.yaml").code == 0
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_list(command, what):
+    done = command("list", what)
+    assert done.code == 0
+    assert len(done.out.splitlines()) >= 1
+
+
+def test_list_objectives_says_stream_needs_and_paper(command):
+    done = command("list", "objectives")
+    for name in Objective.registered():
+        assert name in done.out
+    assert "stream forget; needs reference; Zhang et al. 2024" in done.out
+
+
+def test_list_recipes_is_what_fit_takes(command):
+    out = command("list", "recipes").out
+    assert "copyright" in shipped()
+    assert all(name in out for name in shipped())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("recipe",), "Did you mean 'recipes'?"),
+        ((), "what"),
+        (("recipes", "--all", "1"), "--all"),
+    ],
+)
+def test_list_of_something_else(command, words, message):
+    done = command("list", *words)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_cp_copies_and_does_not_overwrite(command, folder):
+    assert command("cp", "copyright", "mine.yaml").code == 0
+    assert (folder / "mine.yaml").read_text() == shipped()["copyright"].read_text()
+    (folder / "mine.yaml").write_text("mine")
+    done = command("cp", "copyright", "mine.yaml")
+    assert done.code == 2
+    assert "mine.yaml exists" in done.err
+    assert (folder / "mine.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [("cp", "copyrigt", "x.yaml"), ("fit", "-r", "copyrigt")])
+def test_a_recipe_that_does_not_exist(command, words):
+    done = command(*words)
+    assert done.code == 2
+    assert "Did you mean 'copyright'?" in done.err
+
+
+def test_cp_into_a_folder_that_does_not_exist(command):
+    done = command("cp", "copyright", "nowhere/mine.yaml")
+    assert done.code == 2
+    assert "cannot be written" in done.err
+
+
+def test_fit_without_a_recipe(command):
+    done = command("fit")
+    assert done.code == 2
+    assert "unlearnkit fit --recipe copyright" in done.err
+
+
+def test_recipe_without_its_flag(command):
+    done = command("fit", "copyright")
+    assert done.code == 2
+    assert "--recipe copyright" in done.err
+
+
+def test_generate_against_base(command, run):
+    done = command(
+        *("generate", str(run.folder), "We hold these truths to be"),
+        *("--against", "base", "--max_new_tokens", "4"),
+    )
+    assert done.code == 0, done.err
+    assert done.out.index("base") < done.out.index(run.folder.name)
+
+
+def test_generate_without_a_prompt_or_a_run(command, run):
+    assert "the prompt is empty" in command("generate", str(run.folder), "").err
+    assert command("generate", str(run.folder)).code == 2
+    assert command("generate", "runs/none", "x").code == 2
+
+
+def test_export_loads_where_unlearnkit_is_not(command, run, folder):
+    done = command("export", str(run.folder), "exported", "--merge", "true")
+    assert done.code == 0, done.err
+    code = (
+        "import sys; sys.modules['unlearnkit'] = None\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "AutoTokenizer.from_pretrained('exported')\n"
+        "print(AutoModelForCausalLM.from_pretrained('exported').num_parameters())\n"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
+    assert command("export", str(run.folder), "exported").code == 2
+
+
+def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    sample = SimpleNamespace(prompt="[red]p[/red]", before="\x1b[31mb", after="[/]", reference="r")
+    summary = SimpleNamespace(
+        recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
+        suites={"s": {"before": {"forget/a": float("nan")}, "after": {"forget/a": 1.0}}},
+        samples=[sample],
+    )  # fmt: skip
+    console.show_summary(summary)
+    console.show_generations([("m[b]", "\x1b]0;title\x07[bold]x[/bold]")])
+    out = capsys.readouterr().out
+    assert "\x1b]" not in out
+    assert "\x1b[31m" not in out
+    for shown in ("[red]p[/red]", r"\x1b[31mb", "[/]", r"\x1b]0;title\x07[bold]x[/bold]"):
+        assert shown in out

@@ -1,0 +1,88 @@
+"""The import rule: a layer knows those before it, and no library that belongs to another."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "unlearnkit"
+
+# A layer may import itself and everything in the lines before its own.
+LAYERS = (
+    {"errors", "registry", "text", "functional"},
+    {"data"},
+    {"engine"},
+    {"objectives"},
+    {"metrics", "testing"},
+    {"module", "edits"},
+    {"suites"},
+    {"callbacks", "report"},
+    {"runs"},
+    {"cli", "tiny"},
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# Libraries that only some layers may import.
+HOMES = {
+    "peft": {"engine", "module"},
+    "datasets": {"data"},
+    "rich": {"cli", "callbacks"},
+    "jsonargparse": {"cli"},
+}
+# What an objective may know of the package.
+OBJECTIVES_KNOW = (
+    "unlearnkit.functional",
+    "unlearnkit.objectives",
+    "unlearnkit.engine.views",
+    "unlearnkit.errors",
+    "unlearnkit.registry",
+)
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            yield node.module or ""
+
+
+def _files() -> list[Path]:
+    return sorted(file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py")
+
+
+def _layer(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", _files(), ids=lambda f: str(f.relative_to(PACKAGE)))
+def test_imports_point_to_the_left(file: Path) -> None:
+    layer = _layer(file)
+    assert layer in RANK, f"{layer} has no place in the order of layers"
+    for name in _imports(file):
+        if name.startswith("unlearnkit."):
+            other = name.split(".")[1]
+            assert other == layer or RANK[other] <= RANK[layer], f"{layer} imports {name}"
+        library = name.split(".")[0]
+        assert layer in HOMES.get(library, {layer}), f"{layer} imports {library}"
+        if layer == "functional":
+            assert library != "lightning"
+        if layer == "objectives" and library == "unlearnkit":
+            assert name.startswith(OBJECTIVES_KNOW), f"an objective imports {name}"
+
+
+def test_the_rule_notices_a_wrong_import(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text("from unlearnkit.cli.main import main\nimport rich.table\n")
+    found = list(_imports(file))
+    assert found == ["unlearnkit.cli.main", "rich.table"]
+    assert RANK["cli"] > RANK["data"]
+    assert "data" not in HOMES["rich"]
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    long = {f.name: n for f in _files() if (n := len(f.read_text().splitlines())) > 300}
+    assert not long

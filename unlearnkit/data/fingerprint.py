@@ -1,0 +1,54 @@
+"""Digests by which models, tokenizers and data are recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.data.base_model import BaseModel, as_base_model
+from unlearnkit.data.encoded import StreamData
+
+
+def model_fingerprint(base: str | BaseModel) -> str:
+    """Digest of a local model's config and weights; a hub id's name and revision otherwise."""
+    resolved = as_base_model(base)
+    folder = Path(resolved.path)
+    if not folder.is_dir():
+        return f"{resolved.path}@{resolved.revision or 'main'}"
+    digest = hashlib.sha256()
+    names = [resolved.gguf_file] if resolved.gguf_file else []
+    files = [folder / n for n in names] or sorted(
+        [*folder.glob("*.safetensors"), *folder.glob("config.json")]
+    )
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """Digest of a tokenizer's vocabulary and rules."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return _digest(repr(sorted(tokenizer.get_vocab().items())).encode())
+    rules = json.loads(fast.to_str())
+    # Traces of the last call, not of the tokenizer.
+    for key in ("padding", "truncation"):
+        rules.pop(key, None)
+    return _digest(json.dumps(rules, sort_keys=True).encode())
+
+
+def data_fingerprint(data: StreamData) -> str:
+    """Digest of the token ids of a stream's rows, in file order."""
+    digest = hashlib.sha256()
+    for row in range(len(data)):
+        for example in data.at(row, row):
+            digest.update(repr((example.prompt_ids, example.response_ids)).encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"
