@@ -86,7 +86,9 @@ class AlternateStream(Stream, name="alternate"):
             name, self.path, prompts, answers, self.per_prompt, codec.max_length, seed
         )
         problems = [
-            Problem(*place_of(answers[row][0].source), None, "the prompt's own answer", "another")
+            Problem(
+                *place_of(answers[row][0][0].source), None, "the prompt's own answer", "another"
+            )
             for row in data.rows_not_served()
         ]
         if problems:
@@ -95,18 +97,27 @@ class AlternateStream(Stream, name="alternate"):
 
     def _paired(
         self, prompts: EncodedRows, by_line: Mapping[int, list[Answer]]
-    ) -> list[list[Answer]]:
+    ) -> list[list[list[Answer]]]:
+        problems = [
+            Problem(prompts.source, prompts.lines[row], None, f"{turns} turns to learn", "one")
+            for row in range(len(prompts))
+            if (turns := prompts.lengths(row, 0)[0]) > 1
+        ]
         if prompts.source == self.path:
-            lines = [line for line in prompts.lines if line not in by_line]
-            if lines:
-                found = "a prompt without an alternate answer"
-                raise DataError([Problem(self.path, line, None, found, "one") for line in lines])
-            return [by_line[line] for line in prompts.lines]
-        if len(by_line) != len(prompts):
+            problems += [
+                Problem(self.path, line, None, "a prompt without an alternate answer", "one")
+                for line in prompts.lines
+                if line not in by_line
+            ]
+        elif len(by_line) != len(prompts):
             found = f"{len(by_line)} rows"
             expected = f"{len(prompts)}, as the stream '{prompts.name}' ({prompts.source}) has"
-            raise DataError([Problem(self.path, None, None, found, expected)])
-        return list(by_line.values())
+            problems.append(Problem(self.path, None, None, found, expected))
+        if problems:
+            raise DataError(problems)
+        if prompts.source == self.path:
+            return [[by_line[line]] for line in prompts.lines]
+        return [[each] for each in by_line.values()]
 
 
 def _by_line(file: EncodedRows) -> dict[int, list[Answer]]:

@@ -1,4 +1,4 @@
-"""Answers of which each prompt of another stream has its own few."""
+"""Answers that belong to one prompt of another stream each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from unlearnkit.data.pool import Answer, AnswerPool
 
 
 class PairedData(StreamData):
-    """The draws of a stream that has answers for each row of another.
+    """The draws of a stream that has answers of its own for each prompt of another.
 
-    A row's answers are walked without replacement, so that each comes equally often over the
+    A prompt's answers are walked without replacement, so that each comes equally often over the
     epochs.
 
     Args:
         name: The stream's name.
         source: Where the answers come from.
         prompts: The stream whose prompts are answered.
-        answers: For each of its rows, at least one answer.
+        answers: For each of its rows, and each sequence of a row, at least one answer.
         per_prompt: Answers per prompt and draw.
         max_length: Longest sequence in tokens; answers are cut to fit.
         seed: Seed of the draws.
@@ -31,7 +31,7 @@ class PairedData(StreamData):
         name: str,
         source: str,
         prompts: EncodedRows,
-        answers: Sequence[Sequence[Answer]],
+        answers: Sequence[Sequence[Sequence[Answer]]],
         per_prompt: int,
         max_length: int,
         seed: int,
@@ -41,16 +41,19 @@ class PairedData(StreamData):
         super().__init__(name, source, follows=prompts.name)
         self._prompts, self._per_prompt = prompts, per_prompt
         self._pools = [
-            AnswerPool(f"{name}/{row}", each, max_length, seed, keep_own=keep_own)
-            for row, each in enumerate(answers)
+            [
+                AnswerPool(f"{name}/{row}/{turn}", each, max_length, seed, keep_own=keep_own)
+                for turn, each in enumerate(turns)
+            ]
+            for row, turns in enumerate(answers)
         ]
 
     def rows_not_served(self) -> list[int]:
-        """Rows whose only answer is the prompt's own."""
+        """Rows with a prompt whose only answer is its own."""
         return [
             row
-            for row, pool in enumerate(self._pools)
-            if not all(pool.serves(own) for own in self._prompts.at(row, 0))
+            for row, pools in enumerate(self._pools)
+            if not all(map(AnswerPool.serves, pools, self._prompts.at(row, 0)))
         ]
 
     def __len__(self) -> int:
@@ -59,13 +62,10 @@ class PairedData(StreamData):
 
     def at(self, row: int, occurrence: int) -> list[Example]:
         """The row's prompt with each of its answers; more for a row of several turns."""
-        examples = self._prompts.at(row, occurrence)
-        # How often the row itself came before: of each pass over the prompts, once.
+        # How often the row came before: once in each pass over the prompts.
         visit = occurrence // len(self._prompts)
         return [
             Example(own.prompt_ids, answer.ids, row, answer.source)
-            for turn, own in enumerate(examples)
-            for answer in self._pools[row].draw(
-                own, (visit * len(examples) + turn) * self._per_prompt, self._per_prompt
-            )
+            for own, pool in zip(self._prompts.at(row, occurrence), self._pools[row], strict=True)
+            for answer in pool.draw(own, visit * self._per_prompt, self._per_prompt)
         ]

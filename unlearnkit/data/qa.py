@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.reader import Row, Table
@@ -20,6 +21,19 @@ class Pair(NamedTuple):
     response: str
 
 
+@dataclass(frozen=True)
+class ResponseColumn:
+    """One of several columns that hold a response to the same prompt.
+
+    Args:
+        field: The file's column.
+        where: Take the response only from rows whose fields have these values.
+    """
+
+    field: str
+    where: dict[str, Scalar] = field(default_factory=dict)
+
+
 class QAStream(FileStream[Pair], name="qa"):
     r"""Rows of a prompt and a response, such as questions and answers.
 
@@ -29,6 +43,8 @@ class QAStream(FileStream[Pair], name="qa"):
         prompt_field: The file's column that holds the prompt.
         response_field: The file's column that holds the response.
         template: Text around the prompt, such as ``"Question: {prompt}\nAnswer: "``.
+        responses: Columns, in place of ``response_field``, of files that have several responses
+            in a row, such as ``[{field: response_0, where: {is_response_0_safe: false}}, ...]``.
         explode: The response column holds arrays of texts, each of which is a response.
         split: Split of a data set on the Hub.
         config: Configuration of a data set on the Hub.
@@ -39,7 +55,7 @@ class QAStream(FileStream[Pair], name="qa"):
             leaves them out and logs how many.
 
     Raises:
-        RecipeError: If the template does not hold ``{prompt}``.
+        RecipeError: If the template does not hold ``{prompt}``, or if ``responses`` is empty.
     """
 
     def __init__(
@@ -48,6 +64,7 @@ class QAStream(FileStream[Pair], name="qa"):
         prompt_field: str = "prompt",
         response_field: str = "response",
         template: str | None = None,
+        responses: list[ResponseColumn] | None = None,
         explode: bool = False,
         split: str = "train",
         config: str | None = None,
@@ -59,21 +76,46 @@ class QAStream(FileStream[Pair], name="qa"):
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows)
         if template is not None and "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
+        if responses == []:
+            raise RecipeError("responses: expected at least one column, found none")
         self.prompt_field, self.response_field = prompt_field, response_field
         self.template, self.explode = template, explode
+        self.responses = [_column(each) for each in responses or []]
 
     def parse(self, table: Table) -> tuple[list[Pair], list[Problem]]:
-        """Pairs of text."""
-        columns = {"prompt_field": self.prompt_field, "response_field": self.response_field}
-        if self.explode:
-            check_columns(table, columns)
-            table = exploded(table, self.response_field)
-        rows, problems = check_fields(table, columns, may_be_empty=[self.prompt_field])
-        pairs = [
-            Pair(row.line, row.fields[self.prompt_field], row.fields[self.response_field])
-            for row in rows
+        """Pairs of text, in the order of the file."""
+        pairs: list[Pair] = []
+        problems: list[Problem] = []
+        for column, where in self._columns():
+            part = self._part(table, column, where)
+            rows, faults = check_fields(part, self._keys(column), may_be_empty=[self.prompt_field])
+            prompt = self.prompt_field
+            pairs += [Pair(row.line, row.fields[prompt], row.fields[column]) for row in rows]
+            problems += faults
+        if table.rows and not pairs and not problems:
+            wanted = "at least one response whose conditions under `responses` hold"
+            problems = [Problem(table.file, None, None, "none", wanted)]
+        return sorted(pairs, key=lambda pair: pair.line), list(dict.fromkeys(problems))
+
+    def _columns(self) -> list[tuple[str, dict[str, Scalar]]]:
+        if self.responses:
+            return [(each.field, each.where) for each in self.responses]
+        return [(self.response_field, {})]
+
+    def _keys(self, column: str) -> dict[str, str]:
+        key = "responses" if self.responses else "response_field"
+        return {"prompt_field": self.prompt_field, key: column}
+
+    def _part(self, table: Table, column: str, where: Mapping[str, Scalar]) -> Table:
+        """The rows that give a response from this column, one for each response."""
+        check_columns(table, self._keys(column) | {f"responses.{key}": key for key in where})
+        rows = [
+            row
+            for row in table.rows
+            if all(row.fields.get(key) == value for key, value in where.items())
         ]
-        return pairs, problems
+        part = table._replace(rows=rows)
+        return exploded(part, column) if self.explode else part
 
     def tokenise(self, samples: Sequence[Pair], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per pair."""
@@ -87,6 +129,10 @@ class QAStream(FileStream[Pair], name="qa"):
 
     def _framed(self, prompt: str) -> str:
         return prompt if self.template is None else self.template.replace("{prompt}", prompt)
+
+
+def _column(given: ResponseColumn | Mapping[str, Any]) -> ResponseColumn:
+    return given if isinstance(given, ResponseColumn) else ResponseColumn(**given)
 
 
 def exploded(table: Table, column: str) -> Table:

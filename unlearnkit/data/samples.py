@@ -1,0 +1,131 @@
+"""The file of answers that a model gave: written by ``unlearnkit sample``, read by streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+from unlearnkit.data.reader import Row, Table, read_rows
+from unlearnkit.data.values import quoted
+from unlearnkit.errors import Problem
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What samples depend on beside their prompt.
+
+    Args:
+        model: Fingerprint of the model.
+        tokenizer: Fingerprint of the tokenizer.
+        temperature: Sampling temperature.
+        top_p: Share of the probability that is sampled from.
+        max_new_tokens: Longest sample, in tokens.
+        seed: Seed of the sampling.
+        template: Text around the prompt while sampling, with ``{prompt}`` in it.
+    """
+
+    model: str
+    tokenizer: str
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 200
+    seed: int = 0
+    template: str | None = None
+
+
+class SampledAnswer(NamedTuple):
+    """One answer that a model gave."""
+
+    text: str
+    """For the reader; what is trained on are the ids."""
+    ids: Ids
+    """Without the token that ended it."""
+    ended: bool
+    """Whether the model ended it, rather than the limit."""
+
+
+class Sampled(NamedTuple):
+    """A prompt and the answers that a model gave to it."""
+
+    line: int
+    prompt_ids: Ids
+    answers: list[SampledAnswer]
+    origin: Origin
+
+
+class SampleTable(NamedTuple):
+    """A file of samples: the last row of each prompt, and the lines that cannot be read."""
+
+    by_prompt: dict[Ids, Sampled]
+    problems: list[Problem]
+
+
+def read_samples(path: str) -> SampleTable:
+    """Reads a file of samples.
+
+    Raises:
+        DataError: If there is no such file, or it has no rows.
+    """
+    table = read_rows(path)
+    found = SampleTable({}, list(table.problems))
+    for row in table.rows:
+        problems = list(_problems(table, row))
+        found.problems.extend(problems)
+        if not problems:
+            sampled = _sampled(row)
+            found.by_prompt[sampled.prompt_ids] = sampled
+    return found
+
+
+def sample_row(
+    prompt: str, prompt_ids: Ids, answers: list[SampledAnswer], origin: Origin
+) -> dict[str, Any]:
+    """One row of the file, as JSON types."""
+    return {
+        "prompt": prompt,
+        "samples": [
+            {"text": each.text, "ids": list(each.ids), "ended": each.ended} for each in answers
+        ],
+        "prompt_ids": list(prompt_ids),
+        **asdict(origin),
+    }
+
+
+def _sampled(row: Row) -> Sampled:
+    values = row.fields
+    return Sampled(
+        row.line,
+        tuple(values["prompt_ids"]),
+        [SampledAnswer(s["text"], tuple(s["ids"]), s["ended"]) for s in values["samples"]],
+        Origin(**{field.name: values[field.name] for field in fields(Origin)}),
+    )
+
+
+def _problems(table: Table, row: Row) -> Iterator[Problem]:
+    names = ["prompt_ids", "samples", *(field.name for field in fields(Origin))]
+    missing = [name for name in names if name not in row.fields]
+    if missing:
+        expected = f"{quoted(missing)} too, as `unlearnkit sample` writes them"
+        yield Problem(table.file, row.line, None, f"the fields {quoted(row.fields)}", expected)
+    elif not _are_ids(row.fields["prompt_ids"]):
+        yield Problem(table.file, row.line, "prompt_ids", "something else", "an array of token ids")
+    elif not _are_samples(row.fields["samples"]):
+        expected = "an array of objects with `text`, `ids` and `ended`"
+        yield Problem(table.file, row.line, "samples", "something else", expected)
+
+
+def _are_samples(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping)
+        and isinstance(each.get("text"), str)
+        and _are_ids(each.get("ids"))
+        and isinstance(each.get("ended"), bool)
+        for each in value
+    )
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
