@@ -18,6 +18,9 @@ import pytest
 import torch
 from stub import read_spec, save_stub, stub_model, stub_tokenizer
 
+# Loaded as plugins already; --doctest-modules would import them again, all under one name.
+collect_ignore_glob = ["*conftest.py"]
+
 CASES = Path(__file__).parent / "cases" / "data"
 
 

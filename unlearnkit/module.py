@@ -22,6 +22,7 @@ from unlearnkit.engine.expected import expected_weights
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.layout import choose_layout
+from unlearnkit.engine.micro import accumulated, split
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
 from unlearnkit.engine.reference import (
     AdapterOff,
@@ -58,10 +59,12 @@ class UnlearningModule(L.LightningModule):
         warmup: Warm-up in optimiser steps, or in parts of all steps when below 1.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         layout: ``packed`` (equal prompts once, no padding), ``rows``, or ``auto``.
+        max_tokens_per_micro_batch: Run a batch in parts of at most so many tokens, one after the
+            other, in the memory of one part; loss and gradient stay those of the whole.
 
     Raises:
-        RecipeError: If there is no objective with a weight above 0, or if ``adapter_off`` is
-            asked for without an adapter.
+        RecipeError: If there is no objective with a weight above 0, if ``adapter_off`` is asked
+            for without an adapter, or if an objective's loss cannot be computed in parts.
 
     References:
         Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
@@ -82,6 +85,7 @@ class UnlearningModule(L.LightningModule):
         warmup: float = 0,
         gradient_checkpointing: bool = False,
         layout: Literal["auto", "packed", "rows"] = "auto",
+        max_tokens_per_micro_batch: int | None = None,
     ) -> None:
         super().__init__()
         # Checkpoints hold what is trained and no more; `on_load_checkpoint` looks for gaps.
@@ -97,6 +101,9 @@ class UnlearningModule(L.LightningModule):
         self.schedule, self.warmup = schedule, warmup
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
+        self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
+        if max_tokens_per_micro_batch is not None:
+            self._refuse_parts(max_tokens_per_micro_batch)
         self.reference: Reference | None = None
         self.figures: dict[str, Tensor] = {}
 
@@ -158,14 +165,23 @@ class UnlearningModule(L.LightningModule):
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
         self.policy.train()
 
-    def pack(self, batches: StreamBatches) -> Batch:
-        """Joins the rows of the streams that are read; the data module calls it."""
+    def pack(self, batches: StreamBatches) -> list[Batch]:
+        """Joins the rows of the streams that are read; the data module calls it.
+
+        Returns:
+            One batch, or several that are to be run in turn.
+        """
         read = {name: batches[name] for name in batches if name in self.streams_read}
+        if self.max_tokens_per_micro_batch is None:
+            return [self._pack(read)]
+        return [self._pack(part) for part in split(read, self.max_tokens_per_micro_batch)]
+
+    def _pack(self, rows: StreamBatches) -> Batch:
         assert self.layout != "auto", "configure_model() comes first"
         keep_last = "hidden" in self.needs
-        batch = pack(read, self.layout, keep_last)
-        referred = {name: rows for name, rows in read.items() if name in self.streams_referred}
-        if not referred or referred.keys() == read.keys():
+        batch = pack(rows, self.layout, keep_last)
+        referred = {name: rows[name] for name in rows if name in self.streams_referred}
+        if not referred or referred.keys() == rows.keys():
             return batch
         return replace(batch, reference=pack(referred, self.layout, keep_last))
 
@@ -177,13 +193,24 @@ class UnlearningModule(L.LightningModule):
             reference = self.reference.forward(batch.reference or batch, self.layers)
         return stream_views(batch, policy, reference, self.expected)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: list[Batch], batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
+        self.figures = {}
+        loss = accumulated(self.loss, batch, self.policy.parameters())
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
+        self.log_dict({f"train/{k}": v for k, v in self.figures.items()}, batch_size=1)
+        return loss
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The weighted sum of the objectives on one batch; adds to `figures`."""
         views = self(batch)
         terms = {key: objective(views) for key, objective in self.active.items()}
-        loss = torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
-        self._record(loss, terms, views)
-        return loss
+        found = {key: term.detach() for key, term in terms.items()}
+        for name, view in views.items():
+            found |= {f"{name}_{key}": value for key, value in view.figures().items()}
+        for key, value in found.items():
+            self.figures[key] = self.figures.get(key, 0.0) + value
+        return torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps, then lets objectives with a state of their own (dual weights) take theirs."""
@@ -229,12 +256,18 @@ class UnlearningModule(L.LightningModule):
                 hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
             )
 
-    def _record(self, loss: Tensor, terms: dict[str, Tensor], views: dict[str, StreamView]) -> None:
-        self.figures = {key: term.detach() for key, term in terms.items()}
-        for name, view in views.items():
-            self.figures |= {f"{name}_{key}": value for key, value in view.figures().items()}
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
-        self.log_dict({f"train/{k}": v for k, v in self.figures.items()}, batch_size=1)
+    def _refuse_parts(self, tokens: int) -> None:
+        if tokens < 1:
+            raise RecipeError(
+                f"model.max_tokens_per_micro_batch: expected at least 1, found {tokens}"
+            )
+        whole = [key for key, objective in self.active.items() if not objective.additive]
+        if whole:
+            raise RecipeError(
+                f"model.max_tokens_per_micro_batch: the loss of {', '.join(whole)} is a function "
+                "of the whole batch and cannot be computed in parts",
+                hint="Leave it out, or lower data.batch_size.",
+            )
 
     def _mean_over_ranks(self, x: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(x, reduce_op="mean")  # pyright: ignore

@@ -59,7 +59,7 @@ class Recorder(L.Callback):
         self.policy_trains: list[bool] = []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        self.rows.append({name: part.rows for name, part in batch.streams.items()})
+        self.rows.append({name: part.rows for name, part in batch[0].streams.items()})
         self.policy_trains.append(all(m.training for m in pl_module.policy.modules()))
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:

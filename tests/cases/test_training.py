@@ -107,6 +107,7 @@ def test_29_the_forget_stream_sets_the_pace_and_the_others_flow_on(case_folder) 
 
     class Answers(Recorder):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+            (batch,) = batch
             part = batch.streams["mismatch"]
             drawn[tuple(batch.target[part.tokens].tolist())] += 1
 
@@ -137,7 +138,7 @@ def test_32_the_reference_never_changes(case_folder, lora: bool) -> None:
     class References(Recorder):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
             pl_module.train()
-            views = pl_module(batch)
+            views = pl_module(batch[0])
             trains.append(all(m.training for m in pl_module.policy.modules()))
             view = views["forget"]
             for row, value in zip(view.rows, view.row_sum(view.ref_logps).tolist(), strict=True):

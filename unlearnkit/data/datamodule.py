@@ -132,7 +132,7 @@ class UnlearningDataModule(L.LightningDataModule):
             )
         return CombinedLoader(loaders, mode="min_size")
 
-    def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> Batch:
+    def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> list[Batch]:
         """Packs a micro-batch in the layout that the model takes."""
         module = self.trainer.lightning_module  # pyright: ignore
         return module.pack(batch)  # pyright: ignore

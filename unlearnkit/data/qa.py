@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from unlearnkit.data.codec import Codec
@@ -21,7 +21,7 @@ class Pair(NamedTuple):
     response: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ResponseColumn:
     """One of several columns that hold a response to the same prompt.
 
@@ -31,7 +31,7 @@ class ResponseColumn:
     """
 
     field: str
-    where: dict[str, Scalar] = field(default_factory=dict)
+    where: dict[str, Scalar] = dataclasses.field(default_factory=dict)
 
 
 class QAStream(FileStream[Pair], name="qa"):

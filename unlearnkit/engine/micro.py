@@ -1,0 +1,100 @@
+"""A step of any size in a fixed memory: forward and backward one micro-batch after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from unlearnkit.data.example import Example
+from unlearnkit.data.pack import Batch
+from unlearnkit.data.sampler import StreamBatch
+
+
+def split(batches: Mapping[str, StreamBatch], max_tokens: int) -> list[dict[str, StreamBatch]]:
+    """Cuts a step between its trees, so that each part has at most ``max_tokens`` tokens.
+
+    Rows with equal prompts stay together, whatever their streams. The shares stay those of the
+    whole, so the parts' losses add up to that of the step. A tree larger than the budget is a
+    part of its own.
+
+    Example:
+        >>> rows = StreamBatch((Example((5,), (7, 8), 0, "a:1"), Example((6,), (7,), 1, "a:2")), 3, 2)
+        >>> [len(part["forget"].examples) for part in split({"forget": rows}, max_tokens=3)]
+        [1, 1]
+    """
+    trees: dict[tuple[int, ...], list[tuple[str, Example]]] = {}
+    for name, batch in batches.items():
+        for example in batch.examples:
+            trees.setdefault(example.prompt_ids, []).append((name, example))
+    parts: list[list[tuple[str, Example]]] = []
+    room = 0
+    for prompt, members in trees.items():
+        size = len(prompt) + sum(len(e.response_ids) for _, e in members)
+        if not parts or size > room:
+            parts.append([])
+            room = max_tokens
+        parts[-1] += members
+        room -= size
+    return [_regroup(part, batches) for part in parts or [[]]]
+
+
+def accumulated(
+    loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], parameters: Iterable[nn.Parameter]
+) -> Tensor:
+    """The sum of the batches' losses, with only one batch's activations in memory at a time.
+
+    Each batch is run forward and backward in turn; the sum carries the summed gradients, and
+    hands them on in its own backward pass, so that to autograd (and to Lightning, DDP hooks,
+    accumulation) it is a loss like any other.
+
+    Args:
+        loss_of: The loss of one batch.
+        batches: The parts of a step.
+        parameters: Those that the loss depends on.
+
+    Returns:
+        A scalar.
+    """
+    trained = [p for p in parameters if p.requires_grad]
+    if len(batches) == 1 or not torch.is_grad_enabled():
+        return torch.stack([loss_of(batch) for batch in batches]).sum()
+    return _Accumulated.apply(loss_of, batches, *trained)  # pyright: ignore
+
+
+class _Accumulated(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], *trained: Tensor
+    ) -> Tensor:
+        total: Tensor | None = None
+        sums: list[Tensor | None] = [None] * len(trained)
+        for batch in batches:
+            with torch.enable_grad():
+                loss = loss_of(batch)
+            gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+            for index, gradient in enumerate(gradients):
+                if gradient is not None:
+                    before = sums[index]
+                    sums[index] = gradient if before is None else before.add_(gradient)
+            total = loss.detach() if total is None else total + loss.detach()
+        ctx.sums = sums
+        assert total is not None
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        (upstream,) = grad_outputs
+        return (None, None, *(None if g is None else g.mul_(upstream) for g in ctx.sums))
+
+
+def _regroup(
+    part: list[tuple[str, Example]], batches: Mapping[str, StreamBatch]
+) -> dict[str, StreamBatch]:
+    return {
+        name: batch._replace(examples=tuple(e for owner, e in part if owner == name))
+        for name, batch in batches.items()
+    }
