@@ -195,11 +195,15 @@ class UnlearningModule(L.LightningModule):
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
-        self.figures = {}
-        loss = accumulated(self.loss, batch, self.policy.parameters())
+        loss = self.training_loss(batch)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
         self.log_dict({f"train/{k}": v for k, v in self.figures.items()}, batch_size=1)
         return loss
+
+    def training_loss(self, batches: list[Batch]) -> Tensor:
+        """The weighted sum of the objectives on the parts of a batch; sets `figures`."""
+        self.figures = {}
+        return accumulated(self.loss, batches, self.policy.parameters())
 
     def loss(self, batch: Batch) -> Tensor:
         """The weighted sum of the objectives on one batch; adds to `figures`."""

@@ -78,7 +78,6 @@ def test_top_level_optimizer_is_sent_below_model(command, recipe, folder):
 
 def test_model_is_not_built_while_parsing(parse):
     cli = parse(*GOOD)
-    assert cli.model.policy is None
     assert not list(cli.model.parameters())
 
 
@@ -206,16 +205,22 @@ def test_a_run_without_an_end_is_refused(command, recipe, folder):
 
 
 def test_values_can_be_appended_and_set_in_lists(parse):
-    words = ("--evaluate+", "copyright", "--evaluate.0.limit", "3", "--trainer.callbacks+=Timer")
+    words = (
+        "--evaluate+",
+        "copyright",
+        "--evaluate.0.limit",
+        "3",
+        "--trainer.callbacks+=ModelSummary",
+    )
     cli = parse(*GOOD, *words)
     assert [suite.limit for suite in cli.suites] == [3]
-    assert "Timer" in [type(each).__name__ for each in cli.trainer.callbacks]
+    assert "ModelSummary" in [type(each).__name__ for each in cli.trainer.callbacks]
 
 
 def test_an_index_behind_the_end_of_a_list(command):
-    done = command("fit", *GOOD, "--evaluate.4.limit", "3")
+    done = command("fit", *GOOD, "--evaluate", "[copyright]", "--evaluate.4.limit", "3")
     assert done.code == 2
-    assert "evaluate.4.limit" in done.err
+    assert "evaluate[4].limit" in done.err
 
 
 @pytest.mark.parametrize("section", ["model", "data", "trainer"])
@@ -224,7 +229,7 @@ def test_a_section_that_is_no_mapping(command, recipe, folder, section, value):
     text = (folder / "good.yaml").read_text() + f"{section}: {value}\n"
     done = command("fit", "-r", recipe(text))
     assert done.code == 2
-    assert f"{section}: " in done.err or f"{section}\n" in done.err or section in done.err
+    assert section in done.err
     assert "Traceback" not in done.err
 
 

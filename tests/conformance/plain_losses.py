@@ -130,7 +130,7 @@ def rmu(run: Run, h: dict[str, Any]) -> Tensor:
         sums = [
             sum((row.hidden[t] - to(row, t)).square().mean() for t in row.holding()) for row in rows
         ]
-        return torch.stack([s * (1 / len(row.holding())) for s in sums for row in rows]).mean()
+        return torch.stack([s / len(row.holding()) for s in sums for row in rows]).mean()
 
     forget = broadcast(run("forget"), lambda row, t: h["steering_coeff"] * h["direction"])
     retain = broadcast(run("retain"), lambda row, t: row.ref_hidden[t])

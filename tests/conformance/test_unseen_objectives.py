@@ -53,12 +53,15 @@ BATCHES = {
     "l2": _batch(2, [(3, 4), (1, 1), (5, 3)], "left"),
     "r1": _batch(3, [(2, 4), (7, 1), (1, 1), (4, 3)], "right"),
     "zero": _batch(4, [(2, 3), (3, 1), (4, 5)], "right", pad_id=0),
+    # No query has a choice here, so its gradient is zero but for rounding.
+    "pairs": _batch(6, [(1, 1), (1, 1)], "right"),
     "short": _batch(5, [(2, 1), (4, 1)], "left"),
 }
 NLL = {"retain_loss_type": "NLL"}
 CASES: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
     ("ou.GradAscent", GPT2, {"forget": "r1"}, {}),
     ("ou.GradAscent", GPT2, {"forget": "l1"}, {}),
+    ("ou.GradAscent", GPT2, {"forget": "pairs"}, {}),
     ("ou.GradDiff", LLAMA, {"forget": "l1", "retain": "l2"},
      {"gamma": 0.7, "alpha": 2.5, "retain_loss_type": "KL"}),
     ("ou.GradDiff", GPT2, {"forget": "l1", "retain": "l2"},

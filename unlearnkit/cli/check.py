@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from lightning.pytorch import Trainer
+from torch.optim import Optimizer
 
 from unlearnkit.cli import schema
 from unlearnkit.cli.document import Document, Mistake
@@ -21,8 +23,14 @@ from unlearnkit.cli.families import (
     dotted,
     entries,
 )
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.reader import find_file
 from unlearnkit.errors import DataError, RecipeError, UserError
+from unlearnkit.module import UnlearningModule
 from unlearnkit.registry import Registered, did_you_mean
+
+SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": Trainer}
+"""The classes whose signatures are the sections of a recipe."""
 
 # Filled in from elsewhere in the recipe.
 LINKED: dict[KeyPath, str] = {
@@ -76,12 +84,11 @@ class _Checker:
         return [Mistake(path, message, self.document.place(path)) for path, message in found]
 
     def _sections(self) -> Iterator[schema.Finding]:
-        classes = section_classes()
         for key, value in self.tree.items():
-            if key in classes:
+            if key in SECTIONS:
                 skip = [str(path[1]) for path in LINKED if path[0] == key]
                 for path, message in schema.check_arguments(
-                    classes[key], value, (key,), skip=skip, given_elsewhere=_own_keys(key)
+                    SECTIONS[key], value, (key,), skip=skip, given_elsewhere=_own_keys(key)
                 ):
                     if path in LINKED:
                         message = f"this is taken from {LINKED[path]}; give it there."
@@ -90,10 +97,14 @@ class _Checker:
                 if not isinstance(value, _PLAIN[key]) or isinstance(value, bool):
                     yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {value!r}"
             elif key != "evaluate":
-                yield (key,), _unknown_section(str(key), classes)
+                yield (key,), _unknown_section(str(key))
         for section, name in (("model", "objectives"), ("data", "streams")):
             if not isinstance(at(self.tree, (section, name)), Mapping):
-                yield (section, name), f"expected a mapping of named {name}, found nothing of it"
+                yield (section, name), f"a recipe needs a mapping of named {name} here."
+        trainer = self.tree.get("trainer") or {}
+        bounds = {"max_epochs", "max_steps", "max_time"}
+        if isinstance(trainer, Mapping) and not bounds & {*trainer}:
+            yield ("trainer",), "give max_epochs or max_steps; Lightning's default is 1000 epochs."
 
     def _entries(self) -> Iterator[schema.Finding]:
         for entry in entries(self.tree):
@@ -118,13 +129,14 @@ class _Checker:
         """Builds it: that is cheap, and a constructor knows more than its types say."""
         wrong = {path[-1] for path, _ in found}
         arguments = {key: value for key, value in entry.arguments.items() if key not in wrong}
+        if any(isinstance(each, Mapping) and "class_path" in each for each in arguments.values()):
+            return
         try:
             self.built[entry.path] = cls(**arguments)
         except UserError as error:
             yield entry.path, _sentences(error)
         except Exception as error:
-            # Arguments that jsonargparse must build first, or one that is missing and reported.
-            if not found and not any(isinstance(v, Mapping) for v in arguments.values()):
+            if not found:  # else it is for want of an argument that is reported
                 yield entry.path, f"{cls.__name__}: {error}"
 
     def _streams(self) -> Iterator[schema.Finding]:
@@ -154,9 +166,8 @@ class _Checker:
     def _file(self, path: KeyPath, stream: Any) -> Iterator[schema.Finding]:
         """Names a missing file; rows are checked later, all at once."""
         file = getattr(stream, "path", None)
-        reader = importlib.import_module("unlearnkit.data.reader")
         # Without a suffix it may be the id of a data set on the Hub.
-        if isinstance(file, str) and Path(file).suffix and reader.find_file(file) is None:
+        if isinstance(file, str) and Path(file).suffix and find_file(file) is None:
             try:
                 stream.check()
             except DataError as error:
@@ -164,13 +175,13 @@ class _Checker:
                     yield (*path, "path"), str(problem)
 
     def _warn_of_unused(self, used: set[str], streams: list[str]) -> None:
+        if any(each.path not in self.built for each in entries(self.tree) if _reads(each)):
+            return  # what it reads is not known
         for _, suite in self._built(SUITES.place):
             used |= set(suite.streams)
         for path, stream in self._built(STREAMS.place):
             if path[-1] in used:
                 used |= set(stream.depends_on())
-        if len(self.built) < len(list(at(self.tree, OBJECTIVES.place) or ())) + len(streams):
-            return  # an entry is broken, so what it reads is not known
         for name in streams:
             if name not in used:
                 path = (*STREAMS.place, name)
@@ -181,16 +192,6 @@ class _Checker:
         return [(path, each) for path, each in self.built.items() if path[:-1] == place]
 
 
-def section_classes() -> dict[str, type]:
-    """The classes whose signatures are the sections ``model``, ``data`` and ``trainer``."""
-    from lightning.pytorch import Trainer
-
-    from unlearnkit.data.datamodule import UnlearningDataModule
-    from unlearnkit.module import UnlearningModule
-
-    return {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": Trainer}
-
-
 def _own_keys(section: str) -> list[str]:
     """Keys of a section that hold entries, which are checked on their own."""
     places = [family.place for family in FAMILIES] + [OPTIMIZER]
@@ -199,16 +200,20 @@ def _own_keys(section: str) -> list[str]:
 
 def _bound(entry: Entry) -> type:
     if entry.family is None:
-        return importlib.import_module("torch.optim").Optimizer
+        return Optimizer
     return entry.family.bound
 
 
-def _unknown_section(key: str, classes: Mapping[str, type]) -> str:
+def _reads(entry: Entry) -> bool:
+    return entry.family in (OBJECTIVES, STREAMS, SUITES)
+
+
+def _unknown_section(key: str) -> str:
     message = f"a recipe has no section '{key}'."
-    sections = [*classes, *_PLAIN, "evaluate"]
+    sections = [*SECTIONS, *_PLAIN, "evaluate"]
     elsewhere = schema.SYNONYMS | {
         name: f"{section}.{name}"
-        for section, cls in classes.items()
+        for section, cls in SECTIONS.items()
         for name in schema.accepted(cls)
     }
     near = did_you_mean(key, [*sections, *elsewhere])
@@ -236,6 +241,3 @@ def _sentences(error: UserError) -> str:
 def _line(place: str) -> tuple[str, int]:
     file, _, line = place.rpartition(":")
     return (file, int(line)) if line.isdigit() else ("~", 0)
-
-
-__all__ = ["LINKED", "check", "refusal", "section_classes"]

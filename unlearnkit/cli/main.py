@@ -5,6 +5,7 @@ Nothing here imports torch, so that help and mistakes at the shell answer at onc
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as leaving:  # argparse after --help
         return leaving.code if isinstance(leaving.code, int) else DONE
     except BrokenPipeError:  # `unlearnkit list objectives | head`
-        sys.stderr.close()
+        # Python flushes what is left at exit, and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except Exception as error:
         _report(

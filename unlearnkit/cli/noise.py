@@ -1,11 +1,14 @@
-"""Messages of the libraries below that say nothing to the user of a recipe."""
+"""What the libraries below say, and how warnings look."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from typing import Any
 
 from transformers.utils import logging as transformers_logging
+
+from unlearnkit.cli import console
 
 _MESSAGES = (
     "Experiment logs directory",  # the run folder, which holds the recipe already
@@ -18,10 +21,27 @@ _MESSAGES = (
 )
 
 
+class WarningLines(logging.Handler):
+    """Shows log records as the command's own warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows one record."""
+        console.warn(record.getMessage())
+
+
 def quieten() -> None:
-    """Silences start-up lines, loading bars and the warnings that are known to mean nothing."""
+    """Silences start-up lines, loading bars and the warnings that are known to mean nothing.
+
+    Other warnings become lines without file and line number.
+    """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     transformers_logging.disable_progress_bar()
     for message in _MESSAGES:
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("unlearnkit").handlers = [WarningLines(logging.WARNING)]
+    warnings.showwarning = _show
+
+
+def _show(message: Warning | str, *_: Any, **__: Any) -> None:
+    console.warn(str(message))

@@ -16,6 +16,7 @@ from unlearnkit.cli.families import (
     Family,
     KeyPath,
     at,
+    dotted,
     entries,
     family_at,
     split_entry,
@@ -75,6 +76,25 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
         else:
             line.overrides.append(_override(flag, value))
     return line
+
+
+def split_options(argv: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The options of a verb itself, and those that belong to a recipe, each with its value.
+
+    Example:
+        >>> split_options(["-r", "mine.yaml", "--top_p", "0.9", "--model.base=tiny"], ["--top_p"])
+        (['--top_p', '0.9'], ['-r', 'mine.yaml', '--model.base=tiny'])
+    """
+    ours: list[str] = []
+    recipes: list[str] = []
+    left = list(argv)
+    while left:
+        flag = left.pop(0)
+        into = ours if flag.partition("=")[0] in own else recipes
+        into.append(flag)
+        if "=" not in flag and left and not left[0].startswith("-"):
+            into.append(left.pop(0))
+    return ours, recipes
 
 
 def apply(document: Document, overrides: Sequence[Override]) -> None:
@@ -162,18 +182,17 @@ def _renamed(tree: dict[str, Any], path: KeyPath, name: str) -> dict[str, Any]:
 
 def _set(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
     here: Any = tree
-    for depth, step in enumerate(path[:-1], start=1):
-        inner = at(here, (step,))
-        if not isinstance(inner, (dict, list)):
-            inner = _opened(path[:depth], inner)
-            here[step] = inner
-        here = inner
-        if isinstance(here, dict) and "class_path" in here:
-            here = here.setdefault("init_args", {})
     try:
+        for depth, step in enumerate(path[:-1], start=1):
+            inner = at(here, (step,))
+            if not isinstance(inner, (dict, list)):
+                inner = here[step] = _opened(path[:depth], inner)
+            here = inner
+            if isinstance(here, dict) and "class_path" in here:
+                here = here.setdefault("init_args", {})
         here[path[-1]] = value
     except (IndexError, TypeError):
-        raise RecipeError(f"there is nothing at {'.'.join(map(str, path))} to override.") from None
+        raise RecipeError(f"there is nothing at {dotted(path)} to override.") from None
 
 
 def _opened(path: KeyPath, value: Any) -> dict[str, Any]:

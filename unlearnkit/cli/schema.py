@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import inspect
@@ -160,11 +161,17 @@ def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> I
     if nested is not None and isinstance(value, Mapping) and "class_path" not in value:
         yield from check_arguments(typing.cast(type, nested), value, path)
         return
+    listed = next((typing.get_args(each)[0] for each in members if _is_list(each)), None)
+    if dataclasses.is_dataclass(listed) and isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from check_arguments(typing.cast(type, listed), each, (*path, index))
+        return
     parser = ArgumentParser(exit_on_error=False)
     others: set[str | int] = {each for each in accepted(cls) if each != key}
     parser.add_class_arguments(cls, "_", fail_untyped=False, skip=others)
     try:
-        parser.parse_object({"_": {key: value}})
+        # The parser puts the classes that it finds into the value itself.
+        parser.parse_object({"_": {key: copy.deepcopy(value)}})
     except ArgumentError as error:
         if hint is None:
             yield path, f"found {value!r}: {str(error).splitlines()[-1].strip()}"
@@ -172,6 +179,10 @@ def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> I
         choices = [str(each) for each in members if isinstance(each, str)]
         near = did_you_mean(str(value), choices) if choices else ""
         yield path, f"expected {describe(hint)}, found {value!r}.{near}"
+
+
+def _is_list(hint: Any) -> bool:
+    return typing.get_origin(hint) is list
 
 
 def _hints(cls: type) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 VERBS = {
     "fit": "Unlearn by a recipe: evaluate, train, evaluate again, save the run.",
     "validate": "Check a recipe and its data without loading the model.",
+    "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
     "generate": "Continue a prompt with a run's model, and with the one it came from.",
     "export": "Write a run's model to a folder that transformers loads.",
     "list": "Show objectives, streams, suites, recipes, metrics or callbacks.",
     "cp": "Copy a shipped recipe, to be edited.",
+    "new": "Write a template of an own loss, and its test.",
 }
 
 EXAMPLES = {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -10,7 +13,7 @@ from jsonargparse import ArgumentParser
 
 from unlearnkit.cli import console, listing
 from unlearnkit.cli.document import read
-from unlearnkit.cli.overrides import CommandLine, read_command_line
+from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options
 from unlearnkit.cli.schema import in_words
 from unlearnkit.cli.shipped import find, recipe_name
 from unlearnkit.errors import RecipeError, UserError
@@ -79,6 +82,19 @@ def generate_command(argv: list[str]) -> None:
 def export_command(argv: list[str]) -> None:
     """Writes a run's model."""
     _call(export, argv, "export")
+
+
+def new_command(argv: list[str]) -> None:
+    """Writes a template."""
+    _call(new, argv, "new")
+
+
+def sample_command(argv: list[str]) -> None:
+    """Samples a model's own answers."""
+    options = ["-h", "--help", *(f"--{name}" for name in inspect.signature(sample).parameters)]
+    own, rest = split_options(argv, options)
+    cli = _recipe(rest, "sample")[0] if rest else None
+    _call(sample, own, "sample", cli=cli)
 
 
 def list_names(what: str) -> None:
@@ -155,11 +171,93 @@ def export(run: str, out: str, merge: bool = False) -> None:
     console.out().print(str(runs.export(run, out, merge=merge)), markup=False, soft_wrap=True)
 
 
-def _call(function: Callable[..., None], argv: Sequence[str], verb: str) -> None:
-    parser = VerbParser(prog=f"unlearnkit {verb}")
-    parser.add_function_arguments(function, as_group=False, as_positional=True)
+def new(kind: str, path: str) -> None:
+    """Write a template to start from, and its test next to it.
+
+    Args:
+        kind: What is begun: objective.
+        path: The new file, such as my_losses.py; it must not exist.
+    """
+    from unlearnkit.cli.scaffold import new_files
+
+    target, test = new_files(kind, path)
+    console.out().print(f"{target}\n{test}\npytest {test}", markup=False, soft_wrap=True)
+
+
+def sample(
+    model: str | None = None,
+    prompts: str | None = None,
+    prompt_field: str = "prompt",
+    out: str | None = None,
+    per_prompt: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    max_new_tokens: int = 200,
+    seed: int = 0,
+    template: str | None = None,
+    cli: RecipeCLI | None = None,
+) -> None:
+    """Sample a model's own answers, for streams of self-samples.
+
+    Of a recipe: unlearnkit sample --recipe RECIPE [--KEY VALUE ...] answers the prompts of its
+    self_samples streams with its model. Else give --model, --prompts and --out. A file that is
+    there already is gone on with.
+
+    Args:
+        model: Any model that a recipe's model.base can name.
+        prompts: File or data set of prompts.
+        prompt_field: Its column that holds the prompt.
+        out: File of the answers; by default the one that the recipe's stream reads.
+        per_prompt: Answers per prompt; by default as many as the recipe's stream draws, or 5.
+        temperature: Sampling temperature.
+        top_p: Share of the probability that is sampled from.
+        max_new_tokens: Longest answer, in tokens.
+        seed: Seed of the sampling.
+        template: Text around the prompt while sampling, with {prompt} in it.
+        cli: The recipe.
+
+    Raises:
+        UserError: If neither a recipe nor a model with prompts is given, or for values that
+            nothing can be sampled with.
+    """
+    from unlearnkit.cli import sampling
+
+    how = sampling.Sampling(temperature, top_p, max_new_tokens, seed, template).check()
+    if per_prompt is not None and per_prompt < 1:
+        raise UserError(f"--per_prompt: expected at least 1, found {per_prompt}")
+    if cli is not None:
+        jobs = sampling.jobs_of_recipe(cli, out, per_prompt)
+    elif model and prompts and out:
+        jobs = [sampling.job_of_file(model, prompts, prompt_field, out, per_prompt or 5)]
+    else:
+        raise UserError(
+            "there is nothing to sample for.",
+            title="usage",
+            hint="unlearnkit sample --recipe RECIPE, or --model M --prompts FILE --out FILE",
+        )
+    for job in jobs:
+        answered = sampling.run(job, how)
+        words = f"{job.path}: {answered} prompts answered, {job.per_prompt} answers each"
+        console.out().print(words, markup=False, soft_wrap=True)
+
+
+def _call(function: Callable[..., None], argv: Sequence[str], verb: str, **given: Any) -> None:
+    about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+    parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*given})
     arguments: dict[str, Any] = parser.parse_args(argv).as_dict()
-    function(**arguments)
+    function(**arguments, **given)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Imports take a quarter less time when no garbage is looked for: they make none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
@@ -169,9 +267,10 @@ def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
     if not line.recipes and not everything:
         raise RecipeError("no recipe is given.", hint=f"unlearnkit {verb} --recipe copyright")
     document = None if everything else read(line.recipes)
-    from unlearnkit.cli.noise import quieten
-    from unlearnkit.cli.recipe import RecipeCLI
-    from unlearnkit.data.reader import search_folders
+    with without_collection():
+        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.recipe import RecipeCLI
+        from unlearnkit.data.reader import search_folders
 
     quieten()
     search_folders.set(tuple(path.parent for path in line.recipes))

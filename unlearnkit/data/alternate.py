@@ -86,9 +86,7 @@ class AlternateStream(Stream, name="alternate"):
             name, self.path, prompts, answers, self.per_prompt, codec.max_length, seed
         )
         problems = [
-            Problem(
-                *place_of(answers[row][0][0].source), None, "the prompt's own answer", "another"
-            )
+            Problem(*place_of(answers[row][0][0].source), None, "its own answer", "another")
             for row in data.rows_not_served()
         ]
         if problems:

@@ -42,7 +42,9 @@ class QAStream(FileStream[Pair], name="qa"):
             Face Hub.
         prompt_field: The file's column that holds the prompt.
         response_field: The file's column that holds the response.
-        template: Text around the prompt, such as ``"Question: {prompt}\nAnswer: "``.
+        template: Text around the prompt, such as ``"Question: {prompt}\nAnswer:"``; with
+            ``{response}`` at its end, around both: white space before it belongs to the response,
+            as in running text, so that it is tokenised alike.
         responses: Columns, in place of ``response_field``, of files that have several responses
             in a row, such as ``[{field: response_0, where: {is_response_0_safe: false}}, ...]``.
         explode: The response column holds arrays of texts, each of which is a response.
@@ -55,7 +57,8 @@ class QAStream(FileStream[Pair], name="qa"):
             leaves them out and logs how many.
 
     Raises:
-        RecipeError: If the template does not hold ``{prompt}``, or if ``responses`` is empty.
+        RecipeError: If the template does not hold ``{prompt}``, or goes on after ``{response}``;
+            or if ``responses`` is empty.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class QAStream(FileStream[Pair], name="qa"):
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows)
         if template is not None and "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
+        if template is not None and "{response}" in template.removesuffix("{response}"):
+            raise RecipeError(f"template: nothing may follow {{response}}, found {template!r}")
         if responses == []:
             raise RecipeError("responses: expected at least one column, found none")
         self.prompt_field, self.response_field = prompt_field, response_field
@@ -119,16 +124,23 @@ class QAStream(FileStream[Pair], name="qa"):
 
     def tokenise(self, samples: Sequence[Pair], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per pair."""
-        prompts = codec.prompts([self._framed(sample.prompt) for sample in samples])
-        responses = codec.responses([sample.response for sample in samples])
+        framed = [self._framed(sample) for sample in samples]
+        prompts = codec.prompts([prompt for prompt, _ in framed])
+        responses = codec.responses([response for _, response in framed])
         return ([[pair]] for pair in zip(prompts, responses, strict=True))
 
     def text_of(self, sample: Pair) -> str:
         """Prompt and response, without the template."""
         return f"{sample.prompt}\n{sample.response}"
 
-    def _framed(self, prompt: str) -> str:
-        return prompt if self.template is None else self.template.replace("{prompt}", prompt)
+    def _framed(self, sample: Pair) -> tuple[str, str]:
+        """Prompt and response with the template's text."""
+        if self.template is None:
+            return sample.prompt, sample.response
+        before, around_both, _ = self.template.partition("{response}")
+        start = before.rstrip() if around_both else before
+        space = before[len(start) :]
+        return start.replace("{prompt}", sample.prompt), space + sample.response
 
 
 def _column(given: ResponseColumn | Mapping[str, Any]) -> ResponseColumn:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from unlearnkit.suites.base import SuiteContext
 
-Source: TypeAlias = "str | Stream"
+Source: TypeAlias = str | Stream
 """A recipe stream's name, a file, or a stream."""
 
 _SHIPPED = {"forget": "book.jsonl", "normal": "normal.jsonl", "heldout": "heldout.jsonl"}

@@ -97,6 +97,12 @@ def test_an_answer_that_becomes_the_own_one_when_cut_is_no_other():
     assert {e.response_ids for n in range(8) for e in data.at(0, n)} == {(8, 7)}
 
 
+def test_a_pool_that_becomes_the_own_answer_when_cut_is_refused():
+    forget = rows("forget", "ab", prompt="a" * 14)
+    with pytest.raises(DataError, match="its own answer alone"):
+        mismatch(forget, rows("retain", "abc", "abd"), per_prompt=1)
+
+
 def test_each_turn_of_a_conversation_gets_answers():
     forget = EncodedRows("forget", "forget.jsonl")
     forget.append([([4], [5, 3]), ([4, 5, 3, 6], [7, 3])], 1, "a b c d")

@@ -35,6 +35,18 @@ def test_a_template_stands_around_the_prompt(write, letters):
     assert letters.decode(example.prompt_ids) == "d a<unk>b<unk> e"
 
 
+def test_white_space_before_the_response_in_a_template_is_the_responses(write, letters):
+    path = write({"prompt": "a", "response": "c"})
+    (example,) = encode(QAStream(path, template="d{prompt}e {response}"), letters)
+    assert letters.decode(example.prompt_ids) == "dae"
+    assert letters.decode(example.response_ids) == " c<eos>"
+
+
+def test_nothing_may_follow_the_response_in_a_template():
+    with pytest.raises(RecipeError, match=r"nothing may follow \{response\}"):
+        QAStream("a.jsonl", template="{prompt} {response}.")
+
+
 def test_a_template_without_the_prompt_is_refused():
     with pytest.raises(RecipeError, match=r"\{prompt\}"):
         QAStream("a.jsonl", template="Question:")

@@ -1,0 +1,207 @@
+"""What a step costs: operations, time and memory beside plain finetuning and beside a lower bound.
+
+    python -m benchmarks.step [--quick] [--json FILE] [--models SRV] [--rounds 3]
+
+Random Llamas: S (hidden 384, 6 layers, vocabulary 32000), R (384, 12 layers, grouped queries, 4096),
+V (256, 4 layers, 128256). Four forget prompts of 64 to 128 tokens, each with its response and five
+random answers of 32 to 96 tokens, and four retain rows. One thread. ``finetune`` is the plain
+Hugging Face model on the same sequences in one padded batch, ``straightforward`` the same loss as
+ours with a padded pass per stream; both hold whole logits. Time is process CPU time of forward and
+backward, paired and shuffled within a round. Memory is the peak above what is resident before the
+step, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.flops import count_flops
+from benchmarks.variants import (
+    GRADDIFF_KL,
+    LORA,
+    METHOD,
+    NPO,
+    Step,
+    finetune,
+    ours,
+    straightforward,
+)
+from benchmarks.workload import SHAPES, bound, draw, random_llama
+
+SEEDS = (0, 1, 2)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "rows": {"layout": "rows"},
+    "micro": {"max_tokens_per_micro_batch": 700},
+    "lora": {"lora": LORA},
+    "npo": {"names": NPO},
+    "graddiff_kl": {"names": GRADDIFF_KL},
+}
+
+
+def make(variant: str, model: str, seed: int) -> Step:
+    """A step by the name of its variant."""
+    streams = draw(SHAPES[model].vocabulary, seed)
+    if variant == "straightforward":
+        return straightforward(model, streams)
+    if variant.startswith("finetune"):
+        names = {"finetune_npo": NPO, "finetune_graddiff_kl": GRADDIFF_KL}.get(variant, METHOD)
+        part = {name: streams[name] for name in names}
+        return finetune(model, part, lora=variant == "finetune_lora")
+    return ours(model, streams, **VARIANTS[variant])
+
+
+def opponent(variant: str) -> str:
+    """The plain finetuning that a variant is compared with: the same sequences and weights."""
+    return f"finetune_{variant}" if variant in ("lora", "npo", "graddiff_kl") else "finetune"
+
+
+def exact_row(model: str, variant: str, seed: int) -> dict[str, Any]:
+    """Operations and equality: the same on every machine."""
+    step = make(variant, model, seed)
+    flops = count_flops(step.run)
+    live = variant not in ("npo",) and not variant.startswith("finetune")
+    row: dict[str, Any] = {"model": model, "variant": variant, "seed": seed, "flops": flops}
+    row["flops_over_bound"] = flops / bound(random_llama(model), step.streams, live)
+    row["flops_over_finetune"] = flops / count_flops(make(opponent(variant), model, seed).run)
+    if variant in ("default", "rows", "micro"):
+        row |= gaps(step, make("straightforward", model, seed))
+    return row
+
+
+def gaps(step: Step, plain: Step) -> dict[str, float]:
+    """How far loss and gradient are from the straightforward ones.
+
+    The loss is a difference of terms, so its gap is taken relative to the sum of their sizes.
+    """
+    loss, expected = step.run(), plain.run()
+    size = max(1.0, abs(float(expected)))
+    gradient, wanted = step.gradient(), plain.gradient()
+    return {
+        "loss_gap": abs(float(loss - expected)) / size,
+        "grad_gap": float((gradient - wanted).norm() / wanted.norm()),
+    }
+
+
+def time_ratios(model: str, variants: list[str], rounds: int) -> dict[str, list[float]]:
+    """CPU time of each variant over its opponent's, round by round."""
+    names = sorted({*variants, *(opponent(v) for v in variants)})
+    ratios: dict[str, list[float]] = {variant: [] for variant in variants}
+    for round_ in range(rounds):
+        steps = {name: make(name, model, SEEDS[round_ % len(SEEDS)]) for name in names}
+        order = names[:]
+        random.Random(round_).shuffle(order)
+        seconds: dict[str, float] = {}
+        for name in order:
+            steps[name].run()
+            start = time.process_time()
+            steps[name].run()
+            seconds[name] = time.process_time() - start
+        for variant in variants:
+            ratios[variant].append(seconds[variant] / seconds[opponent(variant)])
+    return ratios
+
+
+def memory_mb(model: str, variant: str) -> float:
+    """Peak above resident of one step, in MiB, in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.step", "--memory-of", model, variant]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout.strip().splitlines()[-1])
+
+
+def _print_memory(model: str, variant: str) -> None:
+    step = make(variant, model, SEEDS[0])
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    step.run()
+    print((_status("VmHWM") - before) / 1024)
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def measure(models: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
+    """All rows, averaged over the data seeds."""
+    variants = [*VARIANTS, "finetune", "straightforward"]
+    rows: list[dict[str, Any]] = []
+    for model in models:
+        found: dict[str, dict[str, Any]] = {}
+        for variant in variants:
+            runs = [exact_row(model, variant, seed) for seed in SEEDS]
+            row = {"model": model, "variant": variant}
+            for key in ("flops", "flops_over_bound", "flops_over_finetune"):
+                row[key] = statistics.fmean(run[key] for run in runs)
+            for key in ("loss_gap", "grad_gap"):
+                row[key] = max((run[key] for run in runs if key in run), default=None)
+            found[variant] = row
+        if not quick:
+            for variant, ratios in time_ratios(model, variants, rounds).items():
+                found[variant]["cpu_over_finetune"] = statistics.median(ratios)
+                found[variant]["cpu_range"] = [min(ratios), max(ratios)]
+            for variant in variants:
+                found[variant]["step_memory_mb"] = memory_mb(model, variant)
+            plain = found["straightforward"]["step_memory_mb"]
+            for row in found.values():
+                row["memory_over_straightforward"] = row["step_memory_mb"] / plain
+        rows += found.values()
+    return rows
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """A table; a dash is what was not measured or has no meaning for the row."""
+    columns = {
+        "flops_over_bound": "FLOPs/bound",
+        "flops_over_finetune": "FLOPs/finetune",
+        "cpu_over_finetune": "CPU/finetune",
+        "step_memory_mb": "memory MiB",
+        "memory_over_straightforward": "memory/straight",
+        "loss_gap": "loss gap",
+        "grad_gap": "grad gap",
+    }
+    print(f"{'model':6}{'variant':17}" + "".join(f"{title:>17}" for title in columns.values()))
+    for row in rows:
+        cells = (_cell(key, row.get(key)) for key in columns)
+        print(f"{row['model']:6}{row['variant']:17}" + "".join(f"{cell:>17}" for cell in cells))
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if key.endswith("gap"):
+        return f"{value:.1e}"
+    return f"{value:.0f}" if key == "step_memory_mb" else f"{value:.3f}"
+
+
+def main() -> None:
+    """Measures, prints a table, and writes JSON on request."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="operations and equality only")
+    parser.add_argument("--models", default="SRV")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--memory-of", nargs=2, metavar=("MODEL", "VARIANT"))
+    options = parser.parse_args()
+    if options.memory_of:
+        _print_memory(*options.memory_of)
+        return
+    rows = measure(options.models, options.rounds, options.quick)
+    show(rows)
+    if options.json:
+        options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""A recipe as objects, with a model that is small enough to be trained in a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stub import save_stub
+
+from unlearnkit.cli.document import read
+from unlearnkit.cli.overrides import read_command_line
+from unlearnkit.cli.recipe import RecipeCLI
+
+DATA = Path(__file__).parent / "data"
+TRUTHFUL_QA = DATA / "truthful_qa.jsonl"
+# Recipes of data that is not shipped: small files with the same columns.
+OWN_DATA = {
+    "paper/copyright_opt": {"forget": DATA / "book.txt", "retain": DATA / "other_texts.txt"},
+    "paper/harmful_opt": {
+        "forget": DATA / "safe_rlhf.jsonl",
+        "pool": TRUTHFUL_QA,
+        "retain": TRUTHFUL_QA,
+    },
+    "paper/hallucination_opt": {
+        "forget": DATA / "halu_eval.jsonl",
+        "pool": TRUTHFUL_QA,
+        "retain": TRUTHFUL_QA,
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory) -> Path:
+    """A random Llama with a tokenizer of ten letters."""
+    return save_stub({"random_init": 1}, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def build(small_model, tmp_path, monkeypatch):
+    """Objects of a shipped recipe that takes two steps with the small model."""
+    monkeypatch.chdir(tmp_path)
+
+    def built(name: str, *words: str) -> RecipeCLI:
+        overrides = [
+            ("model.base", small_model),
+            ("evaluate", "[]"),
+            ("trainer.max_steps", 2),
+            ("trainer.accelerator", "cpu"),
+            ("trainer.enable_progress_bar", "false"),
+            *((f"data.streams.{s}.path", path) for s, path in OWN_DATA.get(name, {}).items()),
+        ]
+        argv = [f"--{key}={value}" for key, value in overrides]
+        line = read_command_line(["--recipe", name, *argv, *words])
+        return RecipeCLI(read(line.recipes), line.overrides)
+
+    return built

@@ -1,0 +1,84 @@
+"""Every shipped recipe parses, trains two steps, and says how it is run."""
+
+import math
+import re
+
+import pytest
+import torch
+
+from unlearnkit.cli import sampling
+from unlearnkit.cli.shipped import shipped
+from unlearnkit.data import SelfSamplesStream
+from unlearnkit.objectives import Objective
+
+RECIPES = shipped()
+METHODS = [name for name in RECIPES if name.startswith("methods/")]
+SAMPLING = sampling.Sampling(1.0, 1.0, max_new_tokens=4, seed=0, template=None)
+# Not a forgetting method, but a term that any of them may add.
+WITHOUT_RECIPE = {"l2_to_reference"}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_two_steps(build, name):
+    cli = build(name)
+    if any(isinstance(each, SelfSamplesStream) for each in cli.datamodule.streams.values()):
+        for job in sampling.jobs_of_recipe(cli, out=None, per_prompt=None):
+            sampling.run(job, SAMPLING)
+    cli.model.configure_model()
+    parameters = [p for p in cli.model.policy.parameters() if p.requires_grad]
+    before = [p.detach().clone() for p in parameters]
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    assert cli.trainer.global_step == 2
+    assert math.isfinite(cli.trainer.callback_metrics["train/loss"])
+    assert any(not torch.equal(p, q) for p, q in zip(parameters, before, strict=True))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_head_says_what_it_does_and_how_to_run_it(name):
+    head = RECIPES[name].read_text(encoding="utf-8").partition("\nseed_everything")[0]
+    lines = head.splitlines()
+    assert all(line.startswith("#") and len(line) <= 100 for line in lines)
+    assert lines[0].endswith(".")
+    assert re.search(rf"^#   unlearnkit fit --recipe {name}( |$)", head, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_names_its_paper_and_starts_from_what_is_shipped(build, name):
+    text = RECIPES[name].read_text(encoding="utf-8")
+    assert re.match(r"#.*arXiv \d{4}\.\d{5}", text)
+    assert "\n  base: tiny\n" in text
+
+
+def test_every_objective_has_a_recipe(build):
+    used = {
+        objective.registered_name
+        for name in METHODS
+        for objective in build(name).model.objectives.values()
+    }
+    own = {n for n, cls in Objective.registered().items() if cls.__module__.startswith("unlearnkit")}
+    assert own - used == WITHOUT_RECIPE
+
+
+def test_the_papers_settings(build):
+    for name in ("paper/copyright_opt", "paper/harmful_opt", "paper/hallucination_opt"):
+        cli = build(name, "--trainer.max_steps", "1000")
+        weights = {key: each.weight for key, each in cli.model.objectives.items()}
+        assert weights == {"forget": 0.5, "mismatch": 1.0, "retain": 1.0}
+        assert "base: facebook/opt-1.3b" in RECIPES[name].read_text(encoding="utf-8")
+        assert "max_steps: 1000" in RECIPES[name].read_text(encoding="utf-8")
+        assert cli.datamodule.batch_size == 2
+        assert cli.datamodule.streams["mismatch"].per_prompt == 5
+        assert (cli.model.schedule, cli.model.warmup) == ("linear", 0)
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        assert cli.model.make_optimizer([parameter]).defaults["lr"] == 2e-6
+
+
+def test_harmful_text_is_the_unsafe_responses_in_the_papers_template(build):
+    data = build("paper/harmful_opt").datamodule
+    data.check()
+    rows = [data.data["forget"].at(row, 0)[0] for row in range(len(data.data["forget"]))]
+    assert [each.source.rpartition(":")[2] for each in rows] == ["1", "2", "4", "4"]
+    template = data.streams["forget"].template
+    assert template == "### Question: {prompt}\n ### Answer: {response}"
+    # 4 best answers, 4 right ones again and more, 6 wrong ones.
+    assert len(data.data["pool"]) == 4 + 7 + 5

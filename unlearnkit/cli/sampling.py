@@ -1,0 +1,199 @@
+"""``unlearnkit sample``: the model's own answers, drawn before it is trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from rich.progress import track
+
+from unlearnkit.cli.console import err
+from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
+from unlearnkit.data.plan import derived_seed
+from unlearnkit.data.reader import find_file, read_rows
+from unlearnkit.data.samples import Ids, Origin, SampledAnswer, read_samples, sample_row
+from unlearnkit.data.self_samples import SelfSamplesStream
+from unlearnkit.data.values import check_fields
+from unlearnkit.engine.generate import generate
+from unlearnkit.engine.policy import load_model
+from unlearnkit.errors import DataError, RecipeError, UserError
+
+if TYPE_CHECKING:
+    from unlearnkit.cli.recipe import RecipeCLI
+    from unlearnkit.data.streams import Stream
+
+
+class Sampling(NamedTuple):
+    """How answers are drawn."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    seed: int
+    template: str | None
+
+    def check(self) -> Sampling:
+        """Itself.
+
+        Raises:
+            UserError: For a value that nothing can be sampled with.
+        """
+        if self.temperature <= 0:
+            raise UserError(f"--temperature: expected above 0, found {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"--top_p: expected above 0 and at most 1, found {self.top_p}")
+        if self.max_new_tokens < 1:
+            raise UserError(f"--max_new_tokens: expected at least 1, found {self.max_new_tokens}")
+        if self.template is not None and "{prompt}" not in self.template:
+            raise UserError(f"--template: expected {{prompt}} somewhere, found {self.template!r}")
+        return self
+
+
+class Job(NamedTuple):
+    """Prompts to be answered, and the file that the answers go to."""
+
+    base: str | BaseModel
+    codec: Codec
+    prompts: list[Ids]
+    per_prompt: int
+    path: Path
+
+
+def jobs_of_recipe(cli: RecipeCLI, out: str | None, per_prompt: int | None) -> list[Job]:
+    """A job for each stream of self-samples.
+
+    Raises:
+        RecipeError: If the recipe has none, or has several and ``out`` is given.
+        DataError: With every bad row of the prompts.
+    """
+    streams, base = cli.datamodule.streams, cli.model.base
+    wanted = {k: s for k, s in streams.items() if isinstance(s, SelfSamplesStream)}
+    if not wanted:
+        raise RecipeError(
+            "data.streams: none of them is named self_samples, so there is nothing to sample",
+            hint="Add {name: self_samples, prompts: forget}, or give --model and --prompts.",
+        )
+    if out is not None and len(wanted) > 1:
+        raise RecipeError(f"--out names one file, but {', '.join(wanted)} need one each")
+    jobs: list[Job] = []
+    for stream in wanted.values():
+        given = cli.datamodule
+        read = _with_what_it_needs(stream.prompts, streams)
+        data = UnlearningDataModule(
+            read, base, max_length=given.max_length, anchor=stream.prompts, date=given.date
+        )
+        data.check()
+        rows = data.data[stream.prompts]
+        prompts = [each.prompt_ids for row in range(len(rows)) for each in rows.at(row, 0)]
+        codec = Codec(data.tokenizer, given.max_length, given.date)
+        path = Path(out) if out else find_file(stream.file) or Path(stream.file)
+        jobs.append(Job(base, codec, prompts, per_prompt or stream.per_prompt, path))
+    return jobs
+
+
+def job_of_file(model: str, prompts: str, field: str, out: str, per_prompt: int) -> Job:
+    """A job for the prompts in a file.
+
+    Raises:
+        DataError: With every bad row.
+    """
+    table = read_rows(prompts)
+    rows, problems = check_fields(table, {"prompt_field": field})
+    problems = [*table.problems, *problems]
+    if problems:
+        raise DataError(problems)
+    tokenizer = load_tokenizer(model)
+    codec = Codec(tokenizer, max_length=2)  # prompts are not cut
+    ids = codec.prompts([row.fields[field] for row in rows])
+    return Job(model, codec, [tuple(each) for each in ids], per_prompt, Path(out))
+
+
+def run(job: Job, sampling: Sampling) -> int:
+    """Answers the prompts that the file does not have yet.
+
+    Returns:
+        Number of prompts that were answered.
+
+    Raises:
+        UserError: If the file holds answers of another model or other settings, or cannot be
+            written.
+        DataError: With every line of the file that cannot be read.
+    """
+    tokenizer = job.codec.tokenizer
+    origin = Origin(
+        model_fingerprint(job.base), tokenizer_fingerprint(tokenizer), **sampling._asdict()
+    )
+    done = _done(job.path, origin, job.per_prompt)
+    left = [ids for ids in dict.fromkeys(job.prompts) if ids not in done]
+    if not left:
+        return 0
+    model = load_model(job.base)
+    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # pyright: ignore
+    try:
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        with job.path.open("a", encoding="utf-8") as file:
+            for ids in track(left, description="sampling", console=err(), transient=True):
+                text = str(tokenizer.decode(list(ids), skip_special_tokens=True))
+                asked = ids
+                if sampling.template is not None:
+                    asked = job.codec.prompt(sampling.template.replace("{prompt}", text))
+                # A prompt's answers depend on nothing but itself, so that a run that was
+                # interrupted goes on as if it had not been.
+                drawn = generate(
+                    model,
+                    tokenizer,
+                    [asked] * job.per_prompt,
+                    max_new_tokens=sampling.max_new_tokens,
+                    batch_size=job.per_prompt,
+                    temperature=sampling.temperature,
+                    top_p=sampling.top_p,
+                    seed=derived_seed(sampling.seed, *asked),
+                )
+                answers = [SampledAnswer(g.text, g.ids, not g.hit_limit) for g in drawn]
+                row = sample_row(text, ids, answers, origin)
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
+    except OSError as error:
+        raise UserError(f"{job.path} cannot be written: {error.strerror}.") from error
+    return len(left)
+
+
+def _with_what_it_needs(name: str, streams: dict[str, Stream]) -> dict[str, Stream]:
+    needed = {name: streams[name]}
+    for other in streams[name].depends_on():
+        needed = _with_what_it_needs(other, streams) | needed
+    return needed
+
+
+def _done(path: Path, origin: Origin, per_prompt: int) -> set[Ids]:
+    """Prompts that the file answers already."""
+    if not path.is_file() or not path.stat().st_size:
+        return set()
+    _drop_torn_line(path)
+    if not path.stat().st_size:
+        return set()
+    table = read_samples(str(path))
+    if table.problems:
+        raise DataError(table.problems, hint="Give another file with --out.")
+    for sampled in table.by_prompt.values():
+        theirs, ours = asdict(sampled.origin), asdict(origin)
+        other = [f"{k} {theirs[k]!r} and not {ours[k]!r}" for k in ours if theirs[k] != ours[k]]
+        if other:
+            raise UserError(
+                f"{path} holds answers of other settings: {', '.join(other)}",
+                hint="Give another file with --out, or remove this one.",
+            )
+    return {ids for ids, each in table.by_prompt.items() if len(each.answers) >= per_prompt}
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Takes off the line that an interrupted run left half-written."""
+    whole = path.read_bytes()
+    if not whole.endswith(b"\n"):
+        path.write_bytes(whole[: whole.rfind(b"\n") + 1])

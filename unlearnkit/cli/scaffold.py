@@ -1,0 +1,92 @@
+"""``unlearnkit new``: a file to start an own loss from, and its test."""
+
+from __future__ import annotations
+
+import importlib.util
+import keyword
+from pathlib import Path
+
+from unlearnkit.errors import UserError
+
+OBJECTIVE = '''\
+"""An own loss. In a recipe: forget: {{name: {module}.MyLoss, margin: 3.0}}"""
+
+from unlearnkit import Objective
+
+
+class MyLoss(Objective):
+    """Pushes each forget token a margin below the reference, and no further."""
+
+    needs = frozenset({{"reference"}})
+
+    def __init__(self, weight: float = 1.0, stream: str | None = None, margin: float = 5.0):
+        super().__init__(weight, stream)
+        self.margin = margin
+
+    def forward(self, views):
+        view = views[self.stream]
+        return view.mean((view.logps - view.ref_logps + self.margin).relu())
+'''
+
+TEST = '''\
+"""Run with: pytest {test}"""
+
+from {module} import MyLoss
+
+from unlearnkit.testing import check_objective
+
+
+def test_my_loss_keeps_the_contract():
+    check_objective(MyLoss())
+'''
+
+KINDS = {"objective": (OBJECTIVE, TEST)}
+
+
+def new_files(kind: str, path: str) -> list[Path]:
+    """Writes a template and its test next to it.
+
+    Args:
+        kind: What is begun: objective.
+        path: The new file, whose name is that of a module.
+
+    Returns:
+        The two files.
+
+    Raises:
+        UserError: If there is no such kind, the name cannot be imported, or a file exists.
+    """
+    if kind not in KINDS:
+        raise UserError(
+            f"there is no template for '{kind}'.", title="usage", hint=f"Known: {', '.join(KINDS)}."
+        )
+    target = Path(path)
+    module = target.stem
+    _check_name(target, module)
+    test = target.with_name(f"test_{module}.py")
+    existing = [str(each) for each in (target, test) if each.exists()]
+    if existing:
+        raise UserError(
+            f"{' and '.join(existing)} exist{'' if len(existing) > 1 else 's'} and "
+            f"{'are' if len(existing) > 1 else 'is'} not overwritten.",
+            hint="Give another name.",
+        )
+    try:
+        for file, text in zip((target, test), KINDS[kind], strict=True):
+            with file.open("x", encoding="utf-8") as opened:
+                opened.write(text.format(module=module, test=test.name))
+    except OSError as error:
+        raise UserError(f"{target.parent} cannot be written: {error.strerror}.") from error
+    return [target, test]
+
+
+def _check_name(target: Path, module: str) -> None:
+    if target.suffix != ".py" or not module.isidentifier() or keyword.iskeyword(module):
+        raise UserError(
+            f"'{target.name}' is not the name of a Python module.", hint="my_losses.py is one."
+        )
+    if importlib.util.find_spec(module) is not None and not target.exists():
+        raise UserError(
+            f"'{module}' is an installed module, which a recipe would import in place of the file.",
+            hint="Give another name, such as my_losses.py.",
+        )
