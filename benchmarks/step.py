@@ -2,9 +2,10 @@
 
     python -m benchmarks.step [--quick] [--json FILE] [--models SRV] [--rounds 3]
 
-Random Llamas: S (hidden 384, 6 layers, vocabulary 32000), R (384, 12 layers, grouped queries, 4096),
-V (256, 4 layers, 128256). Four forget prompts of 64 to 128 tokens, each with its response and five
-random answers of 32 to 96 tokens, and four retain rows. One thread. ``finetune`` is the plain
+Random Llamas: S (hidden 384, 6 layers, vocabulary 32000), R (384, 12 layers, grouped queries,
+vocabulary 4096), V (256, 4 layers, vocabulary 128256). Four forget prompts of 64 to 128 tokens,
+each with its response and five random answers of 32 to 96 tokens, and four retain rows. One
+thread. ``finetune`` is the plain
 Hugging Face model on the same sequences in one padded batch, ``straightforward`` the same loss as
 ours with a padded pass per stream; both hold whole logits. Time is process CPU time of forward and
 backward, paired and shuffled within a round. Memory is the peak above what is resident before the
@@ -42,7 +43,7 @@ SEEDS = (0, 1, 2)
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "rows": {"layout": "rows"},
-    "micro": {"max_tokens_per_micro_batch": 700},
+    "micro": {"max_tokens_per_micro_batch": 400},
     "lora": {"lora": LORA},
     "npo": {"names": NPO},
     "graddiff_kl": {"names": GRADDIFF_KL},

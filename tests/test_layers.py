@@ -21,7 +21,7 @@ LAYERS = (
     {"suites"},
     {"callbacks", "report"},
     {"runs"},
-    {"cli", "tiny"},
+    {"cli", "tiny", "__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Libraries that only some layers may import.

@@ -96,11 +96,11 @@ def test_prompts_of_a_file(command, folder, stub_folder):
 def test_a_template_is_for_the_sampling_alone(command, folder, stub_folder):
     words = ("--model", str(stub_folder), "--prompts", "forget.jsonl", *SHORT)
     command("sample", *words, "--out", "plain.jsonl")
-    command("sample", *words, "--out", "framed.jsonl", "--template", "dd{prompt}e")
+    command("sample", *words, "--out", "framed.jsonl", "--template", "# dd{prompt}e")
     plain, framed = lines(folder / "plain.jsonl"), lines(folder / "framed.jsonl")
     assert [row["prompt_ids"] for row in framed] == [row["prompt_ids"] for row in plain]
     assert [row["samples"] for row in framed] != [row["samples"] for row in plain]
-    assert {row["template"] for row in framed} == {"dd{prompt}e"}
+    assert {row["template"] for row in framed} == {"# dd{prompt}e"}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from unlearnkit.objectives import Objective
 
 RECIPES = shipped()
 METHODS = [name for name in RECIPES if name.startswith("methods/")]
-SAMPLING = sampling.Sampling(1.0, 1.0, max_new_tokens=4, seed=0, template=None)
+SAMPLING = sampling.Sampling(1.0, 1.0, max_new_tokens=4, seed=0, template="{prompt}")
 # Not a forgetting method, but a term that any of them may add.
 WITHOUT_RECIPE = {"l2_to_reference"}
 
@@ -55,7 +55,9 @@ def test_every_objective_has_a_recipe(build):
         for name in METHODS
         for objective in build(name).model.objectives.values()
     }
-    own = {n for n, cls in Objective.registered().items() if cls.__module__.startswith("unlearnkit")}
+    own = {
+        n for n, cls in Objective.registered().items() if cls.__module__.startswith("unlearnkit")
+    }
     assert own - used == WITHOUT_RECIPE
 
 

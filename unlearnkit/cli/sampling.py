@@ -36,7 +36,7 @@ class Sampling(NamedTuple):
     top_p: float
     max_new_tokens: int
     seed: int
-    template: str | None
+    template: str
 
     def check(self) -> Sampling:
         """Itself.
@@ -50,7 +50,7 @@ class Sampling(NamedTuple):
             raise UserError(f"--top_p: expected above 0 and at most 1, found {self.top_p}")
         if self.max_new_tokens < 1:
             raise UserError(f"--max_new_tokens: expected at least 1, found {self.max_new_tokens}")
-        if self.template is not None and "{prompt}" not in self.template:
+        if "{prompt}" not in self.template:
             raise UserError(f"--template: expected {{prompt}} somewhere, found {self.template!r}")
         return self
 
@@ -141,7 +141,7 @@ def run(job: Job, sampling: Sampling) -> int:
             for ids in track(left, description="sampling", console=err(), transient=True):
                 text = str(tokenizer.decode(list(ids), skip_special_tokens=True))
                 asked = ids
-                if sampling.template is not None:
+                if sampling.template != "{prompt}":
                     asked = job.codec.prompt(sampling.template.replace("{prompt}", text))
                 # A prompt's answers depend on nothing but itself, so that a run that was
                 # interrupted goes on as if it had not been.

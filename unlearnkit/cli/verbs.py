@@ -194,7 +194,7 @@ def sample(
     top_p: float = 1.0,
     max_new_tokens: int = 200,
     seed: int = 0,
-    template: str | None = None,
+    template: str = "{prompt}",
     cli: RecipeCLI | None = None,
 ) -> None:
     """Sample a model's own answers, for streams of self-samples.

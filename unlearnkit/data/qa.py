@@ -66,7 +66,7 @@ class QAStream(FileStream[Pair], name="qa"):
         path: str,
         prompt_field: str = "prompt",
         response_field: str = "response",
-        template: str | None = None,
+        template: str = "{prompt}",
         responses: list[ResponseColumn] | None = None,
         explode: bool = False,
         split: str = "train",
@@ -77,9 +77,9 @@ class QAStream(FileStream[Pair], name="qa"):
         on_bad_rows: OnBadRows = "error",
     ) -> None:
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows)
-        if template is not None and "{prompt}" not in template:
+        if "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
-        if template is not None and "{response}" in template.removesuffix("{response}"):
+        if "{response}" in template.removesuffix("{response}"):
             raise RecipeError(f"template: nothing may follow {{response}}, found {template!r}")
         if responses == []:
             raise RecipeError("responses: expected at least one column, found none")
@@ -135,8 +135,6 @@ class QAStream(FileStream[Pair], name="qa"):
 
     def _framed(self, sample: Pair) -> tuple[str, str]:
         """Prompt and response with the template's text."""
-        if self.template is None:
-            return sample.prompt, sample.response
         before, around_both, _ = self.template.partition("{response}")
         start = before.rstrip() if around_both else before
         space = before[len(start) :]

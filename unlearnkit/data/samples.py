@@ -33,7 +33,7 @@ class Origin:
     top_p: float = 1.0
     max_new_tokens: int = 200
     seed: int = 0
-    template: str | None = None
+    template: str = "{prompt}"
 
 
 class SampledAnswer(NamedTuple):

@@ -74,9 +74,9 @@ def expected_weights(losses: Iterable[_Loss]) -> dict[str, dict[str, Kind]]:
     found: dict[str, dict[str, Kind]] = {}
     for stream in tried[0]:
         for quantity in _QUANTITIES:
-            kinds = {_kind(gradients[stream].get(quantity)) for gradients in tried}
-            if len(kinds) == 1 and (kind := kinds.pop()):
-                found.setdefault(stream, {})[quantity] = kind
+            one: Kind | None = _kind(tried[0][stream].get(quantity))
+            if one is not None and one == _kind(tried[1][stream].get(quantity)):
+                found.setdefault(stream, {})[quantity] = one
     return found
 
 

@@ -115,7 +115,7 @@ class _HeadFunction(Function):
             to_hidden = (direction * upstream[:, None].to(direction.dtype)) if len(hidden) else None
         if ctx.needs_input_grad[1]:
             factor = None if kept is None else _factor(upstream, pattern)
-            if factor is not None:
+            if kept is not None and factor is not None:
                 to_weight = kept.mul_(factor)
             else:
                 to_weight = torch.zeros_like(weight)

@@ -22,8 +22,9 @@ def split(batches: Mapping[str, StreamBatch], max_tokens: int) -> list[dict[str,
     part of its own.
 
     Example:
-        >>> rows = StreamBatch((Example((5,), (7, 8), 0, "a:1"), Example((6,), (7,), 1, "a:2")), 3, 2)
-        >>> [len(part["forget"].examples) for part in split({"forget": rows}, max_tokens=3)]
+        >>> examples = (Example((5,), (7, 8), 0, "a:1"), Example((6,), (7,), 1, "a:2"))
+        >>> parts = split({"forget": StreamBatch(examples, 3, 2)}, max_tokens=3)
+        >>> [len(part["forget"].examples) for part in parts]
         [1, 1]
     """
     trees: dict[tuple[int, ...], list[tuple[str, Example]]] = {}

@@ -30,7 +30,8 @@ def _streams(seed: int = 0) -> dict[str, StreamBatch]:
         return tuple(torch.randint(3, VOCABULARY, (length,), generator=generator).tolist())
 
     prompts = [ids(n) for n in (7, 1, 4)]
-    forget = [Example(p, ids(n), row, "f") for row, (p, n) in enumerate(zip(prompts, (9, 1, 5), strict=True))]
+    lengths = zip(prompts, (9, 1, 5), strict=True)
+    forget = [Example(p, ids(n), row, "f") for row, (p, n) in enumerate(lengths)]
     mismatch = [Example(e.prompt_ids, ids(n), e.row, "m") for e in forget for n in (1, 6)]
     retain = [Example(ids(n), ids(8 - n), row, "r") for row, n in enumerate((2, 7))]
     return {"forget": _rows(forget), "mismatch": _rows(mismatch), "retain": _rows(retain)}

@@ -1,0 +1,244 @@
+"""Writes the parts of the documentation that the code knows better.
+
+They stand between ``<!-- generated: ... -->`` and ``<!-- end -->``; the rest of the pages is
+written by hand and left alone:
+
+    python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unlearnkit import functional
+from unlearnkit.cli.families import split_entry
+from unlearnkit.cli.listing import first_line
+from unlearnkit.cli.shipped import shipped
+from unlearnkit.data import Stream
+from unlearnkit.objectives import Objective
+
+DOCS = Path(__file__).parent
+PAGES = ("methods.md", "papers.md", "compat.md", "recipes.md")
+_SHOWN_RECIPES = 4
+_PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+# The maths of an objective whose function has another name.
+_FUNCTIONS = {
+    "l2_to_reference": functional.l2,
+    "negative_kl": functional.forward_kl,
+    "retain_hidden": functional.rmu,
+    "retain_kl": functional.forward_kl,
+    "weighted_gradient_ascent": functional.wga,
+}
+
+
+def generated(text: str) -> str:
+    """A page with its generated parts made anew."""
+    return _PART.sub(lambda part: f"{part[1]}\n{_made(part[2])}\n{part[3]}", text)
+
+
+def objectives_table() -> str:
+    """All objectives, as ``unlearnkit list objectives`` has them."""
+    recipes = _recipes_by_objective()
+    rows = []
+    for name, cls in _own(Objective).items():
+        read = ", ".join(f"`{stream}`" for stream in cls().streams) or "none"
+        needs = ", ".join(sorted(cls().needs)) or "nothing"
+        linked = [_recipe_link(each) for each in recipes.get(name, [])[:_SHOWN_RECIPES]]
+        more = len(recipes.get(name, [])) - _SHOWN_RECIPES
+        used = (", ".join(linked) or "none") + (f" and {more} more" if more > 0 else "")
+        rows.append((f"`{name}`", first_line(cls), read, needs, _cost(cls()), cls.paper, used))
+    headings = ("Objective", "What it is", "Streams", "Needs", "Cost", "Paper", "Recipes")
+    return _table(headings, rows)
+
+
+def compat_table() -> str:
+    """All values of ``compat``."""
+    rows = [
+        (f"`{name}`", f"`{value}`", f"{departure[0].upper()}{departure[1:]}.")
+        for name, cls in _own(Objective).items()
+        for value, departure in cls.compat_values.items()
+    ]
+    return _table(("Objective", "`compat`", "What the repository computes"), rows)
+
+
+def recipes_table() -> str:
+    """All shipped recipes."""
+    return _table(
+        ("Recipe", "What it does"),
+        [(f"`{name}`", _head(path)[0]) for name, path in shipped().items()],
+    )
+
+
+def streams_table() -> str:
+    """All streams."""
+    rows = [(f"`{name}`", first_line(cls)) for name, cls in _own(Stream).items()]
+    return _table(("Stream", "What it is"), rows)
+
+
+def papers() -> str:
+    """A section for each recipe of a published method: its paper, and the published settings."""
+    sections = []
+    for name, path in shipped().items():
+        if name.startswith(("methods/", "paper/")):
+            title, *text = _head(path)
+            command = next(part for part in text if "unlearnkit fit" in part)
+            settings = " ".join(part for part in text if part != command)
+            entries = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["objectives"]
+            lines = "\n".join(f"{key}: {_flow(value)}" for key, value in entries.items())
+            sections.append(
+                f"### {name} {{#{_anchor(name)}}}\n\n{title}\n\n"
+                f"```yaml\n{lines}\n```\n\n{settings}\n\n"
+                f"```\n{textwrap.dedent(command)}\n```\n"
+            )
+    return "\n".join(sections)
+
+
+def method(names: list[str]) -> str:
+    """The code of some recipes' objectives, and what each recipe takes."""
+    codes: dict[str, str] = {}
+    rows = []
+    for name in names:
+        path = shipped()[f"methods/{name}"]
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = {k: _split(k, v) for k, v in recipe["model"]["objectives"].items()}
+        made = [Objective.resolve(each)(**arguments) for each, arguments in entries.values()]
+        codes |= {str(each.registered_name): _code(each) for each in made}
+        read = list(dict.fromkeys(stream for each in made for stream in each.streams))
+        needs_reference = any("reference" in each.needs for each in made)
+        cost = sum(_responses(key, recipe["data"]["streams"]) for key in read)
+        rows.append(
+            (
+                _recipe_link(f"methods/{name}"),
+                ", ".join(f"`{stream}`" for stream in read),
+                "yes" if needs_reference else "no",
+                f"{cost * (4 / 3 if needs_reference else 1):.3g}",
+                _source(_head(path)[0]),
+            )
+        )
+    code = "\n".join(f"# {name}\n{body}" for name, body in codes.items())
+    table = _table(("Recipe", "Streams", "Reference", "Cost", "Source"), rows)
+    return f"```python\n{code}\n```\n\n{table}"
+
+
+def _made(what: str) -> str:
+    kind, _, names = what.partition(" ")
+    if kind == "method":
+        return method(names.split())
+    makers: Mapping[str, Callable[[], str]] = {
+        "compat": compat_table,
+        "objectives": objectives_table,
+        "papers": papers,
+        "recipes": recipes_table,
+        "streams": streams_table,
+    }
+    return makers[kind]()
+
+
+def _own(family: Any) -> dict[str, Any]:
+    """The registered classes of the package; of plugins that happen to be installed none."""
+    return {
+        name: cls
+        for name, cls in family.registered().items()
+        if cls.__module__.startswith("unlearnkit.")
+    }
+
+
+def _code(objective: Objective) -> str:
+    """The body of the function that an objective is a shell over, without its docstring."""
+    name = str(objective.registered_name)
+    function = _FUNCTIONS.get(name) or getattr(functional, name, None)
+    source = inspect.getsource(function or type(objective).token_losses)  # pyright: ignore
+    source = textwrap.dedent(source)
+    (definition,) = ast.parse(source).body
+    assert isinstance(definition, ast.FunctionDef)
+    documented = ast.get_docstring(definition) is not None
+    first = definition.body[1 if documented else 0].lineno - 1
+    body = textwrap.dedent("\n".join(source.splitlines()[first:]))
+    return body.replace("self.sign * ", "-" if getattr(objective, "sign", 1) < 0 else "")
+
+
+def _cost(objective: Objective) -> str:
+    """Passes over response tokens, as multiples of gradient ascent's three."""
+    each = 4 / 3 if "reference" in objective.needs else 1
+    several = [name for name in objective.streams if name in ("mismatch", "self_samples")]
+    once = len(objective.streams) - len(several)
+    terms = [f"{once * each:.3g}"] if once else []
+    terms += [f"{each:.3g} K"] if several else []
+    return " + ".join(terms) or "0"
+
+
+def _responses(stream: str, streams: Mapping[str, Any]) -> int:
+    """Responses of a stream to each row of the anchor."""
+    name, arguments = _split(stream, streams[stream])
+    return getattr(Stream.resolve(name)(**arguments), "per_prompt", 1)
+
+
+def _split(key: str, value: Any) -> tuple[str, dict[str, Any]]:
+    name, arguments = split_entry(value)
+    return name or key, arguments
+
+
+def _recipes_by_objective() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for recipe, path in shipped().items():
+        if not recipe.startswith("methods/"):
+            continue
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]["objectives"]
+        for key, value in entries.items():
+            name, _ = _split(key, value)
+            found.setdefault(str(Objective.resolve(name).registered_name), []).append(recipe)
+    return found
+
+
+def _head(path: Path) -> list[str]:
+    """Paragraphs of the comment that a recipe begins with."""
+    lines: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").removeprefix(" "))
+    return [part.strip("\n") for part in "\n".join(lines).split("\n\n")]
+
+
+def _source(title: str) -> str:
+    found = re.search(r"\(([^()]*arXiv[^()]*)\)", title)
+    assert found is not None, title
+    return found[1]
+
+
+def _flow(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
+
+
+def _anchor(recipe: str) -> str:
+    return recipe.replace("/", "-")
+
+
+def _recipe_link(recipe: str) -> str:
+    return f"[`{recipe}`](papers.md#{_anchor(recipe)})"
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [headings, ("---",) * len(headings), *rows]
+    escaped = ((cell.replace("|", "\\|") for cell in line) for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
+
+
+def main() -> None:
+    """Rewrites the pages."""
+    for name in PAGES:
+        page = DOCS / name
+        page.write_text(generated(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The documentation says what the code does."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from unlearnkit.cli import listing
+from unlearnkit.cli.check import SECTIONS
+from unlearnkit.cli.document import read
+from unlearnkit.cli.recipe import RecipeCLI
+from unlearnkit.cli.scaffold import OBJECTIVE
+from unlearnkit.cli.schema import accepted
+from unlearnkit.cli.shipped import shipped
+from unlearnkit.objectives import Objective
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def load_generator():
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+generate = load_generator()
+
+
+def page(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_generated_parts_are_up_to_date(name):
+    text = page(name)
+    assert "<!-- generated:" in text
+    assert generate.generated(text) == text, "run: python docs/generate.py"
+
+
+def test_the_table_has_every_objective_that_is_listed():
+    listed = {name: (what, remark) for name, what, remark in listing.rows("objectives")}
+    own = {n for n, c in Objective.registered().items() if c.__module__.startswith("unlearnkit.")}
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+?) \| .*? \| .*? \| .*? \| (.*?) \|", page("methods.md"), re.M
+    )
+    assert {name for name, _, _ in rows} == own
+    for name, what, paper in rows:
+        assert listed[name][0] == what
+        assert paper in listed[name][1]
+
+
+def test_every_method_has_a_section():
+    sections = re.findall(r"<!-- generated: method (.+?) -->", page("methods.md"))
+    names = [f"methods/{name}" for section in sections for name in section.split()]
+    assert sorted(names) == [name for name in shipped() if name.startswith("methods/")]
+
+
+def test_the_loss_of_the_page_is_the_one_of_the_command():
+    code = OBJECTIVE.format(module="my_losses").partition("\n\n")[2]
+    assert code in page("own-loss.md")
+
+
+def test_the_recipe_of_the_page_is_accepted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = re.search(r"```yaml\n(seed_everything.*?)```", page("recipes.md"), re.S)[1]
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert set(RecipeCLI(read([path])).model.objectives) == {"forget", "retain"}
+
+
+def test_the_keys_of_the_page_exist():
+    keys = re.findall(r"^\| (`.+?`) \|", page("recipes.md").partition("## Overrides")[0], re.M)
+    named = [key.strip("` ").split(".") for each in keys for key in each.split(",")]
+    below = [(section, key[0]) for section, *key in named if key]
+    assert len(below) >= 10
+    for section, key in below:
+        assert key in accepted(SECTIONS[section])
