@@ -25,7 +25,7 @@ def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, 
     module = stub_module(
         {name: objective(name, stream=stream) for name, stream in terms.items()},
         {"random_init": 1},
-        lr=0.5,
+        lr=0.1,
     )
     streams = {"forget": qa(files / "forget.jsonl"), "retain": qa(files / "retain.jsonl")}
     if "mismatch" in terms.values():

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from jsonargparse import set_parsing_settings
+from jsonargparse import set_loader, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -22,6 +22,10 @@ from unlearnkit.module import UnlearningModule
 from unlearnkit.suites import Suite
 
 SEED = 42
+# Values are YAML's when they reach the parser. Read as YAML once more, the text "# Rules" would be
+# a comment, and so null.
+MODE = "as_it_is"
+set_loader(MODE, lambda text: text)
 # The run folder has its own logger and its own copy of the weights.
 TRAINER_DEFAULTS = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
 
@@ -96,6 +100,7 @@ class RecipeCLI(LightningCLI):
             parser_class=RecipeParser,
             parser_kwargs={
                 "prog": f"unlearnkit {verb}",
+                "parser_mode": MODE,
                 "description": f"Every key of a recipe. In short: unlearnkit {verb} --help",
             },
         )
@@ -150,4 +155,6 @@ class RecipeCLI(LightningCLI):
     @property
     def recipe_text(self) -> str:
         """The recipe with every default resolved; it can be run again."""
-        return self.parser.dump(self.config, skip_link_targets=True, skip_none=False)
+        return self.parser.dump(
+            self.config, format="yaml", skip_link_targets=True, skip_none=False
+        )
