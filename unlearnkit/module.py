@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from transformers import get_scheduler
 
 from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.expected import expected_weights
+from unlearnkit.engine.cache import Cached
+from unlearnkit.engine.expected import expected_weights, reads_distributions
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.layout import choose_layout
-from unlearnkit.engine.micro import accumulated, split
+from unlearnkit.engine.micro import accumulated, check_parts, split
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
 from unlearnkit.engine.reference import (
     AdapterOff,
@@ -38,10 +40,6 @@ from unlearnkit.objectives.base import Objective
 logger = logging.getLogger(__name__)
 
 
-def _adamw(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, lr=1e-5, weight_decay=0.0)
-
-
 class UnlearningModule(L.LightningModule):
     """Minimises ``Σ weight·objective`` over the response tokens of all streams.
 
@@ -53,7 +51,8 @@ class UnlearningModule(L.LightningModule):
         base: The model to start from: ``tiny``, a folder, a hub id, or a `BaseModel`.
         lora: Train an adapter of this form; by default all weights are trained.
         reference: How the model as it was at the start is kept, if an objective needs it:
-            ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), or ``auto``.
+            ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values
+            on disk, no second model), or ``auto`` (one of the first two).
         optimizer: Makes the optimizer from the trainable parameters.
         schedule: Course of the learning rate after the warm-up.
         warmup: Warm-up in optimiser steps, or in parts of all steps when below 1.
@@ -80,7 +79,8 @@ class UnlearningModule(L.LightningModule):
         base: str | BaseModel = "tiny",
         lora: LoraConfig | None = None,
         reference: ReferenceKind = "auto",
-        optimizer: OptimizerCallable = _adamw,
+        # A lambda, since the saved recipe then names the class and its arguments.
+        optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=1e-5, weight_decay=0.0),
         schedule: Literal["constant", "linear", "cosine"] = "linear",
         warmup: float = 0,
         gradient_checkpointing: bool = False,
@@ -103,7 +103,8 @@ class UnlearningModule(L.LightningModule):
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
         if max_tokens_per_micro_batch is not None:
-            self._refuse_parts(max_tokens_per_micro_batch)
+            whole = [key for key, objective in self.active.items() if not objective.additive]
+            check_parts(max_tokens_per_micro_batch, whole)
         self.reference: Reference | None = None
         self.figures: dict[str, Tensor] = {}
 
@@ -156,10 +157,39 @@ class UnlearningModule(L.LightningModule):
         self.policy = add_adapter(model, self.lora) if self.lora else model
         self.head = Head(self.policy)
         if "reference" in self.needs:
-            self.reference = reference or AdapterOff(self.policy, self.head)  # pyright: ignore
+            self.reference = reference or self._own_reference()
         self.expected = expected_weights(self.active.values())
         for objective in self.active.values():
             objective.attach(self.policy)
+
+    def _own_reference(self) -> Reference:
+        if self.reference_kind == "cached":
+            assert self.layout != "auto"
+            return Cached(self.head, self.layout)
+        assert isinstance(self.policy, PeftModel)
+        return AdapterOff(self.policy, self.head)
+
+    def setup(self, stage: str) -> None:
+        """Fills a cached reference, before any checkpoint changes the policy."""
+        if self.reference_kind != "cached" or "reference" not in self.needs:
+            return
+        self.configure_model()
+        self.to(self.trainer.strategy.root_device)
+        assert isinstance(self.reference, Cached)
+        data: Any = self.trainer.datamodule  # pyright: ignore
+        self.reference.fill(
+            self.policy,
+            {name: data.data[name] for name in sorted(self.streams_referred)},
+            reads_distributions(o for o in self.active.values() if "reference" in o.needs),
+            Path(self.trainer.log_dir or self.trainer.default_root_dir) / "reference",
+            {
+                "model": model_fingerprint(self.base),
+                "tokenizer": tokenizer_fingerprint(data.tokenizer),
+                "dtype": str(self.policy.dtype),
+            },
+            write=self.trainer.is_global_zero,
+            then=self.trainer.strategy.barrier,
+        )
 
     def on_fit_start(self) -> None:
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
@@ -258,19 +288,6 @@ class UnlearningModule(L.LightningModule):
                 f"the checkpoint lacks {len(missing)} trained weights, such as "
                 f"{', '.join(missing[:3])}",
                 hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
-            )
-
-    def _refuse_parts(self, tokens: int) -> None:
-        if tokens < 1:
-            raise RecipeError(
-                f"model.max_tokens_per_micro_batch: expected at least 1, found {tokens}"
-            )
-        whole = [key for key, objective in self.active.items() if not objective.additive]
-        if whole:
-            raise RecipeError(
-                f"model.max_tokens_per_micro_batch: the loss of {', '.join(whole)} is a function "
-                "of the whole batch and cannot be computed in parts",
-                hint="Leave it out, or lower data.batch_size.",
             )
 
     def _mean_over_ranks(self, x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ trainer: {{max_steps: 1}}
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ("[{feild: a}]", "responses[0].feild: ResponseColumn has no argument 'feild'. Did you"),
+        ("[{feild: a}]", "ResponseColumn has no argument 'feild'. Did you mean 'field'?"),
         ("[{field: a}, {field: 3}]", "responses[1].field: expected text, found 3"),
         ("[{where: {safe: false}}]", "responses[0]: 'field' is missing"),
         ("[a]", "responses[0]: expected a mapping of arguments, found 'a'"),

@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import set_loader, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from unlearnkit.cli.check import LINKED, check
-from unlearnkit.cli.document import Document
+from unlearnkit.cli.document import Document, load_yaml
 from unlearnkit.cli.families import dotted, expand
 from unlearnkit.cli.overrides import Override, apply
 from unlearnkit.cli.schema import in_words
@@ -22,16 +23,33 @@ from unlearnkit.module import UnlearningModule
 from unlearnkit.suites import Suite
 
 SEED = 42
-# Values are YAML's when they reach the parser. Read as YAML once more, the text "# Rules" would be
-# a comment, and so null.
-MODE = "as_it_is"
-set_loader(MODE, lambda text: text)
 # The run folder has its own logger and its own copy of the weights.
 TRAINER_DEFAULTS = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
 
 # A recipe builds no class where the signature asks for none, and names no code that runs commands:
 # giving a list, if only an empty one, turns jsonargparse's own list of refused modules on.
 set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
+
+
+def read_again(text: str) -> Any:
+    """A text as the parser reads it: what holds other values as YAML, all else as it is.
+
+    Scalars are YAML's already when they reach the parser. Read once more, the text ``# Rules``
+    would be a comment, and so null.
+
+    Example:
+        >>> read_again("{r: 8}"), read_again("# Rules"), read_again("12")
+        ({'r': 8}, '# Rules', '12')
+    """
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, dict | list) else text
+
+
+MODE = "recipe"
+set_loader(MODE, read_again)
 
 
 class RecipeParser(LightningArgumentParser):
@@ -155,6 +173,4 @@ class RecipeCLI(LightningCLI):
     @property
     def recipe_text(self) -> str:
         """The recipe with every default resolved; it can be run again."""
-        return self.parser.dump(
-            self.config, format="yaml", skip_link_targets=True, skip_none=False
-        )
+        return self.parser.dump(self.config, format="yaml", skip_link_targets=True, skip_none=False)

@@ -48,6 +48,8 @@ class _MadeUp:
         return self.leaves["logps"]
 
     def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+        if isinstance(reference, _Asked):
+            reference.whole = True
         return self.leaves["forward_kl"]
 
     def logits(self, tokens: Tensor) -> Tensor:
@@ -58,6 +60,14 @@ class _MadeUp:
 
     def entropy(self, tokens: Tensor) -> Tensor:
         raise LookupError
+
+
+class _Asked(_MadeUp):
+    """A reference that remembers whether whole distributions were asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=7)
+        self.whole = False
 
 
 def expected_weights(losses: Iterable[_Loss]) -> dict[str, dict[str, Kind]]:
@@ -77,6 +87,22 @@ def expected_weights(losses: Iterable[_Loss]) -> dict[str, dict[str, Kind]]:
             one: Kind | None = _kind(tried[0][stream].get(quantity))
             if one is not None and one == _kind(tried[1][stream].get(quantity)):
                 found.setdefault(stream, {})[quantity] = one
+    return found
+
+
+def reads_distributions(losses: Iterable[_Loss]) -> set[str]:
+    """Streams of which a loss reads more of the reference than log-probabilities of the tokens."""
+    found: set[str] = set()
+    for loss in losses:
+        sources = {name: _MadeUp(i) for i, name in enumerate(loss.streams)}
+        references = {name: _Asked() for name in sources}
+        views = {name: _view(source, references[name]) for name, source in sources.items()}
+        try:
+            copy.deepcopy(loss)(views)
+            found |= {name for name, reference in references.items() if reference.whole}
+        except Exception:
+            # It asks for more than is made up here, so it may read anything.
+            found |= set(loss.streams)
     return found
 
 
@@ -106,12 +132,12 @@ def _gradients(losses: list[_Loss], seed: int) -> dict[str, dict[str, Tensor]]:
     }
 
 
-def _view(source: Any) -> StreamView:
+def _view(source: Any, reference: Any = None) -> StreamView:
     lengths = torch.tensor(_LENGTHS)
     count = int(lengths.sum())
     return StreamView(
         source,
-        _MadeUp(seed=7),
+        reference or _MadeUp(seed=7),
         tokens=torch.arange(count),
         target=torch.zeros(count, dtype=torch.long),
         sequence=torch.arange(len(lengths)).repeat_interleave(lengths),

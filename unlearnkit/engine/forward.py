@@ -84,9 +84,9 @@ class ForwardPass:
         self, reference: TokenSource, tokens: Tensor, pattern: Tensor | None = None
     ) -> Tensor:
         """``[N]`` KL(reference ‖ this model); the reference's tokens are named as the policy's."""
-        assert isinstance(reference, ForwardPass | _OneStream)
+        states: Any = reference  # every reference of the engine has states and a head
         return self._head.forward_kl(
-            self._states[tokens], reference.logits_of, reference.states(tokens), pattern
+            self._states[tokens], states.logits_of, states.states(tokens), pattern
         )
 
     def entropy(self, tokens: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.autograd import Function
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.errors import RecipeError
 
 
 def split(batches: Mapping[str, StreamBatch], max_tokens: int) -> list[dict[str, StreamBatch]]:
@@ -41,6 +42,23 @@ def split(batches: Mapping[str, StreamBatch], max_tokens: int) -> list[dict[str,
         parts[-1] += members
         room -= size
     return [_regroup(part, batches) for part in parts or [[]]]
+
+
+def check_parts(max_tokens: int, whole: Sequence[str]) -> None:
+    """Refuses parts without room, or of losses that are functions of the whole batch.
+
+    Raises:
+        RecipeError: Naming the losses.
+    """
+    key = "model.max_tokens_per_micro_batch"
+    if max_tokens < 1:
+        raise RecipeError(f"{key}: expected at least 1, found {max_tokens}")
+    if whole:
+        raise RecipeError(
+            f"{key}: the loss of {', '.join(whole)} is a function of the whole batch and cannot "
+            "be computed in parts",
+            hint="Leave it out, or lower data.batch_size.",
+        )
 
 
 def accumulated(

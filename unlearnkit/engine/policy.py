@@ -144,7 +144,8 @@ def _load_merged(resolved: BaseModel) -> PreTrainedModel:
     base = load_model(_adapter_base(resolved))
     merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
-    return merged
+    # PEFT froze the base weights, and merging does not undo that.
+    return merged.requires_grad_(True)
 
 
 def _dtype(name: str) -> torch.dtype | str:

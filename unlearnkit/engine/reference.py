@@ -15,15 +15,16 @@ from unlearnkit.data.pack import Batch
 from unlearnkit.engine.forward import ForwardPass
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.modes import evaluating
+from unlearnkit.engine.views import TokenSource
 from unlearnkit.errors import RecipeError
 
-ReferenceKind = Literal["auto", "adapter_off", "frozen"]
+ReferenceKind = Literal["auto", "adapter_off", "frozen", "cached"]
 
 
 class Reference(Protocol):
     """Gives the reference's figures for a batch, always in eval mode and without gradient."""
 
-    def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> TokenSource:
         """One pass over the batch."""
         ...
 
@@ -69,7 +70,9 @@ class Frozen(nn.Module):
         return ForwardPass(self.model, self._head, batch, layers=layers)
 
 
-def choose_reference(kind: ReferenceKind, has_adapter: bool) -> Literal["adapter_off", "frozen"]:
+def choose_reference(
+    kind: ReferenceKind, has_adapter: bool
+) -> Literal["adapter_off", "frozen", "cached"]:
     """The kind that ``auto`` stands for.
 
     Raises:

@@ -1,0 +1,98 @@
+"""Reference values from disk train the same run as a live reference (case 49)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from cases.runs import objective, qa, stub_data, stub_module, train
+from peft import LoraConfig
+from safetensors import safe_open
+from stub import read_spec
+
+from unlearnkit.data.streams import Stream
+from unlearnkit.errors import RecipeError
+
+LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+
+
+@pytest.fixture(scope="module")
+def folder(case_folder) -> Path:
+    return case_folder("49")
+
+
+def _fit(folder: Path, root: Path, reference: str, names: dict[str, str], lora=None, **data):
+    torch.manual_seed(0)
+    module = stub_module(
+        {key: objective(name) for key, name in names.items()},
+        read_spec(folder / "stub.json"),
+        lr=0.05,
+        reference=reference,
+        lora=lora,
+    )
+    streams = {
+        "forget": qa(folder / data.pop("file", "forget.jsonl")),
+        "retain": qa(folder / "retain.jsonl"),
+    }
+    seen = train(
+        module, stub_data(streams, batch_size=2, seed=2), max_steps=10, default_root_dir=root
+    )
+    return module, seen.figures
+
+
+@pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "names", [{"forget": "npo"}, {"forget": "gradient_ascent", "retain": "retain_kl"}]
+)
+def test_stored_values_give_the_live_losses(folder, tmp_path, names, lora) -> None:
+    live_kind = "adapter_off" if lora else "frozen"
+    _, live = _fit(folder, tmp_path, live_kind, names, lora)
+    module, stored = _fit(folder, tmp_path, "cached", names, lora)
+    for one, other in zip(stored, live, strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+    assert abs(live[-1]["forget"] - live[0]["forget"]) > 1e-3
+    frozen = [p for p in module.reference.parameters()]
+    body = sum(p.numel() for p in module.policy.parameters())
+    assert sum(p.numel() for p in frozen) < body / 5
+
+
+def test_a_changed_row_is_worked_out_anew(folder, tmp_path) -> None:
+    names = {"forget": "npo"}
+    _fit(folder, tmp_path, "cached", names)
+    file = tmp_path / "reference" / "forget.safetensors"
+    with safe_open(file, framework="pt") as opened:
+        before = opened.metadata()["fingerprint"]
+    _, live = _fit(folder, tmp_path / "other", "frozen", names, file="forget_changed.jsonl")
+    _, stored = _fit(folder, tmp_path, "cached", names, file="forget_changed.jsonl")
+    with safe_open(file, framework="pt") as opened:
+        assert opened.metadata()["fingerprint"] != before
+    for one, other in zip(stored, live, strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+def test_values_that_fit_are_not_worked_out_again(folder, tmp_path, monkeypatch) -> None:
+    names = {"forget": "npo"}
+    _, first = _fit(folder, tmp_path, "cached", names)
+
+    def never(*arguments):
+        pytest.fail("the values were worked out again")
+
+    monkeypatch.setattr("unlearnkit.engine.cache.Cached._compute", never)
+    _, second = _fit(folder, tmp_path, "cached", names)
+    assert first == second
+
+
+def test_rows_that_are_drawn_anew_cannot_be_cached(folder, tmp_path) -> None:
+    module = stub_module(
+        {"mismatch": objective("npo", stream="mismatch")},
+        read_spec(folder / "stub.json"),
+        reference="cached",
+    )
+    streams = {
+        "forget": qa(folder / "forget.jsonl"),
+        "retain": qa(folder / "retain.jsonl"),
+        "mismatch": Stream.resolve("mismatch")(per_prompt=2),
+    }
+    with pytest.raises(RecipeError, match="drawn anew"):
+        train(module, stub_data(streams), max_steps=1, default_root_dir=tmp_path)
