@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import (
     FlopCounterMode,
-    addmm_flop,
     sdpa_backward_flop_count,
     sdpa_flop_count,
 )
@@ -25,9 +24,13 @@ def _attention_backward(
     return sdpa_backward_flop_count(gradient, query, key, value)
 
 
+def _addmm(into: Any, left: Any, right: Any, *_: Any, out_shape: Any = None, **__: Any) -> int:
+    return 2 * left[0] * left[1] * right[1]
+
+
 # FlopCounterMode knows addmm but not its in-place form, and CUDA's attention but not the CPU's.
 MISSING = {
-    aten.addmm_: addmm_flop,
+    aten.addmm_: _addmm,
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
 }

@@ -43,6 +43,7 @@ SEEDS = (0, 1, 2)
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "rows": {"layout": "rows"},
+    "cached": {"reference": "cached"},
     "micro": {"max_tokens_per_micro_batch": 400},
     "lora": {"lora": LORA},
     "npo": {"names": NPO},
@@ -71,11 +72,11 @@ def exact_row(model: str, variant: str, seed: int) -> dict[str, Any]:
     """Operations and equality: the same on every machine."""
     step = make(variant, model, seed)
     flops = count_flops(step.run)
-    live = variant not in ("npo",) and not variant.startswith("finetune")
+    live = variant not in ("npo", "cached") and not variant.startswith("finetune")
     row: dict[str, Any] = {"model": model, "variant": variant, "seed": seed, "flops": flops}
     row["flops_over_bound"] = flops / bound(random_llama(model), step.streams, live)
     row["flops_over_finetune"] = flops / count_flops(make(opponent(variant), model, seed).run)
-    if variant in ("default", "rows", "micro"):
+    if variant in ("default", "rows", "cached", "micro"):
         row |= gaps(step, make("straightforward", model, seed))
     return row
 

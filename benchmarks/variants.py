@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -12,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.workload import random_llama
+from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.cache import Cached
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.base import Objective
 
@@ -49,6 +53,8 @@ def ours(model: str, streams: Streams, names: dict[str, str] = METHOD, **options
     module = UnlearningModule(objectives, **options)  # pyright: ignore
     module.use_model(random_llama(model))
     module.policy.train()
+    if isinstance(module.reference, Cached):
+        _fill(module.reference, module, streams["retain"])
     _move_away_from_the_reference(module)
     read = {name: streams[name] for name in names}
     batches = module.pack(read)
@@ -107,6 +113,14 @@ def finetune(model: str, streams: Streams, lora: bool = False) -> Step:
         return policy(input_ids=ids, attention_mask=mask, labels=labels).loss
 
     return Step(policy, loss, streams)
+
+
+def _fill(reference: Cached, module: UnlearningModule, rows: StreamBatch) -> None:
+    data = EncodedRows("retain", "drawn")
+    for example in rows.examples:
+        data.append([(example.prompt_ids, example.response_ids)], line=0, text="")
+    folder = Path(tempfile.mkdtemp())
+    reference.fill(module.policy, {"retain": data}, {"retain"}, folder, {})
 
 
 def _padded(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,36 @@
+"""The README's Python runs, and its commands are the Makefile's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
+def test_python_blocks_run(code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_own_objective_keeps_the_contract() -> None:
+    from unlearnkit.testing import check_objective
+
+    names: dict = {"__name__": "readme"}
+    exec(PYTHON[0], names)
+    check_objective(names["Hinge"](margin=3.0))
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_the_two_commands_exist(target: str) -> None:
+    assert f"\nmake {target} " in README
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / link).exists(), link
