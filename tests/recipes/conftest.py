@@ -32,7 +32,7 @@ OWN_DATA = {
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory) -> Path:
     """A random Llama with a tokenizer of ten letters."""
-    return save_stub({"random_init": 1}, tmp_path_factory.mktemp("small"))
+    return save_stub({"random_init": 1, "layers": 3}, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture

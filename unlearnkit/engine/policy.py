@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,11 @@ def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
 
 
 def check_config(
-    config: PreTrainedConfig, lora: LoraConfig | None, max_length: int, vocabulary: int
+    config: PreTrainedConfig,
+    lora: LoraConfig | None,
+    max_length: int,
+    vocabulary: int,
+    layers: Collection[int] = (),
 ) -> None:
     """What can be wrong between model, adapter and data, found before any weight is read.
 
@@ -93,6 +98,7 @@ def check_config(
         lora: The adapter, if any.
         max_length: Longest sequence that the data may hold, in tokens.
         vocabulary: Number of tokens of the tokenizer.
+        layers: Decoder blocks, from 0, whose outputs an objective reads.
 
     Raises:
         RecipeError: With the two keys that do not go together.
@@ -109,6 +115,13 @@ def check_config(
             f"data.tokenizer: it has {vocabulary} tokens, but the model's vocabulary is "
             f"{text.vocab_size}",
             hint="Give data.tokenizer the model's own tokenizer.",
+        )
+    blocks = text.num_hidden_layers
+    if layers and max(layers) >= blocks:
+        raise RecipeError(
+            f"model.objectives: layer {max(layers)} is read, but the model has {blocks} decoder "
+            "blocks",
+            hint=f"Set layer to at most {blocks - 1}: blocks count from 0.",
         )
     tied = getattr(text, "tie_word_embeddings", False)
     touched = _head_targets(lora)
