@@ -152,7 +152,7 @@ class UnlearningModule(L.LightningModule):
         needs_copy = "reference" in self.needs and self.reference_kind == "frozen"
         reference = frozen_copy(model) if needs_copy else None
         if self.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
         self.policy = add_adapter(model, self.lora) if self.lora else model
         self.head = Head(self.policy)

@@ -17,6 +17,7 @@ _MESSAGES = (
     r"Found \d+ module\(s\) in eval mode",  # the reference, and so it should be
     "You have overridden `on_before_batch_transfer`",
     "`loftq_config` specified but will be ignored",  # its default, which PEFT itself warns of
+    r"`is_gradient_checkpointing` is deprecated",  # PEFT's use of transformers
     r".*does not have many workers",  # rows are tokenised once and held in memory
 )
 

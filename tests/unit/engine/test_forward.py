@@ -105,7 +105,7 @@ def test_loss_and_gradient_are_the_same_packed_and_in_rows(name: str, checkpoint
             use_tree_attention(model)
             use_tree_attention(reference.model)
         if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
             model.train()
             for module in model.modules():
                 if isinstance(module, torch.nn.Dropout):
