@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from benchmarks import step
 from benchmarks.flops import count_flops
 from benchmarks.workload import SHAPES, draw

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 VOCABULARY = 2048
 MAX_LENGTH = 512
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
+BOS_ID, EOS_ID, PAD_ID = range(3)  # the trainer numbers special tokens first, in their order
 
 # The form that the questions of the normal set have.
 CHAT_TEMPLATE = """\
@@ -64,7 +65,7 @@ def make_tokenizer() -> FastTokenizer:
     )
     bpe.train_from_iterator(texts(), trainer)
     bpe.post_processor = processors.TemplateProcessing(
-        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, bpe.token_to_id(BOS))]
+        single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, BOS_ID)]
     )
     tokenizer = FastTokenizer(
         tokenizer_object=bpe,
@@ -90,9 +91,9 @@ def make_untrained(tokenizer: FastTokenizer, seed: int) -> LlamaForCausalLM:
         num_key_value_heads=5,
         max_position_embeddings=MAX_LENGTH,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=BOS_ID,
+        eos_token_id=EOS_ID,
+        pad_token_id=PAD_ID,
     )
     return LlamaForCausalLM(config)
 
