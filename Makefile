@@ -29,6 +29,7 @@ docs: $(VENV)/installed-docs  ## Builds the documentation, strictly
 
 bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.copyright
 
 tiny: $(VENV)/installed-test  ## Trains the embedded models anew
