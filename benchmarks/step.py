@@ -21,10 +21,12 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.flops import count_flops
 from benchmarks.variants import (
@@ -75,20 +77,29 @@ def exact_row(model: str, variant: str, seed: int) -> dict[str, Any]:
     live = variant not in ("npo", "cached") and not variant.startswith("finetune")
     row: dict[str, Any] = {"model": model, "variant": variant, "seed": seed, "flops": flops}
     row["flops_over_bound"] = flops / bound(random_llama(model), step.streams, live)
-    row["flops_over_finetune"] = flops / count_flops(make(opponent(variant), model, seed).run)
+    row["flops_over_finetune"] = flops / plain_flops(model, opponent(variant), seed)
     if variant in ("default", "rows", "cached", "micro"):
-        row |= gaps(step, make("straightforward", model, seed))
+        row |= gaps(step, *plain_values(model, seed))
     return row
 
 
-def gaps(step: Step, plain: Step) -> dict[str, float]:
-    """How far loss and gradient are from the straightforward ones.
+@cache
+def plain_flops(model: str, variant: str, seed: int) -> int:
+    """Operations of a plain step, counted once for all that are compared with it."""
+    return count_flops(make(variant, model, seed).run)
 
-    The loss is a difference of terms, so its gap is taken relative to the sum of their sizes.
-    """
-    loss, expected = step.run(), plain.run()
+
+@lru_cache(maxsize=1)
+def plain_values(model: str, seed: int) -> tuple[Tensor, Tensor]:
+    """Loss and gradient of the straightforward step."""
+    plain = make("straightforward", model, seed)
+    return plain.run(), plain.gradient()
+
+
+def gaps(step: Step, expected: Tensor, wanted: Tensor) -> dict[str, float]:
+    """How far loss and gradient are from the straightforward ones, relative to their size."""
+    loss, gradient = step.run(), step.gradient()
     size = max(1.0, abs(float(expected)))
-    gradient, wanted = step.gradient(), plain.gradient()
     return {
         "loss_gap": abs(float(loss - expected)) / size,
         "grad_gap": float((gradient - wanted).norm() / wanted.norm()),
@@ -136,12 +147,14 @@ def _status(key: str) -> int:
 
 def measure(models: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
     """All rows, averaged over the data seeds."""
-    variants = [*VARIANTS, "finetune", "straightforward"]
+    variants = [*(("default",) if quick else VARIANTS), "finetune", "straightforward"]
+    seeds = SEEDS[:1] if quick else SEEDS
     rows: list[dict[str, Any]] = []
     for model in models:
         found: dict[str, dict[str, Any]] = {}
+        exact = {(s, v): exact_row(model, v, s) for s in seeds for v in variants}
         for variant in variants:
-            runs = [exact_row(model, variant, seed) for seed in SEEDS]
+            runs = [exact[seed, variant] for seed in seeds]
             row = {"model": model, "variant": variant}
             for key in ("flops", "flops_over_bound", "flops_over_finetune"):
                 row[key] = statistics.fmean(run[key] for run in runs)
@@ -149,16 +162,22 @@ def measure(models: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
                 row[key] = max((run[key] for run in runs if key in run), default=None)
             found[variant] = row
         if not quick:
-            for variant, ratios in time_ratios(model, variants, rounds).items():
-                found[variant]["cpu_over_finetune"] = statistics.median(ratios)
-                found[variant]["cpu_range"] = [min(ratios), max(ratios)]
-            for variant in variants:
-                found[variant]["step_memory_mb"] = memory_mb(model, variant)
-            plain = found["straightforward"]["step_memory_mb"]
-            for row in found.values():
-                row["memory_over_straightforward"] = row["step_memory_mb"] / plain
+            _measure_time_and_memory(model, variants, rounds, found)
         rows += found.values()
     return rows
+
+
+def _measure_time_and_memory(
+    model: str, variants: list[str], rounds: int, rows: dict[str, dict[str, Any]]
+) -> None:
+    for variant, ratios in time_ratios(model, variants, rounds).items():
+        rows[variant]["cpu_over_finetune"] = statistics.median(ratios)
+        rows[variant]["cpu_range"] = [min(ratios), max(ratios)]
+    for variant in variants:
+        rows[variant]["step_memory_mb"] = memory_mb(model, variant)
+    plain = rows["straightforward"]["step_memory_mb"]
+    for row in rows.values():
+        row["memory_over_straightforward"] = row["step_memory_mb"] / plain
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -190,7 +209,11 @@ def main() -> None:
     """Measures, prints a table, and writes JSON on request."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="operations and equality only")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="operations and equality of the default alone, on one data seed",
+    )
     parser.add_argument("--models", default="SRV")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
