@@ -53,29 +53,57 @@ class StepDataset(Dataset[StreamBatch]):
 
 
 class StepSampler(DistributedSampler[int]):
-    """The step numbers of the current epoch.
+    """The step numbers that are left of the present epoch.
 
     It is a distributed sampler to Lightning (each rank's rows follow from the step number), so
-    Lightning tells it the epoch and puts no other sampler in its place.
+    Lightning puts no other sampler in its place.
 
     Args:
         dataset: The stream's rows by step.
-        resume_at: Called at the start of an epoch; micro-batches of it that are already done.
+        done: Called when an epoch begins or is resumed: micro-batches done in all epochs so far.
     """
 
-    def __init__(self, dataset: StepDataset, resume_at: Callable[[], int]) -> None:
+    def __init__(self, dataset: StepDataset, done: Callable[[], int]) -> None:
         super().__init__(dataset, num_replicas=dataset.plan.world, rank=dataset.rank, shuffle=False)
         self.plan = dataset.plan
-        self._resume_at = resume_at
+        self._done = done
 
     def __iter__(self) -> Iterator[int]:
-        length = len(self)
-        start = self.epoch * length
-        return iter(range(start + self._resume_at(), start + length))
+        done, length = self._done(), len(self)
+        return iter(range(done, done - done % length + length))
 
     def __len__(self) -> int:
         return self.plan.steps_per_epoch
 
 
+class StepLoader(DataLoader[StreamBatch]):
+    """A loader that Lightning may resume amid an epoch: its sampler knows where to go on.
+
+    It draws nothing from the process's random state, which would else depend on the number of
+    loaders and on where an epoch was entered.
+    """
+
+    def __init__(self, sampler: StepSampler, **arguments: Any) -> None:
+        super().__init__(
+            sampler.dataset,  # pyright: ignore[reportArgumentType]
+            batch_size=None,
+            sampler=sampler,
+            generator=torch.Generator(),
+            collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
+            **arguments,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the trainer's progress is all the state."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to be done."""
+
+
 StreamBatches = Mapping[str, StreamBatch]
 """One micro-batch as the zipped loaders give it: the rows of each stream."""
+
+
+def _as_it_is(batch: StreamBatch) -> StreamBatch:
+    return batch
