@@ -32,6 +32,20 @@ class RecipeError(UserError):
         super().__init__(message, title="recipe error", hint=hint)
 
 
+class Interrupted(UserError):
+    """A run that a signal ended.
+
+    Args:
+        message: What was reached and what was saved.
+        hint: How to go on.
+        signum: The signal's number; the command ends with 128 and this.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, signum: int) -> None:
+        super().__init__(message, title="stopped", hint=hint)
+        self.signum = signum
+
+
 class Problem(NamedTuple):
     """One bad row of a data file.
 

@@ -12,7 +12,6 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
-from transformers import get_scheduler
 
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
@@ -33,6 +32,8 @@ from unlearnkit.engine.reference import (
     choose_reference,
     frozen_copy,
 )
+from unlearnkit.engine.resume import ExactResume
+from unlearnkit.engine.schedule import Schedule, scheduled
 from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
@@ -81,7 +82,7 @@ class UnlearningModule(L.LightningModule):
         reference: ReferenceKind = "auto",
         # A lambda, since the saved recipe then names the class and its arguments.
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=1e-5, weight_decay=0.0),
-        schedule: Literal["constant", "linear", "cosine"] = "linear",
+        schedule: Schedule = "linear",
         warmup: float = 0,
         gradient_checkpointing: bool = False,
         layout: Literal["auto", "packed", "rows"] = "auto",
@@ -255,18 +256,11 @@ class UnlearningModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters, and its schedule over all steps of the fit."""
         optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
-        if self.schedule == "constant" and not self.warmup:
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        warmup = self.warmup if self.warmup >= 1 else round(self.warmup * steps)
-        name = "constant_with_warmup" if self.schedule == "constant" else self.schedule
-        scheduler = get_scheduler(
-            name, optimizer, num_warmup_steps=int(warmup), num_training_steps=steps
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return scheduled(optimizer, self.schedule, self.warmup, self.trainer)
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """What makes a resumed run equal the uninterrupted one."""
+        return [ExactResume()]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""

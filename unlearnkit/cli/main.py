@@ -6,14 +6,17 @@ Nothing here imports torch, so that help and mistakes at the shell answer at onc
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 
 from unlearnkit.cli.usage import RECIPE_HELP, VERBS, overview
-from unlearnkit.errors import UserError
+from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.registry import did_you_mean
 
 DONE, OUR_FAULT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -26,13 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; by default the process's own.
 
     Returns:
-        0 when done, 2 for what the user can mend, 1 for a fault of ours, 130 when interrupted.
+        0 when done, 2 for what the user can mend, 1 for a fault of ours, 130 when stopped by
+        Ctrl-C, 143 by SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [each for each in arguments if each != "--debug"]
     try:
-        run(arguments)
+        with _termination_raises():
+            run(arguments)
+    except Interrupted as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            _report(error.message, error.title, error.hint, debug)
+        return 128 + error.signum
     except UserError as error:
         _report(error.message, error.title, error.hint, debug)
         return USER_ERROR
@@ -78,6 +87,23 @@ def run(arguments: list[str]) -> None:
         import_module("unlearnkit.cli.verbs"), f"{verb}_command"
     )
     command(rest)
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Lets SIGTERM end the command as Ctrl-C does, through everything that cleans up."""
+
+    def terminate(signum: int, _frame: object) -> None:
+        raise Interrupted("Terminated.", signum=signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _no_verb(word: str, rest: list[str]) -> UserError:

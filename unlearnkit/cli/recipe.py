@@ -23,8 +23,8 @@ from unlearnkit.module import UnlearningModule
 from unlearnkit.suites import Suite
 
 SEED = 42
-# The run folder has its own logger and its own copy of the weights.
-TRAINER_DEFAULTS = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+# The run folder has its own logger.
+TRAINER_DEFAULTS = {"logger": False, "enable_model_summary": False}
 
 # A recipe builds no class where the signature asks for none, and names no code that runs commands:
 # giving a list, if only an empty one, turns jsonargparse's own list of refused modules on.

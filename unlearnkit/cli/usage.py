@@ -28,7 +28,8 @@ usage: unlearnkit {verb} --recipe RECIPE [--KEY VALUE ...]
                         Of several, the later wins; it replaces objectives and streams whole.
   --KEY VALUE           Overrides one value of the recipe; KEY is its path with dots.
   --print_recipe        Print the recipe with every default filled in, and stop.
-  --ckpt_path FILE      Resume training from a Lightning checkpoint.
+  --ckpt_path FILE      Resume training from a checkpoint; "last" is the newest of this recipe.
+                        Ctrl-C and SIGTERM save one, and so does every quarter of an hour.
   --run_dir FOLDER      Where run folders go (default: runs).
   --help_all            Every key, with its type and default.
   --debug               Show tracebacks.
@@ -73,3 +74,7 @@ def overview() -> None:
         console.print(table)
         console.print()
     console.print("Options anywhere: --debug shows tracebacks. --version.", markup=False)
+    console.print(
+        "Exit codes: 0 done, 1 a fault of unlearnkit, 2 yours to mend, 130 Ctrl-C, 143 SIGTERM.",
+        markup=False,
+    )

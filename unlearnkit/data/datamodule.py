@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import lightning as L
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader
 
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.overlap import warn_of_overlap
 from unlearnkit.data.pack import Batch
 from unlearnkit.data.plan import StepPlan, StreamPlan
-from unlearnkit.data.sampler import StepDataset, StepSampler, StreamBatch, StreamBatches
+from unlearnkit.data.sampler import StepDataset, StepLoader, StepSampler, StreamBatches
 from unlearnkit.data.streams import Stream, StreamData
 from unlearnkit.errors import DataError, Problem, RecipeError
 
@@ -100,10 +101,25 @@ class UnlearningDataModule(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Checks the data and lays the plan of rows for this number of processes."""
         self.check()
-        self.plan = self.make_plan(
-            self.trainer.world_size if self.trainer else 1,
-            self.trainer.accumulate_grad_batches if self.trainer else 1,
-        )
+        self.plan = self.plan_for(self.trainer) if self.trainer else self.make_plan()
+
+    def plan_for(self, trainer: L.Trainer) -> StepPlan:
+        """The plan of rows of a trainer.
+
+        Raises:
+            RecipeError: If the trainer changes the number of micro-batches per step as it goes.
+        """
+        if any(isinstance(c, GradientAccumulationScheduler) for c in trainer.callbacks):  # pyright: ignore
+            raise RecipeError(
+                "trainer.callbacks: GradientAccumulationScheduler changes the number of "
+                "micro-batches per step, by which losses are divided",
+                hint="Set trainer.accumulate_grad_batches to one number.",
+            )
+        plan = self.make_plan(trainer.world_size, trainer.accumulate_grad_batches)
+        limit = trainer.limit_train_batches
+        if isinstance(limit, float):
+            return replace(plan, limit=max(1, int(plan.steps_per_epoch * limit)))
+        return replace(plan, limit=limit)
 
     def make_plan(self, world: int = 1, accumulate: int = 1) -> StepPlan:
         """The plan of rows for ``world`` processes and ``accumulate`` micro-batches a step."""
@@ -119,17 +135,11 @@ class UnlearningDataModule(L.LightningDataModule):
         """One loader per stream that an objective reads, zipped step by step."""
         assert self.plan is not None, "setup() comes first"
         rank = self.trainer.global_rank if self.trainer else 0
-        loaders: dict[str, DataLoader[StreamBatch]] = {}
+        loaders: dict[str, StepLoader] = {}
         for name in self._read_streams():
             dataset = StepDataset(self.plan, name, self.data[name], rank)
-            sampler = StepSampler(dataset, self._batches_done)
-            loaders[name] = DataLoader(
-                dataset,
-                batch_size=None,
-                sampler=sampler,
-                num_workers=self.num_workers,
-                collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
-            )
+            sampler = StepSampler(dataset, self._micro_batches_done)
+            loaders[name] = StepLoader(sampler, num_workers=self.num_workers)
         return CombinedLoader(loaders, mode="min_size")
 
     def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> list[Batch]:
@@ -148,10 +158,12 @@ class UnlearningDataModule(L.LightningDataModule):
         # The anchor keeps the count of an epoch even where no objective reads it.
         return [name for name in self.data if name in read or name == self.anchor]
 
-    def _batches_done(self) -> int:
-        if self.trainer is None or not self.trainer.fit_loop.epoch_loop.restarting:
+    def _micro_batches_done(self) -> int:
+        if self.trainer is None:
             return 0
-        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        # Lightning makes the iterator of a resumed epoch before it tells the sampler which epoch it
+        # is, so the progress over all epochs is what counts.
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed
 
     def _in_order(self) -> list[list[str]]:
         """Stream names in generations: those of one depend on earlier ones only."""
@@ -164,10 +176,6 @@ class UnlearningDataModule(L.LightningDataModule):
             for name in ready:
                 del left[name]
         return order
-
-
-def _as_it_is(batch: StreamBatch) -> StreamBatch:
-    return batch
 
 
 def _together(calls: Iterable[Callable[[], object]]) -> None:

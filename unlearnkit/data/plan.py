@@ -65,6 +65,7 @@ class StepPlan:
         world: Number of processes.
         accumulate: Micro-batches per optimiser step, on each process.
         shuffle: Draw in a random order, another one each pass; else in file order.
+        limit: Most micro-batches per epoch; the rest of the anchor's pass is left out.
 
     Example:
         >>> plan = StepPlan({"forget": StreamPlan(3, 1), "retain": StreamPlan(50, 1)}, seed=0)
@@ -80,12 +81,34 @@ class StepPlan:
     world: int = 1
     accumulate: int = 1
     shuffle: bool = True
+    limit: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Micro-batches per epoch on each process."""
         anchor = self.streams[self.anchor]
-        return -(-anchor.rows // (anchor.batch_size * self.world))
+        steps = -(-anchor.rows // (anchor.batch_size * self.world))
+        return steps if self.limit is None else min(steps, self.limit)
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Optimiser steps per epoch; the last is of fewer micro-batches where they do not divide.
+
+        A window never reaches into the next epoch, also where it is longer than an epoch.
+        """
+        return -(-self.steps_per_epoch // self.accumulate)
+
+    def updates(self, max_epochs: int | None, max_steps: int) -> int | None:
+        """Optimiser steps of a fit with these bounds of Lightning's Trainer; None if unbounded.
+
+        Example:
+            >>> StepPlan({"forget": StreamPlan(10, 2)}, accumulate=2).updates(3, -1)
+            9
+        """
+        bounds = [max_steps] if max_steps >= 0 else []
+        if max_epochs is not None and max_epochs >= 0:
+            bounds.append(max_epochs * self.updates_per_epoch)
+        return min(bounds) if bounds else None
 
     def draws(self, stream: str, step: int, rank: int) -> list[Draw]:
         """Rows of one stream in micro-batch ``step`` (counted over all epochs) of a rank."""

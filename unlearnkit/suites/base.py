@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from unlearnkit.registry import Registered
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from unlearnkit.data.encoded import StreamData
     from unlearnkit.engine.reference import Reference
+
+
+Better: TypeAlias = Literal["lower", "higher", "zero"]
+"""Which values of a figure are good; ``zero`` is the nearest to 0."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,12 @@ class SuiteResult:
     Args:
         values: Figures by ``<stream>/<metric>``; the keys are public.
         rows: One mapping a probe: its stream, its texts and its own figures, as JSON types.
+        missing: Figures that could not be worked out, and which input each of them lacks.
     """
 
     values: dict[str, float]
     rows: list[dict[str, Any]]
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 class Suite(Registered, ABC):
@@ -60,6 +66,9 @@ class Suite(Registered, ABC):
     A subclass reads its probes in `check` or `run`, and nothing in ``__init__``, whose arguments
     are the fields of a recipe.
     """
+
+    better: ClassVar[Mapping[str, Better]] = {}
+    """Good values by figure; a key may hold ``*``, and of several that match the first counts."""
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -79,3 +88,18 @@ class Suite(Registered, ABC):
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model, and leaves it as it was."""
+
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """The figures of any choice of `run`'s rows, from which intervals are bootstrapped.
+
+        A figure that is no mean over rows, such as a p-value, may be left out, and so has no
+        interval; by default all are.
+        """
+        return {}
+
+    def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str | None:
+        """Digest of the suite's arguments and of all data that it reads.
+
+        None, the default, says that its results cannot be recognised and are found anew.
+        """
+        return None

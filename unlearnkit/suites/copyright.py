@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generate import generate
@@ -14,7 +14,8 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.functional.core import row_sum
 from unlearnkit.functional.memorization import exact_memorization, extraction_strength
 from unlearnkit.functional.text import bleu, distinct_n, rouge, words
-from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.probes import Source, read_probes, stream_names
 
 if TYPE_CHECKING:
@@ -61,6 +62,15 @@ class Copyright(Suite, name="copyright"):
         rate and the choice of normal data; Carlini et al. 2021, arXiv 2012.07805, for extraction.
     """
 
+    better: ClassVar[Mapping[str, Better]] = {
+        "forget/nll": "higher",
+        "forget/distinct_2": "higher",
+        "forget/*": "lower",
+        "*/perplexity": "lower",
+        "*/kl_to_reference": "zero",
+        "*": "higher",
+    }
+
     def __init__(
         self,
         forget: Source | None = None,
@@ -93,13 +103,38 @@ class Copyright(Suite, name="copyright"):
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model on all probes."""
-        values: dict[str, float] = {}
-        rows: list[dict[str, Any]] = []
-        for stream, examples in self._probes(tokenizer, context).items():
-            found = self._rows(model, tokenizer, context, examples)
-            values |= {f"{stream}/{k}": v for k, v in self._values(stream, found).items()}
-            rows += [{"stream": stream, **row} for row in found]
-        return SuiteResult(values, rows)
+        rows = [
+            {"stream": stream, **row}
+            for stream, examples in self._probes(tokenizer, context).items()
+            for row in self._rows(model, tokenizer, context, examples)
+        ]
+        return SuiteResult(self.figures(rows), rows, self._missing(rows))
+
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Figures of these rows, by stream."""
+        return {
+            f"{stream}/{name}": value
+            for stream, found in by_stream(rows).items()
+            for name, value in self._values(stream, found).items()
+        }
+
+    def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
+        """Digest of the arguments and of the probes' tokens."""
+        probes = self._probes(tokenizer, context)
+        how = (self.prompt_tokens, self.max_new_tokens, self.limit, self.leak_bleu)
+        return digest(how, probes)
+
+    def _missing(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        lacking: dict[str, str] = {}
+        for stream in self.sources:
+            found = [row for row in rows if row["stream"] == stream]
+            if not found:
+                lacking[f"{stream}/*"] = f"no {stream} rows: give the suite '{stream}: FILE'"
+            elif stream != "forget" and "kl_sum" not in found[0]:
+                lacking[f"{stream}/kl_to_reference"] = (
+                    "no reference: the model as it was before unlearning"
+                )
+        return lacking
 
     def _probes(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
@@ -157,7 +192,7 @@ class Copyright(Suite, name="copyright"):
             )
         return rows
 
-    def _values(self, stream: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+    def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         def mean(name: str) -> float:
             return fmean(row[name] for row in rows)
 

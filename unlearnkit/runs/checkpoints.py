@@ -1,0 +1,105 @@
+"""Checkpoints that are there whole or not at all, and finding the newest."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from unlearnkit.errors import RecipeError, UserError
+
+INTERVAL = timedelta(minutes=15)
+"""How often a run saves that is not told to; shorter runs write no checkpoint unless stopped."""
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint under another name and renames it, so that a kill leaves the last one.
+
+    Lightning's own writer renames too, but from the system's temporary folder, which may lie on
+    another disk. Reading runs no code: pickled objects are refused.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Saves to a local file; remote addresses are left to Lightning.
+
+        Raises:
+            UserError: If the disk is full or cannot be written to.
+        """
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        target = Path(path)
+        unfinished = target.with_name(f".{target.name}.unfinished")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, target)
+        except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
+            unfinished.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(
+                f"cannot write the checkpoint {target}: {reason}",
+                hint="Checkpoints written before it are as they were.",
+            ) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Loads tensors and plain values.
+
+        Raises:
+            RecipeError: If the file is damaged or holds other objects.
+        """
+        try:
+            return super().load_checkpoint(path, map_location or "cpu", weights_only=True)
+        except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+            raise RecipeError(
+                f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",
+                hint="Give a checkpoint that unlearnkit or Lightning wrote.",
+            ) from error
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The newest Lightning checkpoint anywhere below a folder.
+
+    Raises:
+        UserError: If there is none.
+    """
+    found = sorted(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    if not found:
+        raise UserError(
+            f"no checkpoint to resume from below {folder}",
+            hint="Give the path of one with --ckpt_path, or start afresh without it.",
+        )
+    return found[-1]
+
+
+def point_checkpoints_at(trainer: L.Trainer, folder: Path) -> None:
+    """Has checkpoints written whole, and below a folder unless they have one of their own.
+
+    The checkpoint callback that Lightning adds by itself saves after each epoch. Epochs of a small
+    forget set may last seconds, and saving a large model longer; so it is made to save by the
+    clock, every `INTERVAL`.
+    """
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = WholeFiles()
+    callbacks: list[Any] = trainer.callbacks  # pyright: ignore
+    for index, callback in enumerate(callbacks):
+        if not isinstance(callback, ModelCheckpoint):
+            continue
+        if type(callback) is ModelCheckpoint and callback.state_key == ModelCheckpoint().state_key:
+            callback = callbacks[index] = ModelCheckpoint(train_time_interval=INTERVAL)
+        if callback.dirpath is None:
+            callback.dirpath = str(folder)

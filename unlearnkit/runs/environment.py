@@ -1,0 +1,51 @@
+"""What a run ran on: versions, fingerprints, command line. No environment variables."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.fingerprint import (
+    data_fingerprint,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
+from unlearnkit.data.streams import StreamData
+
+PACKAGES = (
+    "unlearnkit", "torch", "lightning", "transformers", "peft", "datasets", "torchmetrics",
+    "tokenizers", "numpy",
+)  # fmt: skip
+
+
+def describe(
+    base: str | BaseModel, data: dict[str, StreamData], tokenizer: Any, batches: dict[str, int]
+) -> dict[str, Any]:
+    """The contents of ``environment.json``."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "model": {"base": str(getattr(base, "path", base)), "fingerprint": model_fingerprint(base)},
+        "tokenizer": {"fingerprint": tokenizer_fingerprint(tokenizer)},
+        "data": {
+            name: {
+                "rows": len(each),
+                "dropped": each.dropped,
+                "fingerprint": data_fingerprint(each),
+            }
+            for name, each in data.items()
+        },
+        "batches": batches,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

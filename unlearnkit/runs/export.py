@@ -1,0 +1,73 @@
+"""A model on disk that transformers loads without us."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.engine.policy import load_model
+from unlearnkit.errors import UserError
+from unlearnkit.runs.folder import load_run
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Writes a plain model folder, or an adapter's, under a temporary name and renames it.
+
+    Raises:
+        UserError: If the folder exists, the disk is full or cannot be written to. Nothing is
+            left half-written.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} exists and is not empty", hint="Give another folder.")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        if folder.exists():
+            folder.rmdir()
+        unfinished.rename(folder)
+    except Exception as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # safetensors reports a full disk with an exception of its own.
+        if isinstance(error, OSError) or type(error).__module__.startswith("safetensors"):
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(f"cannot save the model to {folder}: {reason}") from error
+        raise
+
+
+def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
+    """Copies a run's model to a folder of its own.
+
+    Args:
+        run: A run folder.
+        out: The folder to write; it must not exist or be empty.
+        merge: Merge a run's adapter into its base model; a model without adapter is copied.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UserError: If the run did not finish, or ``out`` cannot be written.
+    """
+    model = load_run(run).model
+    target = Path(out)
+    if merge and (model / "adapter_config.json").is_file():
+        base = BaseModel(str(model), dtype="auto")
+        save_model(load_model(base), load_tokenizer(base), target)
+        return target
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} exists and is not empty", hint="Give another folder.")
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        shutil.copytree(model, unfinished)
+        if target.exists():
+            target.rmdir()
+        unfinished.rename(target)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    return target

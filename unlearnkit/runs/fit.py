@@ -1,0 +1,224 @@
+"""Evaluate, unlearn, evaluate again, and write it all down."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+
+from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.policy import check_config, load_config, load_model
+from unlearnkit.engine.reference import Frozen
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.module import UnlearningModule
+from unlearnkit.runs import evaluation
+from unlearnkit.runs.checkpoints import newest_checkpoint, point_checkpoints_at
+from unlearnkit.runs.environment import describe
+from unlearnkit.runs.export import save_model
+from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
+from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.suites.base import Suite, SuiteContext
+
+FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
+"""Tells the processes that Lightning starts for the other ranks where the run writes."""
+
+
+def fit(
+    module: UnlearningModule,
+    data: UnlearningDataModule,
+    trainer: L.Trainer,
+    *,
+    recipe_name: str = "run",
+    recipe_text: str = "",
+    evaluate: Sequence[Suite] = (),
+    gold: str | None = None,
+    run_dir: str | Path = "runs",
+    seed: int = 0,
+    ckpt_path: str | None = None,
+) -> RunSummary:
+    """Runs a recipe and writes its run folder.
+
+    Everything that can be checked without weights is checked first.
+
+    Args:
+        module: Objectives and model.
+        data: Streams.
+        trainer: Lightning's trainer; its logger and checkpoints are pointed at the run folder.
+        recipe_name: First part of the run folder's name.
+        recipe_text: The resolved recipe, kept in the folder.
+        evaluate: Suites to run before and after.
+        gold: A model that never saw the forget set, evaluated beside.
+        run_dir: Where run folders go.
+        seed: Seed of the run.
+        ckpt_path: Lightning checkpoint to resume from; ``last`` is the newest of this recipe. The
+            run goes on in a new run folder.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DataError: With all bad rows.
+        Interrupted: By Ctrl-C or SIGTERM; says where the checkpoint is.
+        RecipeError: If model, adapter and data do not go together.
+        TrainingDiverged: If the loss stopped being finite; says where the last checkpoint is.
+        UserError: If the run folder cannot be written.
+    """
+    started = time.monotonic()
+    context = SuiteContext(max_length=data.max_length, seed=seed)
+    context = check_before_loading(module, data, evaluate, context)
+    if ckpt_path == "last":
+        ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))
+    if ckpt_path and "://" not in ckpt_path and not Path(ckpt_path).exists():
+        raise RecipeError(f"--ckpt_path: there is no file {ckpt_path}")
+    main = FOLDER_OF_RUN not in os.environ
+    folder = new_folder(run_dir, recipe_name) if main else Path(os.environ[FOLDER_OF_RUN])
+    _point_at(trainer, folder)
+    L.seed_everything(seed, workers=True, verbose=False)
+    module.configure_model()
+    before: evaluation.Results = {}
+    if main:
+        write_text(folder / "recipe.yaml", recipe_text)
+        batches = _batches(data, trainer)
+        _log_short_runs_too(trainer, batches["steps_per_epoch"])
+        write_json(
+            folder / "environment.json",
+            describe(module.base, data.data, data.tokenizer, batches),
+        )
+        module.to(trainer.strategy.root_device)
+        before = evaluation.run_suites(module.policy, data.tokenizer, evaluate, context)
+    # Evaluation may draw random numbers; training starts from the seed all the same.
+    L.seed_everything(seed, workers=True, verbose=False)
+    with _known_to_other_ranks(folder):
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
+        except TrainingDiverged as error:
+            raise _with_checkpoint(error, folder) from error
+    summary = RunSummary(
+        recipe=recipe_name,
+        seed=seed,
+        steps=trainer.global_step,
+        stopped_by=_stopped_by(trainer),
+        folder=folder,
+    )
+    if not main:
+        return summary
+    save_model(module.policy, data.tokenizer, folder / "model")
+    results = {"before": before}
+    if evaluate:
+        module.to(trainer.strategy.root_device)
+        compared = replace(context, reference=_reference_model(module))
+        results["after"] = evaluation.run_suites(module.policy, data.tokenizer, evaluate, compared)
+    if evaluate and gold:
+        model: Any = load_model(gold)
+        model.to(trainer.strategy.root_device)
+        results["gold"] = evaluation.run_suites(model, data.tokenizer, evaluate, context)
+    write_rows(folder / "rows.jsonl", evaluation.rows(results))
+    summary.suites = evaluation.figures(results)
+    summary.samples = evaluation.samples(before, results.get("after", {}))
+    summary.seconds = round(time.monotonic() - started, 2)
+    summary.peak_memory_mb = peak_memory_mb()
+    write_json(folder / "summary.json", summary.as_json())
+    return summary
+
+
+def check_before_loading(
+    module: UnlearningModule,
+    data: UnlearningDataModule,
+    evaluate: Sequence[Suite],
+    context: SuiteContext,
+) -> SuiteContext:
+    """Checks data, suites and the model's config; no weights are read.
+
+    Returns:
+        The context with the streams in it.
+
+    Raises:
+        DataError: With all bad rows.
+        RecipeError: If model, adapter and data do not go together.
+    """
+    config = load_config(module.base)
+    check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
+    data.check()
+    context = replace(context, data=data.data)
+    for suite in evaluate:
+        suite.check(data.tokenizer, context)
+    return context
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _point_at(trainer: L.Trainer, folder: Path) -> None:
+    trainer.loggers = [CSVLogger(folder, name="", version="")]
+    point_checkpoints_at(trainer, folder / "checkpoints")
+    trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
+    if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
+        # Without ceilings it only refuses steps that are not finite.
+        trainer.callbacks.append(CollapseStop())  # pyright: ignore
+
+
+@contextmanager
+def _known_to_other_ranks(folder: Path) -> Iterator[None]:
+    before = os.environ.get(FOLDER_OF_RUN)
+    os.environ[FOLDER_OF_RUN] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[FOLDER_OF_RUN]
+
+
+def _batches(data: UnlearningDataModule, trainer: L.Trainer) -> dict[str, int]:
+    plan = data.make_plan(trainer.world_size, trainer.accumulate_grad_batches)
+    return {
+        "processes": plan.world,
+        "batch_size": plan.streams[plan.anchor].batch_size,
+        "accumulate": plan.accumulate,
+        "effective_batch": plan.world * plan.accumulate * plan.streams[plan.anchor].batch_size,
+        "micro_batches_per_epoch": plan.steps_per_epoch,
+        "steps_per_epoch": -(-plan.steps_per_epoch // plan.accumulate),
+    }
+
+
+def _log_short_runs_too(trainer: L.Trainer, steps_per_epoch: int) -> None:
+    epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+    steps = trainer.max_steps if trainer.max_steps > 0 else steps_per_epoch * (epochs or 1)
+    trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, steps // 50))  # pyright: ignore
+
+
+def _reference_model(module: UnlearningModule) -> nn.Module:
+    if isinstance(module.reference, Frozen):
+        return module.reference.model
+    model: Any = load_model(module.base)
+    return model.to(module.device)
+
+
+def _stopped_by(trainer: L.Trainer) -> str | None:
+    for callback in trainer.callbacks:  # pyright: ignore
+        if isinstance(callback, CollapseStop) and callback.reason:
+            return callback.reason
+    return None
+
+
+def _with_checkpoint(error: TrainingDiverged, folder: Path) -> TrainingDiverged:
+    try:
+        where = f"The last checkpoint before it is {newest_checkpoint(folder)}."
+    except UserError:
+        where = "No checkpoint had been written yet."
+    return TrainingDiverged(
+        error.message, hint=f"{where} Lower the learning rate or the weight of the forget term."
+    )

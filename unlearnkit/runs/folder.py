@@ -1,0 +1,139 @@
+"""The run folder: made once, never overwritten, readable without us."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unlearnkit.errors import UserError
+
+Suites = dict[str, dict[str, dict[str, float]]]
+
+
+@dataclass
+class RunSummary:
+    """What a run found; ``summary.json`` without folder and samples.
+
+    ``suites`` holds figures as ``suites[suite]["before" | "after" | "gold"][metric]``.
+    """
+
+    recipe: str
+    seed: int
+    steps: int
+    stopped_by: str | None
+    folder: Path
+    seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    suites: Suites = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The public keys, as JSON types."""
+        keys = ("recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites")
+        return {key: getattr(self, key) for key in keys}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt with its true continuation and what the model said before and after."""
+
+    prompt: str
+    reference: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk."""
+
+    folder: Path
+    recipe: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """Folder of the unlearned model, or of its adapter."""
+        return self.folder / "model"
+
+    @property
+    def base(self) -> Any:
+        """The model that the run started from, as its recipe gives it."""
+        return self.recipe.get("model", {}).get("base", "tiny")
+
+
+def new_folder(run_dir: str | Path, recipe: str) -> Path:
+    """Makes ``<run_dir>/<recipe>/<timestamp>``; a second run in the same second gets a suffix.
+
+    Raises:
+        UserError: If it cannot be made or written to.
+    """
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    parent = Path(run_dir) / recipe
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", *(f"_{n}" for n in range(2, 100))):
+            folder = parent / f"{stamp}{suffix}"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise UserError(
+            f"run_dir: cannot write to {parent}: {error.strerror}",
+            hint="Give another folder with --run_dir.",
+        ) from error
+    raise UserError(f"run_dir: {parent} holds a hundred runs of this second")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UserError: If the disk is full or the folder cannot be written to.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON that people can read, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes JSON lines, whole or not at all."""
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def load_run(folder: str | Path) -> Run:
+    """A finished run.
+
+    Raises:
+        UserError: If the folder is not one, or the run did not finish.
+    """
+    path = Path(folder)
+    missing = [
+        name for name in ("recipe.yaml", "summary.json", "model") if not (path / name).exists()
+    ]
+    if missing:
+        what = "there is no such folder" if not path.is_dir() else f"it lacks {', '.join(missing)}"
+        raise UserError(
+            f"{path} is not a finished run: {what}",
+            hint="Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
+        )
+    recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
+    summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    return Run(path, recipe, summary)

@@ -1,0 +1,84 @@
+"""Ctrl-C and SIGTERM in training: a checkpoint, and a word."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from unlearnkit.errors import Interrupted
+
+logger = logging.getLogger(__name__)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class SaveOnSignal(L.Callback):
+    """Saves and ends the fit after the micro-batch in which a signal came.
+
+    Between two micro-batches the weights are whole; in the middle of an optimiser step they are
+    not. All processes stop at the same micro-batch, whichever of them got the signal. A second
+    signal ends the fit at once, without saving.
+
+    Args:
+        folder: Where the checkpoint goes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._received = 0
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the signals; Lightning's own handler of SIGTERM stops without saving."""
+        self._received = 0
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {each: signal.signal(each, self._note) for each in SIGNALS}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any
+    ) -> None:
+        """Saves and raises if a signal came to any process.
+
+        Raises:
+            Interrupted: With where the checkpoint is.
+        """
+        received = self._received
+        if trainer.world_size > 1:
+            own = torch.tensor(received, device=trainer.strategy.root_device)
+            received = int(trainer.strategy.reduce(own, reduce_op="max"))
+        if not received:
+            return
+        path = self.folder / "interrupted.ckpt"
+        trainer.save_checkpoint(path)
+        raise Interrupted(
+            f"{signal.Signals(received).name} at step {trainer.global_step}; saved {path}",
+            hint="Go on with the same command and --ckpt_path last.",
+            signum=received,
+        )
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Gives the signals back."""
+        self._give_back()
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Gives the signals back."""
+        self._give_back()
+
+    def _note(self, signum: int, _frame: object) -> None:
+        if self._received:
+            self._give_back()
+            raise Interrupted("Stopped at once; nothing was saved.", signum=signum)
+        self._received = signum
+        logger.warning("stopping after this step, once a checkpoint is saved")
+
+    def _give_back(self) -> None:
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+        self._handlers = {}
