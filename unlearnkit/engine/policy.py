@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+import yaml
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PreTrainedModel
 
@@ -143,6 +145,13 @@ def _head_targets(lora: LoraConfig | None) -> list[str]:
 
 
 def _adapter_base(resolved: BaseModel) -> BaseModel:
+    recipe = Path(resolved.path).parent / "recipe.yaml"
+    if recipe.is_file():
+        # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
+        base = (yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}).get("model", {})
+        if named := base.get("base"):
+            found = BaseModel(**named) if isinstance(named, dict) else BaseModel(named)
+            return replace(found, dtype=resolved.dtype)
     config = PeftConfig.from_pretrained(resolved.path)
     if not config.base_model_name_or_path:
         raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")
