@@ -148,10 +148,10 @@ def _adapter_base(resolved: BaseModel) -> BaseModel:
     recipe = Path(resolved.path).parent / "recipe.yaml"
     if recipe.is_file():
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
-        base = (yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}).get("model", {})
-        if named := base.get("base"):
-            found = BaseModel(**named) if isinstance(named, dict) else BaseModel(named)
-            return replace(found, dtype=resolved.dtype)
+        sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
+        if named := sections.get("model", {}).get("base"):
+            base = BaseModel(**named) if isinstance(named, dict) else BaseModel(named)
+            return replace(base, dtype=resolved.dtype)
     config = PeftConfig.from_pretrained(resolved.path)
     if not config.base_model_name_or_path:
         raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")
