@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from unlearnkit.engine.micro import accumulated, check_parts, split
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
 from unlearnkit.engine.reference import (
     AdapterOff,
+    Frozen,
     Reference,
     ReferenceKind,
     choose_reference,
@@ -34,6 +36,7 @@ from unlearnkit.engine.reference import (
 )
 from unlearnkit.engine.resume import ExactResume
 from unlearnkit.engine.schedule import Schedule, scheduled
+from unlearnkit.engine.sharding import check_shardable, let_go, shard
 from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
@@ -99,7 +102,8 @@ class UnlearningModule(L.LightningModule):
         self.base, self.lora = base, lora
         self.reference_kind = choose_reference(reference, has_adapter=lora is not None)
         self.make_optimizer = optimizer
-        self.schedule, self.warmup = schedule, warmup
+        self.schedule: Schedule = schedule
+        self.warmup = warmup
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
@@ -157,6 +161,9 @@ class UnlearningModule(L.LightningModule):
             model.enable_input_require_grads()
         self.policy = add_adapter(model, self.lora) if self.lora else model
         self.head = Head(self.policy)
+        if self.device_mesh is not None:
+            check_shardable(self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
+            shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
         if "reference" in self.needs:
             self.reference = reference or self._own_reference()
         self.expected = expected_weights(self.active.values())
@@ -247,11 +254,16 @@ class UnlearningModule(L.LightningModule):
             self.figures[key] = self.figures.get(key, 0.0) + value
         return torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
 
+    def on_after_backward(self) -> None:
+        """Frees what a sharded reference gathered for this micro-batch."""
+        if isinstance(self.reference, Frozen):
+            let_go(self.reference.model)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps, then lets objectives with a state of their own (dual weights) take theirs."""
         super().optimizer_step(*args, **kwargs)
         for objective in self.active.values():
-            objective.after_step(self._mean_over_ranks)
+            objective.after_step(partial(self.trainer.strategy.reduce, reduce_op="mean"))
 
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters, and its schedule over all steps of the fit."""
@@ -276,13 +288,11 @@ class UnlearningModule(L.LightningModule):
             RecipeError: With the first few weights that are missing.
         """
         trained = {f"policy.{k}" for k, p in self.policy.named_parameters() if p.requires_grad}
-        missing = sorted(trained - set(checkpoint["state_dict"]))
+        # A sharding strategy has taken the weights out by now, and matches them itself.
+        missing = sorted(trained - set(checkpoint.get("state_dict", trained)))
         if missing:
             raise RecipeError(
                 f"the checkpoint lacks {len(missing)} trained weights, such as "
                 f"{', '.join(missing[:3])}",
                 hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
             )
-
-    def _mean_over_ranks(self, x: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(x, reduce_op="mean")  # pyright: ignore

@@ -2,6 +2,7 @@
 
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.callbacks.collapse_stop import CollapseStop
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.callbacks.sample_generations import SampleGenerations
 
-__all__ = ["CollapseStop", "NamedCallback", "SampleGenerations"]
+__all__ = ["CollapseStop", "EvaluateEvery", "NamedCallback", "SampleGenerations"]

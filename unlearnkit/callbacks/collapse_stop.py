@@ -7,6 +7,7 @@ import math
 import lightning as L
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.errors import RecipeError, UserError
@@ -87,7 +88,7 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             return  # a gradient scaler overflows on purpose and skips the step itself
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+        norm = _number(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
         if not math.isfinite(norm):
             raise TrainingDiverged(f"step {trainer.global_step}: the gradient norm is {norm}")
 
@@ -97,3 +98,7 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
             if ceiling is not None and value is not None and value >= ceiling:
                 return f"{key} reached {value:.3f} nats, the ceiling is {ceiling:g}"
         return None
+
+
+def _number(norm: Tensor) -> float:
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.engine.generate import generate
+from unlearnkit.engine.sharding import is_sharded
 from unlearnkit.text import printable
 
 
@@ -44,7 +45,8 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
             self._show(trainer, pl_module, "at the end")
 
     def _show(self, trainer: L.Trainer, pl_module: L.LightningModule, when: str) -> None:
-        if not trainer.is_global_zero:
+        # A sharded model speaks only when all processes take part, and then says the same on all.
+        if not trainer.is_global_zero and not is_sharded(trainer):
             return
         data = trainer.datamodule.data[self.stream]  # pyright: ignore
         tokenizer = trainer.datamodule.tokenizer  # pyright: ignore
@@ -55,6 +57,8 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
             prompts,
             max_new_tokens=self.max_new_tokens,
         )
+        if not trainer.is_global_zero:
+            return
         table = Table(title=f"{self.stream}: continuations {when}")
         table.add_column("prompt")
         table.add_column("model")

@@ -167,7 +167,9 @@ class RecipeCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (MisconfigurationException, TypeError, ValueError) as error:
-            raise RecipeError(in_words(str(error))) from error
+            shards = "FSDP" in str(error)
+            hint = "Or set trainer.strategy: fsdp2, which also runs on CPUs." if shards else None
+            raise RecipeError(in_words(str(error)), hint=hint) from error
         self.suites = self.config_init["evaluate"]
 
     @property

@@ -5,6 +5,9 @@ from __future__ import annotations
 VERBS = {
     "fit": "Unlearn by a recipe: evaluate, train, evaluate again, save the run.",
     "validate": "Check a recipe and its data without loading the model.",
+    "evaluate": "Run suites on any model, with intervals; results that are there are checked.",
+    "compare": "Put the figures of several runs in one table.",
+    "attack": "Try to bring back what a run's model was made to forget.",
     "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
     "generate": "Continue a prompt with a run's model, and with the one it came from.",
     "export": "Write a run's model to a folder that transformers loads.",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from unlearnkit.cli import console, listing
+from unlearnkit.cli import console, listing, measuring
 from unlearnkit.cli.document import read
+from unlearnkit.cli.imports import without_collection
 from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options
 from unlearnkit.cli.schema import in_words
 from unlearnkit.cli.shipped import find, recipe_name
@@ -82,6 +81,27 @@ def generate_command(argv: list[str]) -> None:
 def export_command(argv: list[str]) -> None:
     """Writes a run's model."""
     _call(export, argv, "export")
+
+
+def evaluate_command(argv: list[str]) -> None:
+    """Runs suites on a model."""
+    # A list grows by --suite+, and people write the option once for each suite.
+    _call(measuring.evaluate, [_appending(word) for word in argv], "evaluate")
+
+
+def compare_command(argv: list[str]) -> None:
+    """Compares runs."""
+    about = "Put the figures of several runs in one table; seeds of one recipe are mean ± sd."
+    parser = VerbParser(prog="unlearnkit compare", description=about)
+    parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
+    parser.add_argument("--format", default="table", help="table, md, csv or json.")
+    arguments = parser.parse_args(argv)
+    measuring.compare(arguments.runs, arguments.format)
+
+
+def attack_command(argv: list[str]) -> None:
+    """Attacks a run's model."""
+    _call(measuring.attack, argv, "attack")
 
 
 def new_command(argv: list[str]) -> None:
@@ -241,23 +261,16 @@ def sample(
         console.out().print(words, markup=False, soft_wrap=True)
 
 
+def _appending(word: str) -> str:
+    return f"--suite+{word[7:]}" if word.partition("=")[0] == "--suite" else word
+
+
 def _call(function: Callable[..., None], argv: Sequence[str], verb: str, **given: Any) -> None:
     about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
     parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*given})
     arguments: dict[str, Any] = parser.parse_args(argv).as_dict()
     function(**arguments, **given)
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Imports take a quarter less time when no garbage is looked for: they make none."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:

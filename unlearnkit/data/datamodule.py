@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
@@ -163,7 +163,8 @@ class UnlearningDataModule(L.LightningDataModule):
             return 0
         # Lightning makes the iterator of a resumed epoch before it tells the sampler which epoch it
         # is, so the progress over all epochs is what counts.
-        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed
+        done: Any = self.trainer.fit_loop.epoch_loop.batch_progress.total
+        return done.processed
 
     def _in_order(self) -> list[list[str]]:
         """Stream names in generations: those of one depend on earlier ones only."""

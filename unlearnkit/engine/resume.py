@@ -25,7 +25,7 @@ def random_states() -> RandomStates:
         >>> bool(torch.rand(1) == first)
         True
     """
-    numpy: Any = np.random.get_state()
+    numpy: Any = np.random.get_state()  # noqa: NPY002 user code may use the global generator
     version, words, gauss = random.getstate()
     states: RandomStates = {
         "python": [version, list(words), gauss],
@@ -42,7 +42,7 @@ def restore_random_states(states: RandomStates) -> None:
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(states["torch"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
@@ -103,7 +103,8 @@ class ExactResume(L.Callback):
 
 def micro_batches_amid_window(trainer: L.Trainer) -> int:
     """Micro-batches whose gradients wait for the rest of their accumulation window."""
-    done = trainer.fit_loop.epoch_loop.batch_progress.current.processed
+    progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    done = progress.processed
     if done >= trainer.num_training_batches:  # Lightning steps at the end of an epoch
         return 0
     return done % trainer.accumulate_grad_batches

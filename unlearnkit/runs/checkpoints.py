@@ -55,7 +55,7 @@ class WholeFiles(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(
-        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+        self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Loads tensors and plain values.
 
@@ -63,7 +63,7 @@ class WholeFiles(TorchCheckpointIO):
             RecipeError: If the file is damaged or holds other objects.
         """
         try:
-            return super().load_checkpoint(path, map_location or "cpu", weights_only=True)
+            return super().load_checkpoint(path, map_location, weights_only=True)
         except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
             raise RecipeError(
                 f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",

@@ -12,8 +12,16 @@ from unlearnkit.errors import UserError
 from unlearnkit.runs.folder import load_run
 
 
-def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+def save_model(
+    model: Any, tokenizer: Any, folder: Path, state: dict[str, Any] | None = None
+) -> None:
     """Writes a plain model folder, or an adapter's, under a temporary name and renames it.
+
+    Args:
+        model: A transformers model, or a PEFT model around one.
+        tokenizer: Saved beside it.
+        folder: The folder to write; it must not exist or be empty.
+        state: All weights of a model that holds only its own shard of them.
 
     Raises:
         UserError: If the folder exists, the disk is full or cannot be written to. Nothing is
@@ -25,7 +33,9 @@ def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        model.save_pretrained(unfinished)
+        # transformers empties the dict that it is given.
+        whole = {} if state is None else {"state_dict": dict(state)}
+        model.save_pretrained(unfinished, **whole)
         tokenizer.save_pretrained(unfinished)
         if folder.exists():
             folder.rmdir()

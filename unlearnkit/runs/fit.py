@@ -10,16 +10,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery
+from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.engine.policy import check_config, load_config, load_model
+from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
+from unlearnkit.engine.sharding import is_sharded
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import evaluation
@@ -28,6 +31,7 @@ from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.suites.base import Suite, SuiteContext
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
@@ -75,17 +79,24 @@ def fit(
         UserError: If the run folder cannot be written.
     """
     started = time.monotonic()
+    _refuse_flattened(trainer)
     context = SuiteContext(max_length=data.max_length, seed=seed)
     context = check_before_loading(module, data, evaluate, context)
     if ckpt_path == "last":
         ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))
     if ckpt_path and "://" not in ckpt_path and not Path(ckpt_path).exists():
         raise RecipeError(f"--ckpt_path: there is no file {ckpt_path}")
-    main = FOLDER_OF_RUN not in os.environ
-    folder = new_folder(run_dir, recipe_name) if main else Path(os.environ[FOLDER_OF_RUN])
+    main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
+    # Only the first process writes to it; under torchrun the others are never told its name.
+    known = os.environ.get(FOLDER_OF_RUN, Path(run_dir) / recipe_name)
+    folder = new_folder(run_dir, recipe_name) if main else Path(known)
     _point_at(trainer, folder)
     L.seed_everything(seed, workers=True, verbose=False)
-    module.configure_model()
+    sharded = is_sharded(trainer)
+    if sharded:
+        trainer.callbacks.append(SaveWhole(folder / "model", data.tokenizer))  # pyright: ignore
+    else:
+        module.configure_model()
     before: evaluation.Results = {}
     if main:
         write_text(folder / "recipe.yaml", recipe_text)
@@ -95,8 +106,13 @@ def fit(
             folder / "environment.json",
             describe(module.base, data.data, data.tokenizer, batches),
         )
-        module.to(trainer.strategy.root_device)
-        before = evaluation.run_suites(module.policy, data.tokenizer, evaluate, context)
+        if evaluate:
+            model = _plain(module, trainer, module.base)
+            before = evaluation.run_suites(model, data.tokenizer, evaluate, context)
+            del model
+    for callback in trainer.callbacks:  # pyright: ignore
+        if isinstance(callback, EvaluateEvery):
+            callback.use(evaluate, context)
     # Evaluation may draw random numbers; training starts from the seed all the same.
     L.seed_everything(seed, workers=True, verbose=False)
     with _known_to_other_ranks(folder):
@@ -113,16 +129,17 @@ def fit(
     )
     if not main:
         return summary
-    save_model(module.policy, data.tokenizer, folder / "model")
+    if not sharded:
+        save_model(module.policy, data.tokenizer, folder / "model")
     results = {"before": before}
     if evaluate:
-        module.to(trainer.strategy.root_device)
-        compared = replace(context, reference=_reference_model(module))
-        results["after"] = evaluation.run_suites(module.policy, data.tokenizer, evaluate, compared)
-    if evaluate and gold:
-        model: Any = load_model(gold)
-        model.to(trainer.strategy.root_device)
-        results["gold"] = evaluation.run_suites(model, data.tokenizer, evaluate, context)
+        gold_model = plain_copy(gold, trainer) if gold else None
+        context = replace(context, gold=gold_model)
+        model = _plain(module, trainer, BaseModel(str(folder / "model"), dtype="auto"))
+        compared = replace(context, reference=_reference_model(module, trainer))
+        results["after"] = evaluation.run_suites(model, data.tokenizer, evaluate, compared)
+        if gold_model is not None:
+            results["gold"] = evaluation.run_suites(gold_model, data.tokenizer, evaluate, context)
     write_rows(folder / "rows.jsonl", evaluation.rows(results))
     summary.suites = evaluation.figures(results)
     summary.samples = evaluation.samples(before, results.get("after", {}))
@@ -160,6 +177,15 @@ def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def _refuse_flattened(trainer: L.Trainer) -> None:
+    if isinstance(trainer.strategy, FSDPStrategy):
+        raise RecipeError(
+            "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
+            "from the model, needs them as they are",
+            hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
+        )
 
 
 def _point_at(trainer: L.Trainer, folder: Path) -> None:
@@ -200,11 +226,18 @@ def _log_short_runs_too(trainer: L.Trainer, steps_per_epoch: int) -> None:
     trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, steps // 50))  # pyright: ignore
 
 
-def _reference_model(module: UnlearningModule) -> nn.Module:
-    if isinstance(module.reference, Frozen):
+def _plain(module: UnlearningModule, trainer: L.Trainer, saved: str | BaseModel) -> nn.Module:
+    """The policy where this process holds it whole, else a copy of it from disk."""
+    if is_sharded(trainer):
+        return plain_copy(saved, trainer)
+    module.to(trainer.strategy.root_device)
+    return module.policy
+
+
+def _reference_model(module: UnlearningModule, trainer: L.Trainer) -> nn.Module:
+    if isinstance(module.reference, Frozen) and not is_sharded(trainer):
         return module.reference.model
-    model: Any = load_model(module.base)
-    return model.to(module.device)
+    return plain_copy(module.base, trainer)
 
 
 def _stopped_by(trainer: L.Trainer) -> str | None:

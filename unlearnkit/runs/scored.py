@@ -26,6 +26,7 @@ from unlearnkit.suites.intervals import Intervals, bootstrap
 
 Base = str | BaseModel
 _CODE = ("data", "engine", "functional", "metrics", "suites")
+_ABSENT = "none"
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     shared = {
         "model": fingerprint_of(model),
-        "reference": None if reference is None else fingerprint_of(reference),
-        "gold": None if gold is None else fingerprint_of(gold),
+        "reference": _ABSENT if reference is None else fingerprint_of(reference),
+        "gold": _ABSENT if gold is None else fingerprint_of(gold),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "code": code_fingerprint(),
         "settings": [context.max_length, context.max_new_tokens, context.seed],
@@ -107,6 +108,8 @@ def evaluate(
     found: list[Found] = []
     for suite, name in zip(suites, file_names(suites), strict=True):
         inputs = {**shared, "suite": suite.fingerprint(tokenizer, context)}
+        if not suite.uses_gold:
+            inputs["gold"] = _ABSENT
         path = folder / f"{name}.json"
         known = _known(path, inputs)
         if known is not None:
@@ -117,7 +120,7 @@ def evaluate(
         full = replace(
             context,
             reference=None if reference is None else load(reference),
-            gold=None if gold is None else load(gold),
+            gold=load(gold) if gold is not None and suite.uses_gold else None,
         )
         result = suite.run(load(model), tokenizer, full)
         write_rows(rows_file(path), result.rows)
@@ -215,9 +218,7 @@ class _Loader:
 
 
 def _known(path: Path, inputs: Mapping[str, Any]) -> Evaluation | None:
-    optional = {key: inputs[key] for key in ("reference", "gold")}
-    unknown = [key for key in inputs if inputs[key] is None and key not in optional]
-    if unknown:
+    if None in inputs.values():
         return None
     evaluation = read_evaluation(path)
     if evaluation is None or evaluation.fingerprint != digest(sorted(inputs.items())):

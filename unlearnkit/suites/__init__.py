@@ -2,5 +2,20 @@
 
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.copyright import Copyright
+from unlearnkit.suites.hallucination import Hallucination
+from unlearnkit.suites.harmful import Harmful
+from unlearnkit.suites.muse import Muse
+from unlearnkit.suites.privacy import Privacy
+from unlearnkit.suites.tofu import Tofu
 
-__all__ = ["Copyright", "Suite", "SuiteContext", "SuiteResult"]
+__all__ = [
+    "Copyright",
+    "Hallucination",
+    "Harmful",
+    "Muse",
+    "Privacy",
+    "Suite",
+    "SuiteContext",
+    "SuiteResult",
+    "Tofu",
+]

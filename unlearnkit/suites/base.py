@@ -69,6 +69,8 @@ class Suite(Registered, ABC):
 
     better: ClassVar[Mapping[str, Better]] = {}
     """Good values by figure; a key may hold ``*``, and of several that match the first counts."""
+    uses_gold: ClassVar[bool] = False
+    """Whether it runs the gold model beside, where there is one."""
 
     @property
     def streams(self) -> tuple[str, ...]:

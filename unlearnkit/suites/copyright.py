@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.scoring import score
 from unlearnkit.errors import RecipeError
-from unlearnkit.functional.core import row_sum
-from unlearnkit.functional.memorization import exact_memorization, extraction_strength
-from unlearnkit.functional.text import bleu, distinct_n, rouge, words
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.continuations import continuation_rows, normal_figures, token_mean
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.probes import Source, read_probes, stream_names
 
@@ -106,7 +101,7 @@ class Copyright(Suite, name="copyright"):
         rows = [
             {"stream": stream, **row}
             for stream, examples in self._probes(tokenizer, context).items()
-            for row in self._rows(model, tokenizer, context, examples)
+            for row in continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
         ]
         return SuiteResult(self.figures(rows), rows, self._missing(rows))
 
@@ -147,73 +142,17 @@ class Copyright(Suite, name="copyright"):
             limit=self.limit,
         )
 
-    def _rows(
-        self,
-        model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
-        context: SuiteContext,
-        examples: Sequence[Example],
-    ) -> list[dict[str, Any]]:
-        bound = min(self.max_new_tokens, context.max_new_tokens or self.max_new_tokens)
-        limits = [min(bound, len(e.response_ids)) for e in examples]
-        texts = generate(
-            model,
-            tokenizer,
-            [e.prompt_ids for e in examples],
-            max_new_tokens=limits,
-            batch_size=context.batch_size,
-        )
-        scores = score(model, examples, batch_size=context.batch_size, reference=context.reference)
-        flat = (scores.sequence, len(examples))
-        columns = {
-            "nll_sum": row_sum(-scores.logps, *flat).tolist(),
-            "exact_memorization": exact_memorization(scores.correct, *flat).tolist(),
-            "extraction_strength": extraction_strength(scores.correct, *flat).tolist(),
-        }
-        if scores.kl is not None:
-            columns["kl_sum"] = row_sum(scores.kl, *flat).tolist()
-        rows: list[dict[str, Any]] = []
-        for i, (example, limit, new) in enumerate(zip(examples, limits, texts, strict=True)):
-            reference = _text(tokenizer, example.response_ids[:limit])
-            rows.append(
-                {
-                    "row": example.row,
-                    "source": example.source,
-                    "prompt": _text(tokenizer, example.prompt_ids),
-                    "reference": reference,
-                    "generated": new.text,
-                    "hit_limit": new.hit_limit,
-                    "tokens": len(example.response_ids),
-                    "rougeL_recall": rouge(new.text, reference).recall,
-                    "bleu": bleu(new.text, reference),
-                    "distinct_2": distinct_n(words(new.text), 2),
-                    **{name: column[i] for name, column in columns.items()},
-                }
-            )
-        return rows
-
     def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         def mean(name: str) -> float:
             return fmean(row[name] for row in rows)
 
-        def token_mean(name: str) -> float:
-            return sum(row[name] for row in rows) / sum(row["tokens"] for row in rows)
-
-        values = {"rougeL_recall": mean("rougeL_recall"), "distinct_2": mean("distinct_2")}
         if stream == "forget":
-            return values | {
+            return {
+                "rougeL_recall": mean("rougeL_recall"),
+                "distinct_2": mean("distinct_2"),
                 "leak_rate": fmean(row["bleu"] > self.leak_bleu for row in rows),
                 "extraction_strength": mean("extraction_strength"),
                 "exact_memorization": mean("exact_memorization"),
-                "nll": token_mean("nll_sum"),
+                "nll": token_mean(rows, "nll_sum"),
             }
-        values["perplexity"] = math.exp(token_mean("nll_sum"))
-        if "kl_sum" in rows[0]:
-            values["kl_to_reference"] = token_mean("kl_sum")
-        return values
-
-
-def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    return str(
-        tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    )
+        return normal_figures(rows)

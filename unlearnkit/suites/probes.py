@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -74,6 +74,44 @@ def read_probes(
         ]
     if problems:
         raise DataError(problems)
+    return found
+
+
+def chosen_sources(
+    suite: str,
+    sources: Mapping[str, Source | None],
+    defaults: Mapping[str, str],
+    context: SuiteContext,
+    optional: Collection[str] = (),
+) -> dict[str, Source]:
+    """The sources that are given, and the recipe's streams in place of those that are not.
+
+    Args:
+        suite: Its name, for messages.
+        sources: Kind of probe to where it comes from, or None.
+        defaults: Kind of probe to the recipe's stream that stands in.
+        context: Holds the recipe's streams.
+        optional: Kinds that may be left out.
+
+    Raises:
+        RecipeError: If a kind that is needed has no source.
+    """
+    found: dict[str, Source] = {}
+    lacking: list[str] = []
+    for kind, source in sources.items():
+        if source is not None:
+            found[kind] = source
+        elif defaults[kind] in context.data:
+            found[kind] = defaults[kind]
+        elif kind not in optional:
+            lacking.append(kind)
+    if lacking:
+        given = ", ".join(f"{kind}: FILE" for kind in lacking)
+        raise RecipeError(
+            f"{suite}: no {' and no '.join(lacking)} rows are given, and the recipe has no stream "
+            f"{' or '.join(defaults[kind] for kind in lacking)}",
+            hint=f"Give the suite its files: {{name: {suite}, {given}}}.",
+        )
     return found
 
 

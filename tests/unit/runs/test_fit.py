@@ -157,23 +157,7 @@ def test_24_a_run_that_diverges_saves_no_model_and_names_the_last_checkpoint(
         assert all(torch.isfinite(w).all() for w in weights if isinstance(w, torch.Tensor))
 
 
-def test_an_interrupt_saves_a_checkpoint_to_go_on_from(
-    base, case_folder, tmp_path, caplog
-) -> None:
-    class Interrupt(L.Callback):
-        def on_train_batch_end(self, *arguments) -> None:
-            raise KeyboardInterrupt
-
-    with pytest.raises((SystemExit, KeyboardInterrupt)):
-        _run(base, case_folder("39"), tmp_path, Interrupt(), trainer={"max_steps": 5})
-    (path,) = tmp_path.rglob("interrupted.ckpt")
-    assert str(path) in caplog.text
-    assert torch.load(path, weights_only=True)["global_step"] == 1
-
-
-def test_a_full_disk_leaves_nothing_half_written(
-    base, case_folder, tmp_path, monkeypatch
-) -> None:
+def test_a_full_disk_leaves_nothing_half_written(base, case_folder, tmp_path, monkeypatch) -> None:
     def full(self, folder, *arguments, **options):
         Path(folder, "model.safetensors").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -53,7 +53,9 @@ class LearningRates(L.Callback):
 def streams(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("streams")
     for name, letters in ROWS.items():
-        rows = [{"prompt": a, "response": a + b} for a, b in zip(letters, letters[::-1], strict=True)]
+        rows = [
+            {"prompt": a, "response": a + b} for a, b in zip(letters, letters[::-1], strict=True)
+        ]
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder
 
@@ -87,7 +89,8 @@ def _fit(
     L.seed_everything(seed, verbose=False)
     recorder, rates = Recorder(), LearningRates()
     fitting = L.Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False, accumulate_grad_batches=accumulate,
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        accumulate_grad_batches=accumulate,
         callbacks=[recorder, rates, CollapseStop(), *callbacks],
         **{"max_epochs": EPOCHS, "enable_checkpointing": False, **trainer},
     )  # fmt: skip

@@ -1,0 +1,213 @@
+"""`evaluate`, `compare` and `attack` on the embedded model and a run of one step."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+
+import pytest
+
+from unlearnkit.cli.main import main
+from unlearnkit.runs import load_run
+
+SMALL = "{name: copyright, limit: 2, max_new_tokens: 4}"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs of a recipe that differ in the seed, and one of another weight."""
+    folder = tmp_path_factory.mktemp("runs")
+    for options in (
+        ("--seed_everything", "1"),
+        ("--seed_everything", "2"),
+        ("--model.objectives.forget.weight", "0.9"),
+    ):
+        code = main(
+            [
+                *("fit", "--recipe", "copyright", "--run_dir", str(folder), *options),
+                *("--trainer.max_steps", "1", "--trainer.accelerator", "cpu"),
+                *("--trainer.callbacks", "[]", "--trainer.enable_progress_bar", "false"),
+                *("--evaluate", SMALL),
+            ]
+        )
+        assert code == 0
+    return [load_run(each).folder for each in sorted((folder / "copyright").iterdir())]
+
+
+def results(folder, name="copyright"):
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def test_figures_intervals_and_rows_are_kept(command, folder):
+    done = command("evaluate", "tiny", "--suite", SMALL, "--reference", "tiny/gold")
+    assert done.code == 0, done.err
+    kept = results(folder / "evaluations" / "tiny")
+    assert kept["model"]["name"] == "tiny"
+    assert set(kept["intervals"]) == set(kept["values"])
+    for name, value in kept["values"].items():
+        low, high = kept["intervals"][name]
+        assert low <= value <= high
+        assert name in done.out
+    assert kept["values"]["normal/kl_to_reference"] > 0
+    rows = (folder / "evaluations/tiny/copyright.rows.jsonl").read_text().splitlines()
+    assert {json.loads(row)["stream"] for row in rows} == {"forget", "normal", "heldout"}
+
+
+def test_only_results_of_the_same_everything_are_shown_again(command, folder):
+    words = ("evaluate", "tiny", "--suite", SMALL)
+    assert command(*words).code == 0
+    first = results(folder / "evaluations" / "tiny")
+    again = command(*words)
+    assert "unchanged since" in again.out
+    assert results(folder / "evaluations" / "tiny") == first
+    # Rows that somebody changed are not those that the figures were worked out from.
+    rows = folder / "evaluations/tiny/copyright.rows.jsonl"
+    rows.write_text(rows.read_text().replace("forget", "Forget"))
+    assert "unchanged since" not in command(*words).out
+    for changed in (
+        (*words, "--seed", "1"),
+        (*words, "--max_length", "500"),
+        ("evaluate", "tiny/gold", "--suite", SMALL, "--out", "evaluations/tiny"),
+        ("evaluate", "tiny", "--suite", SMALL.replace("2", "3")),
+        (*words, "--reference", "tiny"),
+    ):
+        done = command(*changed)
+        assert done.code == 0, done.err
+        assert "unchanged since" not in done.out
+
+
+def test_what_is_left_out_is_said_with_its_reason(command):
+    done = command("evaluate", "tiny", "--suite", SMALL)
+    assert "left out: normal/kl_to_reference (no reference" in done.out
+    done = command("evaluate", "tiny", "--suite", "{name: muse, data: nowhere/muse.json}")
+    assert done.code == 2
+
+
+def test_several_suites_each_have_their_file(command, folder):
+    done = command("evaluate", "tiny", "--suite", SMALL, f"--suite={SMALL.replace('2', '3')}")
+    assert done.code == 0, done.err
+    found = {path.name for path in (folder / "evaluations/tiny").glob("*.json")}
+    assert found == {"copyright.json", "copyright-2.json"}
+
+
+def test_a_run_brings_its_suites_streams_reference_and_gold(command, runs):
+    done = command("evaluate", str(runs[0]))
+    assert done.code == 0, done.err
+    kept = results(runs[0] / "evaluation")
+    assert "normal/kl_to_reference" in kept["values"]
+    assert kept["model"]["name"] == str(runs[0] / "model")
+    # What fit found of the same model by the same suite.
+    after = load_run(runs[0]).summary["suites"]["copyright"]["after"]
+    assert kept["values"] == pytest.approx(after, abs=1e-6)
+    recipe = load_run(runs[0]).recipe
+    assert (recipe["gold"] is None) == (not (runs[0] / "evaluation" / "gold").exists())
+
+
+def test_a_copied_folder_is_evaluated_as_any_model(command, folder, runs):
+    shutil.copytree(runs[0] / "model", folder / "mine")
+    done = command("evaluate", "mine", "--suite", SMALL)
+    assert done.code == 0, done.err
+    assert (folder / "evaluations/mine/copyright.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("tiny",), "no suite is given"),
+        (("tiny", "--suite", "copyrigt"), "Did you mean 'copyright'?"),
+        (("tiny", "--suite", "{name: copyright, limt: 2}"), "limt"),
+        (("nowhere/at/all", "--suite", "copyright"), "there is no folder nowhere/at/all"),
+        (("tiny", "--suite", SMALL, "--batch_size", "0"), "--batch_size: expected at least 1"),
+        (("tiny", "--suite", "tofu"), "TOFU"),
+    ],
+)
+def test_mistakes_are_named(command, words, said):
+    done = command("evaluate", *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_runs_side_by_side(command, runs):
+    done = command("compare", *map(str, runs))
+    assert done.code == 0, done.err
+    assert "(2 seeds)" in done.out
+    assert "forget.weight=0.9" in done.out
+    assert "±" in done.out
+    assert "before" in done.out
+
+
+def test_comparison_for_programs(command, runs):
+    done = command("compare", str(runs[0].parent), "--format", "json")
+    columns = {each["recipe"]: each for each in json.loads(done.out)["columns"]}
+    (pair,) = [each for each in columns.values() if len(each["runs"]) == 2]
+    key = "copyright: forget/nll"
+    values = [
+        load_run(path).summary["suites"]["copyright"]["after"]["forget/nll"]
+        for path in pair["runs"]
+    ]
+    assert pair["figures"][key]["mean"] == pytest.approx(sum(values) / 2)
+    low, high = sorted(values)
+    assert pair["figures"][key]["deviation"] == pytest.approx((high - low) / 2**0.5)
+    lines = list(
+        csv.DictReader(io.StringIO(command("compare", *map(str, runs), "--format=csv").out))
+    )
+    best = [line for line in lines if line["figure"] == key and line["best"] == "1"]
+    ours = [
+        line for line in lines if line["figure"] == key and line["recipe"] not in ("before", "gold")
+    ]
+    assert {line["mean"] for line in best} == {max((line["mean"] for line in ours), key=float)}
+    unknown = command("compare", str(runs[0]), "--format", "pdf")
+    assert (unknown.code, "found 'pdf'" in unknown.err) == (2, True)
+    text = command("compare", *map(str, runs), "--format", "md").out
+    assert text.startswith("|  | ")
+    assert "| **" in text
+
+
+def test_figures_of_another_model_are_left_out_of_a_comparison(command, runs, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[1], copy)
+    assert command("evaluate", str(copy)).code == 0
+    file = copy / "evaluation" / "copyright.json"
+    kept = json.loads(file.read_text())
+    kept["values"]["forget/nll"] = 123.0
+    file.write_text(json.dumps(kept))
+    assert "123.0" in command("compare", str(copy), "--format", "csv").out
+    kept["inputs"]["model"] = "sha256:of-another-model"
+    file.write_text(json.dumps(kept))
+    assert "123.0" not in command("compare", str(copy), "--format", "csv").out
+
+
+def test_a_comparison_needs_finished_runs(command, folder):
+    done = command("compare", str(folder))
+    assert done.code == 2
+    assert "is not a finished run" in done.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "by"), [("relearn", "step"), ("quantize", "bits"), ("prefix", "shown")]
+)
+def test_an_attack_is_measured_on_the_run_and_on_gold(command, runs, kind, by):
+    small = ("--limit", "2", "--rows", "2", "--steps", "2", "--every", "1", "--lr", "1e-3")
+    done = command("attack", str(runs[0]), kind, *small, "--gold", "tiny/gold")
+    assert done.code == 0, done.err
+    kept = json.loads((runs[0] / "attacks" / f"{kind}.json").read_text())
+    assert set(kept["curves"]) == {"unlearned", "gold"}
+    assert len({len(curve) for curve in kept["curves"].values()}) == 1
+    assert all(by in point for curve in kept["curves"].values() for point in curve)
+    if kind == "relearn":
+        gold = kept["curves"]["gold"]
+        assert [point["step"] for point in gold] == [0, 1, 2]
+        assert gold[-1]["held/exact_memorization"] > gold[0]["held/exact_memorization"]
+    assert "gold" in done.out
+
+
+def test_attacks_say_what_is_wrong(command, runs):
+    done = command("attack", str(runs[0]), "relern")
+    assert (done.code, "Did you mean 'relearn'?" in done.err) == (2, True)
+    done = command("attack", str(runs[0]), "relearn", "--rows", "100000", "--gold", "none")
+    assert done.code == 2
+    assert "--rows: expected 1 to" in done.err
+    done = command("attack", str(runs[0]), "quantize", "--bits", "1", "--gold", "none")
+    assert "--bits: expected 2 to 16" in done.err

@@ -1,0 +1,107 @@
+"""One fit by one strategy, on one or two processes; started by the tests, not collected by them.
+
+python strategies.py OUT FOLDER OPTIONS, with the options as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from cases.runs import Recorder, objective, qa, stub_data
+from peft import LoraConfig
+from stub import stub_model
+
+import lightning as L  # isort: skip
+from unlearnkit import UnlearningModule
+from unlearnkit.data.streams import Stream
+from unlearnkit.engine.sharding import is_sharded, whole_state
+
+
+class SaveAt(L.Callback):
+    """Saves after a micro-batch."""
+
+    def __init__(self, path: str | None, after: int) -> None:
+        self.path, self.after = path, after
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.after -= 1
+        if self.path and self.after == 0:
+            trainer.save_checkpoint(self.path)
+
+
+class Weights(L.Callback):
+    """Keeps the weights at the end, whole."""
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        policy = pl_module.policy
+        state = whole_state(policy) if is_sharded(trainer) else policy.state_dict()
+        self.found = {key: value.flatten().tolist() for key, value in state.items()}
+
+
+class Module(UnlearningModule):
+    """The stub in place of a model on disk."""
+
+    spec: dict = {}
+
+    def configure_model(self) -> None:
+        if not hasattr(self, "policy"):
+            self.use_model(stub_model(self.spec))
+
+
+def main(out: str, folder: str, options: str) -> None:
+    torch.set_num_threads(1)
+    given = json.loads(options)
+    files = Path(folder)
+    torch.manual_seed(2)
+    lora = LoraConfig(
+        r=2, target_modules=["q_proj", "v_proj"], lora_dropout=given.get("dropout", 0)
+    )
+    module = Module(
+        {
+            "forget": objective("gradient_ascent", weight=0.1),
+            "mismatch": objective("random_mismatch"),
+            "retain": objective("retain_kl"),
+        },
+        optimizer=partial(
+            getattr(torch.optim, given.get("optimizer", "SGD")), lr=given.get("lr", 0.1)
+        ),
+        lora=lora if given.get("lora") else None,
+        layout=given.get("layout", "auto"),
+    )
+    module.spec = {"random_init": 1, "tie": given.get("tie", False)}
+    streams = {
+        "forget": qa(files / "forget.jsonl"),
+        "retain": qa(files / "retain.jsonl"),
+        "mismatch": Stream.resolve("mismatch")(prompts="forget", answers="retain", per_prompt=2),
+    }
+    devices = given.get("devices", 1)
+    data = stub_data(streams, batch_size=2 // devices, seed=11, num_workers=given.get("workers", 0))
+    recorder, weights = Recorder(), Weights()
+    trainer = L.Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy=given.get("strategy", "auto"),
+        precision=given.get("precision", "32-true"),
+        max_steps=given["steps"],
+        accumulate_grad_batches=given.get("accumulate", 1),
+        gradient_clip_val=given.get("clip"),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[recorder, SaveAt(given.get("save"), given.get("after", 0)), weights],
+    )
+    L.seed_everything(given.get("seed", 0), verbose=False)
+    trainer.fit(module, datamodule=data, ckpt_path=given.get("resume"), weights_only=True)
+    found = {"rows": recorder.rows, "figures": recorder.figures, "weights": weights.found}
+    Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,112 @@
+"""Whole runs under FSDP2 on two CPU processes, from recipe to model folder (cases 37 and 50)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from stub import read_spec, save_stub
+from transformers import AutoModelForCausalLM
+
+RECIPE = """\
+model:
+  base: stub
+  optimizer: {name: AdamW, lr: 1.0e-2}
+  objectives: {forget: {name: gradient_ascent}, retain: {name: retain_kl}}
+data:
+  batch_size: 2
+  max_length: 64
+  streams:
+    forget: {name: qa, path: forget.jsonl}
+    retain: {name: qa, path: retain.jsonl}
+    eval: {name: qa, path: eval.jsonl}
+trainer:
+  max_steps: 2
+  accelerator: cpu
+  devices: 2
+  strategy: fsdp2
+  callbacks: [{name: sample_generations, stream: eval, prompts: 3, every_n_epochs: 1}]
+"""
+LORA = "{r: 2, target_modules: [q_proj, v_proj]}"
+
+
+@pytest.fixture
+def command(case_folder, tmp_path):
+    """Runs the command in a folder with the files of case 50."""
+    source = case_folder("50")
+    for path in source.glob("*.jsonl"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    save_stub(read_spec(source / "stub.json"), tmp_path / "stub")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        script = "import sys; from unlearnkit.cli.main import main; sys.exit(main())"
+        return subprocess.run(
+            [sys.executable, "-c", script, "fit", "-r", "recipe.yaml", *words],
+            cwd=tmp_path, timeout=120, capture_output=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
+        )  # fmt: skip
+
+    return run
+
+
+def _model_folder(folder: Path) -> Path:
+    (found,) = folder.glob("runs/recipe/*/model")
+    return found
+
+
+def test_50_generation_before_amid_and_after_a_sharded_run(command, tmp_path) -> None:
+    done = command("--evaluate", "[{name: copyright, normal: retain}]")
+    assert done.returncode == 0, done.stderr
+    folder = _model_folder(tmp_path)
+    summary = json.loads((folder.parent / "summary.json").read_text())
+    figures = summary["suites"]["copyright"]
+    assert set(figures["before"]) <= set(figures["after"])
+    assert figures["before"]["forget/nll"] < figures["after"]["forget/nll"]
+    assert "abcdeabcde" in done.stdout
+    model, gaps = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert not gaps["missing_keys"]
+    assert not gaps["unexpected_keys"]
+    start = load_file(tmp_path / "stub" / "model.safetensors")
+    end = load_file(folder / "model.safetensors")
+    assert {k: v.shape for k, v in start.items()} == {k: v.shape for k, v in end.items()}
+    assert not torch.equal(start["lm_head.weight"], end["lm_head.weight"])
+
+
+def test_37_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:
+    done = command("--model.lora", LORA, "--trainer.precision", "bf16-true")
+    assert done.returncode == 0, done.stderr
+    adapter = load_file(_model_folder(tmp_path) / "adapter_model.safetensors")
+    raised = [weight for name, weight in adapter.items() if "lora_B" in name]
+    assert len(raised) == 4
+    assert all(float(weight.float().norm()) > 0 for weight in raised)
+
+
+def test_37_two_types_of_weights_are_refused_with_what_works(command) -> None:
+    done = command("--model.lora", LORA, "--model.base", "{path: stub, dtype: bfloat16}")
+    assert done.returncode == 2
+    assert "trainer.strategy: fsdp2 needs weights of one type" in done.stderr
+    assert "bfloat16 and float32" in done.stderr
+    assert "trainer.precision: bf16-true" in done.stderr
+    assert "flatten" not in done.stderr
+
+
+def test_a_cached_reference_is_refused(command) -> None:
+    done = command("--model.reference", "cached")
+    assert done.returncode == 2
+    assert "'cached' does not go with trainer.strategy: fsdp2" in done.stderr
+
+
+def test_fsdp_on_a_cpu_is_one_sentence(command) -> None:
+    done = command("--trainer.strategy", "fsdp")
+    assert done.returncode == 2
+    assert "requires a GPU accelerator" in done.stderr
+    assert "trainer.strategy: fsdp2" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,72 @@
+"""DDP and FSDP2 on two CPU processes train as one process does, and resume bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("strategies.py")
+STRATEGIES = ("ddp", "fsdp2")
+
+
+@pytest.fixture
+def start(tmp_path, case_folder):
+    """Runs the script; what each rank found, or the output of a run that failed."""
+
+    def run(name: str, **options):
+        out = tmp_path / name
+        out.mkdir()
+        words = [SCRIPT, out, case_folder("31"), json.dumps({"steps": 6, **options})]
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            return done.stderr
+        return [json.loads(path.read_text()) for path in sorted(out.glob("rank*.json"))]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("fsdp2", {"steps": 50}),
+        ("fsdp2", {"lora": True, "lr": 1.0}),
+        ("fsdp2", {"tie": True, "accumulate": 2, "clip": 0.5}),
+    ],
+    ids=["full", "lora", "tied-accumulated-clipped"],
+)
+def test_two_processes_train_as_one(start, strategy, options) -> None:
+    (one,) = start("one", **options)
+    two = start("two", devices=2, strategy=strategy, **options)
+    assert len(two) == 2
+    for step, whole in enumerate(one["figures"]):
+        for key in ("forget", "mismatch", "retain"):
+            mean = sum(rank["figures"][step][key] for rank in two) / 2
+            assert mean == pytest.approx(whole[key], rel=1e-5, abs=1e-6)
+    assert two[0]["weights"].keys() == one["weights"].keys()
+    for key, weight in one["weights"].items():
+        assert two[0]["weights"][key] == pytest.approx(weight, abs=1e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_processes_resume_bit_for_bit_amid_epoch_and_window(start, tmp_path, strategy) -> None:
+    """Epochs of 2 micro-batches each, windows of 2; saved after the first of the third epoch."""
+    path = str(tmp_path / "at.ckpt")
+    options = {
+        "devices": 2, "strategy": strategy, "lora": True, "dropout": 0.3, "optimizer": "AdamW",
+        "lr": 1e-2, "accumulate": 2, "workers": 1,
+    }  # fmt: skip
+    whole = start("whole", save=path, after=5, **options)
+    resumed = start("resumed", resume=path, seed=99, **options)
+    for rank, again in zip(whole, resumed, strict=True):
+        assert len(again["figures"]) == len(rank["figures"]) - 4
+        assert again["rows"] == rank["rows"][4:]
+        assert again["figures"] == rank["figures"][4:]
+        assert again["weights"] == rank["weights"]

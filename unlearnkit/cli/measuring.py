@@ -1,0 +1,97 @@
+"""The verbs that measure models: what they take. The work is imported where it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unlearnkit.cli.imports import without_collection
+
+
+def evaluate(
+    model: str,
+    suite: list[str] | None = None,
+    reference: str | None = None,
+    gold: str | None = None,
+    out: str | None = None,
+    batch_size: int = 32,
+    max_length: int = 512,
+    seed: int = 0,
+    device: str | None = None,
+) -> None:
+    """Run suites on any model, and keep figures, intervals and rows in files.
+
+    A results file that is there is shown again only if it belongs to this very model, data, suite
+    and code; else the suite runs anew.
+
+    Args:
+        model: Run folder, model or adapter folder, hub id, or an embedded model such as tiny.
+        suite: Name, or YAML such as '{name: copyright, limit: 8}'; may be given several times. By
+            default the suites of the run's recipe.
+        reference: The model before unlearning, for divergences; by default the one that the run
+            started from. none for none.
+        gold: The model that never saw the forget set; by default that of the run's recipe. none
+            for none.
+        out: Folder of the results; by default evaluation in the run folder, else
+            evaluations/MODEL.
+        batch_size: Rows in one forward pass.
+        max_length: Longest sequence in tokens; of a run its recipe's.
+        seed: Of the bootstrap and of anything that is drawn.
+        device: Where the models run, such as cpu; by default the GPU if there is one.
+    """
+    with without_collection():
+        from unlearnkit.cli.evaluating import evaluated
+        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.tables import show_evaluations
+
+    quieten()
+    show_evaluations(
+        *evaluated(model, suite, reference, gold, out, batch_size, max_length, seed, device)
+    )
+
+
+def compare(runs: Sequence[str], form: str) -> None:
+    """Puts the figures of runs in one table, printed as ``form`` says."""
+    with without_collection():
+        from unlearnkit.cli.comparing import show
+        from unlearnkit.runs.compare import compare as compared
+
+    show(compared(runs), form)
+
+
+def attack(
+    run: str,
+    kind: str,
+    rows: int = 8,
+    steps: int = 20,
+    every: int = 5,
+    lr: float = 1e-4,
+    limit: int = 32,
+    bits: int = 4,
+    gold: str | None = None,
+    out: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Try to bring back what a run's model was made to forget; the gold model is treated alike.
+
+    Args:
+        run: Run folder.
+        kind: relearn trains on a few of the forget rows, and measures all others; quantize rounds
+            the weights; prefix shows the beginning of the answer.
+        rows: Forget rows that relearn trains on.
+        steps: Optimiser steps of relearn.
+        every: Steps between two measurements of relearn.
+        lr: Learning rate of relearn.
+        limit: Rows measured at most, evenly spaced.
+        bits: Bits of a weight that quantize keeps.
+        gold: The model that never saw the forget set; by default that of the run's recipe. none
+            for none.
+        out: File of the figures; by default attacks/KIND.json in the run folder.
+        seed: Of the choice of rows.
+    """
+    with without_collection():
+        from unlearnkit.cli.attacking import attacked
+        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.tables import show_attack
+
+    quieten()
+    show_attack(attacked(run, kind, rows, steps, every, lr, limit, bits, gold, out, seed))

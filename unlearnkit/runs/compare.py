@@ -1,0 +1,189 @@
+"""Several runs side by side; those that differ in their seed alone are one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from unlearnkit.runs.folder import Run, load_run
+from unlearnkit.runs.scored import fingerprint_of, read_evaluation
+from unlearnkit.suites.base import Better, Suite
+
+# Keys of a recipe that say where and with which numbers drawn, not what was done.
+_NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold")
+
+
+class Figure(NamedTuple):
+    """A figure of a recipe over its seeds."""
+
+    mean: float
+    deviation: float | None
+    """Standard deviation of the sample, or None of a single run."""
+    count: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """Runs of one recipe."""
+
+    name: str
+    runs: tuple[Path, ...]
+    figures: dict[str, Figure]
+    """By ``<suite>: <stream>/<metric>``."""
+    ranked: bool = True
+    """Whether it may be best; a model before unlearning, or a gold model, may not."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Columns, and the rows that they have.
+
+    ``better`` holds the good direction of each row, None where none is known.
+    """
+
+    columns: tuple[Column, ...]
+    better: dict[str, Better | None]
+
+    def best(self, row: str) -> tuple[str, ...]:
+        """Names of the columns with the best mean; none if there is nothing to choose from."""
+        better = self.better[row]
+        means = {
+            column.name: column.figures[row].mean
+            for column in self.columns
+            if column.ranked and row in column.figures
+        }
+        means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+        if better is None or len(means) < 2:
+            return ()
+        cost = {"lower": float, "higher": lambda x: -x, "zero": abs}[better]
+        least = min(map(cost, means.values()))
+        return tuple(name for name, mean in means.items() if cost(mean) == least)
+
+
+def compare(folders: Sequence[str | Path]) -> Comparison:
+    """Puts runs side by side.
+
+    A run's figures are those after unlearning of its ``summary.json``, and those of
+    ``evaluation/*.json`` if these belong to the model that is in the run's folder now. Figures
+    before unlearning and of the gold model stand in columns of their own where all runs agree
+    on them.
+
+    Args:
+        folders: Run folders, or folders with some below them.
+
+    Raises:
+        UserError: If one of them is not a finished run.
+    """
+    runs = [load_run(folder) for each in folders for folder in _runs_below(Path(each))]
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_recipe_key(run), []).append(run)
+    names = _names(list(groups.values()))
+    columns = [
+        Column(name, tuple(run.folder for run in group), _over_seeds([_after(r) for r in group]))
+        for name, group in zip(names, groups.values(), strict=True)
+    ]
+    for when in ("gold", "before"):
+        common = _common([_summary_figures(run, when) for run in runs])
+        if common:
+            figures = {row: Figure(value, None, 1) for row, value in common.items()}
+            columns.insert(0, Column(when, (), figures, ranked=False))
+    rows = dict.fromkeys(row for column in columns for row in column.figures)
+    return Comparison(tuple(columns), {row: direction(row) for row in rows})
+
+
+def direction(row: str) -> Better | None:
+    """Good values of ``<suite>: <figure>``, as the suite says.
+
+    Example:
+        >>> direction("copyright: forget/rougeL_recall"), direction("no_such: forget/x")
+        ('lower', None)
+    """
+    suite, _, figure = row.partition(": ")
+    cls = Suite.registered().get(suite.partition("-")[0])
+    patterns = cls.better.items() if cls else ()
+    return next((better for key, better in patterns if fnmatchcase(figure, key)), None)
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    if (folder / "recipe.yaml").is_file() or not folder.is_dir():
+        return [folder]
+    return sorted(file.parent for file in folder.rglob("summary.json")) or [folder]
+
+
+def _recipe_key(run: Run) -> str:
+    kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_RECIPE}
+    return json.dumps([run.summary["recipe"], kept], sort_keys=True, default=str)
+
+
+def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
+    """Recipes' names; where several share one, with the values in which they differ."""
+    names = [group[0].summary["recipe"] for group in groups]
+    flat = [dict(_leaves(group[0].recipe)) for group in groups]
+    found: list[str] = []
+    for name, values in zip(names, flat, strict=True):
+        others = [each for each, other in zip(flat, names, strict=True) if other == name]
+        differing = [
+            f"{key.removeprefix('model.objectives.')}={value}"
+            for key, value in values.items()
+            if any(each.get(key) != value for each in others)
+        ]
+        found.append(", ".join([name, *differing]))
+    # A recipe may differ from another one in what it lacks alone.
+    return [
+        name if found.count(name) == 1 else f"{name} {group[0].folder.name}"
+        for name, group in zip(found, groups, strict=True)
+    ]
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            if key or name not in _NOT_THE_RECIPE:
+                step = "" if name == "init_args" else name
+                yield from _leaves(each, ".".join(part for part in (key, step) if part))
+    else:
+        yield key, value
+
+
+def _summary_figures(run: Run, when: str) -> dict[str, float]:
+    return {
+        f"{suite}: {name}": value
+        for suite, by_when in run.summary["suites"].items()
+        for name, value in by_when.get(when, {}).items()
+    }
+
+
+def _after(run: Run) -> dict[str, float]:
+    found = _summary_figures(run, "after")
+    files = sorted((run.folder / "evaluation").glob("*.json"))
+    fingerprint = fingerprint_of(str(run.model)) if files else None
+    for file in files:
+        evaluation = read_evaluation(file)
+        if evaluation is not None and evaluation.inputs["model"] == fingerprint:
+            found |= {f"{evaluation.suite}: {k}": v for k, v in evaluation.values.items()}
+    return found
+
+
+def _over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
+    found: dict[str, Figure] = {}
+    for row in dict.fromkeys(row for run in runs for row in run):
+        values = [run[row] for run in runs if row in run]
+        deviation = stdev(values) if len(values) > 1 else None
+        found[row] = Figure(fmean(values), deviation, len(values))
+    return found
+
+
+def _common(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Figures that are the same in all runs that have them."""
+    found: dict[str, set[float]] = {}
+    for each in figures:
+        for row, value in each.items():
+            found.setdefault(row, set()).add(value)
+    return {row: values.pop() for row, values in found.items() if len(values) == 1}

@@ -1,0 +1,103 @@
+"""What a model continues, and says of the true continuation, row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.data.example import Example
+from unlearnkit.engine.generate import generate
+from unlearnkit.engine.scoring import score
+from unlearnkit.functional.core import row_sum
+from unlearnkit.functional.memorization import exact_memorization, extraction_strength
+from unlearnkit.functional.text import bleu, distinct_n, rouge, words
+from unlearnkit.suites.base import SuiteContext
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+
+def continuation_rows(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    context: SuiteContext,
+    examples: Sequence[Example],
+    max_new_tokens: int,
+    *,
+    as_long_as_response: bool = True,
+) -> list[dict[str, Any]]:
+    """One row an example: the greedy continuation, and teacher-forced figures of the true one.
+
+    Args:
+        model: The model under evaluation.
+        tokenizer: Its tokenizer.
+        context: Reference and sizes.
+        examples: Prompts with true continuations.
+        max_new_tokens: Longest continuation.
+        as_long_as_response: Generate no more tokens than the true continuation has, and hold it
+            against as much of that.
+    """
+    bound = min(max_new_tokens, context.max_new_tokens or max_new_tokens)
+    limits = [min(bound, len(e.response_ids)) if as_long_as_response else bound for e in examples]
+    texts = generate(
+        model,
+        tokenizer,
+        [e.prompt_ids for e in examples],
+        max_new_tokens=limits,
+        batch_size=context.batch_size,
+    )
+    scores = score(model, examples, batch_size=context.batch_size, reference=context.reference)
+    flat = (scores.sequence, len(examples))
+    columns = {
+        "nll_sum": row_sum(-scores.logps, *flat).tolist(),
+        "exact_memorization": exact_memorization(scores.correct, *flat).tolist(),
+        "extraction_strength": extraction_strength(scores.correct, *flat).tolist(),
+    }
+    if scores.kl is not None:
+        columns["kl_sum"] = row_sum(scores.kl, *flat).tolist()
+    rows: list[dict[str, Any]] = []
+    for i, (example, limit, new) in enumerate(zip(examples, limits, texts, strict=True)):
+        reference = text_of(tokenizer, example.response_ids[:limit])
+        rows.append(
+            {
+                "row": example.row,
+                "source": example.source,
+                "prompt": text_of(tokenizer, example.prompt_ids),
+                "reference": reference,
+                "generated": new.text,
+                "hit_limit": new.hit_limit,
+                "tokens": len(example.response_ids),
+                "rougeL_recall": rouge(new.text, reference).recall,
+                "bleu": bleu(new.text, reference),
+                "distinct_2": distinct_n(words(new.text), 2),
+                **{name: column[i] for name, column in columns.items()},
+            }
+        )
+    return rows
+
+
+def normal_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Figures of rows that are to stay; divergence only where it was measured."""
+    values = {
+        "rougeL_recall": fmean(row["rougeL_recall"] for row in rows),
+        "distinct_2": fmean(row["distinct_2"] for row in rows),
+        "perplexity": math.exp(token_mean(rows, "nll_sum")),
+    }
+    if "kl_sum" in rows[0]:
+        values["kl_to_reference"] = token_mean(rows, "kl_sum")
+    return values
+
+
+def token_mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Mean over the tokens of all rows, of a figure that is a sum over each row's."""
+    return sum(row[name] for row in rows) / sum(row["tokens"] for row in rows)
+
+
+def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """The text of token ids, without special tokens."""
+    return str(
+        tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    )

@@ -1,0 +1,187 @@
+"""Benchmarks in the schema they were published in, from local files or from the Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.data.codec import Codec, DoesNotFit
+from unlearnkit.data.example import Example
+from unlearnkit.data.formats import READERS
+from unlearnkit.data.reader import find_file, read_rows
+from unlearnkit.data.values import check_fields, kind_of, text_fault
+from unlearnkit.errors import DataError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of a benchmark.
+
+    Args:
+        stream: What its rows are called in figures.
+        config: Its configuration on the Hub; a local file or folder of that name.
+        texts: Fields that hold text.
+        lists: Fields that hold lists of texts.
+        split: Its split on the Hub; with ``folder``, a local file of that name in it.
+        folder: Whether local files are ``<config>/<split>`` rather than ``<config>``.
+        optional: Whether the benchmark can do without it.
+    """
+
+    stream: str
+    config: str
+    texts: tuple[str, ...]
+    lists: tuple[str, ...] = ()
+    split: str = "train"
+    folder: bool = False
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its file without suffix, below the benchmark's folder."""
+        return f"{self.config}/{self.split}" if self.folder else self.config
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row: its number from 0, where it was read, and its fields."""
+
+    row: int
+    source: str
+    fields: Mapping[str, Any]
+
+
+def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> dict[str, list[Item]]:
+    """Rows of each part by stream; an optional part that is not there is left out.
+
+    Args:
+        data: Folder of local files, or the id of a data set on the Hub.
+        parts: The tables.
+        limit: Rows of each at most, evenly spaced; None for all.
+
+    Raises:
+        DataError: With the bad rows of all parts, and every file that is missing.
+    """
+    found: dict[str, list[Item]] = {}
+    problems: list[Problem] = []
+    for part in parts:
+        try:
+            items, faults = _read(data, part)
+        except _Absent as absent:
+            if not part.optional:
+                problems.append(absent.problem)
+            continue
+        except DataError as error:
+            problems += error.problems
+            continue
+        problems += faults
+        count = len(items) if limit is None else min(limit, len(items))
+        found[part.stream] = [items[i * len(items) // count] for i in range(count)]
+    if problems:
+        raise DataError(problems)
+    return found
+
+
+class Prompting:
+    """Puts questions to a model in the form that it was trained on.
+
+    Args:
+        tokenizer: Of the model.
+        max_length: Longest question and answer together, in tokens.
+        template: Text around both, with ``{prompt}`` and, at its end, ``{response}``; white space
+            before the latter belongs to the answer.
+        chat: Put questions through the chat template instead.
+
+    Raises:
+        RecipeError: If the template lacks one of the two.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        template: str = "{prompt}{response}",
+        chat: bool = False,
+    ) -> None:
+        check_template(template)
+        self.codec, self.chat = Codec(tokenizer, max_length), chat
+        before = template.removesuffix("{response}")
+        self._start = before.rstrip()
+        self._space = before[len(self._start) :]
+
+    def example(self, item: Item, question: str, answer: str) -> Example:
+        """Question and answer as token ids.
+
+        Raises:
+            DataError: If they do not fit into ``max_length``.
+        """
+        if self.chat:
+            asked = [{"role": "user", "content": question}]
+            prompt = self.codec.prompt(self.codec.chat.render(asked, answer_next=True))
+            response = self.codec.response(answer)
+        else:
+            prompt = self.codec.prompt(self._start.replace("{prompt}", question))
+            response = self.codec.response(self._space + answer)
+        try:
+            fitting = self.codec.fit(prompt, response)
+        except DoesNotFit as error:
+            raise DataError([Problem(item.source, None, None, error.found, error.expected)]) from (
+                error
+            )
+        return Example(tuple(prompt), tuple(fitting), item.row, item.source)
+
+
+def check_template(template: str) -> None:
+    """Raises a RecipeError unless a template has a prompt and ends with a response."""
+    if "{prompt}" not in template or not template.endswith("{response}"):
+        raise RecipeError(
+            f"template: expected {{prompt}} somewhere and {{response}} at the end, "
+            f"found {template!r}"
+        )
+
+
+class _Absent(Exception):
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
+    folder = find_file(data)
+    if folder is None:
+        table = read_rows(data, split=part.split, config=part.config)
+    else:
+        file = _local(folder, part)
+        if file is None:
+            suffixes = ", ".join(READERS)
+            expected = f"a file {part.name} with one of the suffixes {suffixes}"
+            raise _Absent(Problem(data, None, None, "no such file in it", expected))
+        table = read_rows(str(file))
+    if table.problems and not table.rows:
+        return [], table.problems
+    rows, problems = check_fields(table, {f"{part.name}.{name}": name for name in part.texts})
+    problems = [*table.problems, *problems]
+    for row in rows:
+        for name in part.lists:
+            fault = _list_fault(row.fields.get(name))
+            if fault:
+                expected = "a list of texts"
+                problems.append(Problem(table.file, row.line, name, fault, expected))
+    items = [Item(i, f"{table.file}:{row.line}", row.fields) for i, row in enumerate(rows)]
+    return items, problems
+
+
+def _local(folder: Path, part: Part) -> Path | None:
+    files = (folder / f"{part.name}{suffix}" for suffix in READERS)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _list_fault(value: Any) -> str | None:
+    if not isinstance(value, list):
+        return kind_of(value)
+    if not value:
+        return "an empty list"
+    return next((fault for each in value if (fault := text_fault(each))), None)

@@ -1,0 +1,220 @@
+"""Fictitious authors: forgotten as if never learned, and nothing else lost?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from unlearnkit.data.example import Example
+from unlearnkit.engine.scoring import score
+from unlearnkit.errors import RecipeError
+from unlearnkit.functional import truth
+from unlearnkit.functional.membership import loss
+from unlearnkit.functional.text import rouge
+from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.continuations import continuation_rows
+from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+Asked = dict[str, list[tuple[Example, Example, list[Example]]]]
+"""Per row: the answer, the right one of the truth ratio, and the wrong ones."""
+
+_UTILITY = ("retain", "real_authors", "world_facts")
+_WITH_OPTIONS = ("real_authors", "world_facts")
+_NO_GOLD = "no gold model: one that was trained without the forget rows"
+_NO_HELDOUT = "no held-out rows: the file {file}"
+
+
+class Tofu(Suite, name="tofu"):
+    """Model utility and forget quality on fictitious authors, real authors and world facts.
+
+    ``retain`` rows are those that the retain term sees. ``real_authors``, ``world_facts`` and
+    ``heldout`` (fictitious authors that nobody trained on) are not seen by it.
+
+    Figures, as ``<stream>/<figure>``:
+
+    * ``probability``: of the answer, length-normalised; among the wrong ones on real authors and
+      world facts.
+    * ``rougeL_recall``: of the greedy answer, with a stemmer.
+    * ``truth_ratio``: on forget ``min(R, 1/R)``, where 1 says that right and wrong answers are
+      alike; else ``max(0, 1 - R)``.
+    * ``exact_memorization``, ``extraction_strength`` (forget).
+    * ``utility/model_utility``: harmonic mean of the nine figures of the three kinds to keep.
+    * ``forget/forget_quality``: p-value that the truth ratios are those of the gold model.
+
+    Args:
+        data: Folder with ``forget10_perturbed.json`` and so on, or the id on the Hub.
+        split: Which forget rows: ``forget01``, ``forget05``, ``forget10``, or a file's first part.
+        heldout: Name of the held-out rows; by default the one that goes with ``split``. They are
+            left out where they are not there.
+        template: Text around question and answer.
+        chat: Put questions through the chat template instead.
+        max_new_tokens: Longest answer.
+        limit: Rows of each kind at most, evenly spaced; None for all.
+
+    References:
+        Maini et al. 2024, "TOFU: A task of fictitious unlearning for LLMs", arXiv 2401.06121,
+        sec. 2.2.
+    """
+
+    better: ClassVar[Mapping[str, Better]] = {
+        "forget/forget_quality": "higher",
+        "forget/truth_ratio": "higher",
+        "forget/*": "lower",
+        "heldout/*": "higher",
+        "*": "higher",
+    }
+    uses_gold = True
+
+    def __init__(
+        self,
+        data: str = "locuslab/TOFU",
+        split: str = "forget10",
+        heldout: str | None = None,
+        template: str = "Question: {prompt}\nAnswer: {response}",
+        chat: bool = False,
+        max_new_tokens: int = 200,
+        limit: int | None = None,
+    ) -> None:
+        check_template(template)
+        if max_new_tokens < 1:
+            raise RecipeError(f"tofu: max_new_tokens must be at least 1, found {max_new_tokens}")
+        if limit is not None and limit < 1:
+            raise RecipeError(f"tofu: limit must be at least 1 or null, found {limit}")
+        self.data, self.split, self.template, self.chat = data, split, template, chat
+        self.heldout = heldout or split.replace("forget", "holdout")
+        self.max_new_tokens, self.limit = max_new_tokens, limit
+
+    def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
+        """Reads and tokenises all rows."""
+        self._asked(tokenizer, context)
+
+    def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
+        """Digest of the arguments and of all rows' tokens."""
+        return digest(self.max_new_tokens, self._asked(tokenizer, context))
+
+    def run(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> SuiteResult:
+        """Evaluates the model, and the gold model's truth ratios on the forget rows."""
+        rows: list[dict[str, Any]] = []
+        asked = self._asked(tokenizer, context)
+        for stream, triples in asked.items():
+            found = continuation_rows(
+                model,
+                tokenizer,
+                context,
+                [answer for answer, _, _ in triples],
+                self.max_new_tokens,
+                as_long_as_response=False,
+            )
+            for row, (answer, _, _) in zip(found, triples, strict=True):
+                # As published: the stem of a word is enough.
+                stemmed = rouge(row["generated"], row["reference"], use_stemmer=True)
+                row["rougeL_recall"] = stemmed.recall
+                row["nll"] = row["nll_sum"] / len(answer.response_ids)
+            if triples[0][2]:
+                for row, losses in zip(found, _losses(model, context, triples), strict=True):
+                    row["truth_ratio"], row["nll_wrong"] = _ratio(*losses), losses[1]
+            for row in found:
+                row["probability"] = _probability(row, stream in _WITH_OPTIONS)
+            rows += [{"stream": stream, **row} for row in found]
+        missing = {}
+        if "heldout" not in asked:
+            missing["heldout/*"] = _NO_HELDOUT.format(file=self.heldout)
+        values = self.figures(rows)
+        if context.gold is None:
+            missing["forget/forget_quality"] = _NO_GOLD
+        else:
+            losses = _losses(context.gold, context, asked["forget"])
+            gold = [_ratio(right, wrong) for right, wrong in losses]
+            forget = [row for row in rows if row["stream"] == "forget"]
+            for row, ratio in zip(forget, gold, strict=True):
+                row["gold_truth_ratio"] = ratio
+            own = [row["truth_ratio"] for row in forget]
+            values["forget/forget_quality"] = truth.forget_quality(own, gold)
+        return SuiteResult(values, rows, missing)
+
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """All figures but forget quality: a p-value has no interval."""
+        found: dict[str, float] = {}
+        for stream, part in by_stream(rows).items():
+            found |= {f"{stream}/{name}": value for name, value in _of_stream(stream, part).items()}
+        names = ("probability", "rougeL_recall", "truth_ratio")
+        nine = [found[f"{stream}/{name}"] for stream in _UTILITY for name in names]
+        found["utility/model_utility"] = truth.model_utility(nine)
+        return found
+
+    def _asked(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Asked:
+        plain, wrong = ("question", "answer"), ("perturbed_answer",)
+        both = (*plain, "paraphrased_answer")
+        parts = (
+            Part("forget", f"{self.split}_perturbed", both, wrong),
+            Part("retain", "retain_perturbed", both, wrong),
+            Part("real_authors", "real_authors_perturbed", plain, wrong),
+            Part("world_facts", "world_facts_perturbed", plain, wrong),
+            Part("heldout", self.heldout, plain, optional=True),
+        )
+        asking = Prompting(tokenizer, context.max_length, self.template, self.chat)
+        return {
+            stream: [self._triple(asking, item) for item in items]
+            for stream, items in read_parts(self.data, parts, self.limit).items()
+        }
+
+    def _triple(self, asking: Prompting, item: Item) -> tuple[Example, Example, list[Example]]:
+        fields = item.fields
+        question, answer = fields["question"], fields["answer"]
+        right = fields.get("paraphrased_answer", answer)
+        return (
+            asking.example(item, question, answer),
+            asking.example(item, question, right),
+            [asking.example(item, question, each) for each in fields.get("perturbed_answer", ())],
+        )
+
+
+def _losses(
+    model: nn.Module,
+    context: SuiteContext,
+    triples: Sequence[tuple[Example, Example, list[Example]]],
+) -> list[tuple[float, list[float]]]:
+    """Nats per token of the right answer and of the wrong ones, row by row."""
+    examples = [example for _, right, wrong in triples for example in (right, *wrong)]
+    scores = score(model, examples, batch_size=context.batch_size)
+    losses = iter(loss(scores.logps, scores.sequence, len(examples)).tolist())
+    return [(next(losses), [next(losses) for _ in wrong]) for _, _, wrong in triples]
+
+
+def _ratio(right: float, wrong: Sequence[float]) -> float:
+    """Truth ratio of one row, by the geometric mean of its wrong answers."""
+    # Rows may have different numbers of wrong answers.
+    nll, nll_wrong = torch.tensor([right]).double(), torch.tensor([wrong]).double()
+    return truth.truth_ratio(nll, nll_wrong).item()
+
+
+def _probability(row: Mapping[str, Any], among: bool) -> float:
+    nll = torch.tensor([row["nll"]], dtype=torch.double)
+    if not among:
+        return truth.probability(nll).item()
+    wrong = torch.tensor([row["nll_wrong"]], dtype=torch.double)
+    return truth.probability_with_options(nll, wrong).item()
+
+
+def _of_stream(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    means = ["probability", "rougeL_recall"]
+    if stream == "forget":
+        means += ["exact_memorization", "extraction_strength"]
+    values = {name: fmean(row[name] for row in rows) for name in means}
+    if "truth_ratio" in rows[0]:
+        forget = stream == "forget"
+        values["truth_ratio"] = fmean(
+            (min(r, 1 / r) if r else 0.0) if forget else max(0.0, 1 - r)
+            for r in (row["truth_ratio"] for row in rows)
+        )
+    return values
