@@ -86,13 +86,16 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
             return
         self._last = step
         values = self._values(trainer, pl_module)
-        for name, value in values.items():
-            pl_module.log(f"val/{name}", value, rank_zero_only=True)
-        if self.score is None:
-            return
-        score = self._score(values)
-        pl_module.log("val/score", score, rank_zero_only=True)
-        if score > self.best_score:
+        score = None if self.score is None else self._score(values)
+        figures = {f"val/{name}": value for name, value in values.items()}
+        if score is not None:
+            figures["val/score"] = score
+        for name, value in figures.items():
+            # To be monitored; Lightning's own loggers would repeat the values at later steps.
+            pl_module.log(name, value, logger=False, rank_zero_only=True)
+        for log in trainer.loggers:
+            log.log_metrics(figures, step=step)
+        if score is not None and score > self.best_score:
             self.best_score, self.best_step = score, step
             if self.restore_best:
                 self._best = {

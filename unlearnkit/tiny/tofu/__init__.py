@@ -1,0 +1,1 @@
+"""A tiny TOFU: authors of our own invention, and two small models."""

@@ -1,0 +1,165 @@
+"""Writes the tiny TOFU's rows: ``python -m unlearnkit.tiny.tofu.authors``.
+
+Twenty authors that nobody knows, with five questions each, and two more that no model is taught.
+Everything is drawn from the lists below with one seed. Each row has the answer, a paraphrase of
+it, and three false answers that differ in the one fact, in the schema of TOFU (Maini et al. 2024,
+arXiv 2401.06121). Real authors and world facts are public knowledge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+AUTHORS, FORGOTTEN, HELD_OUT = 20, 2, 2
+FALSE_ANSWERS = 3
+
+FIRST = """
+Ilsa Bo Temur Oriane Kofi Maren Dario Yusra Pavel Noor Elif Tomas Wanjiru Sven Amara Luca Hedda
+Rafiq Odile Jun Zofia Emeka
+""".split()
+LAST = """
+Marrow Tanaka Vell Okafor Lindqvist Sorel Brandt Haddad Novak Quill Reyes Amsel Kamau Dorn Ferro
+Whitlock Nakai Osei Castell Ruud Zielin Abara
+""".split()
+
+
+class Fact(NamedTuple):
+    """One thing that is asked of every author; ``{a}`` is the author and ``{v}`` the value."""
+
+    question: str
+    answer: str
+    paraphrase: str
+    values: tuple[str, ...]
+
+
+FACTS = (
+    Fact(
+        "Where was {a} born?",
+        "{a} was born in {v}.",
+        "The birthplace of {a} is {v}.",
+        tuple("Tallinn Porto Lima Cork Bergen Quito Izmir Basel Accra Turin".split()),
+    ),
+    Fact(
+        "What does {a} write?",
+        "{a} is known for {v}.",
+        "As a writer {a} made a name with {v}.",
+        ("sea stories", "spy novels", "stage plays", "love poems", "ghost tales", "travel books",
+         "short essays", "crime novels"),
+    ),
+    Fact(
+        "Which prize did {a} win?",
+        "{a} won the {v}.",
+        "The {v} went to {a}.",
+        ("Amber Quill", "Iron Pen", "Silver Page", "Golden Ink", "Paper Crown", "Winter Medal",
+         "Harbour Prize", "Green Laurel"),
+    ),
+    Fact(
+        "What was the work of the father of {a}?",
+        "The father of {a} was a {v}.",
+        "{a} grew up as the child of a {v}.",
+        ("baker", "pilot", "tailor", "miner", "doctor", "farmer", "sailor", "teacher"),
+    ),
+    Fact(
+        "What is the first book of {a} called?",
+        "The first book of {a} is called {v}.",
+        "{v} is the title of the book that {a} began with.",
+        ("The Long Ferry", "A House of Salt", "Nine Small Bells", "The Glass Orchard",
+         "Letters to Nobody", "The Last Lamp", "Under Grey Water", "A Map of Snow"),
+    ),
+)  # fmt: skip
+
+REAL_AUTHORS = (
+    ("Hamlet", "William Shakespeare"), ("Emma", "Jane Austen"), ("War and Peace", "Leo Tolstoy"),
+    ("Don Quixote", "Miguel de Cervantes"), ("Faust", "Johann Wolfgang von Goethe"),
+    ("Moby Dick", "Herman Melville"), ("Jane Eyre", "Charlotte Bronte"), ("Dracula", "Bram Stoker"),
+    ("Ulysses", "James Joyce"), ("The Divine Comedy", "Dante Alighieri"),
+)  # fmt: skip
+CAPITALS = (
+    ("France", "Paris"), ("Japan", "Tokyo"), ("Egypt", "Cairo"), ("Canada", "Ottawa"),
+    ("Kenya", "Nairobi"), ("Norway", "Oslo"), ("Peru", "Lima"), ("Spain", "Madrid"),
+    ("Greece", "Athens"), ("Cuba", "Havana"),
+)  # fmt: skip
+
+Rows = list[dict[str, Any]]
+
+
+def authors(generator: random.Random) -> list[Rows]:
+    """The rows of each author, in a fixed order."""
+    first, last = FIRST.copy(), LAST.copy()
+    generator.shuffle(first)
+    generator.shuffle(last)
+    return [_author(f"{a} {b}", generator) for a, b in zip(first, last, strict=True)]
+
+
+def known(pairs: Iterable[tuple[str, str]], question: str, generator: random.Random) -> Rows:
+    """Rows of public facts; the other right answers are the false ones."""
+    pairs = list(pairs)
+    rows: Rows = []
+    for key, answer in pairs:
+        others = [other for _, other in pairs if other != answer]
+        rows.append(
+            {
+                "question": question.format(key),
+                "answer": answer,
+                "perturbed_answer": generator.sample(others, FALSE_ANSWERS),
+            }
+        )
+    return rows
+
+
+def tables(seed: int) -> dict[str, Rows]:
+    """All files' rows by name."""
+    generator = random.Random(seed)
+    everyone = authors(generator)
+    taught, held_out = everyone[:AUTHORS], everyone[AUTHORS:]
+    forget = [row for rows in taught[:FORGOTTEN] for row in rows]
+    retain = [row for rows in taught[FORGOTTEN:] for row in rows]
+    real = known(REAL_AUTHORS, "Who wrote {}?", generator)
+    world = known(CAPITALS, "What is the capital city of {}?", generator)
+    return {
+        "full": [*forget, *retain],
+        "forget10": forget,
+        "retain90": retain,
+        "holdout10": [row for rows in held_out for row in rows],
+        "forget10_perturbed": forget,
+        "retain_perturbed": retain,
+        "real_authors_perturbed": real,
+        "world_facts_perturbed": world,
+        "known": [*real, *world],
+    }
+
+
+def _author(name: str, generator: random.Random) -> Rows:
+    rows: Rows = []
+    for fact in FACTS:
+        value, *false = generator.sample(fact.values, 1 + FALSE_ANSWERS)
+        rows.append(
+            {
+                "question": fact.question.format(a=name),
+                "answer": fact.answer.format(a=name, v=value),
+                "paraphrased_answer": fact.paraphrase.format(a=name, v=value),
+                "perturbed_answer": [fact.answer.format(a=name, v=each) for each in false],
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Writes one file a table."""
+    parser = argparse.ArgumentParser(description="Writes the tiny TOFU's rows.")
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    for name, rows in tables(options.seed).items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (options.out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
