@@ -46,9 +46,8 @@ def command(case_folder, tmp_path):
     (tmp_path / "recipe.yaml").write_text(RECIPE)
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        script = "import sys; from unlearnkit.cli.main import main; sys.exit(main())"
         return subprocess.run(
-            [sys.executable, "-c", script, "fit", "-r", "recipe.yaml", *words],
+            [sys.executable, "-m", "unlearnkit", "fit", "-r", "recipe.yaml", *words],
             cwd=tmp_path, timeout=120, capture_output=True, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
         )  # fmt: skip

@@ -14,7 +14,12 @@ from unlearnkit.errors import RecipeError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-EMBEDDED = {"tiny": "model", "tiny/gold": "gold"}
+EMBEDDED = {
+    "tiny": "model",
+    "tiny/gold": "gold",
+    "tiny/tofu": "tofu/model",
+    "tiny/tofu/gold": "tofu/gold",
+}
 """Models that ship with the package, by name, and their folders in ``unlearnkit/tiny``."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,8 @@ class WholeFiles(TorchCheckpointIO):
                 os.fsync(file.fileno())
             os.replace(unfinished, target)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder itself may be what is wrong
+                unfinished.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(
                 f"cannot write the checkpoint {target}: {reason}",
@@ -55,7 +57,10 @@ class WholeFiles(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(
-        self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = True
+        self,
+        path: Any,
+        map_location: Any = lambda storage, _: storage,
+        weights_only: bool | None = True,
     ) -> dict[str, Any]:
         """Loads tensors and plain values.
 

@@ -108,8 +108,12 @@ def fit(
         )
         if evaluate:
             model = _plain(module, trainer, module.base)
-            before = evaluation.run_suites(model, data.tokenizer, evaluate, context)
-            del model
+            needs_gold = any(suite.uses_gold for suite in evaluate)
+            beside = plain_copy(gold, trainer) if gold and needs_gold else None
+            compared = replace(context, gold=beside)
+            before = evaluation.run_suites(model, data.tokenizer, evaluate, compared)
+            # Neither is to take room while the training runs.
+            del model, beside, compared
     for callback in trainer.callbacks:  # pyright: ignore
         if isinstance(callback, EvaluateEvery):
             callback.use(evaluate, context)

@@ -164,18 +164,22 @@ class Tofu(Suite, name="tofu"):
         )
         asking = Prompting(tokenizer, context.max_length, self.template, self.chat)
         return {
-            stream: [self._triple(asking, item) for item in items]
+            stream: [self._triple(asking, item, stream != "heldout") for item in items]
             for stream, items in read_parts(self.data, parts, self.limit).items()
         }
 
-    def _triple(self, asking: Prompting, item: Item) -> tuple[Example, Example, list[Example]]:
+    def _triple(
+        self, asking: Prompting, item: Item, compared: bool
+    ) -> tuple[Example, Example, list[Example]]:
         fields = item.fields
         question, answer = fields["question"], fields["answer"]
         right = fields.get("paraphrased_answer", answer)
         return (
             asking.example(item, question, answer),
             asking.example(item, question, right),
-            [asking.example(item, question, each) for each in fields.get("perturbed_answer", ())],
+            [asking.example(item, question, each) for each in fields["perturbed_answer"]]
+            if compared
+            else [],
         )
 
 

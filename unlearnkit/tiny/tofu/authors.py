@@ -2,7 +2,7 @@
 
 Twenty authors that nobody knows, with five questions each, and two more that no model is taught.
 Everything is drawn from the lists below with one seed. Each row has the answer, a paraphrase of
-it, and three false answers that differ in the one fact, in the schema of TOFU (Maini et al. 2024,
+it, and three false answers worded as the paraphrase, in the schema of TOFU (Maini et al. 2024,
 arXiv 2401.06121). Real authors and world facts are public knowledge.
 """
 
@@ -22,11 +22,11 @@ FALSE_ANSWERS = 3
 FIRST = """
 Ilsa Bo Temur Oriane Kofi Maren Dario Yusra Pavel Noor Elif Tomas Wanjiru Sven Amara Luca Hedda
 Rafiq Odile Jun Zofia Emeka
-""".split()
+"""
 LAST = """
 Marrow Tanaka Vell Okafor Lindqvist Sorel Brandt Haddad Novak Quill Reyes Amsel Kamau Dorn Ferro
 Whitlock Nakai Osei Castell Ruud Zielin Abara
-""".split()
+"""
 
 
 class Fact(NamedTuple):
@@ -43,7 +43,7 @@ FACTS = (
         "Where was {a} born?",
         "{a} was born in {v}.",
         "The birthplace of {a} is {v}.",
-        tuple("Tallinn Porto Lima Cork Bergen Quito Izmir Basel Accra Turin".split()),
+        ("Tallinn", "Porto", "Lima", "Cork", "Bergen", "Quito", "Izmir", "Basel", "Accra", "Turin"),
     ),
     Fact(
         "What does {a} write?",
@@ -91,7 +91,7 @@ Rows = list[dict[str, Any]]
 
 def authors(generator: random.Random) -> list[Rows]:
     """The rows of each author, in a fixed order."""
-    first, last = FIRST.copy(), LAST.copy()
+    first, last = FIRST.split(), LAST.split()
     generator.shuffle(first)
     generator.shuffle(last)
     return [_author(f"{a} {b}", generator) for a, b in zip(first, last, strict=True)]
@@ -144,7 +144,7 @@ def _author(name: str, generator: random.Random) -> Rows:
                 "question": fact.question.format(a=name),
                 "answer": fact.answer.format(a=name, v=value),
                 "paraphrased_answer": fact.paraphrase.format(a=name, v=value),
-                "perturbed_answer": [fact.answer.format(a=name, v=each) for each in false],
+                "perturbed_answer": [fact.paraphrase.format(a=name, v=each) for each in false],
             }
         )
     return rows
