@@ -68,8 +68,8 @@ class Tofu(Suite, name="tofu"):
         "forget/forget_quality": "higher",
         "forget/truth_ratio": "higher",
         "forget/*": "lower",
-        "heldout/*": "higher",
-        "*": "higher",
+        # Nobody taught the held-out authors: no value of theirs is good.
+        **dict.fromkeys(("retain/*", "real_authors/*", "world_facts/*", "utility/*"), "higher"),
     }
     uses_gold = True
 

@@ -69,9 +69,7 @@ def test_no_row_is_lost_and_no_tree_is_cut(sizes, tokens) -> None:
         found = [e for part in parts for e in part[name].examples]
         assert sorted(found) == sorted(batch.examples)
         assert all(part[name].token_share == 7.0 for part in parts)
-    owners = [
-        {e.prompt_ids for batch in part.values() for e in batch.examples} for part in parts
-    ]
+    owners = [{e.prompt_ids for batch in part.values() for e in batch.examples} for part in parts]
     assert len(set().union(*owners)) == sum(map(len, owners))
 
 
