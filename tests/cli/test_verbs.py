@@ -182,8 +182,21 @@ def test_generate_without_a_prompt_or_a_run(command, run):
     assert command("generate", "runs/none", "x").code == 2
 
 
+@pytest.mark.parametrize("words", [(), ("true",), ("false",)])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_switch_needs_no_value(command, monkeypatch, words, before):
+    seen = []
+    monkeypatch.setattr(
+        "unlearnkit.runs.export", lambda *given, merge: seen.append((*given, merge))
+    )
+    switch, places = ("--merge", *words), ("a run", "out")
+    done = command("export", *((*switch, *places) if before else (*places, *switch)))
+    assert done.code == 0, done.err
+    assert seen == [("a run", "out", words != ("false",))]
+
+
 def test_export_loads_where_unlearnkit_is_not(command, run, folder):
-    done = command("export", str(run.folder), "exported", "--merge", "true")
+    done = command("export", str(run.folder), "exported", "--merge")
     assert done.code == 0, done.err
     code = (
         "import sys; sys.modules['unlearnkit'] = None\n"
@@ -211,3 +224,12 @@ def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
     assert "\x1b[31m" not in out
     for shown in ("[red]p[/red]", r"\x1b[31mb", "[/]", r"\x1b]0;title\x07[bold]x[/bold]"):
         assert shown in out
+
+
+def test_a_run_without_suites_shows_no_empty_table(capsys):
+    summary = SimpleNamespace(
+        recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"), suites={},
+        samples=[],
+    )  # fmt: skip
+    console.show_summary(summary)
+    assert capsys.readouterr().out.splitlines() == ["1 steps in 1 s", "run folder: f"]

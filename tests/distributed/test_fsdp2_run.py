@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from stub import read_spec, save_stub
 from transformers import AutoModelForCausalLM
 
+pytestmark = pytest.mark.slow
+
 RECIPE = """\
 model:
   base: stub

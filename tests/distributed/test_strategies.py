@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("strategies.py")
 STRATEGIES = ("ddp", "fsdp2")
 

@@ -72,7 +72,8 @@ def show_summary(summary: RunSummary) -> None:
         texts = (sample.prompt, sample.before, sample.after, sample.reference)
         table.add_row(*map(_short, texts[: len(phases) + 1]), end_section=True)
     console = out()
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     how = f"{summary.steps} steps in {summary.seconds:.0f} s"
     if summary.stopped_by:
         how += f", stopped by {summary.stopped_by}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -200,3 +200,10 @@ def _opened(path: KeyPath, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     return {"name" if _is_entry(path) else "path": value}
+
+
+def with_values(argv: Sequence[str], switches: Collection[str]) -> list[str]:
+    """The words with ``--merge`` alone as ``--merge=true``, since jsonargparse asks for a value."""
+    pairs = zip(argv, [*argv[1:], ""], strict=False)
+    alone = [word in switches and after.lower() not in ("true", "false") for word, after in pairs]
+    return [f"{word}=true" if bare else word for word, bare in zip(argv, alone, strict=True)]

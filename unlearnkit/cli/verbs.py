@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from unlearnkit.cli import console, listing, measuring
 from unlearnkit.cli.document import read
 from unlearnkit.cli.imports import without_collection
-from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options
+from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options, with_values
 from unlearnkit.cli.schema import in_words
 from unlearnkit.cli.shipped import find, recipe_name
 from unlearnkit.errors import RecipeError, UserError
@@ -269,7 +269,9 @@ def _call(function: Callable[..., None], argv: Sequence[str], verb: str, **given
     about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
     parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*given})
-    arguments: dict[str, Any] = parser.parse_args(argv).as_dict()
+    parameters = inspect.signature(function).parameters.values()
+    switches = {f"--{each.name}" for each in parameters if each.default is False}
+    arguments: dict[str, Any] = parser.parse_args(with_values(argv, switches)).as_dict()
     function(**arguments, **given)
 
 
