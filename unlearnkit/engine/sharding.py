@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
+from peft import PeftModel
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
@@ -59,7 +60,9 @@ def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
         _refuse_mixed_dtypes(model)
         for block in decoder_blocks(model):
             fully_shard(block, mesh=mesh, reshard_after_forward=True)
-        fully_shard(model, mesh=mesh, reshard_after_forward=False)
+        # The transformers model inside of PEFT's: generation calls it past the outer one.
+        inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        fully_shard(inner, mesh=mesh, reshard_after_forward=False)
 
 
 def let_go(model: nn.Module) -> None:
