@@ -7,6 +7,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from unlearnkit.functional.core import at_least_float32
+
 Scale = Literal["npo", "dpo"]
 
 
@@ -39,7 +41,7 @@ def npo(logps_sum: Tensor, ref_logps_sum: Tensor, beta: float = 0.1) -> Tensor:
     References:
         Zhang et al. 2024, "Negative Preference Optimization", arXiv 2404.05868, eq. 3.
     """
-    return -2 / beta * logsigmoid(-beta * (logps_sum - ref_logps_sum))
+    return -2 / beta * logsigmoid(-beta * _log_ratio(logps_sum, ref_logps_sum))
 
 
 def simnpo(logps_mean: Tensor, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
@@ -65,7 +67,7 @@ def simnpo(logps_mean: Tensor, beta: float = 4.5, gamma: float = 0.0) -> Tensor:
     References:
         Fan et al. 2024, "Simplicity Prevails" (SimNPO), arXiv 2410.07163.
     """
-    return -2 / beta * logsigmoid(-beta * logps_mean - gamma)
+    return -2 / beta * logsigmoid(-beta * at_least_float32(logps_mean) - gamma)
 
 
 def dpo(
@@ -107,8 +109,8 @@ def dpo(
         Zhang et al. 2024, arXiv 2404.05868 (refusals as the preferred response, factor 2/beta).
         Mekala et al. 2024, "Alternate Preference Optimization", arXiv 2409.13474.
     """
-    preferred = preferred_logps_sum - preferred_ref_logps_sum
-    rejected = rejected_logps_sum - rejected_ref_logps_sum
+    preferred = _log_ratio(preferred_logps_sum, preferred_ref_logps_sum)
+    rejected = _log_ratio(rejected_logps_sum, rejected_ref_logps_sum)
     factor = 2 / beta if scale == "npo" else 1.0
     return -factor * logsigmoid(beta * (preferred - rejected))
 
@@ -142,7 +144,8 @@ def d2o(
     References:
         Duan et al. 2024, "Negating Negatives" (D2O), arXiv 2403.03419.
     """
-    return -logsigmoid(beta * sampled_log_ratio_mean - alpha * forget_log_ratio)
+    sampled, forget = at_least_float32(sampled_log_ratio_mean), at_least_float32(forget_log_ratio)
+    return -logsigmoid(beta * sampled - alpha * forget)
 
 
 def safe_unlearning(logps_mean: Tensor, ref_logps_mean: Tensor, beta: float = 1.0) -> Tensor:
@@ -169,4 +172,8 @@ def safe_unlearning(logps_mean: Tensor, ref_logps_mean: Tensor, beta: float = 1.
     References:
         Zhang et al. 2024, "Safe Unlearning", arXiv 2407.02855.
     """
-    return -logsigmoid(-beta * (logps_mean - ref_logps_mean))
+    return -logsigmoid(-beta * _log_ratio(logps_mean, ref_logps_mean))
+
+
+def _log_ratio(logps: Tensor, ref_logps: Tensor) -> Tensor:
+    return at_least_float32(logps) - at_least_float32(ref_logps)

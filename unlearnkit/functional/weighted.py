@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from unlearnkit.functional.core import at_least_float32
+
 
 def wga(logps: Tensor, beta: float = 1.0) -> Tensor:
     r"""Weighted gradient ascent: confident tokens are unlearned more.
@@ -27,6 +29,7 @@ def wga(logps: Tensor, beta: float = 1.0) -> Tensor:
     References:
         Wang et al. 2025, "Rethinking LLM Unlearning Objectives" (WGA), arXiv 2502.19301.
     """
+    logps = at_least_float32(logps)
     return (beta * logps.detach()).exp() * logps
 
 
@@ -54,6 +57,7 @@ def satimp(logps: Tensor, beta1: float = 5.0, beta2: float = 1.0) -> Tensor:
     References:
         Yang et al. 2025, "Exploring Criteria of Loss Reweighting" (SatImp), arXiv 2505.11953.
     """
+    logps = at_least_float32(logps)
     fixed = logps.detach()
     weight = (beta1 * fixed).exp() * (-fixed.expm1()) ** beta2
     return weight * logps

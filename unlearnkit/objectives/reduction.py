@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Literal, get_args
 
@@ -65,9 +66,9 @@ class TokenObjective(Objective):
         view = views[self.stream]
         return reduce(view, self.token_losses(view), self.reduction)
 
+    @abstractmethod
     def token_losses(self, view: StreamView) -> Tensor:
         """``[N]`` loss of each response token, to be minimised."""
-        raise NotImplementedError
 
 
 def llm_unlearn_mean(view: StreamView, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
@@ -168,6 +169,10 @@ def check_before_loading(
         DataError: With all bad rows.
         RecipeError: If model, adapter and data do not go together.
     """
+    try:
+        module.make_optimizer([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
@@ -213,14 +218,14 @@ def _known_to_other_ranks(folder: Path) -> Iterator[None]:
 
 
 def _batches(data: UnlearningDataModule, trainer: L.Trainer) -> dict[str, int]:
-    plan = data.make_plan(trainer.world_size, trainer.accumulate_grad_batches)
+    plan = data.plan_for(trainer)
     return {
         "processes": plan.world,
         "batch_size": plan.streams[plan.anchor].batch_size,
         "accumulate": plan.accumulate,
         "effective_batch": plan.world * plan.accumulate * plan.streams[plan.anchor].batch_size,
         "micro_batches_per_epoch": plan.steps_per_epoch,
-        "steps_per_epoch": -(-plan.steps_per_epoch // plan.accumulate),
+        "steps_per_epoch": plan.updates_per_epoch,
     }
 
 

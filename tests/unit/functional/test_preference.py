@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from unlearnkit import functional
 from unlearnkit.functional import d2o, dpo, npo, safe_unlearning, simnpo
 
 
@@ -138,3 +139,17 @@ class TestSafeUnlearning:
         beta = 1.5
         ours = safe_unlearning(logps, ref_logps, beta)
         torch.testing.assert_close(ours, beta / 2 * npo(logps, ref_logps, beta))
+
+
+def test_half_precision_is_raised_to_float32():
+    logps, ref_logps = torch.tensor([-2001.0]), torch.tensor([-2000.0])
+    for found in (
+        functional.npo(logps.bfloat16(), ref_logps.bfloat16()),
+        functional.simnpo(logps.bfloat16()),
+        functional.safe_unlearning(logps.bfloat16(), ref_logps.bfloat16()),
+        functional.d2o(logps.bfloat16(), ref_logps.bfloat16()),
+        functional.dpo(*[logps.bfloat16()] * 4),
+        functional.wga(logps.bfloat16()),
+        functional.satimp(logps.bfloat16()),
+    ):
+        assert found.dtype == torch.float32

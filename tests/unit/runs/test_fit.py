@@ -87,7 +87,8 @@ def test_39_the_model_loads_without_us(base, case_folder, tmp_path, lora) -> Non
     with torch.no_grad():
         logits = module.policy(torch.tensor([[4, 5, 6, 7]])).logits
     assert torch.allclose(torch.tensor(found["logits"]), logits, atol=1e-5)
-    assert "unlearnkit" not in (model / "config.json").read_text() if lora is None else True
+    for config in model.glob("*config.json"):
+        assert "unlearnkit_tree" not in config.read_text()
     files = {p.name for p in model.iterdir()}
     assert ("adapter_model.safetensors" in files) == (lora is not None)
     assert ("model.safetensors" in files) == (lora is None)
@@ -203,3 +204,15 @@ def test_only_safetensors_are_loaded(base, tmp_path) -> None:
     module = UnlearningModule({"forget": objective("nll")}, base=str(tmp_path))
     with pytest.raises(UserError, match=r"model\.base"):
         module.configure_model()
+
+
+def test_arguments_that_the_optimizer_refuses_are_the_recipes(
+    base, case_folder, tmp_path, monkeypatch
+) -> None:
+    def never(*arguments):
+        pytest.fail("the model was loaded")
+
+    monkeypatch.setattr("unlearnkit.module.load_model", never)
+    with pytest.raises(UserError, match=r"model\.optimizer: Invalid learning rate: -1"):
+        _run(base, case_folder("39"), tmp_path, lr=-1.0)
+    assert not list(tmp_path.iterdir())
