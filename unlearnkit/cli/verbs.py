@@ -174,7 +174,9 @@ def generate(
         chat: Put the prompt through the model's chat template.
     """
     from unlearnkit.cli.continuations import continuations
+    from unlearnkit.cli.noise import quieten
 
+    quieten()
     console.show_generations(continuations(run, prompt, against, max_new_tokens, chat))
 
 
@@ -187,7 +189,9 @@ def export(run: str, out: str, merge: bool = False) -> None:
         merge: Merge the adapter into the base model.
     """
     from unlearnkit import runs
+    from unlearnkit.cli.noise import quieten
 
+    quieten()
     console.out().print(str(runs.export(run, out, merge=merge)), markup=False, soft_wrap=True)
 
 
