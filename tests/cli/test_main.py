@@ -35,9 +35,9 @@ def test_help_names_every_verb_and_gives_examples(command):
 
 
 def test_every_verb_has_a_command():
-    from unlearnkit.cli import verbs
+    from unlearnkit.cli.main import command_of
 
-    assert all(callable(getattr(verbs, f"{verb}_command")) for verb in VERBS)
+    assert all(callable(command_of(verb)) for verb in VERBS)
 
 
 def test_wrong_order_is_explained(command):

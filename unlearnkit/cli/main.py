@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 
-from unlearnkit.cli.usage import RECIPE_HELP, VERBS, overview
+from unlearnkit.cli.usage import MODULES, RECIPE_HELP, VERBS, overview
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.registry import did_you_mean
 
@@ -83,10 +83,13 @@ def run(arguments: list[str]) -> None:
     if verb in ("fit", "validate") and {"-h", "--help"} & set(rest):
         sys.stdout.write(RECIPE_HELP.format(verb=verb))
         return
-    command: Callable[[list[str]], None] = getattr(
-        import_module("unlearnkit.cli.verbs"), f"{verb}_command"
-    )
-    command(rest)
+    command_of(verb)(rest)
+
+
+def command_of(verb: str) -> Callable[[list[str]], None]:
+    """The function that carries out a verb."""
+    module = import_module(f"unlearnkit.cli.{MODULES.get(verb, 'verbs')}")
+    return getattr(module, f"{verb}_command")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unlearnkit.cli.arguments import VerbParser, call
 from unlearnkit.cli.imports import without_collection
 
 
@@ -95,3 +96,28 @@ def attack(
 
     quieten()
     show_attack(attacked(run, kind, rows, steps, every, lr, limit, bits, gold, out, seed))
+
+
+def evaluate_command(argv: list[str]) -> None:
+    """Runs suites on a model."""
+    # A list grows by --suite+, and people write the option once for each suite.
+    call(evaluate, [_appending(word) for word in argv], "evaluate")
+
+
+def compare_command(argv: list[str]) -> None:
+    """Compares runs."""
+    about = "Put the figures of several runs in one table; seeds of one recipe are mean ± sd."
+    parser = VerbParser(prog="unlearnkit compare", description=about)
+    parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
+    parser.add_argument("--format", default="table", help="table, md, csv or json.")
+    arguments = parser.parse_args(argv)
+    compare(arguments.runs, arguments.format)
+
+
+def attack_command(argv: list[str]) -> None:
+    """Attacks a run's model."""
+    call(attack, argv, "attack")
+
+
+def _appending(word: str) -> str:
+    return f"--suite+{word[7:]}" if word.partition("=")[0] == "--suite" else word

@@ -16,6 +16,9 @@ VERBS = {
     "new": "Write a template of an own loss, and its test.",
 }
 
+MODULES = {"evaluate": "measuring", "compare": "measuring", "attack": "measuring"}
+"""Where the command of a verb is, if not in ``cli/verbs.py``."""
+
 EXAMPLES = {
     "unlearnkit fit --recipe copyright": "the embedded example",
     "unlearnkit cp copyright mine.yaml": "a recipe of your own",

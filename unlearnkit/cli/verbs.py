@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser
-
-from unlearnkit.cli import console, listing, measuring
+from unlearnkit.cli import console, listing
+from unlearnkit.cli.arguments import call
 from unlearnkit.cli.document import read
 from unlearnkit.cli.imports import without_collection
-from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options, with_values
-from unlearnkit.cli.schema import in_words
+from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options
 from unlearnkit.cli.shipped import find, recipe_name
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe import RecipeCLI
-
-
-class VerbParser(ArgumentParser):
-    """Raises what argparse would print and exit for."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raises a `UserError`.
-
-        Raises:
-            UserError: Always.
-        """
-        raise UserError(in_words(message), title="usage", hint=f"See {self.prog} --help.") from ex
 
 
 def fit_command(argv: list[str]) -> None:
@@ -65,48 +50,27 @@ def validate_command(argv: list[str]) -> None:
 
 def list_command(argv: list[str]) -> None:
     """Shows what a recipe can name."""
-    _call(list_names, argv, "list")
+    call(list_names, argv, "list")
 
 
 def cp_command(argv: list[str]) -> None:
     """Copies a shipped recipe."""
-    _call(copy_recipe, argv, "cp")
+    call(copy_recipe, argv, "cp")
 
 
 def generate_command(argv: list[str]) -> None:
     """Continues a prompt."""
-    _call(generate, argv, "generate")
+    call(generate, argv, "generate")
 
 
 def export_command(argv: list[str]) -> None:
     """Writes a run's model."""
-    _call(export, argv, "export")
-
-
-def evaluate_command(argv: list[str]) -> None:
-    """Runs suites on a model."""
-    # A list grows by --suite+, and people write the option once for each suite.
-    _call(measuring.evaluate, [_appending(word) for word in argv], "evaluate")
-
-
-def compare_command(argv: list[str]) -> None:
-    """Compares runs."""
-    about = "Put the figures of several runs in one table; seeds of one recipe are mean ± sd."
-    parser = VerbParser(prog="unlearnkit compare", description=about)
-    parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
-    parser.add_argument("--format", default="table", help="table, md, csv or json.")
-    arguments = parser.parse_args(argv)
-    measuring.compare(arguments.runs, arguments.format)
-
-
-def attack_command(argv: list[str]) -> None:
-    """Attacks a run's model."""
-    _call(measuring.attack, argv, "attack")
+    call(export, argv, "export")
 
 
 def new_command(argv: list[str]) -> None:
     """Writes a template."""
-    _call(new, argv, "new")
+    call(new, argv, "new")
 
 
 def sample_command(argv: list[str]) -> None:
@@ -114,7 +78,7 @@ def sample_command(argv: list[str]) -> None:
     options = ["-h", "--help", *(f"--{name}" for name in inspect.signature(sample).parameters)]
     own, rest = split_options(argv, options)
     cli = _recipe(rest, "sample")[0] if rest else None
-    _call(sample, own, "sample", cli=cli)
+    call(sample, own, "sample", cli=cli)
 
 
 def list_names(what: str) -> None:
@@ -263,20 +227,6 @@ def sample(
         answered = sampling.run(job, how)
         words = f"{job.path}: {answered} prompts answered, {job.per_prompt} answers each"
         console.out().print(words, markup=False, soft_wrap=True)
-
-
-def _appending(word: str) -> str:
-    return f"--suite+{word[7:]}" if word.partition("=")[0] == "--suite" else word
-
-
-def _call(function: Callable[..., None], argv: Sequence[str], verb: str, **given: Any) -> None:
-    about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
-    parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
-    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*given})
-    parameters = inspect.signature(function).parameters.values()
-    switches = {f"--{each.name}" for each in parameters if each.default is False}
-    arguments: dict[str, Any] = parser.parse_args(with_values(argv, switches)).as_dict()
-    function(**arguments, **given)
 
 
 def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
