@@ -4,6 +4,7 @@
 
 * ``overhead``: share of a step's CPU time that is neither loss, backward pass nor optimiser, on the
   embedded model with the default recipe's batch: Lightning's loop, our loader, packing, logging.
+* ``loader``: share of the wall time that the loop waits for the loader, by Lightning's profiler.
 * ``first step``: wall time from the start of the process to the first optimiser step.
 * ``scale``: CPU time per forget row and peak memory for forget sets of 50, 500 and 5000 rows, each
   in a process of its own, on a small random model.
@@ -64,6 +65,7 @@ def _module_and_data(folder: Path | None, base: Any) -> tuple[Any, Any]:
 def overhead(steps: int = 60) -> dict[str, float]:
     """Share of the loop's CPU time outside loss, backward pass and optimiser."""
     import lightning as L
+    from lightning.pytorch.profilers import SimpleProfiler
 
     inside = [0.0]
     marks = {"start": 0.0, "loop": 0.0}
@@ -92,12 +94,15 @@ def overhead(steps: int = 60) -> dict[str, float]:
         spent[0] += time.process_time() - start
 
     module.log_dict = timed_log
-    trainer = _trainer(max_steps=steps, callbacks=[Clock()])
+    trainer = _trainer(max_steps=steps, callbacks=[Clock()], profiler=SimpleProfiler())
     trainer.fit(module, datamodule=data)
     total = time.process_time() - marks["loop"]
+    recorded = trainer.profiler.recorded_durations
+    waited = sum(recorded["[_TrainingEpochLoop].train_dataloader_next"])
     return {
         "step_ms": 1000 * total / steps,
         "overhead": (total - inside[0] + spent[0]) / total,
+        "loader": waited / sum(recorded["run_training_epoch"]),
     }
 
 
@@ -169,6 +174,7 @@ def main() -> None:
     torch.set_num_threads(1)
     found: dict[str, Any] = overhead()
     print(f"step {found['step_ms']:.0f} ms CPU, overhead {100 * found['overhead']:.1f} %")
+    print(f"waiting for the loader {100 * found['loader']:.2f} % of the wall time")
     found["first_step_seconds"] = first_step_seconds()
     print(f"first step after {found['first_step_seconds']:.1f} s")
     found["scale"] = {rows: scale(rows) for rows in SIZES[: 2 if options.quick else 3]}

@@ -212,7 +212,8 @@ class UnlearningModule(L.LightningModule):
         read = {name: batches[name] for name in batches if name in self.streams_read}
         if self.max_tokens_per_micro_batch is None:
             return [self._pack(read)]
-        return [self._pack(part) for part in split(read, self.max_tokens_per_micro_batch)]
+        parts = split(read, self.max_tokens_per_micro_batch, self.layout)  # pyright: ignore
+        return [self._pack(part) for part in parts]
 
     def _pack(self, rows: StreamBatches) -> Batch:
         assert self.layout != "auto", "configure_model() comes first"

@@ -54,8 +54,9 @@ def test_parts_train_the_same_model(case_folder, names, accumulate) -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6)), min_size=1, max_size=8),
     st.integers(1, 20),
+    st.sampled_from(["packed", "rows"]),
 )
-def test_no_row_is_lost_and_no_tree_is_cut(sizes, tokens) -> None:
+def test_no_row_is_lost_and_no_tree_is_cut(sizes, tokens, layout) -> None:
     def rows(name: str) -> StreamBatch:
         examples = tuple(
             Example((prompt,), tuple(range(length)), row, name)
@@ -64,13 +65,23 @@ def test_no_row_is_lost_and_no_tree_is_cut(sizes, tokens) -> None:
         return StreamBatch(examples, 7.0, 3.0)
 
     whole = {"forget": rows("f"), "retain": rows("r")}
-    parts = split(whole, tokens)
+    parts = split(whole, tokens, layout)
     for name, batch in whole.items():
         found = [e for part in parts for e in part[name].examples]
         assert sorted(found) == sorted(batch.examples)
         assert all(part[name].token_share == 7.0 for part in parts)
     owners = [{e.prompt_ids for batch in part.values() for e in batch.examples} for part in parts]
     assert len(set().union(*owners)) == sum(map(len, owners))
+
+
+def test_rows_of_like_length_share_a_part_and_padding_counts() -> None:
+    lengths = (1, 8, 2, 7, 3)
+    examples = tuple(Example((n,), (0,) * n, row, "f") for row, n in enumerate(lengths))
+    parts = split({"forget": StreamBatch(examples, 21.0, 5.0)}, 18, "rows")
+    found = [[len(e.response_ids) for e in part["forget"].examples] for part in parts]
+    assert found == [[1, 2, 3], [7, 8]]
+    packed = split({"forget": StreamBatch(examples, 21.0, 5.0)}, 18)
+    assert [len(part["forget"].examples) for part in packed] == [3, 2]
 
 
 def test_a_loss_of_the_whole_batch_is_refused() -> None:
