@@ -21,9 +21,9 @@ import statistics
 import subprocess
 import sys
 import time
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,6 +65,10 @@ def make(variant: str, model: str, seed: int) -> Step:
     return ours(model, streams, **VARIANTS[variant])
 
 
+EQUAL = ("default", "rows", "cached", "micro")
+"""Variants whose loss and gradient are those of the straightforward step."""
+
+
 def opponent(variant: str) -> str:
     """The plain finetuning that a variant is compared with: the same sequences and weights."""
     return f"finetune_{variant}" if variant in ("lora", "npo", "graddiff_kl") else "finetune"
@@ -72,38 +76,36 @@ def opponent(variant: str) -> str:
 
 def exact_row(model: str, variant: str, seed: int) -> dict[str, Any]:
     """Operations and equality: the same on every machine."""
-    step = make(variant, model, seed)
-    flops = count_flops(step.run)
+    step, run = make(variant, model, seed), counted(model, variant, seed)
     live = variant not in ("npo", "cached") and not variant.startswith("finetune")
-    row: dict[str, Any] = {"model": model, "variant": variant, "seed": seed, "flops": flops}
-    row["flops_over_bound"] = flops / bound(random_llama(model), step.streams, live)
-    row["flops_over_finetune"] = flops / plain_flops(model, opponent(variant), seed)
-    if variant in ("default", "rows", "cached", "micro"):
-        row |= gaps(step, *plain_values(model, seed))
+    row: dict[str, Any] = {"model": model, "variant": variant, "seed": seed, "flops": run.flops}
+    row["flops_over_bound"] = run.flops / bound(random_llama(model), step.streams, live)
+    row["flops_over_finetune"] = run.flops / counted(model, opponent(variant), seed).flops
+    if variant in EQUAL:
+        plain = counted(model, "straightforward", seed)
+        assert run.gradient is not None
+        assert plain.gradient is not None
+        row["loss_gap"] = abs(run.loss - plain.loss) / max(1.0, abs(plain.loss))
+        row["grad_gap"] = float((run.gradient - plain.gradient).norm() / plain.gradient.norm())
     return row
 
 
-@cache
-def plain_flops(model: str, variant: str, seed: int) -> int:
-    """Operations of a plain step, counted once for all that are compared with it."""
-    return count_flops(make(variant, model, seed).run)
+class Counted(NamedTuple):
+    """What one forward and backward pass did."""
+
+    flops: int
+    loss: float
+    gradient: Tensor | None
 
 
-@lru_cache(maxsize=1)
-def plain_values(model: str, seed: int) -> tuple[Tensor, Tensor]:
-    """Loss and gradient of the straightforward step."""
-    plain = make("straightforward", model, seed)
-    return plain.run(), plain.gradient()
-
-
-def gaps(step: Step, expected: Tensor, wanted: Tensor) -> dict[str, float]:
-    """How far loss and gradient are from the straightforward ones, relative to their size."""
-    loss, gradient = step.run(), step.gradient()
-    size = max(1.0, abs(float(expected)))
-    return {
-        "loss_gap": abs(float(loss - expected)) / size,
-        "grad_gap": float((gradient - wanted).norm() / wanted.norm()),
-    }
+@lru_cache(maxsize=6)  # of one model and seed: the opponents, and what is compared with them
+def counted(model: str, variant: str, seed: int) -> Counted:
+    """A step's operations and loss, and its gradient where that is compared."""
+    step = make(variant, model, seed)
+    losses: list[Tensor] = []
+    flops = count_flops(lambda: losses.append(step.run()))
+    compared = variant in (*EQUAL, "straightforward")
+    return Counted(flops, float(losses[0]), step.gradient() if compared else None)
 
 
 def time_ratios(model: str, variants: list[str], rounds: int) -> dict[str, list[float]]:
@@ -111,14 +113,13 @@ def time_ratios(model: str, variants: list[str], rounds: int) -> dict[str, list[
     names = sorted({*variants, *(opponent(v) for v in variants)})
     ratios: dict[str, list[float]] = {variant: [] for variant in variants}
     for round_ in range(rounds):
-        steps = {name: make(name, model, SEEDS[round_ % len(SEEDS)]) for name in names}
         order = names[:]
         random.Random(round_).shuffle(order)
         seconds: dict[str, float] = {}
         for name in order:
-            steps[name].run()
+            step = make(name, model, SEEDS[round_ % len(SEEDS)])
             start = time.process_time()
-            steps[name].run()
+            step.run()
             seconds[name] = time.process_time() - start
         for variant in variants:
             ratios[variant].append(seconds[variant] / seconds[opponent(variant)])
@@ -146,11 +147,11 @@ def _status(key: str) -> int:
 
 
 def measure(models: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
-    """All rows, averaged over the data seeds."""
+    """All rows, averaged over the data seeds; each model's are shown as they are found."""
     variants = [*(("default",) if quick else VARIANTS), "finetune", "straightforward"]
     seeds = SEEDS[:1] if quick else SEEDS
     rows: list[dict[str, Any]] = []
-    for model in models:
+    for number, model in enumerate(models):
         found: dict[str, dict[str, Any]] = {}
         exact = {(s, v): exact_row(model, v, s) for s in seeds for v in variants}
         for variant in variants:
@@ -163,6 +164,7 @@ def measure(models: str, rounds: int, quick: bool) -> list[dict[str, Any]]:
             found[variant] = row
         if not quick:
             _measure_time_and_memory(model, variants, rounds, found)
+        show(list(found.values()), heading=number == 0)
         rows += found.values()
     return rows
 
@@ -180,7 +182,7 @@ def _measure_time_and_memory(
         row["memory_over_straightforward"] = row["step_memory_mb"] / plain
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def show(rows: list[dict[str, Any]], heading: bool = True) -> None:
     """A table; a dash is what was not measured or has no meaning for the row."""
     columns = {
         "flops_over_bound": "FLOPs/bound",
@@ -191,10 +193,12 @@ def show(rows: list[dict[str, Any]]) -> None:
         "loss_gap": "loss gap",
         "grad_gap": "grad gap",
     }
-    print(f"{'model':6}{'variant':17}" + "".join(f"{title:>17}" for title in columns.values()))
+    if heading:
+        print(f"{'model':6}{'variant':17}" + "".join(f"{t:>17}" for t in columns.values()))
     for row in rows:
         cells = (_cell(key, row.get(key)) for key in columns)
-        print(f"{row['model']:6}{row['variant']:17}" + "".join(f"{cell:>17}" for cell in cells))
+        line = f"{row['model']:6}{row['variant']:17}" + "".join(f"{cell:>17}" for cell in cells)
+        print(line, flush=True)
 
 
 def _cell(key: str, value: float | None) -> str:
@@ -223,7 +227,6 @@ def main() -> None:
         _print_memory(*options.memory_of)
         return
     rows = measure(options.models, options.rounds, options.quick)
-    show(rows)
     if options.json:
         options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
 

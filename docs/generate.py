@@ -10,23 +10,29 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
+import os
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 
 from unlearnkit import functional
 from unlearnkit.cli.families import split_entry
 from unlearnkit.cli.listing import first_line
+from unlearnkit.cli.main import run
 from unlearnkit.cli.shipped import shipped
+from unlearnkit.cli.usage import VERBS
 from unlearnkit.data import Stream
 from unlearnkit.objectives import Objective
 
 DOCS = Path(__file__).parent
-PAGES = ("methods.md", "papers.md", "compat.md", "recipes.md")
+PAGES = ("cli.md", "methods.md", "papers.md", "compat.md", "recipes.md")
 _SHOWN_RECIPES = 4
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -76,6 +82,19 @@ def recipes_table() -> str:
         ("Recipe", "What it does"),
         [(f"`{name}`", _head(path)[0]) for name, path in shipped().items()],
     )
+
+
+def verbs() -> str:
+    """What each verb says to ``--help``."""
+    sections = []
+    for verb in VERBS:
+        said = io.StringIO()
+        with redirect_stdout(said), mock.patch.dict(os.environ, COLUMNS="96"):
+            # argparse leaves after it has printed.
+            with suppress(SystemExit):
+                run([verb, "--help"])
+        sections.append(f"## {verb}\n\n```text\n{said.getvalue().strip()}\n```\n")
+    return "\n".join(sections)
 
 
 def streams_table() -> str:
@@ -139,6 +158,7 @@ def _made(what: str) -> str:
         "papers": papers,
         "recipes": recipes_table,
         "streams": streams_table,
+        "verbs": verbs,
     }
     return makers[kind]()
 

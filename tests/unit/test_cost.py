@@ -12,8 +12,7 @@ from benchmarks.workload import SHAPES, draw
 
 def _row(variant: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> dict:
     """A step of fewer prompts than the benchmark's four, to be quick."""
-    step.plain_flops.cache_clear()
-    step.plain_values.cache_clear()
+    step.counted.cache_clear()
     monkeypatch.setattr(step, "draw", lambda vocabulary, seed: draw(vocabulary, seed, batch))
     return step.exact_row("R", variant, seed=0)
 
