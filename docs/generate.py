@@ -23,10 +23,11 @@ from unlearnkit.cli.families import split_entry
 from unlearnkit.cli.listing import first_line
 from unlearnkit.cli.shipped import shipped
 from unlearnkit.data import Stream
+from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
 
 DOCS = Path(__file__).parent
-PAGES = ("methods.md", "papers.md", "compat.md", "recipes.md")
+PAGES = ("methods.md", "papers.md", "compat.md", "recipes.md", "metrics.md")
 _SHOWN_RECIPES = 4
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -102,6 +103,24 @@ def papers() -> str:
     return "\n".join(sections)
 
 
+def metrics() -> str:
+    """A section for each metric, from its class."""
+    sections = []
+    for name, cls in _own(UnlearningMetric).items():
+        rows = [
+            ("Range", cls.value_range),
+            ("Direction", cls.direction),
+            ("What is good", cls.good),
+            ("Source", cls.source),
+            ("Class", f"`{cls.__module__}.{cls.__name__}`"),
+        ]
+        sections.append(
+            f"### {name} {{#{name}}}\n\n{first_line(cls)}\n\n$${cls.formula}$$\n\n"
+            + _table(("", ""), rows)
+        )
+    return "\n".join(sections)
+
+
 def method(names: list[str]) -> str:
     """The code of some recipes' objectives, and what each recipe takes."""
     codes: dict[str, str] = {}
@@ -135,6 +154,7 @@ def _made(what: str) -> str:
         return method(names.split())
     makers: Mapping[str, Callable[[], str]] = {
         "compat": compat_table,
+        "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,
         "recipes": recipes_table,

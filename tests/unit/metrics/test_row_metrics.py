@@ -82,7 +82,9 @@ def test_perplexity_weighs_tokens_and_probability_weighs_rows():
 def test_every_metric_says_what_it_is(metric):
     assert metric.definition().endswith(".")
     assert metric.value_range
+    assert metric.formula
     assert metric.direction
+    assert metric.good
     assert metric.source
     assert ">>> " in inspect.getdoc(metric)
 
