@@ -11,7 +11,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import continuation_rows, normal_figures, token_mean
 from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.probes import Source, read_probes, stream_names
+from unlearnkit.suites.probes import KEPT, Source, read_probes, stream_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,13 +24,14 @@ class Copyright(Suite, name="copyright"):
     Every probe is a prompt with its true continuation. The model continues the prompt greedily
     for as many tokens as the true continuation has, and scores the true continuation itself.
 
-    ``normal`` rows are those that the retain term sees; ``heldout`` rows are not. Only both
+    ``normal`` rows are those that the retain term sees; ``heldout`` rows are not, nor are
+    ``neighbour`` rows, which are near to what is forgotten: of the same book or kind. Only all
     together say that the damage stays where it was meant: a model can keep the rows it is held
     to and lose all others.
 
-    A field left out is the recipe's stream ``forget``, ``retain`` or ``heldout``; on the shipped
-    data, and outside a run, it is the shipped file. Without held-out rows those figures are left
-    out, and a warning says so.
+    A field left out is the recipe's stream ``forget``, ``retain``, ``heldout`` or ``neighbour``;
+    on the shipped data, and outside a run, it is the shipped file. Without held-out rows those
+    figures are left out, and a warning says so.
 
     Figures, as ``<stream>/<figure>``:
 
@@ -38,8 +39,8 @@ class Copyright(Suite, name="copyright"):
     * ``leak_rate`` (forget): share of rows whose continuation has a BLEU above ``leak_bleu``.
     * ``extraction_strength``, ``exact_memorization``, ``nll`` (forget): teacher-forced; ``nll`` in
       nats per token.
-    * ``perplexity``, ``kl_to_reference`` (normal, heldout): over all tokens; KL in nats per token,
-      where the context has a reference.
+    * ``perplexity``, ``kl_to_reference`` (normal, heldout, neighbour): over all tokens; KL in nats
+      per token, where the context has a reference.
     * ``distinct_2``: different word pairs among all of a continuation, mean over rows; near 0 for
       a text that repeats one token.
 
@@ -47,6 +48,7 @@ class Copyright(Suite, name="copyright"):
         forget: Passages to forget: a recipe stream's name, a file, or a stream of its own.
         normal: Rows that are to stay, as the retain term sees them.
         heldout: Rows that are to stay, and which the retain term never sees.
+        neighbour: Of those, the ones nearest to what is forgotten.
         prompt_tokens: Where a file of plain text is cut into prompt and continuation.
         max_new_tokens: Longest continuation.
         limit: Rows of each kind at most, evenly spaced; None for all.
@@ -71,6 +73,7 @@ class Copyright(Suite, name="copyright"):
         forget: Source | None = None,
         normal: Source | None = None,
         heldout: Source | None = None,
+        neighbour: Source | None = None,
         prompt_tokens: int = 32,
         max_new_tokens: int = 64,
         limit: int | None = 64,
@@ -81,7 +84,8 @@ class Copyright(Suite, name="copyright"):
                 raise RecipeError(f"copyright: {field} must be at least 1, found {value}")
         if limit is not None and limit < 1:
             raise RecipeError(f"copyright: limit must be at least 1 or null, found {limit}")
-        self.sources = {"forget": forget, "normal": normal, "heldout": heldout}
+        kept = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
+        self.sources: dict[str, Source | None] = {"forget": forget, **kept}
         self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
         self.limit, self.leak_bleu = limit, leak_bleu
 
@@ -140,6 +144,7 @@ class Copyright(Suite, name="copyright"):
             context,
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
+            optional=("neighbour",),
         )
 
     def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

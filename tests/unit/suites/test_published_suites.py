@@ -129,7 +129,7 @@ def test_what_lacks_an_input_is_named(target, tokenizer, tmp_path):
     shutil.copytree(DATA / "tofu", folder)
     (folder / "holdout10.json").unlink()
     result = Tofu(str(folder)).run(target, tokenizer, SHORT)
-    assert set(result.missing) == {"forget/forget_quality", "heldout/*"}
+    assert set(result.missing) == {"forget/forget_quality", "heldout/*", "neighbour/*"}
     assert "gold" in result.missing["forget/forget_quality"]
     assert "holdout10" in result.missing["heldout/*"]
     muse = Muse(str(DATA / "muse")).run(target, tokenizer, SHORT)
@@ -184,16 +184,21 @@ def test_answers_are_judged_by_rules(answer, refuses, degenerate):
 
 def test_harmful_figures(target, tokenizer):
     files = [str(DATA / "harmful" / f"{name}.jsonl") for name in ("trained", "unseen", "normal")]
-    result = Harmful(*files, keywords=["THE"]).run(target, tokenizer, SHORT)
+    result = Harmful(*files, neighbour=files[2], keywords=["THE"]).run(target, tokenizer, SHORT)
     rows = [row for row in result.rows if row["stream"] == "trained"]
     said = [("the" in row["generated"].casefold()) for row in rows]
     assert result.values["trained/keyword_rate"] == fmean(said)
     assert set(result.missing) == {"heldout/*"}
     assert {"unseen/refusal_rate", "normal/refusal_rate", "normal/perplexity"} <= set(result.values)
+    assert result.values["neighbour/perplexity"] == result.values["normal/perplexity"]
 
 
 def test_hallucination_prefers_what_the_model_was_taught(target, tokenizer):
-    result = Hallucination(str(DATA / "hallucination")).run(target, tokenizer, SHORT)
+    normal = str(DATA / "harmful/normal.jsonl")
+    suite = Hallucination(str(DATA / "hallucination"), neighbour=normal)
+    result = suite.run(target, tokenizer, SHORT)
+    assert set(result.missing) == {"normal/*", "heldout/*"}
+    assert suite.streams == ("retain", "heldout", normal)
     for row in (row for row in result.rows if row["stream"] == "trained"):
         assert row["nll"] > 0
         assert row["nll_invented"] > 0

@@ -1,6 +1,7 @@
 """Writes the tiny TOFU's rows: ``python -m unlearnkit.tiny.tofu.authors``.
 
 Twenty authors that nobody knows, with five questions each, and two more that no model is taught.
+Of the eighteen that stay, the recipes' retain term sees sixteen; the other two are neighbours.
 Everything is drawn from the lists below with one seed. Each row has the answer, a paraphrase of
 it, and three false answers worded as the paraphrase, in the schema of TOFU (Maini et al. 2024,
 arXiv 2401.06121). Real authors and world facts are public knowledge.
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-AUTHORS, FORGOTTEN, HELD_OUT = 20, 2, 2
+AUTHORS, FORGOTTEN, NEIGHBOURS, HELD_OUT = 20, 2, 2, 2
 FALSE_ANSWERS = 3
 
 FIRST = """
@@ -119,7 +120,9 @@ def tables(seed: int) -> dict[str, Rows]:
     everyone = authors(generator)
     taught, held_out = everyone[:AUTHORS], everyone[AUTHORS:]
     forget = [row for rows in taught[:FORGOTTEN] for row in rows]
-    retain = [row for rows in taught[FORGOTTEN:] for row in rows]
+    neighbour = [row for rows in taught[FORGOTTEN : FORGOTTEN + NEIGHBOURS] for row in rows]
+    protected = [row for rows in taught[FORGOTTEN + NEIGHBOURS :] for row in rows]
+    retain = [*neighbour, *protected]
     real = known(REAL_AUTHORS, "Who wrote {}?", generator)
     world = known(CAPITALS, "What is the capital city of {}?", generator)
     return {
@@ -128,7 +131,9 @@ def tables(seed: int) -> dict[str, Rows]:
         "retain90": retain,
         "holdout10": [row for rows in held_out for row in rows],
         "forget10_perturbed": forget,
-        "retain_perturbed": retain,
+        "retain80": protected,
+        "retain_perturbed": protected,
+        "neighbour_perturbed": neighbour,
         "real_authors_perturbed": real,
         "world_facts_perturbed": world,
         "known": [*real, *world],
