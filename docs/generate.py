@@ -25,9 +25,10 @@ from unlearnkit.cli.shipped import shipped
 from unlearnkit.data import Stream
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
+from unlearnkit.runs.attack import PASSAGES, QUESTIONS
 
 DOCS = Path(__file__).parent
-PAGES = ("methods.md", "papers.md", "compat.md", "recipes.md", "metrics.md")
+PAGES = ("methods.md", "papers.md", "compat.md", "recipes.md", "metrics.md", "evaluation.md")
 _SHOWN_RECIPES = 4
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -121,6 +122,13 @@ def metrics() -> str:
     return "\n".join(sections)
 
 
+def frames() -> str:
+    """What the attack `paraphrase` puts around prompts."""
+    kinds = {"question": QUESTIONS, "passage": PASSAGES}
+    rows = [(kind, f"`{frame}`") for kind, frames in kinds.items() for frame in frames]
+    return _table(("Prompt", "Frame"), rows)
+
+
 def method(names: list[str]) -> str:
     """The code of some recipes' objectives, and what each recipe takes."""
     codes: dict[str, str] = {}
@@ -154,6 +162,7 @@ def _made(what: str) -> str:
         return method(names.split())
     makers: Mapping[str, Callable[[], str]] = {
         "compat": compat_table,
+        "frames": frames,
         "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,

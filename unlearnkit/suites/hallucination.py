@@ -100,7 +100,9 @@ class Hallucination(Suite, name="hallucination"):
         self.parts = [Part("trained", trained, self.fields)]
         if unseen is not None:
             self.parts.append(Part("unseen", unseen, self.fields, optional=True))
-        self.sources = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
+        self.sources: dict[str, Source | None] = dict(
+            zip(KEPT, (normal, heldout, neighbour), strict=True)
+        )
         self.max_new_tokens, self.limit = max_new_tokens, limit
 
     @property

@@ -33,7 +33,7 @@ _SHIPPED = {
 _SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "tiny"
 RECIPE_NAMES = {"normal": "retain"}
 """What the recipe calls a kind of probe, where it is not the same word."""
-KEPT = ("normal", "heldout", "neighbour")
+KEPT: tuple[str, ...] = ("normal", "heldout", "neighbour")
 """Rows that are to stay: seen by the retain term, not seen by it, and not seen and near to what is
 forgotten."""
 KEPT_NAMES = {kind: RECIPE_NAMES.get(kind, kind) for kind in KEPT}
