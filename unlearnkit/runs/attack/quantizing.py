@@ -91,8 +91,14 @@ def _round_weights(model: nn.Module, bits: int) -> None:
 
 
 def _use_torchao(model: nn.Module, bits: int) -> None:
-    from torchao.quantization import IntxWeightOnlyConfig, quantize_
-    from torchao.quantization.granularity import PerAxis, PerGroup
+    from torchao.quantization import (  # pyright: ignore[reportMissingImports]
+        IntxWeightOnlyConfig,
+        quantize_,
+    )
+    from torchao.quantization.granularity import (  # pyright: ignore[reportMissingImports]
+        PerAxis,
+        PerGroup,
+    )
 
     head = model.get_output_embeddings()  # pyright: ignore
     dtype = getattr(torch, f"int{bits}")
