@@ -6,6 +6,7 @@ from unlearnkit.suites.hallucination import Hallucination
 from unlearnkit.suites.harmful import Harmful
 from unlearnkit.suites.muse import Muse
 from unlearnkit.suites.privacy import Privacy
+from unlearnkit.suites.rwku import Rwku
 from unlearnkit.suites.tofu import Tofu
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Harmful",
     "Muse",
     "Privacy",
+    "Rwku",
     "Suite",
     "SuiteContext",
     "SuiteResult",

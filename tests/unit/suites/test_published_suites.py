@@ -15,7 +15,16 @@ from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
-from unlearnkit.suites import Hallucination, Harmful, Muse, Privacy, Suite, SuiteContext, Tofu
+from unlearnkit.suites import (
+    Hallucination,
+    Harmful,
+    Muse,
+    Privacy,
+    Rwku,
+    Suite,
+    SuiteContext,
+    Tofu,
+)
 from unlearnkit.suites.intervals import bootstrap
 
 DATA = Path(__file__).parent / "data"
@@ -51,6 +60,7 @@ def lines(path):
     [
         Tofu(str(DATA / "tofu")),
         Muse(str(DATA / "muse")),
+        Rwku(str(DATA / "rwku")),
         Harmful(*(str(DATA / "harmful" / f"{n}.jsonl") for n in ("trained", "unseen", "normal"))),
         Hallucination(str(DATA / "hallucination")),
         Privacy(str(DATA / "harmful/trained.jsonl"), str(DATA / "harmful/unseen.jsonl")),
@@ -224,7 +234,7 @@ def test_suites_say_which_files_they_need(tokenizer):
         Harmful().check(tokenizer, SHORT)
 
 
-@pytest.mark.parametrize("name", ["tofu", "muse", "harmful", "hallucination", "privacy"])
+@pytest.mark.parametrize("name", ["tofu", "muse", "rwku", "harmful", "hallucination", "privacy"])
 def test_every_figure_has_a_good_direction_or_is_known_to_have_none(name):
     better = Suite.resolve(name).better
     assert better
