@@ -4,6 +4,7 @@ from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.copyright import Copyright
 from unlearnkit.suites.hallucination import Hallucination
 from unlearnkit.suites.harmful import Harmful
+from unlearnkit.suites.lm_eval import LmEval, Wmdp
 from unlearnkit.suites.muse import Muse
 from unlearnkit.suites.privacy import Privacy
 from unlearnkit.suites.rwku import Rwku
@@ -13,6 +14,7 @@ __all__ = [
     "Copyright",
     "Hallucination",
     "Harmful",
+    "LmEval",
     "Muse",
     "Privacy",
     "Rwku",
@@ -20,4 +22,5 @@ __all__ = [
     "SuiteContext",
     "SuiteResult",
     "Tofu",
+    "Wmdp",
 ]
