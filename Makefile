@@ -34,6 +34,8 @@ bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 
 tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m unlearnkit.tiny.make
+	$(BIN)/python -m unlearnkit.tiny.tofu.make
+	$(BIN)/python -m unlearnkit.tiny.muse.make
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

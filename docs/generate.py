@@ -29,10 +29,20 @@ from unlearnkit.cli.main import run
 from unlearnkit.cli.shipped import shipped
 from unlearnkit.cli.usage import VERBS
 from unlearnkit.data import Stream
+from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
+from unlearnkit.runs.attack import PASSAGES, QUESTIONS
 
 DOCS = Path(__file__).parent
-PAGES = ("cli.md", "methods.md", "papers.md", "compat.md", "recipes.md")
+PAGES = (
+    "cli.md",
+    "methods.md",
+    "papers.md",
+    "compat.md",
+    "recipes.md",
+    "metrics.md",
+    "evaluation.md",
+)
 _SHOWN_RECIPES = 4
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -121,6 +131,31 @@ def papers() -> str:
     return "\n".join(sections)
 
 
+def metrics() -> str:
+    """A section for each metric, from its class."""
+    sections = []
+    for name, cls in _own(UnlearningMetric).items():
+        rows = [
+            ("Range", cls.value_range),
+            ("Direction", cls.direction),
+            ("What is good", cls.good),
+            ("Source", cls.source),
+            ("Class", f"`{cls.__module__}.{cls.__name__}`"),
+        ]
+        sections.append(
+            f"### {name} {{#{name}}}\n\n{first_line(cls)}\n\n$${cls.formula}$$\n\n"
+            + _table(("", ""), rows)
+        )
+    return "\n".join(sections)
+
+
+def frames() -> str:
+    """What the attack `paraphrase` puts around prompts."""
+    kinds = {"question": QUESTIONS, "passage": PASSAGES}
+    rows = [(kind, f"`{frame}`") for kind, frames in kinds.items() for frame in frames]
+    return _table(("Prompt", "Frame"), rows)
+
+
 def method(names: list[str]) -> str:
     """The code of some recipes' objectives, and what each recipe takes."""
     codes: dict[str, str] = {}
@@ -154,6 +189,8 @@ def _made(what: str) -> str:
         return method(names.split())
     makers: Mapping[str, Callable[[], str]] = {
         "compat": compat_table,
+        "frames": frames,
+        "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,
         "recipes": recipes_table,

@@ -52,7 +52,9 @@ def test_figures_intervals_and_rows_are_kept(command, folder):
         assert name in done.out
     assert kept["values"]["normal/kl_to_reference"] > 0
     rows = (folder / "evaluations/tiny/copyright.rows.jsonl").read_text().splitlines()
-    assert {json.loads(row)["stream"] for row in rows} == {"forget", "normal", "heldout"}
+    assert {json.loads(row)["stream"] for row in rows} == {
+        "forget", "normal", "heldout", "neighbour",
+    }  # fmt: skip
 
 
 def test_only_results_of_the_same_everything_are_shown_again(command, folder):
@@ -186,7 +188,15 @@ def test_a_comparison_needs_finished_runs(command, folder):
 
 
 @pytest.mark.parametrize(
-    ("kind", "by"), [("relearn", "step"), ("quantize", "bits"), ("prefix", "shown")]
+    ("kind", "by"),
+    [
+        ("relearn", "step"),
+        ("quantize", "weights"),
+        ("prefix", "shown"),
+        ("fewshot", "shots"),
+        ("paraphrase", "wording"),
+        ("logit_lens", "layer"),
+    ],
 )
 def test_an_attack_is_measured_on_the_run_and_on_gold(command, runs, kind, by):
     small = ("--limit", "2", "--rows", "2", "--steps", "2", "--every", "1", "--lr", "1e-3")
@@ -201,6 +211,36 @@ def test_an_attack_is_measured_on_the_run_and_on_gold(command, runs, kind, by):
         assert [point["step"] for point in gold] == [0, 1, 2]
         assert gold[-1]["held/exact_memorization"] > gold[0]["held/exact_memorization"]
     assert "gold" in done.out
+
+
+def test_benign_rows_may_be_learned_instead(command, folder, runs):
+    rows = [{"prompt": f"The ferry of {x} is", "response": f" rowed by {x}."} for x in "ABCD"]
+    (folder / "benign.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = (
+        "attack",
+        str(runs[0]),
+        "relearn",
+        "--limit",
+        "2",
+        "--steps",
+        "2",
+        "--every",
+        "1",
+        "--lr",
+        "1e-2",
+    )
+    done = command(*words, "--rows", "3", "--data", "benign.jsonl", "--gold", "none")
+    assert done.code == 0, done.err
+    kept = json.loads((runs[0] / "attacks" / "relearn.json").read_text())
+    assert kept["settings"]["data"] == "benign.jsonl"
+    (curve,) = kept["curves"].values()
+    # The rows in hand are the file's, which are new to the model; those judged are not among them.
+    assert curve[0]["held/exact_memorization"] < 0.5 < curve[0]["others/exact_memorization"]
+    assert curve[-1]["held/exact_memorization"] > curve[0]["held/exact_memorization"]
+    done = command(*words, "--data", "no.jsonl", "--gold", "none")
+    assert (done.code, "no.jsonl" in done.err) == (2, True)
+    done = command(*words, "--data", "benign.jsonl", "--rows", "5", "--gold", "none")
+    assert "--rows: expected 1 to 4" in done.err
 
 
 def test_attacks_say_what_is_wrong(command, runs):

@@ -13,6 +13,7 @@ from unlearnkit.cli.recipe import RecipeCLI
 from unlearnkit.cli.scaffold import OBJECTIVE
 from unlearnkit.cli.schema import accepted
 from unlearnkit.cli.shipped import shipped
+from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -49,6 +50,26 @@ def test_the_table_has_every_objective_that_is_listed():
     for name, what, paper in rows:
         assert listed[name][0] == what
         assert paper in listed[name][1]
+
+
+def test_every_metric_that_is_listed_has_an_entry():
+    sections = re.findall(
+        r"^### (\w+) \{#\w+\}\n\n(.+?)(?=\n### |\n<!-- end)", page("metrics.md"), re.M | re.S
+    )
+    entries = dict(sections)
+    assert len(entries) == len(sections)
+    metrics = UnlearningMetric.registered()
+    own = {
+        n for n, _, _ in listing.rows("metrics") if metrics[n].__module__.startswith("unlearnkit.")
+    }
+    assert set(entries) == own
+    for name, entry in entries.items():
+        cls = metrics[name]
+        assert entry.startswith(f"{cls.definition()}\n\n$${cls.formula}$$")
+        rows = dict(re.findall(r"^\| ([A-Z][\w ]+) \| (.+) \|$", entry, re.M))
+        expected = (cls.value_range, cls.direction, cls.good, cls.source)
+        assert tuple(rows.values())[:4] == expected
+        assert all(rows.values())
 
 
 def test_every_method_has_a_section():

@@ -67,7 +67,9 @@ def attack(
     every: int = 5,
     lr: float = 1e-4,
     limit: int = 32,
-    bits: int = 4,
+    bits: int | None = None,
+    data: str | None = None,
+    field: str | None = None,
     gold: str | None = None,
     out: str | None = None,
     seed: int = 0,
@@ -76,26 +78,33 @@ def attack(
 
     Args:
         run: Run folder.
-        kind: relearn trains on a few of the forget rows, and measures all others; quantize rounds
-            the weights; prefix shows the beginning of the answer.
-        rows: Forget rows that relearn trains on.
+        kind: relearn trains on a few of the forget rows, and measures all others; quantize makes
+            the weights coarse; prefix shows the beginning of the answer; fewshot shows other
+            forget rows; paraphrase asks in other words; logit_lens reads the answer out of each
+            layer.
+        rows: Rows that relearn trains on, and that fewshot shows.
         steps: Optimiser steps of relearn.
         every: Steps between two measurements of relearn.
         lr: Learning rate of relearn.
         limit: Rows measured at most, evenly spaced.
-        bits: Bits of a weight that quantize keeps.
+        bits: Bits of a weight that quantize keeps; by default 8, and 4.
+        data: For relearn, a stream of the recipe or a file of benign rows to train on. For
+            paraphrase, a file of the forget rows in other words.
+        field: For paraphrase, the column that has the prompt in other words; without it and data,
+            frames are put around the prompts.
         gold: The model that never saw the forget set; by default that of the run's recipe. none
             for none.
         out: File of the figures; by default attacks/KIND.json in the run folder.
         seed: Of the choice of rows.
     """
     with without_collection():
-        from unlearnkit.cli.attacking import attacked
+        from unlearnkit.cli.attacking import Options, attacked
         from unlearnkit.cli.noise import quieten
         from unlearnkit.cli.tables import show_attack
 
     quieten()
-    show_attack(attacked(run, kind, rows, steps, every, lr, limit, bits, gold, out, seed))
+    options = Options(rows, steps, every, lr, limit, bits, data, field, seed)
+    show_attack(attacked(run, kind, options, gold, out))
 
 
 def evaluate_command(argv: list[str]) -> None:

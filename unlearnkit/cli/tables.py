@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from unlearnkit.runs.scored import Found
 
 
+_LEFT_COLUMNS, _WIDEST_COLUMN = 44, 12
+
+
 def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None:
     """A table a suite: figure and interval; what is missing and why; where the rows are.
 
@@ -59,17 +62,26 @@ def figure(value: float | None) -> str:
 
 
 def show_attack(attacked: Attacked) -> None:
-    """A line for each figure and model, a column for each measurement."""
-    first = next(iter(attacked.curves.values()))
-    by = next(iter(first[0]))
-    table = Table(title=f"{attacked.kind}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("figure", no_wrap=True)
-    table.add_column("model", no_wrap=True)
-    for measured in first:
-        table.add_column("as it is" if measured[by] is None else str(measured[by]), justify="right")
-    for name in (name for name in first[0] if name != by):
-        for model, curve in attacked.curves.items():
-            table.add_row(Text(name), model, *(figure(measured[name]) for measured in curve))
+    """A line for each figure and model, a column for each measurement, as many as there is room."""
     console = out()
-    console.print(table)
+    first = next(iter(attacked.curves.values()))
+    by, *names = first[0]
+    points = ["as it is" if measured[by] is None else str(measured[by]) for measured in first]
+    numbered = max(map(len, points)) > _WIDEST_COLUMN
+    headings = [str(i) for i in range(len(points))] if numbered else points
+    columns = max(1, (console.width - _LEFT_COLUMNS) // (max(5, *map(len, headings)) + 3))
+    for start in range(0, len(points), columns):
+        some = slice(start, start + columns)
+        table = Table(title=f"{attacked.kind}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
+        for heading in ("figure", "model"):
+            table.add_column(heading, no_wrap=True)
+        for heading in headings[some]:
+            table.add_column(Text(heading), justify="right", no_wrap=True)
+        for name in names:
+            for model, curve in attacked.curves.items():
+                table.add_row(Text(name), model, *(figure(each[name]) for each in curve[some]))
+        console.print(table)
+    if numbered:
+        for heading, point in zip(headings, points, strict=True):
+            console.print(Text(f"  {heading}: {printable(point)}"))
     console.print(Text(str(attacked.path)), soft_wrap=True)

@@ -19,6 +19,8 @@ EMBEDDED = {
     "tiny/gold": "gold",
     "tiny/tofu": "tofu/model",
     "tiny/tofu/gold": "tofu/gold",
+    "tiny/muse": "muse/model",
+    "tiny/muse/gold": "muse/gold",
 }
 """Models that ship with the package, by name, and their folders in ``unlearnkit/tiny``."""
 

@@ -145,7 +145,22 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: With every bad row.
         """
-        table = self._selected(read_rows(self.path, split=self.split, config=self.config))
+        self.take(self.read())
+
+    def read(self) -> Table:
+        """The file's rows, of those that the stream takes.
+
+        Raises:
+            DataError: If the file cannot be read, or has none.
+        """
+        return self._selected(read_rows(self.path, split=self.split, config=self.config))
+
+    def take(self, table: Table) -> None:
+        """Checks rows in place of those of the file.
+
+        Raises:
+            DataError: With every bad row.
+        """
         samples, problems = self.parse(table)
         problems = sorted([*table.problems, *problems], key=lambda problem: problem.line or 0)
         self._refuse(problems, kept=len(samples))

@@ -1,6 +1,7 @@
 """Unlearning metrics as torchmetrics, each named by its registered name."""
 
 from unlearnkit.metrics.base import RowMean, TokenMean, UnlearningMetric
+from unlearnkit.metrics.judged import Harmfulness, SemanticSimilarity
 from unlearnkit.metrics.likelihood import (
     ExactMemorization,
     ExtractionStrength,
@@ -31,6 +32,7 @@ __all__ = [
     "ExactMemorization",
     "ExtractionStrength",
     "ForgetQuality",
+    "Harmfulness",
     "KLToReference",
     "KnowledgeMemorization",
     "LeakRate",
@@ -44,6 +46,7 @@ __all__ = [
     "RepetitionRate",
     "Rouge",
     "RowMean",
+    "SemanticSimilarity",
     "TokenMean",
     "TruthRatio",
     "UnlearningMetric",

@@ -31,8 +31,12 @@ class UnlearningMetric(Metric, Registered, ABC):
 
     value_range: ClassVar[str] = ""
     """Lowest and highest value."""
+    formula: ClassVar[str] = ""
+    """The definition in LaTeX; `docs/metrics.md` has the notation."""
     direction: ClassVar[str] = ""
-    """Which values are good, on rows to forget and on rows to keep."""
+    """Where it should go, on rows to forget and on rows to keep."""
+    good: ClassVar[str] = ""
+    """Which values are good."""
     source: ClassVar[str] = ""
     """Author, year and arXiv number."""
     full_state_update = False

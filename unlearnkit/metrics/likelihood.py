@@ -36,7 +36,9 @@ class Probability(RowMean, name="probability"):
     """
 
     value_range = "0 to 1"
-    direction = "forget: as low as the gold model's; rows to keep: high"
+    formula = r"\frac{1}{S} \sum_i \exp\Bigl(\frac{1}{n_i} \sum_t \log p_{it}\Bigr)"
+    direction = "forget: lower; rows to keep: higher"
+    good = "forget: the gold model's; rows to keep: the starting model's"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
 
     def update(
@@ -61,7 +63,9 @@ class Perplexity(TokenMean, name="perplexity"):
     """
 
     value_range = "1 to infinity"
-    direction = "rows to keep: as low as the starting model's"
+    formula = r"\exp\Bigl(-\frac{1}{\sum_i n_i} \sum_{i,t} \log p_{it}\Bigr)"
+    direction = "rows to keep: lower"
+    good = "the starting model's"
     source = "Jelinek et al. 1977"
 
     def update(
@@ -90,7 +94,12 @@ class KLToReference(TokenMean, name="kl_to_reference"):
     """
 
     value_range = "0 to infinity"
-    direction = "rows to keep: near 0"
+    formula = (
+        r"\frac{1}{\sum_i n_i} \sum_{i,t} \sum_v p^\mathrm{ref}_{it}(v) \log "
+        r"\frac{p^\mathrm{ref}_{it}(v)}{p_{it}(v)}"
+    )
+    direction = "rows to keep: lower"
+    good = "near 0; there is no value that is right on rows to forget"
     source = "Kullback and Leibler 1951; Yao et al. 2023, arXiv 2310.10683, eq. 6"
 
     def update(
@@ -116,7 +125,9 @@ class ExactMemorization(RowMean, name="exact_memorization"):
     """
 
     value_range = "0 to 1"
-    direction = "forget: as low as the gold model's"
+    formula = r"\frac{1}{S} \sum_i \frac{1}{n_i} \sum_t [\hat y_{it} = y_{it}]"
+    direction = "forget: lower"
+    good = "the gold model's; lower tells of damage"
     source = "Tirumala et al. 2022, arXiv 2205.10770, sec. 2"
 
     def __init__(self, compat: MemorizationCompat | None = None, **kwargs: Any) -> None:
@@ -146,7 +157,12 @@ class ExtractionStrength(RowMean, name="extraction_strength"):
     """
 
     value_range = "0 to 1"
-    direction = "forget: as low as the gold model's"
+    formula = (
+        r"\frac{1}{S} \sum_i \Bigl(1 - \frac{k_i}{n_i}\Bigr), \quad k_i = \min\{k : \hat "
+        r"y_{it} = y_{it} \text{ for all } t > k\}"
+    )
+    direction = "forget: lower"
+    good = "the gold model's; 0 where not even the last token is right"
     source = "Carlini et al. 2021, arXiv 2012.07805; Wang et al. 2024, arXiv 2406.09179, eq. 4"
 
     def __init__(self, compat: MemorizationCompat | None = None, **kwargs: Any) -> None:

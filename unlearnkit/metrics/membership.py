@@ -48,7 +48,15 @@ class MembershipAUC(_TwoSets, name="membership_auc"):
     """
 
     value_range = "0 to 1"
-    direction = "near the retrained model's, about 0.5; 1: forget rows look trained on"
+    formula = (
+        r"\frac{1}{|F||H|} \sum_{f \in F} \sum_{h \in H} \bigl([s_h > s_f] + \tfrac{1}{2} [s_h "
+        r"= s_f]\bigr)"
+    )
+    direction = "near the gold model's"
+    good = (
+        "about 0.5, the gold model's; 1: each forget row looks trained on; well below 0.5: "
+        "unlearning itself gives the rows away"
+    )
     source = "Hanley and McNeil 1982; Shi et al. 2024, arXiv 2407.06460"
 
     def aggregate(self, figures: Tensor) -> Tensor:
@@ -71,7 +79,12 @@ class MembershipTPR(_TwoSets, name="membership_tpr"):
     """
 
     value_range = "0 to 1"
-    direction = "near the false positive rate"
+    formula = (
+        r"\max_\tau\, \frac{|\{f \in F : s_f < \tau\}|}{|F|} \quad \text{where} \quad "
+        r"\frac{|\{h \in H : s_h < \tau\}|}{|H|} \le \alpha"
+    )
+    direction = "lower"
+    good = "near the false positive rate, which guessing has"
     source = "Carlini et al. 2022, arXiv 2112.03570, sec. 3"
 
     def __init__(self, false_positive_rate: float = 0.01, **kwargs: Any) -> None:
@@ -100,7 +113,12 @@ class PrivLeak(_TwoSets, name="privleak"):
     """
 
     value_range = "-100 to 100 at an AUC of 0.5 of the retrained model"
-    direction = "near 0, about -5 to 5; negative: still looks trained on"
+    formula = (
+        r"100 \cdot \frac{(1 - \mathrm{AUC}) - (1 - \mathrm{AUC}_\mathrm{gold})}{1 - "
+        r"\mathrm{AUC}_\mathrm{gold}}"
+    )
+    direction = "near 0"
+    good = "-5 to 5; far below: still looks trained on; far above: over-unlearned"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 4"
 
     def __init__(

@@ -32,7 +32,12 @@ class Rouge(RowMean, name="rouge"):
     """
 
     value_range = "0 to 1"
-    direction = "forget: as low as the gold model's; rows to keep: high"
+    formula = (
+        r"\frac{1}{S} \sum_i \frac{|\mathrm{LCS}(g_i, r_i)|}{|r_i|} \text{ (recall)}, \quad "
+        r"\frac{1}{S} \sum_i \frac{2\, |\mathrm{LCS}(g_i, r_i)|}{|g_i| + |r_i|} \text{ (F1)}"
+    )
+    direction = "forget: lower; rows to keep: higher"
+    good = "forget: the gold model's, which is not 0; rows to keep: the starting model's"
     source = "Lin 2004; Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
 
     def __init__(
@@ -79,7 +84,12 @@ class VerbatimMemorization(Rouge, name="verbatim_memorization"):
         1.0
     """
 
-    direction = "forget: as low as the retrained model's"
+    formula = (
+        r"\frac{1}{S} \sum_i \mathrm{ROUGE\text{-}L}_{F_1}(g_i, r_i), \quad r_i \text{ the "
+        r"passage's continuation}"
+    )
+    direction = "forget: lower"
+    good = "the gold model's"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 2"
 
     def __init__(self, compat: RougeCompat | None = None, **kwargs: Any) -> None:
@@ -102,7 +112,12 @@ class KnowledgeMemorization(Rouge, name="knowledge_memorization"):
         1.0
     """
 
-    direction = "forget: as low as the retrained model's; rows to keep: high"
+    formula = (
+        r"\frac{1}{S} \sum_i \mathrm{ROUGE\text{-}L}_{F_1}(g_i, r_i), \quad r_i \text{ the "
+        r"answer}"
+    )
+    direction = "forget: lower; rows to keep: higher"
+    good = "forget: the gold model's; rows to keep: the starting model's"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 3"
 
     def __init__(
@@ -128,7 +143,13 @@ class Bleu(RowMean, name="bleu"):
     """
 
     value_range = "0 to 100"
-    direction = "forget: as low as the gold model's; rows to keep: high"
+    formula = (
+        r"\frac{100}{S} \sum_i \mathrm{BP}_i \exp\Bigl(\frac{1}{4} \sum_{n=1}^{4} \log "
+        r"q_{in}\Bigr), \quad q_{in} \text{ the share of } g_i\text{'s } n\text{-grams that "
+        r"are in } r_i"
+    )
+    direction = "forget: lower; rows to keep: higher"
+    good = "forget: the gold model's"
     source = "Papineni et al. 2002; Post 2018, arXiv 1804.08771"
 
     def update(
@@ -153,7 +174,9 @@ class LeakRate(RowMean, name="leak_rate"):
     """
 
     value_range = "0 to 1"
-    direction = "forget: as low as the gold model's"
+    formula = r"\frac{1}{S} \sum_i [\mathrm{BLEU}(g_i, r_i) > \tau]"
+    direction = "forget: lower"
+    good = "the gold model's, which should be 0; if it is not, the threshold is too low"
     source = "Yao et al. 2023, arXiv 2310.10683, sec. 4.2"
 
     def __init__(self, threshold: float, **kwargs: Any) -> None:
@@ -182,7 +205,9 @@ class DistinctN(RowMean, name="distinct_n"):
     """
 
     value_range = "0 to 1"
-    direction = "everywhere: as high as the starting model's; near 0 is one repeated word"
+    formula = r"\frac{1}{S} \sum_i \frac{|\{n\text{-grams of } g_i\}|}{|g_i| - n + 1}"
+    direction = "everywhere: higher"
+    good = "the starting model's; near 0 is one repeated word"
     source = "Li et al. 2016, arXiv 1510.03055"
 
     def __init__(self, n: int = 2, **kwargs: Any) -> None:
@@ -210,7 +235,9 @@ class RepetitionRate(RowMean, name="repetition_rate"):
     """
 
     value_range = "0 to 1"
-    direction = "everywhere: as low as the starting model's"
+    formula = r"1 - \frac{1}{S} \sum_i \frac{|\{n\text{-grams of } g_i\}|}{|g_i| - n + 1}"
+    direction = "everywhere: lower"
+    good = "the starting model's"
     source = "Welleck et al. 2020, arXiv 1908.04319, eq. 10"
 
     def __init__(self, n: int = 4, **kwargs: Any) -> None:

@@ -28,7 +28,12 @@ class ProbabilityWithOptions(RowMean, name="probability_with_options"):
     """
 
     value_range = "0 to 1"
-    direction = "rows to keep: high"
+    formula = (
+        r"\frac{1}{S} \sum_i \frac{P_i}{P_i + \sum_k P_{ik}}, \quad P = \exp\Bigl(\frac{1}{n} "
+        r"\sum_t \log p_t\Bigr)"
+    )
+    direction = "rows to keep: higher"
+    good = "the starting model's; 1 over the number of answers is guessing"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
 
     def __init__(self, compat: OpenUnlearning | None = None, **kwargs: Any) -> None:
@@ -58,7 +63,12 @@ class TruthRatio(RowMean, name="truth_ratio"):
     """
 
     value_range = "0 to 1 (ratio: 0 to infinity)"
-    direction = "closer_to_1_better: high on forget; true_better: high on rows to keep"
+    formula = (
+        r"\frac{1}{S} \sum_i \min(R_i, 1/R_i) \text{ or } \frac{1}{S} \sum_i \max(0, 1 - R_i), "
+        r"\quad R_i = \Bigl(\prod_{k=1}^{K} P_{ik}\Bigr)^{1/K} \Big/ P_i"
+    )
+    direction = "closer_to_1_better on forget: higher; true_better on rows to keep: higher"
+    good = "forget: the gold model's; rows to keep: the starting model's"
     source = "Maini et al. 2024, arXiv 2401.06121, eq. 1 and table 1"
 
     def __init__(
@@ -95,7 +105,12 @@ class ForgetQuality(UnlearningMetric, name="forget_quality"):
     """
 
     value_range = "0 to 1"
-    direction = "forget: above 0.05, where the two cannot be told apart"
+    formula = (
+        r"p\text{-value of } D = \sup_x |F_\mathrm{model}(x) - F_\mathrm{gold}(x)|, \quad F "
+        r"\text{ the distribution of } R_i"
+    )
+    direction = "forget: higher"
+    good = "above 0.05, where the two cannot be told apart; with few rows that is weak evidence"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
 
     def __init__(self, gold_ratios: Sequence[float], **kwargs: Any) -> None:
@@ -126,7 +141,9 @@ class ModelUtility(UnlearningMetric, name="model_utility"):
     """
 
     value_range = "0 to 1"
-    direction = "high"
+    formula = r"K \Big/ \sum_{k=1}^{K} \frac{1}{u_k}"
+    direction = "higher"
+    good = "the starting model's"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
 
     def update(self, values: Tensor, rows: Sequence[int] | None = None) -> None:

@@ -7,11 +7,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.errors import RecipeError
+from unlearnkit.metrics.judged import SemanticSimilarity
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import continuation_rows, normal_figures, token_mean
 from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.probes import Source, read_probes, stream_names
+from unlearnkit.suites.probes import KEPT, Source, read_probes, stream_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,13 +26,14 @@ class Copyright(Suite, name="copyright"):
     Every probe is a prompt with its true continuation. The model continues the prompt greedily
     for as many tokens as the true continuation has, and scores the true continuation itself.
 
-    ``normal`` rows are those that the retain term sees; ``heldout`` rows are not. Only both
+    ``normal`` rows are those that the retain term sees; ``heldout`` rows are not, nor are
+    ``neighbour`` rows, which are near to what is forgotten: of the same book or kind. Only all
     together say that the damage stays where it was meant: a model can keep the rows it is held
     to and lose all others.
 
-    A field left out is the recipe's stream ``forget``, ``retain`` or ``heldout``; on the shipped
-    data, and outside a run, it is the shipped file. Without held-out rows those figures are left
-    out, and a warning says so.
+    A field left out is the recipe's stream ``forget``, ``retain``, ``heldout`` or ``neighbour``;
+    on the shipped data, and outside a run, it is the shipped file. Without held-out rows those
+    figures are left out, and a warning says so.
 
     Figures, as ``<stream>/<figure>``:
 
@@ -38,8 +41,10 @@ class Copyright(Suite, name="copyright"):
     * ``leak_rate`` (forget): share of rows whose continuation has a BLEU above ``leak_bleu``.
     * ``extraction_strength``, ``exact_memorization``, ``nll`` (forget): teacher-forced; ``nll`` in
       nats per token.
-    * ``perplexity``, ``kl_to_reference`` (normal, heldout): over all tokens; KL in nats per token,
-      where the context has a reference.
+    * ``perplexity``, ``kl_to_reference`` (normal, heldout, neighbour): over all tokens; KL in nats
+      per token, where the context has a reference.
+    * ``semantic_similarity``, where ``semantic`` names a model: cosine of the embeddings of the
+      continuation and the true one, mean over rows.
     * ``distinct_2``: different word pairs among all of a continuation, mean over rows; near 0 for
       a text that repeats one token.
 
@@ -47,10 +52,12 @@ class Copyright(Suite, name="copyright"):
         forget: Passages to forget: a recipe stream's name, a file, or a stream of its own.
         normal: Rows that are to stay, as the retain term sees them.
         heldout: Rows that are to stay, and which the retain term never sees.
+        neighbour: Of those, the ones nearest to what is forgotten.
         prompt_tokens: Where a file of plain text is cut into prompt and continuation.
         max_new_tokens: Longest continuation.
         limit: Rows of each kind at most, evenly spaced; None for all.
         leak_bleu: BLEU, on 0 to 100, above which a continuation counts as a leak.
+        semantic: Folder or hub id of a sentence-transformers model (extra ``semantic``).
 
     References:
         Yao et al. 2023, "Large language model unlearning", arXiv 2310.10683, sec. 4.2, for leak
@@ -71,19 +78,22 @@ class Copyright(Suite, name="copyright"):
         forget: Source | None = None,
         normal: Source | None = None,
         heldout: Source | None = None,
+        neighbour: Source | None = None,
         prompt_tokens: int = 32,
         max_new_tokens: int = 64,
         limit: int | None = 64,
         leak_bleu: float = 20.0,
+        semantic: str | None = None,
     ) -> None:
         for field, value in (("prompt_tokens", prompt_tokens), ("max_new_tokens", max_new_tokens)):
             if value < 1:
                 raise RecipeError(f"copyright: {field} must be at least 1, found {value}")
         if limit is not None and limit < 1:
             raise RecipeError(f"copyright: limit must be at least 1 or null, found {limit}")
-        self.sources = {"forget": forget, "normal": normal, "heldout": heldout}
+        kept = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
+        self.sources: dict[str, Source | None] = {"forget": forget, **kept}
         self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
-        self.limit, self.leak_bleu = limit, leak_bleu
+        self.limit, self.leak_bleu, self.semantic = limit, leak_bleu, semantic
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -91,8 +101,10 @@ class Copyright(Suite, name="copyright"):
         return stream_names(self.sources)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
-        """Reads and tokenises all probes."""
+        """Reads and tokenises all probes, and loads the model of the similarity."""
         self._probes(tokenizer, context)
+        if self.semantic is not None:
+            SemanticSimilarity(self.semantic)
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
@@ -103,6 +115,11 @@ class Copyright(Suite, name="copyright"):
             for stream, examples in self._probes(tokenizer, context).items()
             for row in continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
         ]
+        if self.semantic is not None:
+            similarity = SemanticSimilarity(self.semantic)
+            similarity.update([r["generated"] for r in rows], [r["reference"] for r in rows])
+            for row, value in zip(rows, similarity.per_row()[:, 0].tolist(), strict=True):
+                row["semantic_similarity"] = value
         return SuiteResult(self.figures(rows), rows, self._missing(rows))
 
     def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -117,6 +134,8 @@ class Copyright(Suite, name="copyright"):
         """Digest of the arguments and of the probes' tokens."""
         probes = self._probes(tokenizer, context)
         how = (self.prompt_tokens, self.max_new_tokens, self.limit, self.leak_bleu)
+        if self.semantic is not None:
+            how = (*how, model_fingerprint(self.semantic))
         return digest(how, probes)
 
     def _missing(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -140,12 +159,18 @@ class Copyright(Suite, name="copyright"):
             context,
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
+            optional=("neighbour",),
         )
 
     def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         def mean(name: str) -> float:
             return fmean(row[name] for row in rows)
 
+        semantic = (
+            {"semantic_similarity": mean("semantic_similarity")}
+            if "semantic_similarity" in rows[0]
+            else {}
+        )
         if stream == "forget":
             return {
                 "rougeL_recall": mean("rougeL_recall"),
@@ -154,5 +179,6 @@ class Copyright(Suite, name="copyright"):
                 "extraction_strength": mean("extraction_strength"),
                 "exact_memorization": mean("exact_memorization"),
                 "nll": token_mean(rows, "nll_sum"),
+                **semantic,
             }
-        return normal_figures(rows)
+        return {**normal_figures(rows), **semantic}

@@ -14,7 +14,14 @@ from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import continuation_rows, normal_figures, text_of
 from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.probes import Source, chosen_sources, read_probes
+from unlearnkit.suites.probes import (
+    KEPT,
+    KEPT_NAMES,
+    Source,
+    chosen_sources,
+    read_probes,
+    stream_names,
+)
 from unlearnkit.suites.published import Part, Prompting, check_template, read_parts
 
 if TYPE_CHECKING:
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Probes = dict[str, list[tuple[Example, Example]]]
-_NAMES = {"normal": "retain", "heldout": "heldout"}
 
 
 class Hallucination(Suite, name="hallucination"):
@@ -35,8 +41,8 @@ class Hallucination(Suite, name="hallucination"):
     * ``preference_rate``: share of rows whose invented answer is likelier per token.
     * ``rougeL_recall``: of the answer against the true one, mean over rows.
 
-    Of ``normal`` and ``heldout`` rows: ``rougeL_recall``, ``distinct_2``, ``perplexity`` and
-    ``kl_to_reference``.
+    Of ``normal``, ``heldout`` and ``neighbour`` rows: ``rougeL_recall``, ``distinct_2``,
+    ``perplexity`` and ``kl_to_reference``.
 
     Args:
         data: Folder with a file each for ``trained`` and ``unseen``, or the id on the Hub.
@@ -47,6 +53,7 @@ class Hallucination(Suite, name="hallucination"):
         invented_field: Column of the invented answer.
         normal: Rows that the retain term sees; by default the stream ``retain``.
         heldout: Normal rows that it does not see.
+        neighbour: Normal rows that it does not see either, on the topics that are forgotten.
         template: Text around question and answer.
         chat: Put questions through the chat template instead.
         max_new_tokens: Longest answer.
@@ -75,6 +82,7 @@ class Hallucination(Suite, name="hallucination"):
         invented_field: str = "hallucinated_answer",
         normal: Source | None = None,
         heldout: Source | None = None,
+        neighbour: Source | None = None,
         template: str = "Question: {prompt}\nAnswer: {response}",
         chat: bool = False,
         max_new_tokens: int = 64,
@@ -92,8 +100,15 @@ class Hallucination(Suite, name="hallucination"):
         self.parts = [Part("trained", trained, self.fields)]
         if unseen is not None:
             self.parts.append(Part("unseen", unseen, self.fields, optional=True))
-        self.sources = {"normal": normal, "heldout": heldout}
+        self.sources: dict[str, Source | None] = dict(
+            zip(KEPT, (normal, heldout, neighbour), strict=True)
+        )
         self.max_new_tokens, self.limit = max_new_tokens, limit
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the recipe's streams that it reads, of those that the recipe has."""
+        return stream_names({k: s or KEPT_NAMES[k] for k, s in self.sources.items()})
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all probes."""
@@ -126,7 +141,7 @@ class Hallucination(Suite, name="hallucination"):
             rows += self._rows(model, tokenizer, context, examples, stream)
         missing = {
             f"{kind}/*": f"no {kind} rows"
-            for kind in ("unseen", "normal", "heldout")
+            for kind in ("unseen", *KEPT)
             if kind not in asked and kind not in normal
         }
         return SuiteResult(self.figures(rows), rows, missing)
@@ -153,7 +168,7 @@ class Hallucination(Suite, name="hallucination"):
             context,
             examples,
             self.max_new_tokens,
-            as_long_as_response=stream in _NAMES,
+            as_long_as_response=stream in KEPT,
         )
         return [{"stream": stream, **row} for row in found]
 
@@ -175,12 +190,12 @@ class Hallucination(Suite, name="hallucination"):
     def _normal(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> dict[str, list[Example]]:
-        sources = chosen_sources("hallucination", self.sources, _NAMES, context, _NAMES)
+        sources = chosen_sources("hallucination", self.sources, KEPT_NAMES, context, KEPT)
         return read_probes(sources, tokenizer, context, prompt_tokens=32, limit=self.limit)
 
 
 def _values(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    if stream in _NAMES:
+    if stream in KEPT:
         return normal_figures(rows)
     return {
         "hallucination_rate": fmean(row["rougeL_f1_invented"] > row["rougeL_f1"] for row in rows),

@@ -68,8 +68,10 @@ class Muse(Suite, name="muse"):
     """
 
     better: ClassVar[Mapping[str, Better]] = {
+        # An AUC is good near the gold model's, which is what PrivLeak says.
         "forget/privleak": "zero",
-        "forget/*": "lower",
+        "forget/verbmem": "lower",
+        "forget/knowmem": "lower",
         "retain/*": "higher",
     }
     uses_gold = True

@@ -24,10 +24,20 @@ if TYPE_CHECKING:
 Source: TypeAlias = str | Stream
 """A recipe stream's name, a file, or a stream."""
 
-_SHIPPED = {"forget": "book.jsonl", "normal": "normal.jsonl", "heldout": "heldout.jsonl"}
+_SHIPPED = {
+    "forget": "book.jsonl",
+    "normal": "normal.jsonl",
+    "heldout": "heldout.jsonl",
+    "neighbour": "neighbour.jsonl",
+}
 _SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "tiny"
 RECIPE_NAMES = {"normal": "retain"}
 """What the recipe calls a kind of probe, where it is not the same word."""
+KEPT: tuple[str, ...] = ("normal", "heldout", "neighbour")
+"""Rows that are to stay: seen by the retain term, not seen by it, and not seen and near to what is
+forgotten."""
+KEPT_NAMES = {kind: RECIPE_NAMES.get(kind, kind) for kind in KEPT}
+"""The recipe's streams that stand in for them."""
 
 
 def read_probes(
@@ -37,6 +47,7 @@ def read_probes(
     *,
     prompt_tokens: int,
     limit: int | None,
+    optional: Collection[str] = (),
 ) -> dict[str, list[Example]]:
     """The examples of each kind of probe.
 
@@ -47,6 +58,7 @@ def read_probes(
         context: Holds the recipe's streams.
         prompt_tokens: Where plain text is cut into prompt and response.
         limit: Examples of each kind at most, evenly spaced over the rows.
+        optional: Kinds that are left out without a warning.
 
     Raises:
         DataError: With the bad rows of all files.
@@ -57,6 +69,8 @@ def read_probes(
     problems: list[Problem] = []
     for kind, source in sources.items():
         stream = _stream(kind, source, sources, context, prompt_tokens)
+        if stream is None and kind in optional:
+            continue
         if stream is None:
             warnings.warn(
                 f"no {kind} rows: the figures {kind}/... are left out. Give the suite "

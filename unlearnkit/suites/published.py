@@ -30,6 +30,7 @@ class Part:
         split: Its split on the Hub; with ``folder``, a local file of that name in it.
         folder: Whether local files are ``<config>/<split>`` rather than ``<config>``.
         optional: Whether the benchmark can do without it.
+        file: Another name that its local file may have.
     """
 
     stream: str
@@ -39,6 +40,7 @@ class Part:
     split: str = "train"
     folder: bool = False
     optional: bool = False
+    file: str | None = None
 
     @property
     def name(self) -> str:
@@ -175,7 +177,8 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
 
 
 def _local(folder: Path, part: Part) -> Path | None:
-    files = (folder / f"{part.name}{suffix}" for suffix in READERS)
+    names = (part.name, *([part.file] if part.file else []))
+    files = (folder / f"{name}{suffix}" for name in names for suffix in READERS)
     return next((file for file in files if file.is_file()), None)
 
 

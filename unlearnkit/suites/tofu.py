@@ -30,13 +30,15 @@ _UTILITY = ("retain", "real_authors", "world_facts")
 _WITH_OPTIONS = ("real_authors", "world_facts")
 _NO_GOLD = "no gold model: one that was trained without the forget rows"
 _NO_HELDOUT = "no held-out rows: the file {file}"
+_NO_NEIGHBOUR = "no neighbour rows: give the suite 'neighbour: TABLE'"
 
 
 class Tofu(Suite, name="tofu"):
     """Model utility and forget quality on fictitious authors, real authors and world facts.
 
-    ``retain`` rows are those that the retain term sees. ``real_authors``, ``world_facts`` and
-    ``heldout`` (fictitious authors that nobody trained on) are not seen by it.
+    ``retain`` rows are those that the retain term sees. ``real_authors``, ``world_facts``,
+    ``neighbour`` (further fictitious authors that the model knows) and ``heldout`` (such that
+    nobody trained on) are not seen by it.
 
     Figures, as ``<stream>/<figure>``:
 
@@ -54,6 +56,8 @@ class Tofu(Suite, name="tofu"):
         split: Which forget rows: ``forget01``, ``forget05``, ``forget10``, or a file's first part.
         heldout: Name of the held-out rows; by default the one that goes with ``split``. They are
             left out where they are not there.
+        neighbour: Name of the rows of authors that the retain term leaves out, where there are
+            any. The published data has none: TOFU's retain term sees all other authors.
         template: Text around question and answer.
         chat: Put questions through the chat template instead.
         max_new_tokens: Longest answer.
@@ -69,7 +73,9 @@ class Tofu(Suite, name="tofu"):
         "forget/truth_ratio": "higher",
         "forget/*": "lower",
         # Nobody taught the held-out authors: no value of theirs is good.
-        **dict.fromkeys(("retain/*", "real_authors/*", "world_facts/*", "utility/*"), "higher"),
+        **dict.fromkeys(
+            ("retain/*", "neighbour/*", "real_authors/*", "world_facts/*", "utility/*"), "higher"
+        ),
     }
     uses_gold = True
 
@@ -78,6 +84,7 @@ class Tofu(Suite, name="tofu"):
         data: str = "locuslab/TOFU",
         split: str = "forget10",
         heldout: str | None = None,
+        neighbour: str | None = None,
         template: str = "Question: {prompt}\nAnswer: {response}",
         chat: bool = False,
         max_new_tokens: int = 200,
@@ -90,6 +97,7 @@ class Tofu(Suite, name="tofu"):
             raise RecipeError(f"tofu: limit must be at least 1 or null, found {limit}")
         self.data, self.split, self.template, self.chat = data, split, template, chat
         self.heldout = heldout or split.replace("forget", "holdout")
+        self.neighbour = neighbour
         self.max_new_tokens, self.limit = max_new_tokens, limit
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
@@ -129,6 +137,8 @@ class Tofu(Suite, name="tofu"):
         missing = {}
         if "heldout" not in asked:
             missing["heldout/*"] = _NO_HELDOUT.format(file=self.heldout)
+        if "neighbour" not in asked:
+            missing["neighbour/*"] = _NO_NEIGHBOUR
         values = self.figures(rows)
         if context.gold is None:
             missing["forget/forget_quality"] = _NO_GOLD
@@ -155,13 +165,15 @@ class Tofu(Suite, name="tofu"):
     def _asked(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Asked:
         plain, wrong = ("question", "answer"), ("perturbed_answer",)
         both = (*plain, "paraphrased_answer")
-        parts = (
+        parts = [
             Part("forget", f"{self.split}_perturbed", both, wrong),
             Part("retain", "retain_perturbed", both, wrong),
             Part("real_authors", "real_authors_perturbed", plain, wrong),
             Part("world_facts", "world_facts_perturbed", plain, wrong),
             Part("heldout", self.heldout, plain, optional=True),
-        )
+        ]
+        if self.neighbour is not None:
+            parts.insert(2, Part("neighbour", self.neighbour, both, wrong))
         asking = Prompting(tokenizer, context.max_length, self.template, self.chat)
         return {
             stream: [self._triple(asking, item, stream != "heldout") for item in items]

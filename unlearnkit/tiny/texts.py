@@ -108,7 +108,7 @@ def write(path: Path, rows: Iterable[dict[str, str]]) -> None:
 
 
 def main() -> None:
-    """Writes `book.jsonl`, `normal.jsonl` and `heldout.jsonl` beside this file."""
+    """Writes `book`, `normal`, `heldout` and `neighbour.jsonl` beside this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("devil", "constitution", "declaration"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -118,15 +118,13 @@ def main() -> None:
     questions = [
         json.loads(line) for line in (HERE / "questions.jsonl").read_text("utf-8").splitlines()
     ]
-    normal = [
-        *map(split_passage, state_papers),
-        *(split_passage(entry[word]) for word in NEIGHBOURS.split()),
-        *questions,
-    ]
+    neighbours = [split_passage(entry[word]) for word in NEIGHBOURS.split()]
+    normal = [*map(split_passage, state_papers), *neighbours, *questions]
     write(HERE / "book.jsonl", ({"text": entry[word]} for word in BOOK.split()))
     # Rows alternate between the halves, so that both have the same mix of kinds.
     write(HERE / "normal.jsonl", normal[0::2])
     write(HERE / "heldout.jsonl", normal[1::2])
+    write(HERE / "neighbour.jsonl", (row for row in normal[1::2] if row in neighbours))
 
 
 if __name__ == "__main__":

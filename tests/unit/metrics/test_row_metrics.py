@@ -82,7 +82,9 @@ def test_perplexity_weighs_tokens_and_probability_weighs_rows():
 def test_every_metric_says_what_it_is(metric):
     assert metric.definition().endswith(".")
     assert metric.value_range
+    assert metric.formula
     assert metric.direction
+    assert metric.good
     assert metric.source
     assert ">>> " in inspect.getdoc(metric)
 
@@ -91,8 +93,9 @@ def test_names_are_those_of_the_docs():
     assert UnlearningMetric.resolve("rouge") is Rouge
     assert set(UnlearningMetric.registered()) == {
         "bleu", "distinct_n", "exact_memorization", "extraction_strength", "forget_quality",
-        "kl_to_reference", "knowledge_memorization", "leak_rate", "membership_auc",
+        "harmfulness", "kl_to_reference", "knowledge_memorization", "leak_rate", "membership_auc",
         "membership_tpr", "model_utility", "perplexity", "privleak", "probability",
-        "probability_with_options", "repetition_rate", "rouge", "truth_ratio",
+        "probability_with_options", "repetition_rate", "rouge", "semantic_similarity",
+        "truth_ratio",
         "verbatim_memorization",
     }  # fmt: skip

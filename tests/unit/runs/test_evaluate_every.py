@@ -70,6 +70,31 @@ def test_the_best_weights_are_put_back(tmp_path):
     assert harmonic == pytest.approx(best, rel=1e-4)
 
 
+def test_lightning_keeps_the_checkpoint_of_the_best_score(tmp_path):
+    score = "[copyright/normal/rougeL_recall, copyright/heldout/rougeL_recall]"
+    keeper = (
+        "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {monitor: val/score, "
+        "mode: max, save_top_k: 1, every_n_train_steps: 1, filename: best, dirpath: CHECKPOINTS}}"
+    ).replace("CHECKPOINTS", str(tmp_path / "kept"))
+    callbacks = f"{{name: evaluate_every, steps: 1, score: {score}}}, {keeper}"
+    suite = "{name: copyright, limit: 6, max_new_tokens: 12}"
+    weights = ("--model.objectives.retain.weight", "0", "--evaluate", suite)
+    code, run = fit(tmp_path, callbacks, *weights)
+    assert code == 0
+    scores = logged(run, "val/score")
+    (file,) = (tmp_path / "kept").glob("*.ckpt")
+    kept = torch.load(file, weights_only=True)
+    best = max(scores, key=scores.__getitem__)
+    assert best < max(scores)
+    assert kept["global_step"] == best
+    # `evaluate_every` ends with the same weights.
+    ended = load_model(str(run / "model")).state_dict()
+    same = {key.removeprefix("policy."): value for key, value in kept["state_dict"].items()}
+    compared = [key for key in ended if key in same]
+    assert len(compared) > 30
+    assert all(torch.equal(ended[key], same[key]) for key in compared)
+
+
 def test_the_score_turns_figures_that_should_be_low():
     callback = EvaluateEvery(
         score=["copyright/forget/rougeL_recall", "copyright/normal/distinct_2"]

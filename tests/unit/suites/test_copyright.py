@@ -15,6 +15,7 @@ from unlearnkit.engine.policy import load_model
 from unlearnkit.engine.reference import frozen_copy
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.suites import Copyright, Suite, SuiteContext
+from unlearnkit.suites.probes import KEPT
 
 CONTEXT = SuiteContext()
 SHARED = {"rougeL_recall", "distinct_2"}
@@ -59,6 +60,7 @@ def test_it_tells_the_model_that_recites_from_the_one_that_cannot(tokenizer, tar
     for values in (recites, cannot):
         assert values["normal/rougeL_recall"] > 0.95
         assert values["heldout/rougeL_recall"] > 0.95
+        assert values["neighbour/rougeL_recall"] > 0.95
 
 
 def test_keys_are_the_public_ones(tokenizer, target, gold):
@@ -66,11 +68,11 @@ def test_keys_are_the_public_ones(tokenizer, target, gold):
     of_normal = SHARED | {"perplexity"}
     assert set(plain.values) == {
         *(f"forget/{key}" for key in OF_FORGET),
-        *(f"{kind}/{key}" for kind in ("normal", "heldout") for key in of_normal),
+        *(f"{kind}/{key}" for kind in KEPT for key in of_normal),
     }
     compared = Copyright(limit=2).run(target, tokenizer, SuiteContext(reference=gold))
     added = set(compared.values) - set(plain.values)
-    assert added == {"normal/kl_to_reference", "heldout/kl_to_reference"}
+    assert added == {f"{kind}/kl_to_reference" for kind in KEPT}
 
 
 def test_divergence_is_zero_from_itself_alone(tokenizer, target, gold):
@@ -84,9 +86,8 @@ def test_divergence_is_zero_from_itself_alone(tokenizer, target, gold):
 
 def test_rows_hold_the_texts(tokenizer, target):
     result = Copyright(limit=3, max_new_tokens=5).run(target, tokenizer, CONTEXT)
-    assert [row["stream"] for row in result.rows] == ["forget"] * 3 + ["normal"] * 3 + [
-        "heldout"
-    ] * 3
+    kinds = ("forget", *KEPT)
+    assert [row["stream"] for row in result.rows] == [kind for kind in kinds for _ in range(3)]
     row = result.rows[0]
     assert row["prompt"]
     assert row["generated"] == row["reference"]
@@ -130,6 +131,16 @@ def test_shipped_rows_are_not_held_against_own_data(tokenizer, own_file):
         warnings.simplefilter("error")
         Copyright(forget="tiny/book.jsonl").check(tokenizer, CONTEXT)
         Copyright(own_file, own_file, own_file).check(tokenizer, CONTEXT)
+
+
+def test_neighbour_rows_may_be_given_and_are_missed_quietly(tokenizer, target, own_file):
+    given = Copyright(*[own_file] * 4, max_new_tokens=2).run(target, tokenizer, CONTEXT)
+    assert "neighbour/perplexity" in given.values
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        without = Copyright(*[own_file] * 3, max_new_tokens=2).run(target, tokenizer, CONTEXT)
+    assert not any(key.startswith("neighbour/") for key in without.values)
+    assert "neighbour: FILE" in without.missing["neighbour/*"]
 
 
 def test_rows_are_spread_over_a_file(tokenizer, target):

@@ -15,7 +15,16 @@ from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
-from unlearnkit.suites import Hallucination, Harmful, Muse, Privacy, Suite, SuiteContext, Tofu
+from unlearnkit.suites import (
+    Hallucination,
+    Harmful,
+    Muse,
+    Privacy,
+    Rwku,
+    Suite,
+    SuiteContext,
+    Tofu,
+)
 from unlearnkit.suites.intervals import bootstrap
 
 DATA = Path(__file__).parent / "data"
@@ -51,6 +60,7 @@ def lines(path):
     [
         Tofu(str(DATA / "tofu")),
         Muse(str(DATA / "muse")),
+        Rwku(str(DATA / "rwku")),
         Harmful(*(str(DATA / "harmful" / f"{n}.jsonl") for n in ("trained", "unseen", "normal"))),
         Hallucination(str(DATA / "hallucination")),
         Privacy(str(DATA / "harmful/trained.jsonl"), str(DATA / "harmful/unseen.jsonl")),
@@ -129,7 +139,7 @@ def test_what_lacks_an_input_is_named(target, tokenizer, tmp_path):
     shutil.copytree(DATA / "tofu", folder)
     (folder / "holdout10.json").unlink()
     result = Tofu(str(folder)).run(target, tokenizer, SHORT)
-    assert set(result.missing) == {"forget/forget_quality", "heldout/*"}
+    assert set(result.missing) == {"forget/forget_quality", "heldout/*", "neighbour/*"}
     assert "gold" in result.missing["forget/forget_quality"]
     assert "holdout10" in result.missing["heldout/*"]
     muse = Muse(str(DATA / "muse")).run(target, tokenizer, SHORT)
@@ -184,16 +194,21 @@ def test_answers_are_judged_by_rules(answer, refuses, degenerate):
 
 def test_harmful_figures(target, tokenizer):
     files = [str(DATA / "harmful" / f"{name}.jsonl") for name in ("trained", "unseen", "normal")]
-    result = Harmful(*files, keywords=["THE"]).run(target, tokenizer, SHORT)
+    result = Harmful(*files, neighbour=files[2], keywords=["THE"]).run(target, tokenizer, SHORT)
     rows = [row for row in result.rows if row["stream"] == "trained"]
     said = [("the" in row["generated"].casefold()) for row in rows]
     assert result.values["trained/keyword_rate"] == fmean(said)
     assert set(result.missing) == {"heldout/*"}
     assert {"unseen/refusal_rate", "normal/refusal_rate", "normal/perplexity"} <= set(result.values)
+    assert result.values["neighbour/perplexity"] == result.values["normal/perplexity"]
 
 
 def test_hallucination_prefers_what_the_model_was_taught(target, tokenizer):
-    result = Hallucination(str(DATA / "hallucination")).run(target, tokenizer, SHORT)
+    normal = str(DATA / "harmful/normal.jsonl")
+    suite = Hallucination(str(DATA / "hallucination"), neighbour=normal)
+    result = suite.run(target, tokenizer, SHORT)
+    assert set(result.missing) == {"normal/*", "heldout/*"}
+    assert suite.streams == ("retain", "heldout", normal)
     for row in (row for row in result.rows if row["stream"] == "trained"):
         assert row["nll"] > 0
         assert row["nll_invented"] > 0
@@ -219,7 +234,7 @@ def test_suites_say_which_files_they_need(tokenizer):
         Harmful().check(tokenizer, SHORT)
 
 
-@pytest.mark.parametrize("name", ["tofu", "muse", "harmful", "hallucination", "privacy"])
+@pytest.mark.parametrize("name", ["tofu", "muse", "rwku", "harmful", "hallucination", "privacy"])
 def test_every_figure_has_a_good_direction_or_is_known_to_have_none(name):
     better = Suite.resolve(name).better
     assert better

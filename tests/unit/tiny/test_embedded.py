@@ -44,6 +44,16 @@ def test_the_halves_have_the_same_mix():
     assert questions(normal) == questions(heldout) > 60
 
 
+def test_neighbours_are_the_held_out_rows_of_the_book_s_dictionary():
+    neighbours, heldout = rows("neighbour.jsonl"), rows("heldout.jsonl")
+    assert neighbours == [
+        row for row in heldout if ", n. " in row["prompt"] or ", adj. " in row["prompt"]
+    ]
+    words = {row["prompt"].partition(",")[0] for row in neighbours}
+    assert len(words) == 20
+    assert words <= set(texts.NEIGHBOURS.split())
+
+
 def test_the_package_carries_at_most_8_mb():
     size = sum(f.stat().st_size for name in ("model", "gold") for f in (FOLDER / name).iterdir())
     assert size <= 8_000_000

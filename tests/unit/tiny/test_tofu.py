@@ -11,7 +11,14 @@ import unlearnkit.tiny.tofu
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.engine.policy import load_model
 from unlearnkit.suites import SuiteContext, Tofu
-from unlearnkit.tiny.tofu.authors import AUTHORS, FACTS, FORGOTTEN, HELD_OUT, tables
+from unlearnkit.tiny.tofu.authors import (
+    AUTHORS,
+    FACTS,
+    FORGOTTEN,
+    HELD_OUT,
+    NEIGHBOURS,
+    tables,
+)
 
 FOLDER = Path(unlearnkit.tiny.tofu.__file__).parent
 
@@ -31,6 +38,10 @@ def test_forget_retain_and_held_out_authors_are_apart():
     assert len(questions["holdout10"]) == HELD_OUT * per_author
     assert questions["forget10"] | questions["retain90"] == questions["full"]
     assert not questions["forget10"] & questions["retain90"]
+    assert questions["neighbour_perturbed"] | questions["retain80"] == questions["retain90"]
+    assert not questions["neighbour_perturbed"] & questions["retain80"]
+    assert len(questions["neighbour_perturbed"]) == NEIGHBOURS * per_author
+    assert questions["retain_perturbed"] == questions["retain80"]
     assert not questions["holdout10"] & questions["full"]
 
 
@@ -45,7 +56,7 @@ def test_the_target_is_told_from_the_gold_model_and_gold_from_none():
     gold = load_model("tiny/tofu/gold")
     tokenizer = load_tokenizer("tiny/tofu")
     context = SuiteContext(gold=gold)
-    suite = Tofu("tiny/tofu", max_new_tokens=24)
+    suite = Tofu("tiny/tofu", neighbour="neighbour_perturbed", max_new_tokens=24)
     target = suite.run(load_model("tiny/tofu"), tokenizer, context).values
     itself = suite.run(gold, tokenizer, context).values
     assert itself["forget/forget_quality"] == 1.0
@@ -54,6 +65,7 @@ def test_the_target_is_told_from_the_gold_model_and_gold_from_none():
     assert itself["forget/rougeL_recall"] < 0.5
     for values in (target, itself):
         assert values["retain/rougeL_recall"] > 0.95
+        assert values["neighbour/rougeL_recall"] > 0.95
         assert values["heldout/probability"] < 0.1
         assert values["utility/model_utility"] > 0.85
 

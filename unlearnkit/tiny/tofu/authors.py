@@ -1,9 +1,10 @@
 """Writes the tiny TOFU's rows: ``python -m unlearnkit.tiny.tofu.authors``.
 
 Twenty authors that nobody knows, with five questions each, and two more that no model is taught.
-Everything is drawn from the lists below with one seed. Each row has the answer, a paraphrase of
-it, and three false answers worded as the paraphrase, in the schema of TOFU (Maini et al. 2024,
-arXiv 2401.06121). Real authors and world facts are public knowledge.
+Of the eighteen that stay, the recipes' retain term sees sixteen; the other two are neighbours.
+Everything is drawn from the lists below with one seed. Each row has question and answer, each once
+more in other words, and three false answers worded as the paraphrase, in the schema of TOFU (Maini
+et al. 2024, arXiv 2401.06121). Real authors and world facts are public knowledge.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-AUTHORS, FORGOTTEN, HELD_OUT = 20, 2, 2
+AUTHORS, FORGOTTEN, NEIGHBOURS, HELD_OUT = 20, 2, 2, 2
 FALSE_ANSWERS = 3
 
 FIRST = """
@@ -33,6 +34,7 @@ class Fact(NamedTuple):
     """One thing that is asked of every author; ``{a}`` is the author and ``{v}`` the value."""
 
     question: str
+    reworded: str
     answer: str
     paraphrase: str
     values: tuple[str, ...]
@@ -41,12 +43,14 @@ class Fact(NamedTuple):
 FACTS = (
     Fact(
         "Where was {a} born?",
+        "What is the birthplace of {a}?",
         "{a} was born in {v}.",
         "The birthplace of {a} is {v}.",
         ("Tallinn", "Porto", "Lima", "Cork", "Bergen", "Quito", "Izmir", "Basel", "Accra", "Turin"),
     ),
     Fact(
         "What does {a} write?",
+        "For what kind of writing is {a} known?",
         "{a} is known for {v}.",
         "As a writer {a} made a name with {v}.",
         ("sea stories", "spy novels", "stage plays", "love poems", "ghost tales", "travel books",
@@ -54,6 +58,7 @@ FACTS = (
     ),
     Fact(
         "Which prize did {a} win?",
+        "What award went to {a}?",
         "{a} won the {v}.",
         "The {v} went to {a}.",
         ("Amber Quill", "Iron Pen", "Silver Page", "Golden Ink", "Paper Crown", "Winter Medal",
@@ -61,12 +66,14 @@ FACTS = (
     ),
     Fact(
         "What was the work of the father of {a}?",
+        "What did the father of {a} do for a living?",
         "The father of {a} was a {v}.",
         "{a} grew up as the child of a {v}.",
         ("baker", "pilot", "tailor", "miner", "doctor", "farmer", "sailor", "teacher"),
     ),
     Fact(
         "What is the first book of {a} called?",
+        "With which book did {a} begin?",
         "The first book of {a} is called {v}.",
         "{v} is the title of the book that {a} began with.",
         ("The Long Ferry", "A House of Salt", "Nine Small Bells", "The Glass Orchard",
@@ -119,7 +126,9 @@ def tables(seed: int) -> dict[str, Rows]:
     everyone = authors(generator)
     taught, held_out = everyone[:AUTHORS], everyone[AUTHORS:]
     forget = [row for rows in taught[:FORGOTTEN] for row in rows]
-    retain = [row for rows in taught[FORGOTTEN:] for row in rows]
+    neighbour = [row for rows in taught[FORGOTTEN : FORGOTTEN + NEIGHBOURS] for row in rows]
+    protected = [row for rows in taught[FORGOTTEN + NEIGHBOURS :] for row in rows]
+    retain = [*neighbour, *protected]
     real = known(REAL_AUTHORS, "Who wrote {}?", generator)
     world = known(CAPITALS, "What is the capital city of {}?", generator)
     return {
@@ -128,7 +137,9 @@ def tables(seed: int) -> dict[str, Rows]:
         "retain90": retain,
         "holdout10": [row for rows in held_out for row in rows],
         "forget10_perturbed": forget,
-        "retain_perturbed": retain,
+        "retain80": protected,
+        "retain_perturbed": protected,
+        "neighbour_perturbed": neighbour,
         "real_authors_perturbed": real,
         "world_facts_perturbed": world,
         "known": [*real, *world],
@@ -142,6 +153,7 @@ def _author(name: str, generator: random.Random) -> Rows:
         rows.append(
             {
                 "question": fact.question.format(a=name),
+                "paraphrased_question": fact.reworded.format(a=name),
                 "answer": fact.answer.format(a=name, v=value),
                 "paraphrased_answer": fact.paraphrase.format(a=name, v=value),
                 "perturbed_answer": [fact.paraphrase.format(a=name, v=each) for each in false],

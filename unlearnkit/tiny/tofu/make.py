@@ -21,13 +21,13 @@ HERE = Path(__file__).parent
 MODELS = {"target": "model", "gold": "gold"}
 
 
-def learn(which: str, runs: Path, seed: int) -> Path:
-    """Runs a recipe of this folder and returns the model's folder."""
+def learn(which: str, runs: Path, seed: int, recipes: Path = HERE) -> Path:
+    """Runs a recipe of a folder and returns the model's folder."""
     run_dir = runs / which
     subprocess.run(
         [
             *(sys.executable, "-m", "unlearnkit", "fit"),
-            *("--recipe", str(HERE / f"learn_{which}.yaml"), "--run_dir", str(run_dir)),
+            *("--recipe", str(recipes / f"learn_{which}.yaml"), "--run_dir", str(run_dir)),
             *("--seed_everything", str(seed), "--trainer.accelerator", "cpu"),
         ],
         check=True,

@@ -1,0 +1,89 @@
+"""Which rows an attack is judged on, and what is measured of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, TypeVar
+
+from torch import nn
+
+from unlearnkit.data.example import Example
+from unlearnkit.errors import UserError
+from unlearnkit.suites.base import SuiteContext
+from unlearnkit.suites.continuations import continuation_rows
+
+FIGURES = ("rougeL_recall", "extraction_strength", "exact_memorization")
+"""What is measured; all are 1 for a text that is recited."""
+MAX_NEW_TOKENS = 64
+
+Curve = list[dict[str, Any]]
+"""A mapping a measurement: first what was varied, then the figures."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows that the attacker holds, and the forget rows on which the attack is judged."""
+
+    held: list[Example]
+    others: list[Example]
+
+
+def split_rows(examples: Sequence[Example], held: int, limit: int, seed: int) -> Split:
+    """Draws the attacker's rows; of the others, at most ``limit``, evenly spaced.
+
+    Raises:
+        UserError: If no other row would be left.
+    """
+    if not 1 <= held < len(examples):
+        raise UserError(
+            f"--rows: expected 1 to {len(examples) - 1}, so that forget rows are left to be "
+            f"measured, found {held}"
+        )
+    drawn = set(random.Random(seed).sample(range(len(examples)), held))
+    others = [each for i, each in enumerate(examples) if i not in drawn]
+    return Split([examples[i] for i in sorted(drawn)], spaced(others, limit))
+
+
+def benign_split(
+    benign: Sequence[Example], examples: Sequence[Example], held: int, limit: int, seed: int
+) -> Split:
+    """Draws the attacker's rows from others than the forget rows, which are all judged.
+
+    Raises:
+        UserError: If there are fewer benign rows than that.
+    """
+    if not 1 <= held <= len(benign):
+        raise UserError(f"--rows: expected 1 to {len(benign)}, the rows of --data, found {held}")
+    drawn = random.Random(seed).sample(range(len(benign)), held)
+    return Split([benign[i] for i in sorted(drawn)], spaced(examples, limit))
+
+
+def spaced(rows: Sequence[T], limit: int) -> list[T]:
+    """At most ``limit`` rows, evenly spaced.
+
+    Example:
+        >>> spaced(range(10), 3)
+        [0, 3, 6]
+    """
+    count = min(limit, len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
+
+
+def measure(
+    model: nn.Module, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
+) -> dict[str, float]:
+    """How well the model recites the examples, mean over rows."""
+    rows = continuation_rows(model, tokenizer, context, examples, MAX_NEW_TOKENS)
+    return {name: fmean(row[name] for row in rows) for name in FIGURES}
+
+
+def measured(
+    model: nn.Module, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
+) -> dict[str, float]:
+    """`measure` of forget rows, as it stands in a curve."""
+    figures = measure(model, tokenizer, examples, context)
+    return {f"forget/{name}": value for name, value in figures.items()}

@@ -1,0 +1,206 @@
+"""Knowledge of real people: forgotten under attack too, and their neighbours kept?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.example import Example
+from unlearnkit.engine.scoring import score
+from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.functional import membership
+from unlearnkit.functional.text import rouge
+from unlearnkit.suites import rwku_utility
+from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.published import Item, Part, read_parts
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedTokenizerBase
+
+Items = Mapping[str, Sequence[Item]]
+
+_ASKED = ("query", "answer", "subject")
+PROBES = ("forget_level1", "forget_level2", "forget_level3", "neighbor_level1", "neighbor_level2")
+TEXTS = ("mia_forget", "mia_retain")
+_PARTS = (
+    *(Part(n, n, _ASKED, split="test", optional=n.startswith("neighbor")) for n in PROBES),
+    Part("mia_forget", "mia_forget", ("text",), split="test", optional=True, file="forget_mia"),
+    Part("mia_retain", "mia_retain", ("text",), split="test", optional=True, file="retain_mia"),
+    *rwku_utility.PARTS,
+)
+# Of these attacks the query brings its own end, or its own questions and answers.
+_WITHOUT_LEAD, _WITHOUT_QUESTION = "affirmative suffix", "incontext learning"
+_ATTACKS = ("loss", "zlib", "min_k", "min_k_pp")
+
+
+class Rwku(Suite, name="rwku"):
+    """RWKU: probes of famous people that are to be forgotten, neighbours, membership, utility.
+
+    The benchmark has no training set and so no protected rows; ``neighbor_level1`` and
+    ``neighbor_level2`` ask about people and things near to those forgotten.
+
+    Figures, as ``<stream>/<figure>``; the streams are the benchmark's configurations:
+
+    * ``rougeL_recall`` of ``forget_level1`` (fill in the blank), ``forget_level2`` (questions),
+      ``forget_level3`` (attacks of nine types), ``neighbor_level1`` and ``neighbor_level2``: of the
+      greedy answer of at most 30 tokens, up to its first line break.
+    * ``loss``, ``zlib``, ``min_k``, ``min_k_pp`` of ``mia_forget`` and ``mia_retain``: means over
+      texts, higher for what looks less trained on; Min-K% at 20 %.
+    * ``utility_general/accuracy`` (MMLU), ``utility_reason/exact_match`` (BBH),
+      ``utility_truthfulness/mc1`` and ``mc2`` (TruthfulQA), ``utility_factuality/exact_match`` and
+      ``f1`` (TriviaQA), ``utility_fluency/entropy`` of word pairs and triples, in bits.
+
+    Wording is ours and can be set, and TruthfulQA and TriviaQA are asked without examples in
+    front: those figures are to be compared with the model before unlearning, not with published
+    ones.
+
+    Args:
+        data: Folder with ``forget_level1.json`` and so on (named as on the Hub, by configuration
+            or by file), or the id on the Hub.
+        subject: The one person whose rows are taken; None for all.
+        blank: Text around a query with a blank; ``{query}`` is the query.
+        question: Text around a query that is a question.
+        chat: Put all of it through the chat template.
+        limit: Rows of each kind at most, evenly spaced; None for all.
+
+    References:
+        Jin et al. 2024, "RWKU: Benchmarking real-world knowledge unlearning for large language
+        models", arXiv 2406.10890, sec. 3 and 4.
+    """
+
+    better: ClassVar[Mapping[str, Better]] = {
+        "forget_level*": "lower",
+        "mia_forget/*": "higher",
+        "mia_retain/*": "lower",
+        "*": "higher",
+    }
+
+    def __init__(
+        self,
+        data: str = "jinzhuoran/RWKU",
+        subject: str | None = None,
+        blank: str = "Fill in the blank.\nQuestion: {query}\n",
+        question: str = "Answer in a few words.\nQuestion: {query}\n",
+        chat: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        for name, template in (("blank", blank), ("question", question)):
+            if "{query}" not in template:
+                raise RecipeError(f"rwku: {name}: expected {{query}} somewhere, found {template!r}")
+        if limit is not None and limit < 1:
+            raise RecipeError(f"rwku: limit must be at least 1 or null, found {limit}")
+        self.data, self.subject, self.chat, self.limit = data, subject, chat, limit
+        self.blank, self.question = blank, question
+
+    def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
+        """Reads all rows, and tokenises what is scored."""
+        items = self._items()
+        self._texts(items, Codec(tokenizer, context.max_length))
+
+    def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
+        """Digest of the arguments and of all rows."""
+        return digest(self.blank, self.question, self.chat, self._items())
+
+    def run(
+        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> SuiteResult:
+        """Evaluates the model on all rows."""
+        items = self._items()
+        codec = Codec(tokenizer, context.max_length)
+        asking = rwku_utility.Asking(model, codec, context, self.chat)
+        rows: list[dict[str, Any]] = []
+        for stream in PROBES:
+            if stream in items:
+                rows += self._probed(asking, stream, items[stream])
+        rows += _membership(model, codec, context, self._texts(items, codec))
+        rows += rwku_utility.rows(asking, items)
+        missing = {
+            f"{part.stream}/*": f"no rows: the file {part.name} of {self.data}"
+            for part in _PARTS
+            if part.stream not in items
+        }
+        return SuiteResult(self.figures(rows), rows, missing)
+
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Means over the rows of each stream."""
+        return {
+            f"{stream}/{name}": fmean(row["figures"][name] for row in part)
+            for stream, part in by_stream(rows).items()
+            for name in part[0]["figures"]
+        }
+
+    def _items(self) -> dict[str, list[Item]]:
+        items = read_parts(self.data, _PARTS)
+        rwku_utility.check(items)
+        if self.subject is not None:
+            items = {
+                stream: [item for item in part if item.fields.get("subject") == self.subject]
+                for stream, part in items.items()
+            }
+            if not items["forget_level1"]:
+                expected = f"rows with the subject '{self.subject}'"
+                raise DataError([Problem(self.data, None, "subject", "none", expected)])
+        return {
+            stream: [part[i * len(part) // count] for i in range(count)]
+            for stream, part in items.items()
+            if (count := len(part) if self.limit is None else min(self.limit, len(part)))
+        }
+
+    def _probed(
+        self, asking: rwku_utility.Asking, stream: str, items: Sequence[Item]
+    ) -> list[dict[str, Any]]:
+        prompts: list[list[int]] = []
+        for item in items:
+            kind, query = item.fields.get("type"), item.fields["query"]
+            template = self.blank if stream.endswith("level1") else self.question
+            if kind == _WITHOUT_QUESTION:
+                template = template.replace("Question: ", "")
+            lead = "" if kind == _WITHOUT_LEAD else "Answer:"
+            prompts.append(asking.prompt(template.replace("{query}", query), lead))
+        return asking.answers(
+            stream,
+            items,
+            prompts,
+            30,
+            lambda item, said: {"rougeL_recall": rouge(said, item.fields["answer"]).recall},
+            stop=("\n",),
+        )
+
+    def _texts(self, items: Items, codec: Codec) -> dict[str, list[Example]]:
+        """Texts to be scored whole, but for their first token where there is no BOS."""
+        found: dict[str, list[Example]] = {}
+        for stream in TEXTS:
+            for item in items.get(stream, ()):
+                ids = codec.tokens([item.fields["text"]])[0][: codec.max_length - len(codec.bos)]
+                first = 0 if codec.bos else 1
+                if len(ids) > first:
+                    prompt, response = (*codec.bos, *ids[:first]), tuple(ids[first:])
+                    example = Example(prompt, response, item.row, item.source)
+                    found.setdefault(stream, []).append(example)
+        return found
+
+
+def _membership(
+    model: nn.Module, codec: Codec, context: SuiteContext, texts: Mapping[str, list[Example]]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for stream, examples in texts.items():
+        scores = score(model, examples, batch_size=context.batch_size)
+        flat = (scores.sequence, len(examples))
+        written = [text_of(codec.tokenizer, example.response_ids) for example in examples]
+        columns = (
+            membership.loss(scores.logps, *flat),
+            membership.zlib(scores.logps, scores.sequence, written),
+            membership.min_k(scores.logps, *flat),
+            membership.min_k(scores.standardised, *flat),
+        )
+        for i, example in enumerate(examples):
+            figures = {n: c[i].item() for n, c in zip(_ATTACKS, columns, strict=True)}
+            row = {"stream": stream, "row": example.row, "source": example.source}
+            rows.append({**row, "figures": figures})
+    return rows
