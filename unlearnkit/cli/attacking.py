@@ -53,7 +53,7 @@ def attacked(
         raise UserError(f"--limit: expected at least 1, found {limit}", title="usage")
     loaded = load_run(run)
     search_folders.set((loaded.folder,))
-    cli = RecipeCLI(read([loaded.folder / "recipe.yaml"]), verb="attack")
+    cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
     data = cli.datamodule
     data.check()
     if "forget" not in data.data:

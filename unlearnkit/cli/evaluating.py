@@ -51,7 +51,7 @@ def evaluated(
         return _run(model, chosen, target, context, _given(reference), _given(gold), device)
     run = load_run(folder)
     search_folders.set((folder,))
-    cli = RecipeCLI(read([folder / "recipe.yaml"]), verb="evaluate")
+    cli = RecipeCLI(read([run.recipe_file]), verb="evaluate")
     cli.datamodule.check()
     context = SuiteContext(
         data=cli.datamodule.data,

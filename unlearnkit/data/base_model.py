@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -53,11 +54,22 @@ class BaseModel:
             gguf = _smollm2_file()
             return replace(self, path=str(gguf.parent), gguf_file=gguf.name)
         folder = Path(self.path).expanduser()
-        if (folder / "model").is_dir() and (folder / "recipe.yaml").is_file():
-            return replace(self, path=str(folder / "model"))
+        if (model := model_of_run(folder)) is not None:
+            return replace(self, path=str(model))
         if folder.is_dir():
             return replace(self, path=str(folder))
         return self
+
+
+def model_of_run(folder: Path) -> Path | None:
+    """The model of a run folder, of a run in phases the last phase's; None of other folders."""
+    if not (folder / "recipe.yaml").is_file():
+        return None
+    place = "model"
+    summary = folder / "summary.json"
+    if summary.is_file():
+        place = json.loads(summary.read_text(encoding="utf-8")).get("model", place)
+    return folder / place if (folder / place).is_dir() else None
 
 
 def as_base_model(base: str | BaseModel) -> BaseModel:

@@ -65,7 +65,7 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
     """
     resolved = as_base_model(base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
-        resolved = as_base_model(_adapter_base(resolved))
+        return load_config(_adapter_base(resolved))
     try:
         return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
     except (OSError, ValueError) as error:

@@ -114,7 +114,9 @@ def direction(row: str) -> Better | None:
 def _runs_below(folder: Path) -> list[Path]:
     if (folder / "recipe.yaml").is_file() or not folder.is_dir():
         return [folder]
-    return sorted(file.parent for file in folder.rglob("summary.json")) or [folder]
+    found = {file.parent for file in folder.rglob("summary.json")}
+    # Of a run in phases, the whole and not each phase.
+    return sorted(each for each in found if each.parent not in found) or [folder]
 
 
 def _recipe_key(run: Run) -> str:

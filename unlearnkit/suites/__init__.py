@@ -6,6 +6,7 @@ from unlearnkit.suites.hallucination import Hallucination
 from unlearnkit.suites.harmful import Harmful
 from unlearnkit.suites.muse import Muse
 from unlearnkit.suites.privacy import Privacy
+from unlearnkit.suites.requests import Requests
 from unlearnkit.suites.tofu import Tofu
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Harmful",
     "Muse",
     "Privacy",
+    "Requests",
     "Suite",
     "SuiteContext",
     "SuiteResult",
