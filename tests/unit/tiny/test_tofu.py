@@ -11,7 +11,7 @@ import unlearnkit.tiny.tofu
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.engine.policy import load_model
 from unlearnkit.suites import SuiteContext, Tofu
-from unlearnkit.tiny.tofu.authors import AUTHORS, FACTS, FORGOTTEN, HELD_OUT, tables
+from unlearnkit.tiny.tofu.authors import AUTHORS, FACTS, FORGOTTEN, HELD_OUT, REQUESTED, tables
 
 FOLDER = Path(unlearnkit.tiny.tofu.__file__).parent
 
@@ -32,6 +32,11 @@ def test_forget_retain_and_held_out_authors_are_apart():
     assert questions["forget10"] | questions["retain90"] == questions["full"]
     assert not questions["forget10"] & questions["retain90"]
     assert not questions["holdout10"] & questions["full"]
+    requests = [questions[f"request{n}"] for n in range(1, REQUESTED + 1)]
+    assert sum(map(len, requests)) == REQUESTED * per_author
+    assert set().union(*requests) | questions["retain80"] == questions["full"]
+    assert not set().union(*requests) & questions["retain80"]
+    assert requests[0] | requests[1] == questions["forget10"]
 
 
 def test_false_answers_differ_from_the_paraphrase_in_the_fact_alone():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-AUTHORS, FORGOTTEN, HELD_OUT = 20, 2, 2
+AUTHORS, FORGOTTEN, HELD_OUT, REQUESTED = 20, 2, 2, 4
 FALSE_ANSWERS = 3
 
 FIRST = """
@@ -132,6 +132,8 @@ def tables(seed: int) -> dict[str, Rows]:
         "real_authors_perturbed": real,
         "world_facts_perturbed": world,
         "known": [*real, *world],
+        "retain80": [row for rows in taught[REQUESTED:] for row in rows],
+        **{f"request{n}": rows for n, rows in enumerate(taught[:REQUESTED], start=1)},
     }
 
 
