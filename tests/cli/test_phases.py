@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -275,3 +278,42 @@ def test_adapters_of_several_phases_are_merged_in_turn(written, recipe, command)
     assert command("evaluate", "merged", *words).code == 0
     merged = json.loads((written / "found" / "copyright.json").read_text())["values"]
     assert merged["forget/nll"] == pytest.approx(after["forget/nll"], abs=1e-5)
+
+
+def test_seeds_of_a_recipe_with_phases_are_one_column(written, command) -> None:
+    for seed in ("1", "2"):
+        assert command("fit", "-r", "phased.yaml", "--seed_everything", seed).code == 0
+    words = ("--phases.1.model.optimizer.lr", "0.1")
+    assert command("fit", "-r", "phased.yaml", *words).code == 0
+    columns = json.loads(command("compare", "runs", "--format", "json").out)["columns"]
+    runs = {column["recipe"]: len(column["runs"]) for column in columns if column["runs"]}
+    assert sorted(runs.values()) == [1, 2]
+    assert any("phases.1.model.optimizer.lr=0.1" in name for name in runs)
+
+
+def test_forget_sets_of_growing_size_stand_in_order(written, command) -> None:
+    for rows in ("3", "1", "null", "2"):
+        words = ("--data.streams.forget.limit", rows, "--trainer.max_steps", "1")
+        assert command("fit", "-r", "good.yaml", "--model.base", "stub", *words).code == 0
+    columns = json.loads(command("compare", "runs", "--format", "json").out)["columns"]
+    sizes = [column["recipe"].rpartition("=")[2] for column in columns if column["runs"]]
+    assert sizes == ["1", "2", "3", "None"]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_model_of_one(written, recipe, command) -> None:
+    """Every process takes part in every phase, and waits for the model of the one before."""
+    recipe(PHASED.replace("batch_size: 2", "batch_size: 1"), "two.yaml")
+    (written / "stub" / "config.json").write_text(
+        (written / "stub" / "config.json").read_text().replace('dropout": 0.1', 'dropout": 0.0')
+    )
+    assert command("fit", "-r", "phased.yaml").code == 0
+    devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+    done = subprocess.run(
+        [sys.executable, "-m", "unlearnkit", "fit", "-r", "two.yaml", *devices],
+        timeout=120, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    models = [load_run(_runs(written, name)[0]).model for name in ("phased", "two")]
+    one, two = map(_weights, models)
+    assert all(one[key].allclose(two[key], atol=1e-4) for key in one)

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from unlearnkit.cli.document import Document, load_yaml
+from unlearnkit.cli.document import MERGED, Document, load_yaml
 from unlearnkit.cli.families import at, dotted
 from unlearnkit.cli.layer import PHASES, Layer
 from unlearnkit.cli.layers import BASE, has_phases, layers
@@ -17,9 +17,6 @@ from unlearnkit.cli.recipe import RecipeCLI, find_own_modules
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.phases import Phase, Training
-
-# What the whole run has, and not each phase.
-_OF_THE_RUN = ("run_dir",)
 
 
 class _Parsed(RecipeCLI):
@@ -66,7 +63,7 @@ class PhasedRecipe:
         recipes = {name: load_yaml(cli.recipe_text) for name, cli in self.clis.items()}
         base = at(next(iter(recipes.values())), BASE)
         self.base = BaseModel(**base) if isinstance(base, dict) else base
-        self.recipe_text = _text(found, recipes)
+        self.recipe_text = _text(found, recipes, base)
         if print_only:
             sys.stdout.write(self.recipe_text)
             sys.exit(0)
@@ -122,19 +119,35 @@ def edit_phase(layer: Layer) -> NoReturn:
     raise RecipeError(f"{layer.name}: there is no edit of weights to run as a phase")
 
 
-def _text(found: Sequence[Layer], recipes: Mapping[str, dict[str, Any]]) -> str:
-    top: dict[str, Any] = {}
-    phases: list[dict[str, Any]] = []
-    for layer in found:
-        if layer.edit is not None:
-            phases.append({"name": layer.name, "edit": dict(layer.edit)})
+def _text(found: Sequence[Layer], recipes: Mapping[str, dict[str, Any]], base: Any) -> str:
+    """One recipe again: what all phases have in common at the top, the rest in each."""
+    tree: dict[str, Any] = {"model": {"base": base}}
+    own: dict[str, dict[str, Any]] = {name: {} for name in recipes}
+    sections = list(dict.fromkeys(key for recipe in recipes.values() for key in recipe))
+    for section in sections:
+        given = [recipe.get(section) for recipe in recipes.values()]
+        if section not in MERGED:
+            if all(each == given[0] for each in given):
+                tree[section] = given[0]
+            else:
+                for name, value in zip(own, given, strict=True):
+                    own[name][section] = value
             continue
-        recipe = dict(recipes[layer.name])
-        top |= {key: recipe.pop(key) for key in _OF_THE_RUN}
-        if phases:
-            recipe["model"] = {k: v for k, v in recipe["model"].items() if k != BASE[1]}
-        phases.append({"name": layer.name, **recipe})
-    tree = {**top, PHASES: phases}
+        for key in given[0] or {}:
+            values = [(each or {}).get(key) for each in given]
+            if (section, key) == BASE:
+                continue
+            if all(each == values[0] for each in values):
+                tree.setdefault(section, {})[key] = values[0]
+            else:
+                for name, value in zip(own, values, strict=True):
+                    own[name].setdefault(section, {})[key] = value
+    tree[PHASES] = [
+        {"name": layer.name, **own[layer.name]}
+        if layer.edit is None
+        else {"name": layer.name, "edit": dict(layer.edit)}
+        for layer in found
+    ]
     return yaml.dump(tree, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
 
 

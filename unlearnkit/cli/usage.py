@@ -46,6 +46,9 @@ Sections of a recipe:
   data                  streams, batch_size, max_length, anchor, ...
   trainer               The arguments of Lightning's Trainer: max_epochs, precision, devices, ...
   evaluate              Suites that are run before and after.
+  phases                A list of model/data/trainer blocks, each laid over those above and run
+                        from the model of the one before.
+  requests              Files that take the forget stream's place, one after the other.
 
 Overrides:
   --model.objectives.forget.weight 0.9                    one value
@@ -54,6 +57,7 @@ Overrides:
   --model.objectives.retain.weight 0                      leave an objective out
   --model.optimizer.lr 3e-4
   --trainer.max_steps 100
+  --phases.0.model.optimizer.lr 3e-4                      of one phase
 
 Examples:
   unlearnkit {verb} --recipe copyright

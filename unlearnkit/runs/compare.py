@@ -120,8 +120,15 @@ def _runs_below(folder: Path) -> list[Path]:
 
 
 def _recipe_key(run: Run) -> str:
-    kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_RECIPE}
-    return json.dumps([run.summary["recipe"], kept], sort_keys=True, default=str)
+    return json.dumps([run.summary["recipe"], _kept(run.recipe)], sort_keys=True, default=str)
+
+
+def _kept(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a recipe, of phases in each of them."""
+    kept = {key: value for key, value in recipe.items() if key not in _NOT_THE_RECIPE}
+    if phases := kept.get("phases"):
+        kept["phases"] = [_kept(each) for each in phases]
+    return kept
 
 
 def _in_order(groups: Sequence[list[Run]]) -> list[list[Run]]:
@@ -157,7 +164,7 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
 def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:
     """Of each group the keys and values in which it differs from others of its recipe's name."""
     names = [group[0].summary["recipe"] for group in groups]
-    flat = [dict(_leaves(group[0].recipe)) for group in groups]
+    flat = [dict(_leaves(_kept(group[0].recipe))) for group in groups]
     found: list[list[tuple[str, Any]]] = []
     for name, values in zip(names, flat, strict=True):
         others = [each for each, other in zip(flat, names, strict=True) if other == name]
@@ -176,9 +183,8 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         value = dict(enumerate(value))
     if isinstance(value, Mapping):
         for name, each in value.items():
-            if key or name not in _NOT_THE_RECIPE:
-                step = "" if name == "init_args" else str(name)
-                yield from _leaves(each, ".".join(part for part in (key, step) if part))
+            step = "" if name == "init_args" else str(name)
+            yield from _leaves(each, ".".join(part for part in (key, step) if part))
     else:
         yield key, value
 

@@ -78,9 +78,8 @@ class Run:
 
     @property
     def base(self) -> Any:
-        """The model that the run started from, as its recipe gives it; of phases, the first."""
-        first = next(iter(self.recipe.get("phases") or []), self.recipe)
-        return first.get("model", {}).get("base", "tiny")
+        """The model that the run started from, as its recipe gives it."""
+        return self.recipe.get("model", {}).get("base", "tiny")
 
 
 def new_folder(run_dir: str | Path, recipe: str) -> Path:

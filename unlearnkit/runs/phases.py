@@ -217,11 +217,12 @@ def fit_phases(
     for phase in phases:
         inside = before.finished(phase.name, phase.text(model))
         if inside is None:
-            on_phase(phase.name, "begins")
+            if main:
+                on_phase(phase.name, "begins")
             inside = next_folder(folder, phase.name)
             if phase.trains or main:
                 inside = phase.run(model, inside, before.checkpoint(phase.name))
-        else:
+        elif main:
             on_phase(phase.name, "was finished before")
         done.append((phase.name, phase.trains, inside))
         model = started_from(model, inside)
