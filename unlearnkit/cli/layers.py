@@ -55,6 +55,10 @@ def layers(document: Document, overrides: Sequence[Override]) -> tuple[list[Laye
             wrong, remarks = find_mistakes(layer.document)
             mistakes += map(layer.written, wrong)
             warnings += [text for text in remarks if text not in warnings]
+        else:
+            path = (*layer.path, "edit")
+            message = "there is no edit of weights that a phase can make."
+            mistakes.append(Mistake(path, message, document.place(path)))
     unread, remarks = _unread(document, found)
     mistakes += unread
     warnings += remarks
@@ -98,9 +102,8 @@ def _of_phases(document: Document) -> Iterator[Layer | Mistake]:
             if others:
                 message = "a phase that edits weights trains nothing; put this in another phase."
                 yield wrong((*path, others[0]), message)
-            edit = block["edit"]
-            layer = Layer(str(name), path, Document(common, document.name), edit=edit)
-            yield layer
+            recipe = Document(common, document.name, document.places)
+            yield Layer(str(name), path, recipe, edit=block["edit"])
             continue
         if index and at(block, BASE) is not None:
             message = "a phase starts from the model of the one before; give base at the top."

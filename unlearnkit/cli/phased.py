@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -73,9 +73,6 @@ class PhasedRecipe:
         """The phases, to be run once: afterwards nothing here holds their models."""
         made: list[Phase] = []
         for layer in self._found:
-            if layer.edit is not None:
-                made.append(edit_phase(layer))
-                continue
             cli = self.clis.pop(layer.name)
             made.append(
                 Training(
@@ -108,15 +105,6 @@ def recipe_of(
             hint=f"Give --{dotted(inside[0].path[2:])} for the recipe itself.",
         )
     return RecipeCLI(document, (), verb, print_only)
-
-
-def edit_phase(layer: Layer) -> NoReturn:
-    """The phase of an edit of weights.
-
-    Raises:
-        RecipeError: Always.
-    """
-    raise RecipeError(f"{layer.name}: there is no edit of weights to run as a phase")
 
 
 def _text(found: Sequence[Layer], recipes: Mapping[str, dict[str, Any]], base: Any) -> str:
