@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 from stub import save_stub
 
-from unlearnkit import load_run
+from unlearnkit import UserError, load_run
 
 COMMON = """\
 seed_everything: 7
@@ -148,6 +148,26 @@ def test_a_finished_phase_is_held_to_its_recipe(written, command) -> None:
     assert load_run(_runs(written, "phased")[0]).summary["steps"] == 7
 
 
+def test_a_phase_that_diverged_is_gone_on_with_when_it_is_changed(written, command) -> None:
+    words = ("fit", "-r", "phased.yaml", "--phases.1.model.optimizer.lr")
+    failed = command(*words, "1e30")
+    assert failed.code == 2
+    (top,) = _runs(written, "phased")
+    model = load_run(top / "ascent").model
+    stamp = (model / "model.safetensors").stat().st_mtime_ns
+    assert not (top / "phase-1" / "model").exists()
+    with pytest.raises(UserError, match=r"not a finished run: it lacks summary\.json"):
+        load_run(top)
+    assert command(*words, "1e-3", "--ckpt_path", "last").code == 0
+    assert load_run(top).model == top / "phase-1_2" / "model"
+    assert (model / "model.safetensors").stat().st_mtime_ns == stamp
+    rates = [
+        yaml.safe_load(file.read_text())["model"]["optimizer"]["init_args"]["lr"]
+        for file in (top / "ascent" / "recipe.yaml", top / "phase-1_2" / "recipe.yaml")
+    ]
+    assert rates == [0.01, 0.001]
+
+
 def test_all_phases_are_checked_before_the_first_is_run(written, recipe, command) -> None:
     (written / "bad.jsonl").write_text('{"prompt": "a", "response": ""}\n{"prompt": "b"}\n')
     recipe(REQUESTS.replace("second", "bad"), "bad.yaml")
@@ -166,8 +186,8 @@ MISTAKES = {
     "phases: [{name: ../a}]": "phases[0].name: it names a folder",
     "phases: [{}, {model: {base: tiny}}]": "starts from the model of the one before",
     "phases: [{trainer: {max_stepz: 3}}]": "phases[0].trainer.max_stepz: Trainer has no argument",
-    "phases: [{edit: {name: negate}, model: {}}, {}]": "put this in another phase",
-    "phases: [{edit: {name: negate}}]": "no phase trains",
+    "phases: [{}, {edit: {name: negate}, model: {}}]": "put this in another phase",
+    "phases: [{edit: {name: negate}}]": "the first phase trains",
     "phases: [{}]\nrequests: [forget.jsonl]": "a recipe has phases or requests",
     "requests: forget.jsonl": "expected a list of files",
     "requests: [forget.jsonl, forget.jsonl]": "the name 'forget' is given twice",

@@ -62,9 +62,6 @@ def layers(document: Document, overrides: Sequence[Override]) -> tuple[list[Laye
     unread, remarks = _unread(document, found)
     mistakes += unread
     warnings += remarks
-    if found and all(layer.edit is not None for layer in found):
-        message = "no phase trains; an edit alone is the verb `unlearnkit edit`."
-        mistakes.append(Mistake((PHASES,), message, document.place((PHASES,))))
     if mistakes:
         raise refusal(document.name, mistakes)
     return found, warnings
@@ -98,6 +95,10 @@ def _of_phases(document: Document) -> Iterator[Layer | Mistake]:
                 has = near or f" It has: {', '.join(known)}."
                 yield wrong((*path, key), f"a phase has no section '{key}'.{has}")
         if "edit" in block:
+            if not index:
+                yield wrong(
+                    (*path, "edit"), "the first phase trains: an edit needs what it learned."
+                )
             others = [key for key in block if key not in ("name", "edit")]
             if others:
                 message = "a phase that edits weights trains nothing; put this in another phase."

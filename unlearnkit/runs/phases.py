@@ -66,7 +66,7 @@ class Phase(ABC):
             ckpt_path: A checkpoint that an interrupted run of this phase left.
 
         Returns:
-            The folder, on every process.
+            The folder.
         """
 
 
@@ -121,12 +121,10 @@ class Training(Phase):
             ckpt_path=ckpt_path,
             folder=folder,
         )
-        # The others wait here until the first process has written the model.
-        inside = Path(self.trainer.strategy.broadcast(str(folder)))
         # The next phase loads a model of its own.
         del self.module, self.trainer
         gc.collect()
-        return inside
+        return folder
 
 
 @dataclass
@@ -219,9 +217,11 @@ def fit_phases(
         if inside is None:
             if main:
                 on_phase(phase.name, "begins")
-            inside = next_folder(folder, phase.name)
+            inside = _agreed(next_folder(folder, phase.name), known)
             if phase.trains or main:
                 inside = phase.run(model, inside, before.checkpoint(phase.name))
+            # The others wait here until the first process has written the model.
+            inside = _agreed(inside, known)
         elif main:
             on_phase(phase.name, "was finished before")
         done.append((phase.name, phase.trains, inside))
@@ -270,6 +270,18 @@ def started_from(base: Base, folder: Path) -> BaseModel:
     given = BaseModel(base) if isinstance(base, str) else base
     path = str((folder / "model").absolute())
     return replace(given, path=path, gguf_file=None, revision=None)
+
+
+def _agreed(folder: Path, known: str | None) -> Path:
+    """The folder that the first process has chosen, on all of them.
+
+    Before they are connected it is the one that this process was started with, if any.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return Path(known) if known else folder
+    held = [str(folder)]
+    torch.distributed.broadcast_object_list(held, src=0)
+    return Path(held[0])
 
 
 def recipe_text(recipe: Mapping[str, Any], base: Base) -> str:
