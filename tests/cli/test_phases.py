@@ -41,7 +41,7 @@ phases:
         forget: {{name: gradient_ascent}}
   - trainer: {{max_steps: 4, callbacks: [{{class_path: stop.Once}}]}}
 """
-REQUESTS = f"{COMMON}\nrequests: [forget.jsonl, second.jsonl]\n"
+REQUESTS = f"{COMMON}\nrequests: [forget.jsonl, second_2.jsonl]\n"
 # Sends SIGTERM amid the second phase, the first time only.
 STOP = """\
 import signal
@@ -60,7 +60,7 @@ class Once(L.Callback):
 def written(folder, recipe) -> Path:
     save_stub({"random_init": 1, "dropout": 0.1}, folder / "stub")
     rows = [{"prompt": "d", "response": "ca"}, {"prompt": "b", "response": "aa"}]
-    (folder / "second.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "second_2.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (folder / "stop.py").write_text(STOP)
     recipe(PHASED, "phased.yaml")
     recipe(REQUESTS, "requests.yaml")
@@ -127,7 +127,7 @@ def test_an_interrupted_run_goes_on_in_its_phase(written, command) -> None:
     assert "ascent was finished before" in resumed.out
     assert _runs(written, "phased") == [top]
     assert finished.stat().st_mtime_ns == stamp
-    assert [each["folder"] for each in load_run(top).summary["phases"]] == ["ascent", "phase-1_2"]
+    assert [each["folder"] for each in load_run(top).summary["phases"]] == ["ascent", "phase-1+2"]
     assert (top / "phase-1" / "checkpoints" / "interrupted.ckpt").is_file()
     assert _same(load_run(top).model, whole.model)
     again = command("fit", "-r", "phased.yaml", "--ckpt_path", "last")
@@ -144,8 +144,18 @@ def test_a_finished_phase_is_held_to_its_recipe(written, command) -> None:
     assert "phase 'ascent' is finished" in changed.err
     assert "lr 0.01 is now 0.5" in changed.err
     checkpoint = next(written.rglob("interrupted.ckpt"))
-    assert command(*words, str(checkpoint), "--phases.1.trainer.max_steps", "5").code == 0
-    assert load_run(_runs(written, "phased")[0]).summary["steps"] == 7
+    longer = ("--phases.1.trainer.max_steps", "5")
+    resumed = command(*words, str(checkpoint), *longer)
+    assert resumed.code == 0
+    assert "phase-1 goes on from" in resumed.out
+    (top,) = _runs(written, "phased")
+    assert load_run(top).summary["steps"] == 7
+    (top / "summary.json").unlink()
+    (top / "phase-1+2" / "summary.json").unlink()
+    anew = command(*words, "last", *longer[:1], "6")
+    assert anew.code == 0
+    assert "phase-1 begins" in anew.out
+    assert load_run(top).summary["phases"][1]["folder"] == "phase-1+3"
 
 
 def test_a_phase_that_diverged_is_gone_on_with_when_it_is_changed(written, command) -> None:
@@ -159,18 +169,18 @@ def test_a_phase_that_diverged_is_gone_on_with_when_it_is_changed(written, comma
     with pytest.raises(UserError, match=r"not a finished run: it lacks summary\.json"):
         load_run(top)
     assert command(*words, "1e-3", "--ckpt_path", "last").code == 0
-    assert load_run(top).model == top / "phase-1_2" / "model"
+    assert load_run(top).model == top / "phase-1+2" / "model"
     assert (model / "model.safetensors").stat().st_mtime_ns == stamp
     rates = [
         yaml.safe_load(file.read_text())["model"]["optimizer"]["init_args"]["lr"]
-        for file in (top / "ascent" / "recipe.yaml", top / "phase-1_2" / "recipe.yaml")
+        for file in (top / "ascent" / "recipe.yaml", top / "phase-1+2" / "recipe.yaml")
     ]
     assert rates == [0.01, 0.001]
 
 
 def test_all_phases_are_checked_before_the_first_is_run(written, recipe, command) -> None:
     (written / "bad.jsonl").write_text('{"prompt": "a", "response": ""}\n{"prompt": "b"}\n')
-    recipe(REQUESTS.replace("second", "bad"), "bad.yaml")
+    recipe(REQUESTS.replace("second_2", "bad"), "bad.yaml")
     found = command("fit", "-r", "bad.yaml")
     assert found.code == 2
     assert "bad.jsonl, line 1" in found.err
@@ -183,6 +193,7 @@ MISTAKES = {
     "phases: []": "expected a list of phases",
     "phases: [{modle: {}}]": "phases[0].modle: a phase has no section 'modle'",
     "phases: [{name: a}, {name: a}]": "phases[1].name: the name 'a' is given twice",
+    "phases: [{name: a+2}]": "phases[0].name: it names a folder",
     "phases: [{name: ../a}]": "phases[0].name: it names a folder",
     "phases: [{}, {model: {base: tiny}}]": "starts from the model of the one before",
     "phases: [{trainer: {max_stepz: 3}}]": "phases[0].trainer.max_stepz: Trainer has no argument",
@@ -193,7 +204,7 @@ MISTAKES = {
     "requests: [forget.jsonl, forget.jsonl]": "the name 'forget' is given twice",
     "requests: [3]": "expected a file",
     "requests: [none.jsonl]": "none.jsonl: found no such file",
-    "requests: {normal: second.jsonl}": "the name of rows that are to stay",
+    "requests: {normal: second_2.jsonl}": "the name of rows that are to stay",
 }
 
 
@@ -248,22 +259,22 @@ def test_requests_are_unlearned_in_turn_and_all_are_measured(written, command) -
     (top,) = _runs(written, "requests")
     paths = [
         load_run(top / name).recipe["data"]["streams"]["forget"]["init_args"]["path"]
-        for name in ("forget", "second")
+        for name in ("forget", "second_2")
     ]
-    assert paths == ["forget.jsonl", "second.jsonl"]
+    assert paths == ["forget.jsonl", "second_2.jsonl"]
     curve = json.loads((top / "requests.json").read_text())
-    assert [point["after"] for point in curve] == [None, "forget", "second"]
+    assert [point["after"] for point in curve] == [None, "forget", "second_2"]
     assert curve == load_run(top).summary["requests"]
     streams = {key.partition("/")[0] for point in curve for key in point["figures"]}
-    assert streams == {"forget", "second", "normal"}
+    assert streams == {"forget", "second_2", "normal"}
     # What a request leaves is what the next one finds.
-    later = load_run(top / "second").summary["suites"]["requests"]
+    later = load_run(top / "second_2").summary["suites"]["requests"]
     assert later["before"] == curve[1]["figures"]
     assert later["after"] == curve[2]["figures"]
     with (top / "requests.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["after"] for row in rows] == ["", "forget", "second"]
-    assert float(rows[1]["second/probability"]) == curve[1]["figures"]["second/probability"]
+    assert [row["after"] for row in rows] == ["", "forget", "second_2"]
+    assert float(rows[1]["second_2/probability"]) == curve[1]["figures"]["second_2/probability"]
     assert "rougeL_recall of each request" in done.out
 
 
@@ -293,7 +304,7 @@ def test_adapters_of_several_phases_are_merged_in_turn(written, recipe, command)
     assert (top.model / "adapter_config.json").is_file()
     assert command("export", str(top.folder), "merged", "--merge").code == 0
     after = top.summary["suites"]["copyright"]["after"]
-    suite = "{name: copyright, forget: second.jsonl, normal: retain.jsonl, max_new_tokens: 4}"
+    suite = "{name: copyright, forget: second_2.jsonl, normal: retain.jsonl, max_new_tokens: 4}"
     words = ("--suite", suite, "--out", "found", "--reference", "stub")
     assert command("evaluate", "merged", *words).code == 0
     merged = json.loads((written / "found" / "copyright.json").read_text())["values"]

@@ -11,7 +11,6 @@ from unlearnkit.cli.document import Document, Mistake
 from unlearnkit.cli.families import KeyPath
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-_NUMBERED = re.compile(r".*_\d+")
 PHASES, REQUESTS = "phases", "requests"
 
 
@@ -49,11 +48,8 @@ def covers(key: KeyPath, path: KeyPath) -> bool:
 
 def fault_of_name(name: Any, taken: Sequence[str]) -> str | None:
     """What is wrong with a phase's name, which is also its folder's."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or _NUMBERED.fullmatch(name):
-        return (
-            "it names a folder: letters, digits, '-', '_' and '.', with no number after the last "
-            f"'_'; found {name!r}."
-        )
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        return f"it names a folder: letters, digits, '-', '_' and '.'; found {name!r}."
     return f"the name '{name}' is given twice." if name in taken else None
 
 

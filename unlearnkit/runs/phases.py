@@ -8,7 +8,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,6 @@ class _Overall:
     gold: str | None
     seed: int
     device: torch.device
-    results: dict[str, evaluation.Results] = field(default_factory=dict)
 
     def __call__(self, original: Base, last: Base) -> dict[str, evaluation.Results]:
         """Results of the model before the first phase, after the last, and of the gold model."""
@@ -181,7 +180,7 @@ def fit_phases(
         run_dir: Where run folders go.
         ckpt_path: ``last`` for the newest unfinished run of this recipe, or a checkpoint in its
             folder. The run goes on in the same folder; finished phases are not run again.
-        on_phase: Called with a phase's name, and ``begins`` or ``was finished before``.
+        on_phase: Called with a phase's name, and what happens to it.
 
     Returns:
         What was found: before is the model before the first phase, after that after the last.
@@ -213,13 +212,15 @@ def fit_phases(
     model: Base = base
     done: list[tuple[str, bool, Path]] = []
     for phase in phases:
-        inside = before.finished(phase.name, phase.text(model))
+        text = phase.text(model)
+        inside = before.finished(phase.name, text)
         if inside is None:
+            checkpoint = before.checkpoint(phase.name, text)
             if main:
-                on_phase(phase.name, "begins")
+                on_phase(phase.name, f"goes on from {checkpoint}" if checkpoint else "begins")
             inside = _agreed(next_folder(folder, phase.name), known)
             if phase.trains or main:
-                inside = phase.run(model, inside, before.checkpoint(phase.name))
+                inside = phase.run(model, inside, checkpoint)
             # The others wait here until the first process has written the model.
             inside = _agreed(inside, known)
         elif main:

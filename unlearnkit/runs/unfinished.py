@@ -10,6 +10,9 @@ import yaml
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.runs.checkpoints import newest_checkpoint
 
+_AGAIN = "+"
+"""Stands in no phase's name, but in the folder of one that was interrupted and run again."""
+
 
 @dataclass(frozen=True)
 class Unfinished:
@@ -43,12 +46,19 @@ class Unfinished:
             return inside
         return None
 
-    def checkpoint(self, phase: str) -> str | None:
-        """The checkpoint that a phase goes on from, if it left one."""
+    def checkpoint(self, phase: str, recipe: str) -> str | None:
+        """The checkpoint that a phase goes on from, if it left one by the same recipe.
+
+        A checkpoint holds the optimizer too, learning rate and all, so that of a changed recipe
+        little would come about. One that is given by its path is taken all the same.
+        """
         folders = self._folders(phase)
         if self.ckpt_path is not None and set(folders) & set(self.ckpt_path.parents):
             return str(self.ckpt_path)
         for inside in reversed(folders):
+            file = inside / "recipe.yaml"
+            if not file.is_file() or file.read_text(encoding="utf-8") != recipe:
+                continue
             try:
                 return str(newest_checkpoint(inside))
             except UserError:
@@ -59,7 +69,7 @@ class Unfinished:
         """Folders of a phase, the newest last."""
         if self.folder is None:
             return []
-        found = [each for each in self.folder.iterdir() if each.is_dir() and _of(each, phase)]
+        found = [each for each in self.folder.iterdir() if _turn(each.name, phase)]
         return sorted(found, key=lambda each: _turn(each.name, phase))
 
 
@@ -101,17 +111,14 @@ def unfinished_run(runs: Path, ckpt_path: str) -> Unfinished:
 
 def next_folder(run: Path, phase: str) -> Path:
     """Where a phase is run: its name, or with a number where a run of it was interrupted."""
-    names = [phase, *(f"{phase}_{n}" for n in range(2, 100))]
+    names = [phase, *(f"{phase}{_AGAIN}{n}" for n in range(2, 100))]
     return next(run / name for name in names if not (run / name).exists())
 
 
-def _of(folder: Path, phase: str) -> bool:
-    return folder.name == phase or _turn(folder.name, phase) > 1
-
-
 def _turn(name: str, phase: str) -> int:
-    rest = name.removeprefix(phase)
-    return int(rest[1:]) if rest[:1] == "_" and rest[1:].isdigit() else 1
+    """Which run of the phase a folder holds, or 0 if it is of another phase."""
+    of, again, number = name.partition(_AGAIN)
+    return 0 if of != phase else int(number) if again else 1
 
 
 def _is_phased(folder: Path) -> bool:
