@@ -14,7 +14,6 @@ from unlearnkit.cli.layer import PHASES, Layer
 from unlearnkit.cli.layers import BASE, has_phases, layers
 from unlearnkit.cli.overrides import Override, apply
 from unlearnkit.cli.recipe import RecipeCLI, find_own_modules
-from unlearnkit.data.base_model import BaseModel
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.phases import Phase, Training
 
@@ -62,11 +61,11 @@ class PhasedRecipe:
         self.run_dir: str = first.config.run_dir
         recipes = {name: load_yaml(cli.recipe_text) for name, cli in self.clis.items()}
         base = at(next(iter(recipes.values())), BASE)
-        self.base = BaseModel(**base) if isinstance(base, dict) else base
         self.recipe_text = _text(found, recipes, base)
         if print_only:
             sys.stdout.write(self.recipe_text)
             sys.exit(0)
+        self.base = first.model.base
         self._found, self._recipes = found, recipes
 
     def phases(self) -> list[Phase]:

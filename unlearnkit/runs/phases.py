@@ -8,7 +8,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -269,8 +269,12 @@ def check_phases(phases: Sequence[Phase]) -> None:
 def started_from(base: Base, folder: Path) -> BaseModel:
     """The model of a run folder, to be loaded as the one that it started from was."""
     given = BaseModel(base) if isinstance(base, str) else base
-    path = str((folder / "model").absolute())
-    return replace(given, path=path, gguf_file=None, revision=None)
+    return BaseModel(
+        str((folder / "model").absolute()),
+        dtype=given.dtype,
+        trust_remote_code=given.trust_remote_code,
+        attn_implementation=given.attn_implementation,
+    )
 
 
 def _agreed(folder: Path, known: str | None) -> Path:
@@ -287,8 +291,13 @@ def _agreed(folder: Path, known: str | None) -> Path:
 
 def recipe_text(recipe: Mapping[str, Any], base: Base) -> str:
     """A recipe as YAML, starting from a model."""
-    given: Any = base
-    if isinstance(base, BaseModel):
-        given = {key: value for key, value in vars(base).items() if value is not None}
-    model = {**recipe.get("model", {}), "base": given}
-    return yaml.safe_dump({**recipe, "model": model}, sort_keys=False, allow_unicode=True)
+    tree = {**recipe, "model": with_base(recipe.get("model", {}), base)}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def with_base(section: Mapping[str, Any], base: Base) -> dict[str, Any]:
+    """A section of a recipe with the key ``base``."""
+    if isinstance(base, str):
+        return {**section, "base": base}
+    given = {key: value for key, value in asdict(base).items() if value is not None}
+    return {**section, "base": given}
