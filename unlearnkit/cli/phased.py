@@ -15,7 +15,7 @@ from unlearnkit.cli.layers import BASE, has_phases, layers
 from unlearnkit.cli.overrides import Override, apply
 from unlearnkit.cli.recipe import RecipeCLI, find_own_modules
 from unlearnkit.errors import RecipeError
-from unlearnkit.runs.phases import Phase, Training
+from unlearnkit.runs.phase import Phase, Training
 
 
 class _Parsed(RecipeCLI):
