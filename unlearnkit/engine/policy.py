@@ -65,7 +65,7 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
     """
     resolved = as_base_model(base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
-        resolved = as_base_model(_adapter_base(resolved))
+        resolved = as_base_model(adapter_base(resolved))
     try:
         return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
     except (OSError, ValueError) as error:
@@ -144,7 +144,12 @@ def _head_targets(lora: LoraConfig | None) -> list[str]:
     return sorted(name for name in names | saved if name.split(".")[-1] in heads)
 
 
-def _adapter_base(resolved: BaseModel) -> BaseModel:
+def adapter_base(resolved: BaseModel) -> BaseModel:
+    """The model that an adapter's folder belongs to.
+
+    Raises:
+        RecipeError: If neither the adapter nor its run names one.
+    """
     recipe = Path(resolved.path).parent / "recipe.yaml"
     if recipe.is_file():
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
@@ -163,7 +168,7 @@ def _adapter_base(resolved: BaseModel) -> BaseModel:
 
 
 def _load_merged(resolved: BaseModel) -> PreTrainedModel:
-    base = load_model(_adapter_base(resolved))
+    base = load_model(adapter_base(resolved))
     merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
     # PEFT froze the base weights, and merging does not undo that.

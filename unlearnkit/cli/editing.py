@@ -1,0 +1,105 @@
+"""The verb ``edit``: models made of models. The work is imported where it is done."""
+
+from __future__ import annotations
+
+import inspect
+
+from unlearnkit.cli import console
+from unlearnkit.cli.arguments import call
+from unlearnkit.cli.imports import without_collection
+from unlearnkit.errors import UserError
+from unlearnkit.registry import did_you_mean
+
+
+def negate(
+    base: str,
+    tuned: list[str],
+    out: str,
+    scale: float = 1.0,
+    method: str = "linear",
+    density: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Subtract what a model learned: base - scale * (tuned - base).
+
+    Tensor by tensor from safetensors to safetensors, so large models need little memory.
+
+    Args:
+        base: The model that training began with: run folder, model or adapter folder, hub id, or
+            an embedded model such as tiny.
+        tuned: The model that learned what is to be forgotten; several may be given.
+        out: Folder to write; it must not exist.
+        scale: Factor of the difference.
+        method: How differences are merged: linear, magnitude_prune, ties, dare_linear, dare_ties.
+        density: Part of the entries that methods other than linear keep.
+        seed: Of the entries that DARE drops.
+    """
+    _add(base, tuned, out, -scale, method, density, seed)
+
+
+def add(
+    base: str,
+    tuned: list[str],
+    out: str,
+    scale: float = 1.0,
+    method: str = "linear",
+    density: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Add what models learned: base + scale * (tuned - base).
+
+    Tensor by tensor from safetensors to safetensors, so large models need little memory.
+
+    Args:
+        base: The model that training began with: run folder, model or adapter folder, hub id, or
+            an embedded model such as tiny.
+        tuned: The model that learned something; several may be given.
+        out: Folder to write; it must not exist.
+        scale: Factor of the difference.
+        method: How differences are merged: linear, magnitude_prune, ties, dare_linear, dare_ties.
+        density: Part of the entries that methods other than linear keep.
+        seed: Of the entries that DARE drops.
+    """
+    _add(base, tuned, out, scale, method, density, seed)
+
+
+EDITS = {"negate": negate, "add": add}
+
+
+def edit_command(argv: list[str]) -> None:
+    """Makes a model of others."""
+    if not argv or argv[0] in ("-h", "--help"):
+        lines = {
+            name: (inspect.getdoc(each) or "").partition("\n")[0] for name, each in EDITS.items()
+        }
+        console.out().print(
+            "usage: unlearnkit edit EDIT [OPTIONS]      unlearnkit edit EDIT --help\n"
+        )
+        console.show_list([(name, line, "") for name, line in lines.items()])
+        return
+    name, rest = argv[0], argv[1:]
+    if name not in EDITS:
+        raise UserError(
+            f"there is no edit '{name}'.{did_you_mean(name, list(EDITS))}",
+            title="usage",
+            hint=f"Edits: {', '.join(EDITS)}.",
+        )
+    # A list grows by --tuned+, and people write the option once for each model.
+    call(EDITS[name], [_appending(word) for word in rest], f"edit {name}", positional=False)
+
+
+def _add(
+    base: str, tuned: list[str], out: str, scale: float, method: str, density: float, seed: int
+) -> None:
+    with without_collection():
+        from unlearnkit.cli.noise import quieten
+
+        quieten()
+        from unlearnkit.edits import add_task_vectors
+
+    made = add_task_vectors(base, tuned, scale, out, method=method, density=density, seed=seed)
+    console.out().print(str(made), markup=False, soft_wrap=True)
+
+
+def _appending(word: str) -> str:
+    return f"--tuned+{word[7:]}" if word.partition("=")[0] == "--tuned" else word
