@@ -25,6 +25,7 @@ from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.layout import choose_layout
 from unlearnkit.engine.micro import accumulated, check_parts, split
+from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
 from unlearnkit.engine.reference import (
     AdapterOff,
@@ -150,6 +151,7 @@ class UnlearningModule(L.LightningModule):
         Args:
             model: A causal language model of transformers, not yet wrapped by PEFT.
         """
+        check_trainable(model, self.needs, self.reference_kind)
         self.layout, reason = choose_layout(model, self.layout)
         logger.info("layout %s: %s", self.layout, reason)
         if self.layout == "packed":

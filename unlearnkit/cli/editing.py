@@ -63,7 +63,47 @@ def add(
     _add(base, tuned, out, scale, method, density, seed)
 
 
-EDITS = {"negate": negate, "add": add}
+def offset(base: str, small_tuned: str, small: str, out: str, alpha: float = 1.0) -> None:
+    """Add a small model's change to a large one's logits: base + alpha * (small_tuned - small).
+
+    Args:
+        base: The large model, left as it is. It is pointed at, and must stay where it is.
+        small_tuned: The small model after unlearning; it is copied.
+        small: The small model before, pointed at.
+        out: Folder to write; it must not exist.
+        alpha: Factor of the difference.
+    """
+    _wrap("offset_model", base, small_tuned, small, out, alpha=alpha)
+
+
+def uld(
+    base: str, assistant: str, out: str, weight: float = -0.8, relative_top: float = 0.01
+) -> None:
+    """Take away the logits of an assistant that knows only the forget set (ULD).
+
+    Args:
+        base: The model, left as it is. It is pointed at, and must stay where it is.
+        assistant: What recipe edits/uld_assistant trained; it is copied.
+        out: Folder to write; it must not exist.
+        weight: Factor of the assistant's logits.
+        relative_top: Tokens below this part of the base's largest probability are left alone.
+    """
+    _wrap("uld_model", base, assistant, out, weight=weight, relative_top=relative_top)
+
+
+def whp(base: str, reinforced: str, out: str, alpha: float = 1.0) -> None:
+    """Lower what further training raises: base - alpha * relu(reinforced - base).
+
+    Args:
+        base: The model, left as it is. It is pointed at, and must stay where it is.
+        reinforced: The model trained further on the forget set, pointed at too.
+        out: Folder to write; it must not exist.
+        alpha: Factor of the raise.
+    """
+    _wrap("whp_model", base, reinforced, out, alpha=alpha)
+
+
+EDITS = {"negate": negate, "add": add, "offset": offset, "uld": uld, "whp": whp}
 
 
 def edit_command(argv: list[str]) -> None:
@@ -86,6 +126,17 @@ def edit_command(argv: list[str]) -> None:
         )
     # A list grows by --tuned+, and people write the option once for each model.
     call(EDITS[name], [_appending(word) for word in rest], f"edit {name}", positional=False)
+
+
+def _wrap(maker: str, *arguments: str, **options: float) -> None:
+    with without_collection():
+        from unlearnkit.cli.noise import quieten
+
+        quieten()
+        from unlearnkit import edits
+
+    made = getattr(edits, maker)(*arguments, **options)
+    console.out().print(str(made), markup=False, soft_wrap=True)
 
 
 def _add(
