@@ -151,7 +151,7 @@ class UnlearningModule(L.LightningModule):
         Args:
             model: A causal language model of transformers, not yet wrapped by PEFT.
         """
-        check_trainable(model, self.needs, self.reference_kind)
+        check_trainable(model.config, self.needs, self.reference_kind, self.lora is not None)
         self.layout, reason = choose_layout(model, self.layout)
         logger.info("layout %s: %s", self.layout, reason)
         if self.layout == "packed":

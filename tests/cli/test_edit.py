@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 from stub import save_stub
 
 from unlearnkit.cli.editing import EDITS
+from unlearnkit.data.base_model import BaseModel
+from unlearnkit.engine.policy import load_model
 from unlearnkit.runs import load_run
 
 
@@ -84,3 +86,100 @@ def test_the_run_of_sku_stage_1_is_negated_and_the_edit_generates(command, model
     assert any(not torch.equal(found[name], base[name]) for name in base)
     done = command("generate", "good", "ab", "--max_new_tokens", "3")
     assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("offset", "--small_tuned", "tuned", "--small", "other", "--alpha", "0.5"), "tuned"),
+        (("uld", "--assistant", "tuned", "--weight", "-0.5"), "assistant"),
+        (("whp", "--reinforced", "tuned", "--alpha", "5"), None),
+    ],
+)
+def test_a_wrapper_is_a_folder_that_every_verb_takes(command, models, words, part):
+    done = command("edit", *words, "--base", "base", "--out", "made")
+    assert (done.code, done.out.strip()) == (0, "made"), done.err
+    kept = [p.parent.name for p in (models / "made").rglob("*.safetensors")]
+    assert kept == ([part] if part else [])
+    done = command("generate", "made", "ab", "--against", "tuned", "--max_new_tokens", "3")
+    assert done.code == 0, done.err
+    rows = "".join(
+        f'{{"prompt": "{"abcde" * 8}", "response": "{"edcba" * 3}", "text": "{"abcde" * 20}"}}\n'
+        for _ in range(3)
+    )
+    (models / "rows.jsonl").write_text(rows)
+    suite = "{name: privacy, forget: forget.jsonl, holdout: retain.jsonl}"
+    done = command("evaluate", "made", "--suite", suite, "--device", "cpu")
+    assert done.code == 0, done.err
+
+
+def test_other_tokenizers_are_refused(command, models):
+    save_stub({"random_init": 4, "add_bos": True}, models / "bos")
+    done = command("edit", "whp", "--base", "base", "--reinforced", "bos", "--out", "made")
+    assert done.code == 2
+    assert "field 'tokenizer': found another one" in done.err
+    assert not (models / "made").exists()
+
+
+OFFSET = "{path: base, offset: {small: other, first_blocks: 1, alpha: 0.5}}"
+
+
+def test_an_offset_run_is_a_run_like_any_other(command, models, recipe):
+    done = command(
+        "fit", "--recipe", "good.yaml", "--model.base", OFFSET, "--trainer.max_steps", "2",
+        "--trainer.enable_progress_bar", "false",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (summary,) = (models / "runs").rglob("summary.json")
+    run = summary.parent
+    assert [p.parent.name for p in (run / "model").rglob("*.safetensors")] == ["tuned"]
+    done = command("generate", str(run), "ab", "--against", "base", "--max_new_tokens", "3")
+    assert done.code == 0, done.err
+    assert command("export", str(run), "exported").code == 0
+    assert command("export", str(run), "merged", "--merge").code == 0
+    ids = torch.tensor([[4, 5, 6]])
+    trained = load_model(str(run))(ids).logits
+    for folder in ("exported", "merged"):
+        assert torch.equal(load_model(str(models / folder))(ids).logits, trained)
+    base = load_model("base")(ids).logits
+    assert not torch.equal(trained, base)
+    assert torch.equal(load_model(BaseModel.from_recipe(load_run(run).base))(ids).logits, base)
+    done = command("attack", str(run), "relearn", "--rows", "1", "--steps", "2", "--every", "2")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("base", "words"),
+    [
+        ("{path: base, offset: {smal: other}}", "smal"),
+        ("{path: base, offset: {small: other, first_blocks: 7}}", "expected 1 to 2, found 7"),
+        ("{path: base, offset: {small: bos}}", "field 'tokenizer': found another one"),
+        ("{path: base, offset: {small: ./nowhere}}", "there is no folder ./nowhere"),
+    ],
+)
+def test_a_wrong_offset_is_refused_before_a_model_is_loaded(
+    command, models, monkeypatch, base, words
+):
+    save_stub({"random_init": 4, "add_bos": True}, models / "bos")
+    monkeypatch.setattr("unlearnkit.module.load_model", None)
+    done = command("fit", "--recipe", "good.yaml", "--model.base", base)
+    assert done.code == 2
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--model.lora", "{r: 2, target_modules: all-linear}", "model.lora"),
+        ("--model.reference", "cached", "model.reference: 'cached'"),
+        ("--model.objectives.forget", "{name: rmu, layer: 0}", "model.objectives: hidden states"),
+    ],
+)
+def test_what_an_offset_cannot_do_is_said(command, models, monkeypatch, option, value, words):
+    monkeypatch.setattr("unlearnkit.module.load_model", None)
+    done = command(
+        "fit", "--recipe", "good.yaml", "--model.base", OFFSET, option, value,
+        "--trainer.enable_progress_bar", "false",
+    )  # fmt: skip
+    assert done.code == 2
+    assert words in done.err

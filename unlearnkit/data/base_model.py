@@ -64,6 +64,19 @@ class BaseModel:
     first_blocks: int | None = None
     offset: Offset | None = None
 
+    @classmethod
+    def from_recipe(cls, value: Any) -> BaseModel:
+        """A description as YAML has it: a name, or a mapping.
+
+        Example:
+            >>> BaseModel.from_recipe({"path": "tiny", "offset": {"small": "tiny"}}).offset.alpha
+            1.0
+        """
+        if not isinstance(value, dict):
+            return cls(value)
+        offset = value.get("offset")
+        return cls(**{**value, "offset": Offset(**offset) if isinstance(offset, dict) else offset})
+
     def resolved(self) -> BaseModel:
         """The same with short names and run folders replaced by the folders they stand for."""
         if self.path in EMBEDDED:

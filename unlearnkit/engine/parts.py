@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, is_embedded, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
@@ -117,17 +117,30 @@ def load_combined(
     return model
 
 
-def check_trainable(model: Any, needs: Collection[str], reference: str) -> None:
+def check_trainable(
+    config: PreTrainedConfig, needs: Collection[str], reference: str, adapter: bool
+) -> None:
     """Refuses what a combined model cannot do while it is trained; others can do all.
+
+    Args:
+        config: The model's.
+        needs: What the objectives need.
+        reference: The kind of reference.
+        adapter: Whether an adapter is to be trained.
 
     Raises:
         RecipeError: With the key that is to be changed.
     """
-    if not isinstance(model, CombinedForCausalLM):
+    if not isinstance(config, CombinedConfig):
         return
-    if model.rule.own is None:
+    if RULES[config.rule].own is None:
         raise RecipeError(
-            f"model.base: a model made by 'edit {model.config.rule}' has no part to be trained"
+            f"model.base: a model made by 'edit {config.rule}' has no part to be trained"
+        )
+    if adapter:
+        raise RecipeError(
+            "model.lora: a model made of others takes no adapter",
+            hint="Its own part is small and trained whole: set model.lora: null.",
         )
     if "hidden" in needs:
         raise RecipeError(

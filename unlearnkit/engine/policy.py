@@ -93,11 +93,6 @@ def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
     Raises:
         RecipeError: If the targets do not exist in the model.
     """
-    if isinstance(model, CombinedForCausalLM):
-        raise RecipeError(
-            "model.lora: a model made of others takes no adapter",
-            hint="Its own part is small and trained whole: set model.lora: null.",
-        )
     try:
         peft_model = get_peft_model(model, lora)
     except ValueError as error:
@@ -229,8 +224,7 @@ def adapter_base(resolved: BaseModel) -> BaseModel:
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
         sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
         if named := sections.get("model", {}).get("base"):
-            base = BaseModel(**named) if isinstance(named, dict) else BaseModel(named)
-            return replace(base, dtype=resolved.dtype)
+            return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
     config = PeftConfig.from_pretrained(resolved.path)
     if not config.base_model_name_or_path:
         raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")

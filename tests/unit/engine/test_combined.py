@@ -13,14 +13,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 from unlearnkit.data.base_model import BaseModel, Offset, load_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.data.fingerprint import model_fingerprint
+from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.edits import offset_model, uld_model, whp_model
 from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.engine.generate import generate
-from unlearnkit.engine.head import Head
+from unlearnkit.engine.head import Head, captured_states
 from unlearnkit.engine.policy import load_config, load_model
 from unlearnkit.engine.scoring import score
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.functional import offset_logits, uld_logits, whp_logits
+from unlearnkit.module import UnlearningModule
+from unlearnkit.objectives.divergence import RetainKL
+from unlearnkit.objectives.preference import NPO
 from unlearnkit.runs.scored import fingerprint_of
 
 IDS = torch.tensor([[4, 5, 6, 4], [7, 8, 4, 5]])
@@ -80,7 +84,7 @@ def test_generation_with_caches_is_generation_without(made):
 def test_each_part_keeps_a_cache_of_its_own(made):
     model = load_model(str(made[0]))
     first = model(IDS[:, :3], use_cache=True)
-    assert [len(c.layers) for c in first.cache.of.values()][0] == 3
+    assert len(first.cache.of["base"].layers) == 3
     assert all(cache.get_seq_length() == 3 for cache in first.cache.of.values())
     step = model(IDS[:, 3:], cache=first.cache, use_cache=True)
     torch.testing.assert_close(step.logits[:, -1], made[1][:, -1], rtol=1e-4, atol=1e-5)
@@ -197,8 +201,6 @@ def test_the_engines_head_gives_the_gradient_of_the_whole_model(offset):
     model(IDS).logits.log_softmax(-1)[:, 1, 6].sum().backward()
     expected = [p.grad.clone() for p in model.parts["tuned"].parameters()]
     model.zero_grad()
-    from unlearnkit.engine.head import captured_states
-
     head = Head(model)
     with captured_states(head.module) as caught:
         model(IDS, use_cache=False)
@@ -251,3 +253,47 @@ def test_pointers_are_names_or_whole_paths(models, monkeypatch):
     assert config["parts"]["base"]["path"] == str(models / "base")
     monkeypatch.chdir("/")
     load_model(str(models / "out"))
+
+
+@pytest.mark.parametrize("layout", ["packed", "rows"])
+def test_an_offset_is_trained_by_any_objective_in_either_layout(models, offset, layout):
+    """One step's loss and gradient are those of the plain model's logits."""
+    module = UnlearningModule(
+        {"forget": NPO(stream="forget"), "retain": RetainKL(stream="retain")},
+        base=offset,
+        layout=layout,
+    )
+    module.configure_model()
+    rows = {
+        "forget": [Example((4, 5), (6, 7), 0, "f"), Example((4, 5), (8,), 1, "f")],
+        "retain": [Example((5, 6, 7), (4, 4, 3), 0, "r")],
+    }
+    batch = module.pack({k: StreamBatch(tuple(v), 3.0, float(len(v))) for k, v in rows.items()})
+    with torch.no_grad():
+        for parameter in module.policy.parts["tuned"].parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    loss = module.loss(batch[0])
+    loss.backward()
+    found = [p.grad for p in module.policy.parts["tuned"].parameters()]
+    module.policy.zero_grad()
+    reference = load_model(str(models / "base"))
+
+    def logps(model, example):
+        ids = torch.tensor([[*example.prompt_ids, *example.response_ids]])
+        start = len(example.prompt_ids)
+        return model(ids).logits[0, start - 1 : -1].log_softmax(-1), ids[0, start:]
+
+    def log_ratio(example):
+        (ours, target), (theirs, _) = logps(module.policy, example), logps(reference, example)
+        return (ours - theirs.detach()).gather(1, target[:, None]).sum()
+
+    ratios = torch.stack([log_ratio(each) for each in rows["forget"]])
+    beta = 0.1
+    npo = -(2 / beta) * torch.nn.functional.logsigmoid(-beta * ratios).mean()
+    (ours, _), (theirs, _) = (logps(m, rows["retain"][0]) for m in (module.policy, reference))
+    kl = (theirs.exp() * (theirs - ours)).sum(-1).mean()
+    expected = npo + kl
+    expected.backward()
+    torch.testing.assert_close(loss.detach(), expected.detach())
+    for parameter, gradient in zip(module.policy.parts["tuned"].parameters(), found, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
