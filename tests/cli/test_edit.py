@@ -10,6 +10,7 @@ from stub import save_stub
 from unlearnkit.cli.editing import EDITS
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.engine.policy import load_model
+from unlearnkit.functional import uld_logits
 from unlearnkit.runs import load_run
 
 
@@ -183,3 +184,31 @@ def test_what_an_offset_cannot_do_is_said(command, models, monkeypatch, option, 
     )  # fmt: skip
     assert done.code == 2
     assert words in done.err
+
+
+def test_an_assistant_of_the_first_blocks_with_an_adapter_is_merged(command, models):
+    done = command(
+        "fit", "--recipe", "good.yaml", "--model.base", "{path: base, first_blocks: 1}",
+        "--model.lora", "{r: 2, target_modules: all-linear}", "--trainer.max_steps", "2",
+        "--model.optimizer.lr", "0.1", "--trainer.enable_progress_bar", "false",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (summary,) = (models / "runs").rglob("summary.json")
+    run = str(summary.parent)
+    done = command("edit", "uld", "--base", "base", "--assistant", run, "--out", "made")
+    assert done.code == 0, done.err
+    made = load_model("made")
+    assert made.parts["assistant"].config.num_hidden_layers == 1
+    ids = torch.tensor([[4, 5, 6]])
+    assistant = load_model(run)(ids).logits
+    untrained = load_model(BaseModel("base", first_blocks=1))(ids).logits
+    assert not torch.allclose(assistant, untrained)
+    expected = uld_logits(load_model("base")(ids).logits, assistant)
+    torch.testing.assert_close(made(ids).logits, expected, rtol=1e-4, atol=1e-5)
+    # A task vector of the whole base and an assistant of one block is none.
+    done = command("edit", "negate", "--base", "base", "--tuned", run, "--out", "less")
+    assert done.code == 2
+    assert "config.num_hidden_layers': found 1, expected 2" in done.err
+    done = command("edit", "negate", "--base", "made", "--tuned", "made", "--out", "less")
+    assert done.code == 2
+    assert "made of several" in done.err

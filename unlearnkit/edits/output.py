@@ -16,7 +16,7 @@ from torch import Tensor
 from unlearnkit.edits.weights import COMPANIONS, Spec
 from unlearnkit.errors import UserError
 
-SHARD_BYTES = 2 * 2**30
+SHARD_BYTES = 2**30
 """Largest file of weights; one file is in memory at a time."""
 RECORD = "edit.json"
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
+from unlearnkit.engine.combined import CombinedConfig
 from unlearnkit.engine.policy import adapter_base, load_config
 from unlearnkit.errors import UserError
 
@@ -59,6 +60,12 @@ def open_weights(base: str | BaseModel) -> Weights:
         raise UserError(
             f"{_name(base)}: weights are edited in safetensors, and this is a GGUF file",
             hint="Load it with transformers and save it with save_pretrained.",
+        )
+    if resolved.first_blocks is not None or isinstance(load_config(base), CombinedConfig):
+        raise UserError(
+            f"{_name(base)}: it is a part of a model, or made of several, and weights are edited "
+            "in a model that stands alone",
+            hint="Name the model that it was made of.",
         )
     folder = Path(resolved.path)
     if not folder.is_dir():

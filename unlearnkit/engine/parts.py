@@ -118,7 +118,11 @@ def load_combined(
 
 
 def check_trainable(
-    config: PreTrainedConfig, needs: Collection[str], reference: str, adapter: bool
+    config: PreTrainedConfig,
+    needs: Collection[str],
+    reference: str,
+    lora: object | None,
+    mesh: object | None = None,
 ) -> None:
     """Refuses what a combined model cannot do while it is trained; others can do all.
 
@@ -126,7 +130,8 @@ def check_trainable(
         config: The model's.
         needs: What the objectives need.
         reference: The kind of reference.
-        adapter: Whether an adapter is to be trained.
+        lora: The adapter that is to be trained, if any.
+        mesh: The processes that the model is to be sharded over, if it is.
 
     Raises:
         RecipeError: With the key that is to be changed.
@@ -137,10 +142,15 @@ def check_trainable(
         raise RecipeError(
             f"model.base: a model made by 'edit {config.rule}' has no part to be trained"
         )
-    if adapter:
+    if lora is not None:
         raise RecipeError(
             "model.lora: a model made of others takes no adapter",
             hint="Its own part is small and trained whole: set model.lora: null.",
+        )
+    if mesh is not None:
+        raise RecipeError(
+            "trainer.strategy: fsdp2 does not shard a model made of others",
+            hint="Set trainer.strategy: ddp; only the small part has gradients.",
         )
     if "hidden" in needs:
         raise RecipeError(

@@ -175,7 +175,7 @@ def check_before_loading(
     except (TypeError, ValueError) as error:
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
-    check_trainable(config, module.needs, module.reference_kind, module.lora is not None)
+    check_trainable(config, module.needs, module.reference_kind, module.lora)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)

@@ -18,6 +18,7 @@ from unlearnkit.edits import offset_model, uld_model, whp_model
 from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.engine.generate import generate
 from unlearnkit.engine.head import Head, captured_states
+from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import load_config, load_model
 from unlearnkit.engine.scoring import score
 from unlearnkit.errors import RecipeError, UserError
@@ -297,3 +298,36 @@ def test_an_offset_is_trained_by_any_objective_in_either_layout(models, offset, 
     torch.testing.assert_close(loss.detach(), expected.detach())
     for parameter, gradient in zip(module.policy.parts["tuned"].parameters(), found, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_combination_without_a_part_of_its_own_is_not_trained(models):
+    out = whp_model(str(models / "base"), str(models / "tuned"), models / "out")
+    with pytest.raises(RecipeError, match="made by 'edit whp' has no part to be trained"):
+        check_trainable(load_config(str(out)), (), "frozen", None)
+
+
+def test_a_combination_is_not_sharded(offset):
+    with pytest.raises(RecipeError, match="fsdp2 does not shard"):
+        check_trainable(load_config(offset), (), "frozen", None, mesh=object())
+
+
+def test_dropout_is_for_the_part_that_is_trained(models):
+    save_stub({"random_init": 5, "dropout": 0.5}, models / "noisy")
+    noisy = str(models / "noisy")
+    frozen = load_model(BaseModel(noisy, offset=Offset(str(models / "small")))).train()
+    assert torch.equal(frozen(IDS).logits, frozen(IDS).logits)
+    trained = load_model(BaseModel(str(models / "base"), offset=Offset(noisy))).train()
+    assert not torch.equal(trained(IDS).logits, trained(IDS).logits)
+
+
+def test_recomputed_activations_change_no_gradient(offset):
+    def gradients(recompute):
+        model = load_model(offset).train()
+        if recompute:
+            model.activation_checkpointing_enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+        model(IDS, labels=IDS, use_cache=False).loss.backward()
+        return [p.grad for p in model.parts["tuned"].parameters()]
+
+    for one, other in zip(gradients(False), gradients(True), strict=True):
+        torch.testing.assert_close(one, other)
