@@ -14,7 +14,8 @@ from unlearnkit.errors import Problem, RecipeError, UserError
 
 SAME = (
     "model_type", "architectures", "tie_word_embeddings", "num_hidden_layers",
-    "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "rope_parameters", "rms_norm_eps",
+    "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "rope_parameters",
+    "rms_norm_eps",
 )  # fmt: skip
 """Keys of a config that change what the same weights mean."""
 _SHOWN = 20
