@@ -59,7 +59,7 @@ def evaluated(
         max_length=cli.datamodule.max_length,
         seed=seed,
     )
-    base = BaseModel(**run.base) if isinstance(run.base, dict) else run.base
+    base = BaseModel.from_recipe(run.base)
     return _run(
         str(run.model),
         chosen or cli.suites,

@@ -11,12 +11,18 @@ VERBS = {
     "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
     "generate": "Continue a prompt with a run's model, and with the one it came from.",
     "export": "Write a run's model to a folder that transformers loads.",
+    "edit": "Make a model by adding, subtracting or combining others, without training.",
     "list": "Show objectives, streams, suites, recipes, metrics or callbacks.",
     "cp": "Copy a shipped recipe, to be edited.",
     "new": "Write a template of an own loss, and its test.",
 }
 
-MODULES = {"evaluate": "measuring", "compare": "measuring", "attack": "measuring"}
+MODULES = {
+    "evaluate": "measuring",
+    "compare": "measuring",
+    "attack": "measuring",
+    "edit": "editing",
+}
 """Where the command of a verb is, if not in ``cli/verbs.py``."""
 
 EXAMPLES = {

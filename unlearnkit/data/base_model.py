@@ -25,6 +25,21 @@ EMBEDDED = {
 
 
 @dataclass(frozen=True)
+class Offset:
+    """A small model that is trained in place of the model, whose logits its change is added to.
+
+    Args:
+        small: The small model, of the same tokenizer; named as any model.
+        first_blocks: Keep so many of its decoder blocks.
+        alpha: Factor of the change.
+    """
+
+    small: str
+    first_blocks: int | None = None
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True)
 class BaseModel:
     """The model that a run starts from.
 
@@ -36,6 +51,9 @@ class BaseModel:
         dtype: Dtype of the weights; ``auto`` is the one they are stored in.
         trust_remote_code: Run model code that the hub id or folder brings along.
         attn_implementation: As in transformers, for the ``rows`` layout; by default theirs.
+        first_blocks: Keep so many decoder blocks, and the output head.
+        offset: Leave the model as it is and train the change of a small one, which is added to
+            its logits (delta-unlearning).
     """
 
     path: str
@@ -44,6 +62,21 @@ class BaseModel:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     trust_remote_code: bool = False
     attn_implementation: str | None = None
+    first_blocks: int | None = None
+    offset: Offset | None = None
+
+    @classmethod
+    def from_recipe(cls, value: Any) -> BaseModel:
+        """A description as YAML has it: a name, or a mapping.
+
+        Example:
+            >>> BaseModel.from_recipe({"path": "tiny", "offset": {"small": "tiny"}}).offset.alpha
+            1.0
+        """
+        if not isinstance(value, dict):
+            return cls(value)
+        offset = value.get("offset")
+        return cls(**{**value, "offset": Offset(**offset) if isinstance(offset, dict) else offset})
 
     def resolved(self) -> BaseModel:
         """The same with short names and run folders replaced by the folders they stand for."""
@@ -70,6 +103,11 @@ def model_of_run(folder: Path) -> Path | None:
     if summary.is_file():
         place = json.loads(summary.read_text(encoding="utf-8")).get("model", place)
     return folder / place if (folder / place).is_dir() else None
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a model ships with the package or an extra of it, so that its name is enough."""
+    return name in EMBEDDED or name == "smollm2"
 
 
 def as_base_model(base: str | BaseModel) -> BaseModel:

@@ -21,6 +21,7 @@ from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
 from unlearnkit.engine.sharding import is_sharded
@@ -186,6 +187,7 @@ def check_before_loading(
     except (TypeError, ValueError) as error:
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
+    check_trainable(config, module.needs, module.reference_kind, module.lora)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)
