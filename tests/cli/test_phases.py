@@ -199,6 +199,10 @@ MISTAKES = {
     "phases: [{trainer: {max_stepz: 3}}]": "phases[0].trainer.max_stepz: Trainer has no argument",
     "phases: [{}, {edit: {name: negate}, model: {}}]": "put this in another phase",
     "phases: [{edit: {name: negate}}]": "the first phase trains",
+    "phases: [{}, {edit: {name: nega}}]": "phases[1].edit: expected negate or add, found 'nega'",
+    "phases: [{}, {edit: {name: add, skale: 2}}]": "phases[1].edit.skale: Edit has no argument",
+    "phases: [{}, {edit: {name: add, scale: .inf}}]": "phases[1].edit: scale: expected a finite",
+    "phases: [{}, {edit: negate}]": "phases[1].edit: expected a mapping",
     "phases: [{}]\nrequests: [forget.jsonl]": "a recipe has phases or requests",
     "requests: forget.jsonl": "expected a list of files",
     "requests: [forget.jsonl, forget.jsonl]": "the name 'forget' is given twice",
@@ -348,3 +352,38 @@ def test_two_processes_give_the_model_of_one(written, recipe, command) -> None:
     models = [load_run(_runs(written, name)[0]).model for name in ("phased", "two")]
     one, two = map(_weights, models)
     assert all(one[key].allclose(two[key], atol=1e-4) for key in one)
+
+
+def test_an_edit_takes_away_what_the_phase_before_learned(written, recipe, command) -> None:
+    phases = "phases: [{name: learn}, {name: subtract, edit: {name: negate, scale: 0.5}}, {}]"
+    recipe(f"{COMMON}\n{phases}\n", "edited.yaml")
+    assert command("fit", "-r", "edited.yaml").code == 0
+    (top,) = _runs(written, "edited")
+    folders = (written / "stub", top / "learn" / "model", top / "subtract" / "model")
+    base, tuned, edited = map(_weights, folders)
+    for key, value in base.items():
+        assert edited[key].allclose(value - 0.5 * (tuned[key] - value), atol=1e-6)
+    last = load_run(top / "phase-2")
+    assert Path(last.base["path"]) == folders[2]
+    run = load_run(top)
+    assert run.model == last.model
+    assert [each["trained"] for each in run.summary["phases"]] == [True, False, True]
+    assert run.summary["steps"] == 4
+
+
+def test_an_edit_may_be_the_last_phase(written, recipe, command) -> None:
+    phases = "phases: [{name: learn}, {name: subtract, edit: {name: negate}}]"
+    recipe(f"{COMMON}\n{phases}\n", "edited.yaml")
+    assert command("fit", "-r", "edited.yaml").code == 0
+    (top,) = _runs(written, "edited")
+    run = load_run(top)
+    assert run.model == top / "subtract" / "model"
+    assert command("evaluate", str(top)).code == 0
+    evaluated = json.loads((top / "evaluation" / "copyright.json").read_text())
+    assert evaluated["values"] == run.summary["suites"]["copyright"]["after"]
+    printed = command("fit", "-r", "edited.yaml", "--print_recipe").out
+    assert yaml.safe_load(printed)["phases"][1]["edit"] == {"name": "negate"}
+    (top / "summary.json").unlink()
+    resumed = command("fit", "-r", "edited.yaml", "--ckpt_path", "last")
+    assert resumed.code == 0
+    assert "subtract was finished before" in resumed.out

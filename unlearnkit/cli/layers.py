@@ -7,6 +7,7 @@ from typing import Any
 
 from unlearnkit.cli.check import find_mistakes, refusal
 from unlearnkit.cli.document import COMMAND_LINE, MERGED, Document, Mistake
+from unlearnkit.cli.edited import edit_mistakes
 from unlearnkit.cli.families import KeyPath, at, dotted
 from unlearnkit.cli.layer import PHASES, REQUESTS, Layer, copied, covers, fault_of_name
 from unlearnkit.cli.overrides import Override, apply
@@ -56,9 +57,7 @@ def layers(document: Document, overrides: Sequence[Override]) -> tuple[list[Laye
             mistakes += map(layer.written, wrong)
             warnings += [text for text in remarks if text not in warnings]
         else:
-            path = (*layer.path, "edit")
-            message = "there is no edit of weights that a phase can make."
-            mistakes.append(Mistake(path, message, document.place(path)))
+            mistakes += edit_mistakes(layer)
     unread, remarks = _unread(document, found)
     mistakes += unread
     warnings += remarks

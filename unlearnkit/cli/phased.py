@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from unlearnkit.cli.document import MERGED, Document, load_yaml
+from unlearnkit.cli.edited import edit_phase
 from unlearnkit.cli.families import at, dotted
 from unlearnkit.cli.layer import PHASES, Layer
 from unlearnkit.cli.layers import BASE, has_phases, layers
@@ -72,6 +73,9 @@ class PhasedRecipe:
         """The phases, to be run once: afterwards nothing here holds their models."""
         made: list[Phase] = []
         for layer in self._found:
+            if layer.edit is not None:
+                made.append(edit_phase(layer, self.base))
+                continue
             cli = self.clis.pop(layer.name)
             made.append(
                 Training(
