@@ -99,10 +99,13 @@ def verbs() -> str:
     sections = []
     for verb in VERBS:
         said = io.StringIO()
-        with redirect_stdout(said), mock.patch.dict(os.environ, COLUMNS="96"):
-            # argparse leaves after it has printed.
-            with suppress(SystemExit):
-                run([verb, "--help"])
+        # argparse leaves after it has printed.
+        with (
+            redirect_stdout(said),
+            mock.patch.dict(os.environ, COLUMNS="96"),
+            suppress(SystemExit),
+        ):
+            run([verb, "--help"])
         sections.append(f"## {verb}\n\n```text\n{said.getvalue().strip()}\n```\n")
     return "\n".join(sections)
 

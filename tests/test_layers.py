@@ -26,7 +26,7 @@ LAYERS = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # Libraries that only some layers may import.
 HOMES = {
-    "peft": {"engine", "module"},
+    "peft": {"engine", "module", "edits"},
     "datasets": {"data"},
     "rich": {"cli", "callbacks"},
     "jsonargparse": {"cli"},

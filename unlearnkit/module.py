@@ -25,6 +25,7 @@ from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.layout import choose_layout
 from unlearnkit.engine.micro import accumulated, check_parts, split
+from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
 from unlearnkit.engine.reference import (
     AdapterOff,
@@ -126,8 +127,7 @@ class UnlearningModule(L.LightningModule):
     @property
     def streams_referred(self) -> set[str]:
         """Names of the streams whose reference values an active objective reads."""
-        readers = (o for o in self.active.values() if "reference" in o.needs)
-        return {stream for o in readers for stream in o.streams}
+        return {s for o in self.active.values() if "reference" in o.needs for s in o.streams}
 
     @property
     def needs(self) -> set[str]:
@@ -150,6 +150,7 @@ class UnlearningModule(L.LightningModule):
         Args:
             model: A causal language model of transformers, not yet wrapped by PEFT.
         """
+        check_trainable(model.config, self.needs, self.reference_kind, self.lora, self.device_mesh)
         self.layout, reason = choose_layout(model, self.layout)
         logger.info("layout %s: %s", self.layout, reason)
         if self.layout == "packed":

@@ -9,6 +9,7 @@ import pytest
 from unlearnkit.cli import listing
 from unlearnkit.cli.check import SECTIONS
 from unlearnkit.cli.document import read
+from unlearnkit.cli.phased import recipe_of
 from unlearnkit.cli.recipe import RecipeCLI
 from unlearnkit.cli.scaffold import OBJECTIVE
 from unlearnkit.cli.schema import accepted
@@ -89,6 +90,23 @@ def test_the_recipe_of_the_page_is_accepted(tmp_path, monkeypatch):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     assert set(RecipeCLI(read([path])).model.objectives) == {"forget", "retain"}
+
+
+def test_the_phases_of_the_page_are_accepted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe, requests = re.findall(r"```yaml\n((?:model|requests).*?)```", page("phases.md"), re.S)[
+        :2
+    ]
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe)
+    assert list(recipe_of(read([path]), (), "fit", False).clis) == ["forget", "repair"]
+    names = [f"{name}.jsonl" for name in ("ada", "bo", "cy")]
+    for name in names:
+        (tmp_path / name).write_text('{"text": "a"}')
+    common = recipe.partition("phases:")[0] + "trainer: {max_steps: 1}\n"
+    objectives = "  objectives: {forget: npo, retain: retain_nll}\n"
+    path.write_text(common.replace("data:", f"{objectives}data:", 1) + requests)
+    assert list(recipe_of(read([path]), (), "fit", False).clis) == ["ada", "bo", "cy"]
 
 
 def test_the_keys_of_the_page_exist():

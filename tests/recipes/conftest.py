@@ -9,6 +9,7 @@ from stub import save_stub
 
 from unlearnkit.cli.document import read
 from unlearnkit.cli.overrides import read_command_line
+from unlearnkit.cli.phased import PhasedRecipe, recipe_of
 from unlearnkit.cli.recipe import RecipeCLI
 
 DATA = Path(__file__).parent / "data"
@@ -40,7 +41,7 @@ def build(small_model, tmp_path, monkeypatch):
     """Objects of a shipped recipe that takes two steps with the small model."""
     monkeypatch.chdir(tmp_path)
 
-    def built(name: str, *words: str) -> RecipeCLI:
+    def built(name: str, *words: str) -> RecipeCLI | PhasedRecipe:
         overrides = [
             ("model.base", small_model),
             ("evaluate", "[]"),
@@ -51,6 +52,6 @@ def build(small_model, tmp_path, monkeypatch):
         ]
         argv = [f"--{key}={value}" for key, value in overrides]
         line = read_command_line(["--recipe", name, *argv, *words])
-        return RecipeCLI(read(line.recipes), line.overrides)
+        return recipe_of(read(line.recipes), line.overrides, "fit", print_only=False)
 
     return built

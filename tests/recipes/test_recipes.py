@@ -5,20 +5,27 @@ import re
 
 import pytest
 import torch
+import yaml
 
+from unlearnkit import load_run
 from unlearnkit.cli import sampling
+from unlearnkit.cli.layers import has_phases
 from unlearnkit.cli.shipped import shipped
 from unlearnkit.data import SelfSamplesStream
 from unlearnkit.objectives import Objective
+from unlearnkit.runs.phases import fit_phases
 
 RECIPES = shipped()
+PHASED = [
+    name for name, path in RECIPES.items() if has_phases(yaml.safe_load(path.read_text("utf-8")))
+]
 METHODS = [name for name in RECIPES if name.startswith("methods/")]
 SAMPLING = sampling.Sampling(1.0, 1.0, max_new_tokens=4, seed=0, template="{prompt}")
 # Not a forgetting method, but a term that any of them may add.
 WITHOUT_RECIPE = {"l2_to_reference"}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in PHASED])
 def test_two_steps(build, name):
     cli = build(name)
     if any(isinstance(each, SelfSamplesStream) for each in cli.datamodule.streams.values()):
@@ -31,6 +38,15 @@ def test_two_steps(build, name):
     assert cli.trainer.global_step == 2
     assert math.isfinite(cli.trainer.callback_metrics["train/loss"])
     assert any(not torch.equal(p, q) for p, q in zip(parameters, before, strict=True))
+
+
+@pytest.mark.parametrize("name", PHASED)
+def test_two_steps_a_phase(build, name):
+    recipe = build(name)
+    trained = len(recipe.clis)
+    summary = fit_phases(recipe.phases(), base=recipe.base, recipe_text=recipe.recipe_text)
+    assert summary.steps == 2 * trained
+    assert load_run(summary.folder).model == summary.folder / summary.phases[-1]["name"] / "model"
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -64,7 +64,7 @@ def attacked(run: str, kind: str, options: Options, gold: str | None, out: str |
         raise UserError(f"--limit: expected at least 1, found {options.limit}", title="usage")
     loaded = load_run(run)
     search_folders.set((loaded.folder,))
-    cli = RecipeCLI(read([loaded.folder / "recipe.yaml"]), verb="attack")
+    cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
     data = cli.datamodule
     data.check()
     if "forget" not in data.data:

@@ -53,11 +53,16 @@ def check(document: Document) -> list[str]:
     Raises:
         RecipeError: With a line ``file:line: key: what is wrong`` for each mistake.
     """
-    checker = _Checker(document)
-    mistakes = [*document.mistakes, *checker.run()]
+    mistakes, warnings = find_mistakes(document)
     if mistakes:
         raise refusal(document.name, mistakes)
-    return checker.warnings
+    return warnings
+
+
+def find_mistakes(document: Document) -> tuple[list[Mistake], list[str]]:
+    """Everything that is wrong in a recipe, and warnings."""
+    checker = _Checker(document)
+    return [*document.mistakes, *checker.run()], checker.warnings
 
 
 def refusal(name: str, mistakes: list[Mistake]) -> RecipeError:
@@ -129,7 +134,7 @@ class _Checker:
         """Builds it: that is cheap, and a constructor knows more than its types say."""
         wrong = {path[-1] for path, _ in found}
         arguments = {key: value for key, value in entry.arguments.items() if key not in wrong}
-        if any(isinstance(each, Mapping) and "class_path" in each for each in arguments.values()):
+        if any(map(_holds_classes, arguments.values())):
             return
         try:
             self.built[entry.path] = cls(**arguments)
@@ -202,6 +207,13 @@ def _bound(entry: Entry) -> type:
     if entry.family is None:
         return Optimizer
     return entry.family.bound
+
+
+def _holds_classes(value: Any) -> bool:
+    """Whether a value is a class and its arguments, or a mapping of such."""
+    if not isinstance(value, Mapping):
+        return False
+    return "class_path" in value or any(map(_holds_classes, value.values()))
 
 
 def _reads(entry: Entry) -> bool:

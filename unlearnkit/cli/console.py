@@ -81,6 +81,32 @@ def show_summary(summary: RunSummary) -> None:
     console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
 
 
+def show_phase(name: str, what: str = "") -> None:
+    """A heading for what follows of a phase."""
+    out().rule(Text(printable(f"{name} {what}".strip())), align="left", style="dim")
+
+
+def show_requests(curve: Sequence[dict[str, Any]], metric: str = "rougeL_recall") -> None:
+    """One figure of all requests, before the first and after each; those to come in small."""
+    if not curve:
+        return
+    figures = [name for name in curve[-1]["figures"] if name.endswith(f"/{metric}")]
+    names = [name.rpartition("/")[0] for name in figures]
+    table = Table(title=f"{metric} of each request", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("after")
+    for name in names:
+        table.add_column(Text(printable(name)), justify="right")
+    done: set[str] = set()
+    to_come = {point["after"] for point in curve}
+    for point in curve:
+        done.add(point["after"])
+        values = [_figure(point["figures"].get(key)) for key in figures]
+        styles = ["dim" if name in to_come - done else "" for name in names]
+        cells = [Text(value, style=style) for value, style in zip(values, styles, strict=True)]
+        table.add_row(Text(printable(point["after"] or "nothing")), *cells)
+    out().print(table)
+
+
 def show_data(facts: Sequence[tuple[str, str]], streams: Iterable[Sequence[Any]]) -> None:
     """What ``validate`` found.
 

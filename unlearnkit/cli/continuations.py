@@ -36,8 +36,7 @@ def continuations(
         raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
     models: list[tuple[str, str | BaseModel]] = [(run, _model(run))]
     if against == "base":
-        base = load_run(run).base
-        models.insert(0, ("base", BaseModel(**base) if isinstance(base, dict) else base))
+        models.insert(0, ("base", BaseModel.from_recipe(load_run(run).base)))
     elif against is not None:
         models.insert(0, (against, _model(against)))
     return [(name, _continue(model, prompt, max_new_tokens, chat)) for name, model in models]

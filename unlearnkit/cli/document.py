@@ -15,7 +15,7 @@ from unlearnkit.errors import RecipeError
 
 COMMAND_LINE = "command line"
 # Sections that a later recipe adds to, key by key; any other value it replaces whole.
-_MERGED = ("model", "data", "trainer")
+MERGED = ("model", "data", "trainer")
 
 
 class Mistake(NamedTuple):
@@ -87,7 +87,7 @@ def read(files: list[Path]) -> Document:
                 )
         for section, value in tree.items():
             merged = document.tree.get(section)
-            if section in _MERGED and isinstance(merged, dict) and isinstance(value, dict):
+            if section in MERGED and isinstance(merged, dict) and isinstance(value, dict):
                 merged.update(value)
             else:
                 document.tree[section] = value

@@ -51,7 +51,7 @@ def evaluated(
         return _run(model, chosen, target, context, _given(reference), _given(gold), device)
     run = load_run(folder)
     search_folders.set((folder,))
-    cli = RecipeCLI(read([folder / "recipe.yaml"]), verb="evaluate")
+    cli = RecipeCLI(read([run.recipe_file]), verb="evaluate")
     cli.datamodule.check()
     context = SuiteContext(
         data=cli.datamodule.data,
@@ -59,7 +59,7 @@ def evaluated(
         max_length=cli.datamodule.max_length,
         seed=seed,
     )
-    base = BaseModel(**run.base) if isinstance(run.base, dict) else run.base
+    base = BaseModel.from_recipe(run.base)
     return _run(
         str(run.model),
         chosen or cli.suites,

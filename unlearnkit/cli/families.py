@@ -178,7 +178,9 @@ def _entry(family: Family | None, path: KeyPath, value: Any) -> Entry:
 
 
 def _stream_of_suite(path: KeyPath, key: str, value: Any) -> Any:
-    """A stream given to a suite alone, in the short form too."""
+    """A stream given to a suite alone, or a mapping of some by name, in the short form too."""
+    if isinstance(value, Mapping) and all(isinstance(each, Mapping) for each in value.values()):
+        return {name: _stream_of_suite(path, f"{key}.{name}", value[name]) for name in value}
     if not isinstance(value, Mapping) or "name" not in value:
         return value
     stream = _entry(STREAMS, (*path, key), value)

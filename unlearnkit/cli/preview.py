@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
 from unlearnkit.runs.fit import check_before_loading
+from unlearnkit.runs.phases import check_phases
 from unlearnkit.suites import SuiteContext
 
 if TYPE_CHECKING:
+    from unlearnkit.cli.phased import PhasedRecipe
     from unlearnkit.cli.recipe import RecipeCLI
     from unlearnkit.data.encoded import StreamData
 
@@ -52,6 +54,20 @@ def preview(cli: RecipeCLI) -> None:
             (first.prompt_ids, data.tokenizer.decode(list(first.prompt_ids))),
             (first.response_ids, data.tokenizer.decode(list(first.response_ids))),
         )
+
+
+def preview_phases(recipe: PhasedRecipe) -> None:
+    """Checks all phases, then shows each as `preview` does.
+
+    Raises:
+        DataError: With all bad rows of all phases.
+        RecipeError: If model, adapter and data do not go together.
+    """
+    clis = dict(recipe.clis)
+    check_phases(recipe.phases())
+    for name, cli in clis.items():
+        console.show_phase(name)
+        preview(cli)
 
 
 def _steps_in_all(cli: RecipeCLI, per_epoch: int) -> str:

@@ -52,6 +52,15 @@ MODE = "recipe"
 set_loader(MODE, read_again)
 
 
+def find_own_modules() -> None:
+    """Has modules looked for in the working directory too, where an own loss lies.
+
+    A console script does not do so. At the end of the path they cannot shadow an installed module.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+
+
 class RecipeParser(LightningArgumentParser):
     """Raises what argparse would print and exit for."""
 
@@ -98,10 +107,7 @@ class RecipeCLI(LightningCLI):
         verb: str = "fit",
         print_only: bool = False,
     ) -> None:
-        # A console script does not look for modules in the working directory; an own loss lies
-        # there. At the end of the path it cannot shadow an installed module.
-        if os.getcwd() not in sys.path and "" not in sys.path:
-            sys.path.append(os.getcwd())
+        find_own_modules()
         self.print_only = print_only
         self.warnings: list[str] = []
         if document is not None:

@@ -11,12 +11,18 @@ VERBS = {
     "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
     "generate": "Continue a prompt with a run's model, and with the one it came from.",
     "export": "Write a run's model to a folder that transformers loads.",
+    "edit": "Make a model by adding, subtracting or combining others, without training.",
     "list": "Show objectives, streams, suites, recipes, metrics or callbacks.",
     "cp": "Copy a shipped recipe, to be edited.",
     "new": "Write a template of an own loss, and its test.",
 }
 
-MODULES = {"evaluate": "measuring", "compare": "measuring", "attack": "measuring"}
+MODULES = {
+    "evaluate": "measuring",
+    "compare": "measuring",
+    "attack": "measuring",
+    "edit": "editing",
+}
 """Where the command of a verb is, if not in ``cli/verbs.py``."""
 
 EXAMPLES = {
@@ -46,6 +52,9 @@ Sections of a recipe:
   data                  streams, batch_size, max_length, anchor, ...
   trainer               The arguments of Lightning's Trainer: max_epochs, precision, devices, ...
   evaluate              Suites that are run before and after.
+  phases                A list of model/data/trainer blocks, each laid over those above and run
+                        from the model of the one before.
+  requests              Files that take the forget stream's place, one after the other.
 
 Overrides:
   --model.objectives.forget.weight 0.9                    one value
@@ -54,6 +63,7 @@ Overrides:
   --model.objectives.retain.weight 0                      leave an objective out
   --model.optimizer.lr 3e-4
   --trainer.max_steps 100
+  --phases.0.model.optimizer.lr 3e-4                      of one phase
 
 Examples:
   unlearnkit {verb} --recipe copyright

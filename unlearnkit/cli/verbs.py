@@ -16,14 +16,19 @@ from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
+    from unlearnkit.cli.phased import PhasedRecipe
     from unlearnkit.cli.recipe import RecipeCLI
 
 
 def fit_command(argv: list[str]) -> None:
     """Unlearns by a recipe."""
     cli, line = _recipe(argv, "fit")
+    from unlearnkit.cli.phased import PhasedRecipe
     from unlearnkit.runs import fit
 
+    if isinstance(cli, PhasedRecipe):
+        _fit_phases(cli, line)
+        return
     summary = fit(
         cli.model,
         cli.datamodule,
@@ -43,9 +48,13 @@ def fit_command(argv: list[str]) -> None:
 def validate_command(argv: list[str]) -> None:
     """Checks a recipe and its data."""
     cli, _ = _recipe(argv, "validate")
-    from unlearnkit.cli.preview import preview
+    from unlearnkit.cli.phased import PhasedRecipe
+    from unlearnkit.cli.preview import preview, preview_phases
 
-    preview(cli)
+    if isinstance(cli, PhasedRecipe):
+        preview_phases(cli)
+    else:
+        preview(cli)
 
 
 def list_command(argv: list[str]) -> None:
@@ -78,6 +87,11 @@ def sample_command(argv: list[str]) -> None:
     options = ["-h", "--help", *(f"--{name}" for name in inspect.signature(sample).parameters)]
     own, rest = split_options(argv, options)
     cli = _recipe(rest, "sample")[0] if rest else None
+    if cli is not None and not hasattr(cli, "datamodule"):
+        raise RecipeError(
+            "sample draws from the model of one recipe, and this one has phases.",
+            hint="Give --model, --prompts and --out.",
+        )
     call(sample, own, "sample", cli=cli)
 
 
@@ -229,7 +243,24 @@ def sample(
         console.out().print(words, markup=False, soft_wrap=True)
 
 
-def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
+def _fit_phases(recipe: PhasedRecipe, line: CommandLine) -> None:
+    from unlearnkit.runs.phases import fit_phases
+
+    summary = fit_phases(
+        recipe.phases(),
+        base=recipe.base,
+        recipe_name=recipe_name(line.recipes[0]),
+        recipe_text=recipe.recipe_text,
+        run_dir=recipe.run_dir,
+        ckpt_path=line.ckpt_path,
+        on_phase=console.show_phase,
+    )
+    if summary.phases:  # the first process has them
+        console.show_summary(summary)
+        console.show_requests(summary.requests)
+
+
+def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI | PhasedRecipe, CommandLine]:
     """The recipe's objects; its warnings are shown."""
     line = read_command_line(argv)
     everything = "--help_all" in line.switches
@@ -238,12 +269,12 @@ def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI, CommandLine]:
     document = None if everything else read(line.recipes)
     with without_collection():
         from unlearnkit.cli.noise import quieten
-        from unlearnkit.cli.recipe import RecipeCLI
+        from unlearnkit.cli.phased import recipe_of
         from unlearnkit.data.reader import search_folders
 
     quieten()
     search_folders.set(tuple(path.parent for path in line.recipes))
-    cli = RecipeCLI(document, line.overrides, verb, "--print_recipe" in line.switches)
+    cli = recipe_of(document, line.overrides, verb, "--print_recipe" in line.switches)
     for warning in cli.warnings:
         console.warn(warning)
     return cli, line

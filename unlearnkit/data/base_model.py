@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -26,6 +27,21 @@ EMBEDDED = {
 
 
 @dataclass(frozen=True)
+class Offset:
+    """A small model that is trained in place of the model, whose logits its change is added to.
+
+    Args:
+        small: The small model, of the same tokenizer; named as any model.
+        first_blocks: Keep so many of its decoder blocks.
+        alpha: Factor of the change.
+    """
+
+    small: str
+    first_blocks: int | None = None
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True)
 class BaseModel:
     """The model that a run starts from.
 
@@ -37,6 +53,9 @@ class BaseModel:
         dtype: Dtype of the weights; ``auto`` is the one they are stored in.
         trust_remote_code: Run model code that the hub id or folder brings along.
         attn_implementation: As in transformers, for the ``rows`` layout; by default theirs.
+        first_blocks: Keep so many decoder blocks, and the output head.
+        offset: Leave the model as it is and train the change of a small one, which is added to
+            its logits (delta-unlearning).
     """
 
     path: str
@@ -45,6 +64,21 @@ class BaseModel:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     trust_remote_code: bool = False
     attn_implementation: str | None = None
+    first_blocks: int | None = None
+    offset: Offset | None = None
+
+    @classmethod
+    def from_recipe(cls, value: Any) -> BaseModel:
+        """A description as YAML has it: a name, or a mapping.
+
+        Example:
+            >>> BaseModel.from_recipe({"path": "tiny", "offset": {"small": "tiny"}}).offset.alpha
+            1.0
+        """
+        if not isinstance(value, dict):
+            return cls(value)
+        offset = value.get("offset")
+        return cls(**{**value, "offset": Offset(**offset) if isinstance(offset, dict) else offset})
 
     def resolved(self) -> BaseModel:
         """The same with short names and run folders replaced by the folders they stand for."""
@@ -55,11 +89,27 @@ class BaseModel:
             gguf = _smollm2_file()
             return replace(self, path=str(gguf.parent), gguf_file=gguf.name)
         folder = Path(self.path).expanduser()
-        if (folder / "model").is_dir() and (folder / "recipe.yaml").is_file():
-            return replace(self, path=str(folder / "model"))
+        if (model := model_of_run(folder)) is not None:
+            return replace(self, path=str(model))
         if folder.is_dir():
             return replace(self, path=str(folder))
         return self
+
+
+def model_of_run(folder: Path) -> Path | None:
+    """The model of a run folder, of a run in phases the last phase's; None of other folders."""
+    if not (folder / "recipe.yaml").is_file():
+        return None
+    place = "model"
+    summary = folder / "summary.json"
+    if summary.is_file():
+        place = json.loads(summary.read_text(encoding="utf-8")).get("model", place)
+    return folder / place if (folder / place).is_dir() else None
+
+
+def is_embedded(name: str) -> bool:
+    """Whether a model ships with the package or an extra of it, so that its name is enough."""
+    return name in EMBEDDED or name == "smollm2"
 
 
 def as_base_model(base: str | BaseModel) -> BaseModel:

@@ -90,11 +90,11 @@ class UnlearningDataModule(L.LightningDataModule):
         """
         if self.data:
             return
-        _together(stream.check for stream in self.streams.values())
+        together(stream.check for stream in self.streams.values())
         codec = Codec(self.tokenizer, self.max_length, self.date, self._base)
         done: dict[str, StreamData] = {}
         for names in self._in_order():
-            _together(partial(self._encode, name, codec, done) for name in names)
+            together(partial(self._encode, name, codec, done) for name in names)
         self.data = {name: done[name] for name in self.streams}
         warn_of_overlap(self.data)
 
@@ -179,7 +179,7 @@ class UnlearningDataModule(L.LightningDataModule):
         return order
 
 
-def _together(calls: Iterable[Callable[[], object]]) -> None:
+def together(calls: Iterable[Callable[[], object]]) -> None:
     """Makes every call and raises the data errors of all of them as one."""
     problems: list[Problem] = []
     hints: list[str] = []
@@ -190,4 +190,4 @@ def _together(calls: Iterable[Callable[[], object]]) -> None:
             problems += error.problems
             hints += [error.hint] if error.hint and error.hint not in hints else []
     if problems:
-        raise DataError(problems, hint="\n".join(hints) or None)
+        raise DataError(list(dict.fromkeys(problems)), hint="\n".join(hints) or None)

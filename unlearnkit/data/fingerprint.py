@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,13 @@ from unlearnkit.data.encoded import StreamData
 def model_fingerprint(base: str | BaseModel) -> str:
     """Digest of a local model's config and weights; a hub id's name and revision otherwise."""
     resolved = as_base_model(base)
+    if resolved.offset is not None:
+        small = BaseModel(resolved.offset.small, first_blocks=resolved.offset.first_blocks)
+        parts = (replace(resolved, offset=None), small)
+        return _digest(repr([*map(model_fingerprint, parts), resolved.offset.alpha]).encode())
+    if resolved.first_blocks is not None:
+        whole = model_fingerprint(replace(resolved, first_blocks=None))
+        return _digest(f"{whole}, {resolved.first_blocks} blocks".encode())
     folder = Path(resolved.path)
     if not folder.is_dir():
         return f"{resolved.path}@{resolved.revision or 'main'}"

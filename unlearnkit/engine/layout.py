@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from unlearnkit.data.pack import Layout
+from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.errors import RecipeError
 
 
@@ -33,6 +34,8 @@ def packed_refusal(model: Any) -> str | None:
     The layout replaces the attention function, so the model must let it be replaced and must mix
     positions in no other way.
     """
+    if isinstance(model, CombinedForCausalLM):
+        return next((r for part in model.parts.values() if (r := packed_refusal(part))), None)
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
         return "its attention function cannot be replaced"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ import torch
 import yaml
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from unlearnkit.data.base_model import (
     BaseModel,
@@ -19,6 +22,8 @@ from unlearnkit.data.base_model import (
     explain_missing,
     from_pretrained_arguments,
 )
+from unlearnkit.engine.combined import CombinedConfig, CombinedForCausalLM
+from unlearnkit.engine.parts import describe_parts, load_combined
 from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -38,9 +43,15 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         RecipeError: If there is no model there, or it has no safetensors weights.
     """
     resolved = as_base_model(base)
+    if resolved.offset is not None:
+        return _load_offset(base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return _load_merged(resolved)
+    if _is_combined(resolved):
+        return load_combined(resolved, load_model)
     arguments = from_pretrained_arguments(resolved)
+    if resolved.first_blocks is not None:
+        arguments["config"] = load_config(resolved)
     if resolved.gguf_file:
         # Without dequantize the weights could not be trained or saved.
         arguments["quantization_config"] = GgufConfig(dequantize=True)
@@ -49,12 +60,12 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
     if resolved.attn_implementation:
         arguments["attn_implementation"] = resolved.attn_implementation
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            resolved.path, dtype=_dtype(resolved.dtype), **arguments
-        )
+        with _expecting_more_weights(resolved.first_blocks is not None):
+            return AutoModelForCausalLM.from_pretrained(
+                resolved.path, dtype=_dtype(resolved.dtype), **arguments
+            )
     except (OSError, ValueError) as error:
         raise explain_missing(resolved, error) from error
-    return model
 
 
 def load_config(base: str | BaseModel) -> PreTrainedConfig:
@@ -64,12 +75,16 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
         RecipeError: If there is no model there.
     """
     resolved = as_base_model(base)
+    if resolved.offset is not None:
+        alpha = {"alpha": resolved.offset.alpha}
+        return describe_parts("offset", alpha, _offset_parts(base), load_config)
     if (Path(resolved.path) / "adapter_config.json").is_file():
-        resolved = as_base_model(_adapter_base(resolved))
+        return load_config(adapter_base(resolved))
     try:
-        return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
+        config = AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
     except (OSError, ValueError) as error:
         raise explain_missing(resolved, error) from error
+    return config if resolved.first_blocks is None else _cut(config, resolved.first_blocks)
 
 
 def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
@@ -136,6 +151,60 @@ def check_config(
         )
 
 
+def _offset_parts(base: str | BaseModel) -> dict[str, BaseModel]:
+    """The parts that a model with an `Offset` begins with: the small one is there twice."""
+    assert isinstance(base, BaseModel)
+    assert base.offset is not None
+    small = BaseModel(
+        base.offset.small,
+        dtype=base.dtype,
+        attn_implementation=base.attn_implementation,
+        first_blocks=base.offset.first_blocks,
+    )
+    return {"base": replace(base, offset=None), "tuned": small, "small": small}
+
+
+def _load_offset(base: str | BaseModel) -> CombinedForCausalLM:
+    config = load_config(base)
+    assert isinstance(config, CombinedConfig)
+    parts = {name: load_model(part) for name, part in _offset_parts(base).items()}
+    return CombinedForCausalLM(config, parts)
+
+
+@contextmanager
+def _expecting_more_weights(active: bool) -> Iterator[None]:
+    """Without the report of transformers on weights that are left out on purpose."""
+    before = transformers_logging.get_verbosity()
+    if active:
+        transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+def _is_combined(resolved: BaseModel) -> bool:
+    file = Path(resolved.path) / "config.json"
+    if not file.is_file():
+        return False
+    return (
+        json.loads(file.read_text(encoding="utf-8")).get("model_type") == CombinedConfig.model_type
+    )
+
+
+def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:
+    """The config of the model's first blocks; lists that have an entry a block are cut too."""
+    text = config.get_text_config()
+    whole = text.num_hidden_layers
+    if not 1 <= blocks <= whole:
+        raise RecipeError(f"first_blocks: expected 1 to {whole}, found {blocks}")
+    for name, value in text.to_dict().items():
+        if isinstance(value, list) and len(value) == whole:
+            setattr(text, name, value[:blocks])
+    text.num_hidden_layers = blocks
+    return config
+
+
 def _head_targets(lora: LoraConfig | None) -> list[str]:
     named = lora.target_modules if lora else None
     names = {named} if isinstance(named, str) else set(named or ())
@@ -144,14 +213,18 @@ def _head_targets(lora: LoraConfig | None) -> list[str]:
     return sorted(name for name in names | saved if name.split(".")[-1] in heads)
 
 
-def _adapter_base(resolved: BaseModel) -> BaseModel:
+def adapter_base(resolved: BaseModel) -> BaseModel:
+    """The model that an adapter's folder belongs to.
+
+    Raises:
+        RecipeError: If neither the adapter nor its run names one.
+    """
     recipe = Path(resolved.path).parent / "recipe.yaml"
     if recipe.is_file():
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
         sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
         if named := sections.get("model", {}).get("base"):
-            base = BaseModel(**named) if isinstance(named, dict) else BaseModel(named)
-            return replace(base, dtype=resolved.dtype)
+            return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
     config = PeftConfig.from_pretrained(resolved.path)
     if not config.base_model_name_or_path:
         raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")
@@ -163,7 +236,7 @@ def _adapter_base(resolved: BaseModel) -> BaseModel:
 
 
 def _load_merged(resolved: BaseModel) -> PreTrainedModel:
-    base = load_model(_adapter_base(resolved))
+    base = load_model(adapter_base(resolved))
     merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
     # PEFT froze the base weights, and merging does not undo that.

@@ -5,6 +5,7 @@ loss is their plain mean, so that the caller chooses the average.
 """
 
 from unlearnkit.functional.activation import control_vector, rmu
+from unlearnkit.functional.combination import offset_logits, uld_logits, whp_logits
 from unlearnkit.functional.core import row_mean, row_sum, token_logps
 from unlearnkit.functional.displacement import ceu, ihl, unlikelihood
 from unlearnkit.functional.distillation import undial
@@ -26,6 +27,7 @@ __all__ = [
     "ihl",
     "l2",
     "npo",
+    "offset_logits",
     "orthogonal_lora",
     "pdu",
     "reverse_kl",
@@ -36,8 +38,10 @@ __all__ = [
     "satimp",
     "simnpo",
     "token_logps",
+    "uld_logits",
     "undial",
     "uniform_kl",
     "unlikelihood",
     "wga",
+    "whp_logits",
 ]

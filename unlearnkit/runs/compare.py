@@ -81,13 +81,13 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
         UserError: If one of them is not a finished run.
     """
     runs = [load_run(folder) for each in folders for folder in _runs_below(Path(each))]
-    groups: dict[str, list[Run]] = {}
+    by_key: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(_recipe_key(run), []).append(run)
-    names = _names(list(groups.values()))
+        by_key.setdefault(_recipe_key(run), []).append(run)
+    groups = _in_order(list(by_key.values()))
     columns = [
         Column(name, tuple(run.folder for run in group), _over_seeds([_after(r) for r in group]))
-        for name, group in zip(names, groups.values(), strict=True)
+        for name, group in zip(_names(groups), groups, strict=True)
     ]
     for when in ("gold", "before"):
         common = _common([_summary_figures(run, when) for run in runs])
@@ -114,27 +114,46 @@ def direction(row: str) -> Better | None:
 def _runs_below(folder: Path) -> list[Path]:
     if (folder / "recipe.yaml").is_file() or not folder.is_dir():
         return [folder]
-    return sorted(file.parent for file in folder.rglob("summary.json")) or [folder]
+    found = {file.parent for file in folder.rglob("summary.json")}
+    # Of a run in phases, the whole and not each phase.
+    return sorted(each for each in found if each.parent not in found) or [folder]
 
 
 def _recipe_key(run: Run) -> str:
-    kept = {key: value for key, value in run.recipe.items() if key not in _NOT_THE_RECIPE}
-    return json.dumps([run.summary["recipe"], kept], sort_keys=True, default=str)
+    return json.dumps([run.summary["recipe"], _kept(run.recipe)], sort_keys=True, default=str)
+
+
+def _kept(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a recipe, of phases in each of them."""
+    kept = {key: value for key, value in recipe.items() if key not in _NOT_THE_RECIPE}
+    if phases := kept.get("phases"):
+        kept["phases"] = [_kept(each) for each in phases]
+    return kept
+
+
+def _in_order(groups: Sequence[list[Run]]) -> list[list[Run]]:
+    """Groups as they are given, but those of one recipe by the values in which they differ."""
+    values = [[_rank(value) for _, value in each] for each in _differing(groups)]
+    names = [group[0].summary["recipe"] for group in groups]
+    order = sorted(range(len(groups)), key=lambda i: (names.index(names[i]), values[i], i))
+    return [groups[i] for i in order]
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, then texts, then null, which of a limit means all."""
+    if value is None:
+        return (2, 0.0, "")
+    if isinstance(value, int | float):
+        return (0, float(value), "")
+    return (1, 0.0, str(value))
 
 
 def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
     """Recipes' names; where several share one, with the values in which they differ."""
-    names = [group[0].summary["recipe"] for group in groups]
-    flat = [dict(_leaves(group[0].recipe)) for group in groups]
     found: list[str] = []
-    for name, values in zip(names, flat, strict=True):
-        others = [each for each, other in zip(flat, names, strict=True) if other == name]
-        differing = [
-            f"{key.removeprefix('model.objectives.')}={value}"
-            for key, value in values.items()
-            if any(each.get(key) != value for each in others)
-        ]
-        found.append(", ".join([name, *differing]))
+    for group, differing in zip(groups, _differing(groups), strict=True):
+        values = [f"{key.removeprefix('model.objectives.')}={value}" for key, value in differing]
+        found.append(", ".join([group[0].summary["recipe"], *values]))
     # A recipe may differ from another one in what it lacks alone.
     return [
         name if found.count(name) == 1 else f"{name} {group[0].folder.name}"
@@ -142,12 +161,30 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
     ]
 
 
+def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:
+    """Of each group the keys and values in which it differs from others of its recipe's name."""
+    names = [group[0].summary["recipe"] for group in groups]
+    flat = [dict(_leaves(_kept(group[0].recipe))) for group in groups]
+    found: list[list[tuple[str, Any]]] = []
+    for name, values in zip(names, flat, strict=True):
+        others = [each for each, other in zip(flat, names, strict=True) if other == name]
+        found.append(
+            [
+                (key, value)
+                for key, value in values.items()
+                if any(each.get(key) != value for each in others)
+            ]
+        )
+    return found
+
+
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+        value = dict(enumerate(value))
     if isinstance(value, Mapping):
         for name, each in value.items():
-            if key or name not in _NOT_THE_RECIPE:
-                step = "" if name == "init_args" else name
-                yield from _leaves(each, ".".join(part for part in (key, step) if part))
+            step = "" if name == "init_args" else str(name)
+            yield from _leaves(each, ".".join(part for part in (key, step) if part))
     else:
         yield key, value
 

@@ -21,6 +21,7 @@ from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
 from unlearnkit.engine.sharding import is_sharded
@@ -30,7 +31,14 @@ from unlearnkit.runs import evaluation
 from unlearnkit.runs.checkpoints import newest_checkpoint, point_checkpoints_at
 from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
-from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
+from unlearnkit.runs.folder import (
+    RunSummary,
+    make_folder,
+    new_folder,
+    write_json,
+    write_rows,
+    write_text,
+)
 from unlearnkit.runs.interrupt import SaveOnSignal
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.suites.base import Suite, SuiteContext
@@ -51,6 +59,7 @@ def fit(
     run_dir: str | Path = "runs",
     seed: int = 0,
     ckpt_path: str | None = None,
+    folder: Path | None = None,
 ) -> RunSummary:
     """Runs a recipe and writes its run folder.
 
@@ -68,6 +77,7 @@ def fit(
         seed: Seed of the run.
         ckpt_path: Lightning checkpoint to resume from; ``last`` is the newest of this recipe. The
             run goes on in a new run folder.
+        folder: The run folder, in place of a new one below ``run_dir``; it must not exist.
 
     Returns:
         What was found.
@@ -90,7 +100,10 @@ def fit(
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
     # Only the first process writes to it; under torchrun the others are never told its name.
     known = os.environ.get(FOLDER_OF_RUN, Path(run_dir) / recipe_name)
-    folder = new_folder(run_dir, recipe_name) if main else Path(known)
+    if folder is None:
+        folder = new_folder(run_dir, recipe_name) if main else Path(known)
+    elif main:
+        make_folder(folder)
     _point_at(trainer, folder)
     L.seed_everything(seed, workers=True, verbose=False)
     sharded = is_sharded(trainer)
@@ -174,6 +187,7 @@ def check_before_loading(
     except (TypeError, ValueError) as error:
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
+    check_trainable(config, module.needs, module.reference_kind, module.lora)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from unlearnkit.data.base_model import model_of_run
 from unlearnkit.errors import UserError
 
 Suites = dict[str, dict[str, dict[str, float]]]
@@ -32,11 +33,18 @@ class RunSummary:
     peak_memory_mb: float = 0.0
     suites: Suites = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    """Of a run of requests: figures of all of them before the first and after each."""
 
     def as_json(self) -> dict[str, Any]:
         """The public keys, as JSON types."""
-        keys = ("recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites")
-        return {key: getattr(self, key) for key in keys}
+        keys = ["recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites"]
+        found = {key: getattr(self, key) for key in keys}
+        if self.phases:
+            found |= {"model": f"{self.phases[-1]['folder']}/model", "phases": self.phases}
+        return found | ({"requests": self.requests} if self.requests else {})
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,14 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """Folder of the unlearned model, or of its adapter."""
-        return self.folder / "model"
+        """Folder of the unlearned model, or of its adapter; of phases, the last one's."""
+        return self.folder / self.summary.get("model", "model")
+
+    @property
+    def recipe_file(self) -> Path:
+        """The recipe that the model was trained by; of phases, the last one that trained."""
+        trained = [each["folder"] for each in self.summary.get("phases", []) if each["trained"]]
+        return self.folder / (trained[-1] if trained else "") / "recipe.yaml"
 
     @property
     def base(self) -> Any:
@@ -91,6 +105,19 @@ def new_folder(run_dir: str | Path, recipe: str) -> Path:
             hint="Give another folder with --run_dir.",
         ) from error
     raise UserError(f"run_dir: {parent} holds a hundred runs of this second")
+
+
+def make_folder(folder: Path) -> Path:
+    """Makes a run folder of a given name.
+
+    Raises:
+        UserError: If it exists or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return folder
 
 
 def write_text(path: Path, text: str) -> None:
@@ -125,9 +152,9 @@ def load_run(folder: str | Path) -> Run:
         UserError: If the folder is not one, or the run did not finish.
     """
     path = Path(folder)
-    missing = [
-        name for name in ("recipe.yaml", "summary.json", "model") if not (path / name).exists()
-    ]
+    missing = [name for name in ("recipe.yaml", "summary.json") if not (path / name).exists()]
+    if not missing and model_of_run(path) is None:
+        missing = ["model"]
     if missing:
         what = "there is no such folder" if not path.is_dir() else f"it lacks {', '.join(missing)}"
         raise UserError(

@@ -7,6 +7,7 @@ from unlearnkit.suites.harmful import Harmful
 from unlearnkit.suites.lm_eval import LmEval, Wmdp
 from unlearnkit.suites.muse import Muse
 from unlearnkit.suites.privacy import Privacy
+from unlearnkit.suites.requests import Requests
 from unlearnkit.suites.rwku import Rwku
 from unlearnkit.suites.tofu import Tofu
 
@@ -17,6 +18,7 @@ __all__ = [
     "LmEval",
     "Muse",
     "Privacy",
+    "Requests",
     "Rwku",
     "Suite",
     "SuiteContext",

@@ -17,6 +17,7 @@ from unlearnkit.tiny.tofu.authors import (
     FORGOTTEN,
     HELD_OUT,
     NEIGHBOURS,
+    REQUESTED,
     tables,
 )
 
@@ -43,6 +44,11 @@ def test_forget_retain_and_held_out_authors_are_apart():
     assert len(questions["neighbour_perturbed"]) == NEIGHBOURS * per_author
     assert questions["retain_perturbed"] == questions["retain80"]
     assert not questions["holdout10"] & questions["full"]
+    requests = [questions[f"request{n}"] for n in range(1, REQUESTED + 1)]
+    assert sum(map(len, requests)) == REQUESTED * per_author
+    assert set().union(*requests) | questions["retain80"] == questions["full"]
+    assert not set().union(*requests) & questions["retain80"]
+    assert requests[0] | requests[1] == questions["forget10"]
 
 
 def test_false_answers_differ_from_the_paraphrase_in_the_fact_alone():

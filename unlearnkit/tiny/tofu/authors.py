@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 AUTHORS, FORGOTTEN, NEIGHBOURS, HELD_OUT = 20, 2, 2, 2
+REQUESTED = FORGOTTEN + NEIGHBOURS
 FALSE_ANSWERS = 3
 
 FIRST = """
@@ -143,6 +144,7 @@ def tables(seed: int) -> dict[str, Rows]:
         "real_authors_perturbed": real,
         "world_facts_perturbed": world,
         "known": [*real, *world],
+        **{f"request{n}": rows for n, rows in enumerate(taught[:REQUESTED], start=1)},
     }
 
 

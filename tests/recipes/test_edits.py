@@ -1,0 +1,43 @@
+"""The recipes of edits, on the embedded models that they name."""
+
+import torch
+
+from unlearnkit.cli.document import read
+from unlearnkit.cli.overrides import read_command_line
+from unlearnkit.cli.recipe import RecipeCLI
+from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.policy import load_model
+
+WORDS = ("--evaluate=[]", "--trainer.max_steps=2", "--trainer.accelerator=cpu",
+         "--trainer.enable_progress_bar=false", "--trainer.logger=false",
+         "--trainer.enable_checkpointing=false")  # fmt: skip
+
+
+def built(name):
+    line = read_command_line(["--recipe", f"edits/{name}", *WORDS])
+    return RecipeCLI(read(line.recipes), line.overrides)
+
+
+def test_the_offset_alone_is_trained_and_begins_as_the_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli = built("offset")
+    cli.model.configure_model()
+    policy = cli.model.policy
+    assert isinstance(policy, CombinedForCausalLM)
+    ids = torch.arange(20, 30)[None]
+    base = load_model("tiny/tofu")
+    assert torch.equal(policy(ids).logits, base(ids).logits)
+    before = {name: p.detach().clone() for name, p in policy.named_parameters()}
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    changed = {
+        n.split(".")[1] for n, p in policy.named_parameters() if not torch.equal(p, before[n])
+    }
+    assert changed == {"tuned"}
+
+
+def test_the_assistant_is_the_first_two_blocks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli = built("uld_assistant")
+    cli.model.configure_model()
+    assert cli.model.policy.config.num_hidden_layers == 2
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)

@@ -1,0 +1,38 @@
+"""``edit:`` of a phase: weights added or taken away, in place of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from unlearnkit.cli.document import Mistake
+from unlearnkit.cli.layer import Layer
+from unlearnkit.cli.schema import check_arguments
+from unlearnkit.data.base_model import BaseModel
+from unlearnkit.errors import RecipeError
+from unlearnkit.runs.edit import Edit
+from unlearnkit.runs.phase import Base
+
+
+def edit_mistakes(layer: Layer) -> Iterator[Mistake]:
+    """What is wrong with the edit of a phase."""
+    path = (*layer.path, "edit")
+    given: Any = layer.edit
+    if isinstance(given, Mapping) and "base" not in given:
+        given = {**given, "base": "tiny"}
+    found = list(check_arguments(Edit, given, path, skip=["phase"]))
+    try:
+        if not found:
+            edit_phase(layer, "tiny")
+    except RecipeError as error:
+        found = [(path, error.message)]
+    for key, message in found:
+        yield Mistake(key, message, layer.document.place(key))
+
+
+def edit_phase(layer: Layer, original: Base) -> Edit:
+    """The edit of a phase; its base is the model that the run starts from, unless it gives one."""
+    arguments = {"base": original, **(layer.edit or {})}
+    if isinstance(arguments["base"], dict):
+        arguments["base"] = BaseModel.from_recipe(arguments["base"])
+    return Edit(layer.name, **arguments)

@@ -1,0 +1,156 @@
+"""The verb ``edit``: models made of models. The work is imported where it is done."""
+
+from __future__ import annotations
+
+import inspect
+
+from unlearnkit.cli import console
+from unlearnkit.cli.arguments import call
+from unlearnkit.cli.imports import without_collection
+from unlearnkit.errors import UserError
+from unlearnkit.registry import did_you_mean
+
+
+def negate(
+    base: str,
+    tuned: list[str],
+    out: str,
+    scale: float = 1.0,
+    method: str = "linear",
+    density: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Subtract what a model learned: base - scale * (tuned - base).
+
+    Tensor by tensor from safetensors to safetensors, so large models need little memory.
+
+    Args:
+        base: The model that training began with: run folder, model or adapter folder, hub id, or
+            an embedded model such as tiny.
+        tuned: The model that learned what is to be forgotten; several may be given.
+        out: Folder to write; it must not exist.
+        scale: Factor of the difference.
+        method: How differences are merged: linear, magnitude_prune, ties, dare_linear, dare_ties.
+        density: Part of the entries that methods other than linear keep.
+        seed: Of the entries that DARE drops.
+    """
+    _add(base, tuned, out, -scale, method, density, seed)
+
+
+def add(
+    base: str,
+    tuned: list[str],
+    out: str,
+    scale: float = 1.0,
+    method: str = "linear",
+    density: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Add what models learned: base + scale * (tuned - base).
+
+    Tensor by tensor from safetensors to safetensors, so large models need little memory.
+
+    Args:
+        base: The model that training began with: run folder, model or adapter folder, hub id, or
+            an embedded model such as tiny.
+        tuned: The model that learned something; several may be given.
+        out: Folder to write; it must not exist.
+        scale: Factor of the difference.
+        method: How differences are merged: linear, magnitude_prune, ties, dare_linear, dare_ties.
+        density: Part of the entries that methods other than linear keep.
+        seed: Of the entries that DARE drops.
+    """
+    _add(base, tuned, out, scale, method, density, seed)
+
+
+def offset(base: str, small_tuned: str, small: str, out: str, alpha: float = 1.0) -> None:
+    """Add a small model's change to a large one's logits: base + alpha * (small_tuned - small).
+
+    Args:
+        base: The large model, left as it is. It is pointed at, and must stay where it is.
+        small_tuned: The small model after unlearning; it is copied.
+        small: The small model before, pointed at.
+        out: Folder to write; it must not exist.
+        alpha: Factor of the difference.
+    """
+    _wrap("offset_model", base, small_tuned, small, out, alpha=alpha)
+
+
+def uld(
+    base: str, assistant: str, out: str, weight: float = -0.8, relative_top: float = 0.01
+) -> None:
+    """Take away the logits of an assistant that knows only the forget set (ULD).
+
+    Args:
+        base: The model, left as it is. It is pointed at, and must stay where it is.
+        assistant: What recipe edits/uld_assistant trained; it is copied.
+        out: Folder to write; it must not exist.
+        weight: Factor of the assistant's logits.
+        relative_top: Tokens below this part of the base's largest probability are left alone.
+    """
+    _wrap("uld_model", base, assistant, out, weight=weight, relative_top=relative_top)
+
+
+def whp(base: str, reinforced: str, out: str, alpha: float = 1.0) -> None:
+    """Lower what further training raises: base - alpha * relu(reinforced - base).
+
+    Args:
+        base: The model, left as it is. It is pointed at, and must stay where it is.
+        reinforced: The model trained further on the forget set, pointed at too.
+        out: Folder to write; it must not exist.
+        alpha: Factor of the raise.
+    """
+    _wrap("whp_model", base, reinforced, out, alpha=alpha)
+
+
+EDITS = {"negate": negate, "add": add, "offset": offset, "uld": uld, "whp": whp}
+
+
+def edit_command(argv: list[str]) -> None:
+    """Makes a model of others."""
+    if not argv or argv[0] in ("-h", "--help"):
+        lines = {
+            name: (inspect.getdoc(each) or "").partition("\n")[0] for name, each in EDITS.items()
+        }
+        console.out().print(
+            "usage: unlearnkit edit EDIT [OPTIONS]      unlearnkit edit EDIT --help\n"
+        )
+        console.show_list([(name, line, "") for name, line in lines.items()])
+        return
+    name, rest = argv[0], argv[1:]
+    if name not in EDITS:
+        raise UserError(
+            f"there is no edit '{name}'.{did_you_mean(name, list(EDITS))}",
+            title="usage",
+            hint=f"Edits: {', '.join(EDITS)}.",
+        )
+    # A list grows by --tuned+, and people write the option once for each model.
+    call(EDITS[name], [_appending(word) for word in rest], f"edit {name}", positional=False)
+
+
+def _wrap(maker: str, *arguments: str, **options: float) -> None:
+    with without_collection():
+        from unlearnkit.cli.noise import quieten
+
+        quieten()
+        from unlearnkit import edits
+
+    made = getattr(edits, maker)(*arguments, **options)
+    console.out().print(str(made), markup=False, soft_wrap=True)
+
+
+def _add(
+    base: str, tuned: list[str], out: str, scale: float, method: str, density: float, seed: int
+) -> None:
+    with without_collection():
+        from unlearnkit.cli.noise import quieten
+
+        quieten()
+        from unlearnkit.edits import add_task_vectors
+
+    made = add_task_vectors(base, tuned, scale, out, method=method, density=density, seed=seed)
+    console.out().print(str(made), markup=False, soft_wrap=True)
+
+
+def _appending(word: str) -> str:
+    return f"--tuned+{word[7:]}" if word.partition("=")[0] == "--tuned" else word

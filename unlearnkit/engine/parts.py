@@ -1,0 +1,199 @@
+"""Where the parts of a combined model are, and whether they go together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+
+from unlearnkit.data.base_model import BaseModel, as_base_model, is_embedded, load_tokenizer
+from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
+from unlearnkit.engine.combined import PARTS, RULES, CombinedConfig, CombinedForCausalLM
+from unlearnkit.errors import Problem, RecipeError
+
+POINTER = ("path", "gguf_file", "revision", "first_blocks")
+"""Fields of a model's description that a combined model keeps of its parts."""
+
+
+def describe_parts(
+    rule: str, arguments: dict[str, float], parts: Mapping[str, BaseModel], load_config: Any
+) -> CombinedConfig:
+    """The config of a combined model; no weights are read.
+
+    Args:
+        rule: A key of `RULES`.
+        arguments: Of the rule.
+        parts: The models by name.
+        load_config: Gives the config of a model.
+
+    Raises:
+        RecipeError: If a part is missing, or the tokenizers are not one and the same.
+    """
+    configs = {name: load_config(part).get_text_config() for name, part in parts.items()}
+    tokenizers = {name: load_tokenizer(part) for name, part in parts.items()}
+    refuse_other_tokenizers(parts, tokenizers)
+    vocabulary = min(config.vocab_size for config in configs.values())
+    size = len(tokenizers["base"])
+    if vocabulary < size:
+        smallest = min(configs, key=lambda name: configs[name].vocab_size)
+        raise RecipeError(
+            f"{parts[smallest].path}: its head has {vocabulary} tokens, and the tokenizer {size}"
+        )
+    longest = [getattr(each, "max_position_embeddings", None) for each in configs.values()]
+    trained = configs[RULES[rule].own or "base"]
+    base = configs["base"]
+    return CombinedConfig(
+        rule=rule,
+        arguments=arguments,
+        parts={name: _pointer(part) for name, part in parts.items()},
+        vocab_size=vocabulary,
+        num_hidden_layers=trained.num_hidden_layers,
+        max_position_embeddings=min((n for n in longest if n), default=None),
+        architectures=[CombinedForCausalLM.__name__],
+        bos_token_id=base.bos_token_id,
+        eos_token_id=base.eos_token_id,
+        pad_token_id=base.pad_token_id,
+    )
+
+
+def refuse_other_tokenizers(parts: Mapping[str, BaseModel], tokenizers: Mapping[str, Any]) -> None:
+    """Raises unless all parts have the base's tokenizer.
+
+    Raises:
+        RecipeError: With every part whose tokenizer is another one.
+    """
+    expected = tokenizer_fingerprint(tokenizers["base"])
+    found = [
+        str(
+            Problem(
+                f"{parts[name].path} ({name})", None, "tokenizer",
+                f"another one ({len(tokenizer)} tokens)",
+                f"that of {parts['base'].path} ({len(tokenizers['base'])} tokens)",
+            )
+        )
+        for name, tokenizer in tokenizers.items()
+        if tokenizer_fingerprint(tokenizer) != expected
+    ]  # fmt: skip
+    if found:
+        raise RecipeError(
+            "\n".join(found), hint="Logits of two models can be added only token by token."
+        )
+
+
+def load_combined(
+    resolved: BaseModel, load: Callable[[BaseModel], PreTrainedModel]
+) -> CombinedForCausalLM:
+    """A combined model from its folder.
+
+    Raises:
+        RecipeError: If a model that it points at is gone, or is no longer the same.
+    """
+    config = CombinedConfig.from_pretrained(resolved.path)
+    assert isinstance(config, CombinedConfig)
+    parts: dict[str, PreTrainedModel] = {}
+    for name in RULES[config.rule].parts:
+        part = _located(config, name, resolved)
+        known = config.parts[name].get("fingerprint")
+        try:
+            found = model_fingerprint(part)
+            if known != found:
+                raise RecipeError(
+                    f"{part.path} is no longer the model it was ({found}, not {known})"
+                )
+            parts[name] = load(part)
+        except (RecipeError, OSError) as error:
+            reason = str(error).removeprefix("model.base: ")
+            raise RecipeError(
+                f"{resolved.path}: its part '{name}' cannot be used: {reason}",
+                hint=f"Put it back, or make the model anew (unlearnkit edit {config.rule}).",
+            ) from error
+    model = CombinedForCausalLM(config, parts)
+    if (Path(resolved.path) / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(resolved.path)
+    return model
+
+
+def check_trainable(
+    config: PreTrainedConfig,
+    needs: Collection[str],
+    reference: str,
+    lora: object | None,
+    mesh: object | None = None,
+) -> None:
+    """Refuses what a combined model cannot do while it is trained; others can do all.
+
+    Args:
+        config: The model's.
+        needs: What the objectives need.
+        reference: The kind of reference.
+        lora: The adapter that is to be trained, if any.
+        mesh: The processes that the model is to be sharded over, if it is.
+
+    Raises:
+        RecipeError: With the key that is to be changed.
+    """
+    if not isinstance(config, CombinedConfig):
+        return
+    if RULES[config.rule].own is None:
+        raise RecipeError(
+            f"model.base: a model made by 'edit {config.rule}' has no part to be trained"
+        )
+    if lora is not None:
+        raise RecipeError(
+            "model.lora: a model made of others takes no adapter",
+            hint="Its own part is small and trained whole: set model.lora: null.",
+        )
+    if mesh is not None:
+        raise RecipeError(
+            "trainer.strategy: fsdp2 does not shard a model made of others",
+            hint="Set trainer.strategy: ddp; only the small part has gradients.",
+        )
+    if "hidden" in needs:
+        raise RecipeError(
+            "model.objectives: hidden states are read, and a model made of others has those of "
+            "each part",
+            hint="Take an objective on log-probabilities or logits.",
+        )
+    if reference == "cached" and "reference" in needs:
+        raise RecipeError(
+            "model.reference: 'cached' keeps a copy of the output head, and a model made of others "
+            "has several",
+            hint="Set model.reference: frozen, which shares the parts that never change.",
+        )
+
+
+def with_fingerprints(config: CombinedConfig, folder: Path) -> CombinedConfig:
+    """The config with a fingerprint of each part; the own one is in ``folder`` by now."""
+    written = copy.deepcopy(config)
+    own = RULES[config.rule].own
+    for name, pointer in written.parts.items():
+        if name == own:
+            pointer = {"path": f"{PARTS}/{name}"}
+        place = str(folder / PARTS / name) if name == own else pointer["path"]
+        part = BaseModel(**{**_fields(pointer), "path": place})
+        written.parts[name] = {**pointer, "fingerprint": model_fingerprint(part)}
+    return written
+
+
+def _located(config: CombinedConfig, name: str, resolved: BaseModel) -> BaseModel:
+    part = BaseModel(**_fields(config.parts[name]), dtype=resolved.dtype)
+    if name == RULES[config.rule].own:
+        part = replace(part, path=str(Path(resolved.path) / PARTS / name))
+    return replace(part, attn_implementation=resolved.attn_implementation)
+
+
+def _pointer(part: BaseModel) -> dict[str, Any]:
+    found = {name: getattr(part, name) for name in POINTER if getattr(part, name) is not None}
+    folder = Path(as_base_model(part).path)
+    if not is_embedded(part.path) and folder.is_dir():
+        found["path"] = str(folder.resolve())
+    return found
+
+
+def _fields(pointer: Mapping[str, Any]) -> dict[str, Any]:
+    known = {each.name for each in fields(BaseModel)} & {*POINTER}
+    return {key: value for key, value in pointer.items() if key in known}

@@ -1,0 +1,146 @@
+"""A run in phases that was interrupted: what of it is finished, and where it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.runs.checkpoints import newest_checkpoint
+
+_AGAIN = "+"
+"""Stands in no phase's name, but in the folder of one that was interrupted and run again."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A run to go on with; without a folder, none.
+
+    Args:
+        folder: Its run folder.
+        ckpt_path: The checkpoint to go on from, or None for the newest of the phase.
+    """
+
+    folder: Path | None = None
+    ckpt_path: Path | None = None
+
+    def finished(self, phase: str, recipe: str) -> Path | None:
+        """The folder of a phase that is finished, or None.
+
+        Raises:
+            RecipeError: If it was run by another recipe.
+        """
+        for inside in reversed(self._folders(phase)):
+            if not (inside / "summary.json").is_file():
+                continue
+            theirs = (inside / "recipe.yaml").read_text(encoding="utf-8")
+            if theirs != recipe:
+                raise RecipeError(
+                    f"phase '{phase}' is finished in {inside}, by another recipe: "
+                    f"{', '.join(_differences(theirs, recipe))}",
+                    hint="Resume with the recipe that made it, or start afresh without --ckpt_path."
+                    " Phases that are not finished may be changed.",
+                )
+            return inside
+        return None
+
+    def checkpoint(self, phase: str, recipe: str) -> str | None:
+        """The checkpoint that a phase goes on from, if it left one by the same recipe.
+
+        A checkpoint holds the optimizer too, learning rate and all, so that of a changed recipe
+        little would come about. One that is given by its path is taken all the same.
+        """
+        folders = self._folders(phase)
+        if self.ckpt_path is not None and set(folders) & set(self.ckpt_path.parents):
+            return str(self.ckpt_path)
+        for inside in reversed(folders):
+            file = inside / "recipe.yaml"
+            if not file.is_file() or file.read_text(encoding="utf-8") != recipe:
+                continue
+            try:
+                return str(newest_checkpoint(inside))
+            except UserError:
+                continue
+        return None
+
+    def _folders(self, phase: str) -> list[Path]:
+        """Folders of a phase, the newest last."""
+        if self.folder is None:
+            return []
+        found = [each for each in self.folder.iterdir() if _turn(each.name, phase)]
+        return sorted(found, key=lambda each: _turn(each.name, phase))
+
+
+def unfinished_run(runs: Path, ckpt_path: str) -> Unfinished:
+    """The run in phases that ``--ckpt_path`` names.
+
+    Args:
+        runs: Folder of the recipe's run folders.
+        ckpt_path: ``last``, or a checkpoint in one of them.
+
+    Raises:
+        UserError: If there is none that is unfinished.
+    """
+    if ckpt_path == "last":
+        found = sorted(
+            each.parent for each in runs.glob("*/recipe.yaml") if _is_phased(each.parent)
+        )
+        if not found:
+            raise UserError(f"no run to resume below {runs}", hint="Start one without --ckpt_path.")
+        folder, checkpoint = found[-1], None
+    else:
+        checkpoint = Path(ckpt_path)
+        if not checkpoint.is_file():
+            raise RecipeError(f"--ckpt_path: there is no file {ckpt_path}")
+        inside = (each for each in checkpoint.parents if _is_phased(each))
+        folder = next(inside, None)
+        if folder is None:
+            raise RecipeError(
+                f"--ckpt_path: {ckpt_path} is not in the run folder of a recipe with phases",
+                hint="Give a checkpoint of this recipe's own, or --ckpt_path last.",
+            )
+    if (folder / "summary.json").is_file():
+        raise UserError(
+            f"the run {folder} is finished; nothing is left to resume",
+            hint="Start another one without --ckpt_path.",
+        )
+    return Unfinished(folder, checkpoint)
+
+
+def next_folder(run: Path, phase: str) -> Path:
+    """Where a phase is run: its name, or with a number where a run of it was interrupted."""
+    names = [phase, *(f"{phase}{_AGAIN}{n}" for n in range(2, 100))]
+    return next(run / name for name in names if not (run / name).exists())
+
+
+def _turn(name: str, phase: str) -> int:
+    """Which run of the phase a folder holds, or 0 if it is of another phase."""
+    of, again, number = name.partition(_AGAIN)
+    return 0 if of != phase else int(number) if again else 1
+
+
+def _is_phased(folder: Path) -> bool:
+    file = folder / "recipe.yaml"
+    return file.is_file() and "phases" in (yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+
+
+def _differences(theirs: str, ours: str) -> list[str]:
+    """Keys in which two recipes differ, by their first lines that do."""
+    old, new = _leaves(yaml.safe_load(theirs)), _leaves(yaml.safe_load(ours))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key} {old.get(key)!r} is now {new.get(key)!r}" for key in keys[:5]]
+
+
+def _leaves(value: object, key: str = "") -> dict[str, object]:
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list):
+        items = list(enumerate(value))
+    else:
+        return {key: value}
+    found: dict[str, object] = {}
+    for step, each in items:
+        found |= _leaves(each, f"{key}.{step}" if key else str(step))
+    return found
