@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
-from unlearnkit.engine.combined import CombinedConfig
 from unlearnkit.engine.policy import adapter_base, load_config
+from unlearnkit.engine.rules import CombinedConfig
 from unlearnkit.errors import UserError
 
 COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")

@@ -9,9 +9,9 @@ from transformers import GenerationConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.edits.output import new_folder, refuse_existing
-from unlearnkit.engine.combined import PARTS, RULES
 from unlearnkit.engine.parts import describe_parts, with_fingerprints
 from unlearnkit.engine.policy import load_config, load_model
+from unlearnkit.engine.rules import PARTS, RULES
 from unlearnkit.errors import RecipeError, UserError
 
 Base = str | BaseModel
@@ -109,7 +109,7 @@ def _combined(
             with_fingerprints(config, folder).save_pretrained(folder)
     except RecipeError as error:
         message = error.message.removeprefix("model.base: ")
-        raise UserError(message, title="models do not match", hint=error.hint) from error
+        raise UserError(message, title="edit", hint=error.hint) from error
     return target
 
 

@@ -3,84 +3,30 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     DynamicCache,
     GenerationMixin,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from unlearnkit.engine.head import captured_states
+from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
 from unlearnkit.engine.transform import LogitTransform, logit_transform
-from unlearnkit.functional.combination import offset_logits, uld_logits, whp_logits
 
-PARTS = "parts"
-"""Folder of the parts that are saved with the model, below the model's own."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How logits are combined, and of which models.
-
-    Args:
-        parts: Names of the models, in the order of the arguments of ``combine``.
-        own: The part that is saved with the model and may be trained; the others are pointed at.
-        combine: Logits of the parts ``[..., V]`` and keyword arguments to logits.
-    """
-
-    parts: tuple[str, ...]
-    own: str | None
-    combine: Callable[..., Tensor]
-
-
-RULES = {
-    "offset": Rule(("base", "tuned", "small"), "tuned", offset_logits),
-    "uld": Rule(("base", "assistant"), "assistant", uld_logits),
-    "whp": Rule(("base", "reinforced"), None, whp_logits),
-}
-
-
-class CombinedConfig(PreTrainedConfig):
-    """What a combined model is made of.
-
-    Args:
-        rule: A key of `RULES`.
-        arguments: Of the rule, such as ``alpha``.
-        parts: Where each part is: ``path`` and the like, and ``fingerprint``.
-        vocab_size: Tokens that all parts know.
-        num_hidden_layers: Decoder blocks of the part that is trained, else of the base.
-        max_position_embeddings: Longest sequence of all parts.
-        **kwargs: As in transformers.
-    """
-
-    model_type = "unlearnkit_combined"
-
-    def __init__(
-        self,
-        rule: str = "offset",
-        arguments: dict[str, float] | None = None,
-        parts: dict[str, dict[str, str]] | None = None,
-        vocab_size: int = 0,
-        num_hidden_layers: int = 0,
-        max_position_embeddings: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        self.rule, self.arguments, self.parts = rule, arguments or {}, parts or {}
-        self.vocab_size, self.num_hidden_layers = vocab_size, num_hidden_layers
-        self.max_position_embeddings = max_position_embeddings
-        kwargs["tie_word_embeddings"] = False
-        super().__init__(**kwargs)
+_ADDED = {
+    "adapter_kwargs", "cache_dir", "config", "force_download", "local_files_only", "proxies",
+    "revision", "subfolder", "token", "trust_remote_code", "use_safetensors", "weights_only",
+}  # fmt: skip
+"""Arguments of loading that play no part for a folder, or hold in any case."""
 
 
 class PartsCache(Cache):
@@ -154,23 +100,47 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, *_: Any, dtype: Any = "auto", **__: Any
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        dtype: str | torch.dtype = "auto",
+        attn_implementation: str | None = None,
+        **given: Any,
     ) -> CombinedForCausalLM:
-        """A model from its folder and those that it points at."""
+        """A model from its folder and those that it points at.
+
+        Args:
+            pretrained_model_name_or_path: The folder.
+            dtype: Dtype of the parts; ``auto`` is the one that each is stored in.
+            attn_implementation: As in transformers, of every part.
+            **given: What `AutoModelForCausalLM` adds by itself; nothing else is accepted.
+
+        Raises:
+            RecipeError: If a part is gone or is no longer the same.
+            TypeError: For an argument that would be ignored.
+        """
         from unlearnkit.data.base_model import BaseModel
         from unlearnkit.engine.policy import load_model
 
+        if ignored := sorted(name for name in given.keys() - _ADDED if given[name] is not None):
+            raise TypeError(f"a combined model is loaded without {', '.join(ignored)}")
         name: Any = str(dtype).removeprefix("torch.")
-        model = load_model(BaseModel(str(pretrained_model_name_or_path), dtype=name))
+        model = load_model(
+            BaseModel(
+                str(pretrained_model_name_or_path),
+                dtype=name,
+                attn_implementation=attn_implementation,
+            )
+        )
         assert isinstance(model, cls)
         return model
 
     def save_pretrained(
         self,
         save_directory: str | Path,
-        *_: Any,
+        *,
         state_dict: Mapping[str, Tensor] | None = None,
-        **__: Any,
+        max_shard_size: int | str = "5GB",
     ) -> None:
         """Writes the own part, and where the others are."""
         from unlearnkit.engine.parts import with_fingerprints
@@ -184,8 +154,9 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
                 for key, value in state_dict.items()
                 if key.startswith(prefix)
             }
-            whole = {"state_dict": given} if given else {}
-            own.save_pretrained(folder / PARTS / self.rule.own, **whole)
+            own.save_pretrained(
+                folder / PARTS / self.rule.own, state_dict=given, max_shard_size=max_shard_size
+            )
         with_fingerprints(self.config, folder).save_pretrained(folder)
         self.generation_config.save_pretrained(folder)
 
@@ -284,5 +255,4 @@ def head_of(model: Any) -> Any:
     return model.get_output_embeddings()
 
 
-AutoConfig.register(CombinedConfig.model_type, CombinedConfig, exist_ok=True)
 AutoModelForCausalLM.register(CombinedConfig, CombinedForCausalLM, exist_ok=True)

@@ -12,7 +12,8 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, is_embedded, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
-from unlearnkit.engine.combined import PARTS, RULES, CombinedConfig, CombinedForCausalLM
+from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
 from unlearnkit.errors import Problem, RecipeError
 
 POINTER = ("path", "gguf_file", "revision", "first_blocks")

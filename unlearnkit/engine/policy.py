@@ -22,8 +22,9 @@ from unlearnkit.data.base_model import (
     explain_missing,
     from_pretrained_arguments,
 )
-from unlearnkit.engine.combined import CombinedConfig, CombinedForCausalLM
+from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.engine.parts import describe_parts, load_combined
+from unlearnkit.engine.rules import CombinedConfig
 from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:

@@ -331,3 +331,11 @@ def test_recomputed_activations_change_no_gradient(offset):
 
     for one, other in zip(gradients(False), gradients(True), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_what_loading_does_not_know_is_not_swallowed(made):
+    with pytest.raises(TypeError, match="device_mpa"):
+        AutoModelForCausalLM.from_pretrained(made[0], device_mpa="cpu")
+    half = AutoModelForCausalLM.from_pretrained(made[0], dtype=torch.bfloat16)
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(half(IDS).logits, made[1], rtol=0.1, atol=0.1)
