@@ -8,6 +8,7 @@ VERBS = {
     "evaluate": "Run suites on any model, with intervals; results that are there are checked.",
     "compare": "Put the figures of several runs in one table.",
     "attack": "Try to bring back what a run's model was made to forget.",
+    "report": "Write what a run found as one HTML file, with charts and generations.",
     "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
     "generate": "Continue a prompt with a run's model, and with the one it came from.",
     "export": "Write a run's model to a folder that transformers loads.",
@@ -16,7 +17,12 @@ VERBS = {
     "new": "Write a template of an own loss, and its test.",
 }
 
-MODULES = {"evaluate": "measuring", "compare": "measuring", "attack": "measuring"}
+MODULES = {
+    "evaluate": "measuring",
+    "compare": "measuring",
+    "attack": "measuring",
+    "report": "reporting",
+}
 """Where the command of a verb is, if not in ``cli/verbs.py``."""
 
 EXAMPLES = {

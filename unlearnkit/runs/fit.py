@@ -32,6 +32,7 @@ from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.reporting import report_after_fit
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -151,6 +152,7 @@ def fit(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
+    summary.report = report_after_fit(folder)
     return summary
 
 

@@ -18,7 +18,7 @@ Suites = dict[str, dict[str, dict[str, float]]]
 
 @dataclass
 class RunSummary:
-    """What a run found; ``summary.json`` without folder and samples.
+    """What a run found; ``summary.json`` without folder, samples and report.
 
     ``suites`` holds figures as ``suites[suite]["before" | "after" | "gold"][metric]``.
     """
@@ -32,6 +32,7 @@ class RunSummary:
     peak_memory_mb: float = 0.0
     suites: Suites = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
+    report: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The public keys, as JSON types."""
