@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from unlearnkit.report.figures import FORGET_STREAMS, FigureRow, headline
-from unlearnkit.text import printable
 
 MODELS = ("before", "after", "gold")
 _MOST_POINTS = 500
@@ -174,19 +173,35 @@ def _axis(row: FigureRow) -> str:
     return f"{row.name}, {row.better} is better"
 
 
+def token_chart(models: Sequence[str]) -> Chart:
+    """The frame for the log-probabilities of a row's tokens; the page fills it in."""
+    chart = (
+        alt.Chart(alt.Data(values=[]))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("position:Q", title="token of the true text").axis(tickMinStep=1),
+            y=alt.Y("logp:Q", title="log-probability, nats"),
+            color=_colour(models),
+            tooltip=["token:N", "model:N", "logp:Q"],
+        )
+    )
+    caption = (
+        "Log-probability of each token of the true text, given all true tokens before it: 0 where "
+        "the model is sure of it. The table below holds the values."
+    )
+    return Chart(caption, _finished(chart, caption, 220))
+
+
+def _axis(row: FigureRow) -> str:
+    good = "nearest 0" if row.better == "zero" else row.better
+    return f"{row.name}, {good} is better"
+
+
+def _colour(models: Sequence[str]) -> Any:
+    """The same colour for a model in every chart."""
+    return alt.Color("model:N", title=None, sort=list(models)).scale(domain=list(models))
+
+
 def _finished(chart: Any, description: str, height: int) -> Spec:
-    whole = chart.properties(
-        width="container", height=height, description=description
-    ).configure_view(strokeOpacity=0)
-    return _safe(whole.to_dict())
-
-
-def _safe(value: Any) -> Any:
-    """Every text of a specification, fit to be shown."""
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, Mapping):
-        return {key: _safe(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_safe(each) for each in value]
-    return value
+    whole = chart.properties(width="container", height=height, description=description)
+    return whole.configure_view(strokeOpacity=0).to_dict()

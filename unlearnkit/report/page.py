@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -51,6 +52,19 @@ class Charts:
         return found
 
 
+def embedded(value: Any) -> Any:
+    """A value for the page's scripts: every text fit to be shown, and no number that is none."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): embedded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [embedded(each) for each in value]
+    return value
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -61,7 +75,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "embedded": embedded}
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
 
@@ -72,7 +86,7 @@ def _shown(value: Any) -> Any:
 
 @cache
 def _bundle() -> str:
-    return vl_convert.javascript_bundle(vl_version=_VEGA_LITE)
+    return vl_convert.javascript_bundle(None, _VEGA_LITE)  # pyright: ignore[reportArgumentType]
 
 
 @cache

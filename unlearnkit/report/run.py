@@ -43,6 +43,10 @@ def run_report(contents: Contents) -> str:
             for attack in contents.attacks
         ],
         environment=dict(_leaves(contents.environment or {})),
+        token_rows=contents.tokens,
+        token_chart=places.place([charts.token_chart(_token_models(contents.tokens))])
+        if contents.tokens
+        else [],
         specs=places.specs,
     )
 
@@ -68,6 +72,10 @@ def _generations(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]
         entry["said"][row["when"]] = mark_recited(_cut(row["generated"]), entry["true"])
     ordered = sorted(found.values(), key=lambda entry: entry["stream"] not in FORGET_STREAMS)
     return ordered[:_MOST_ROWS], len(ordered)
+
+
+def _token_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [when for when in charts.MODELS if any(when in row["logps"] for row in rows)]
 
 
 def _cut(text: str) -> str:

@@ -6,14 +6,17 @@ import csv
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from unlearnkit.errors import UserError
 from unlearnkit.report.contents import Contents, LaterEvaluation
-from unlearnkit.runs.folder import Run, load_run, write_text
+from unlearnkit.runs import evaluation
+from unlearnkit.runs.folder import Run, load_run, write_json, write_rows, write_text
 from unlearnkit.runs.scored import fingerprint_of, read_evaluation
+from unlearnkit.runs.token_logps import TokenLogps
+from unlearnkit.suites.base import Suite
 
 REPORT = "report.html"
 
@@ -38,9 +41,22 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     return write_new(run_report(read_contents(run)), out, run.folder / REPORT)
 
 
-def report_after_fit(folder: Path) -> Path | None:
-    """The report, or None and a warning: the run stands, whatever becomes of its report."""
+def report_after_fit(
+    folder: Path,
+    results: Mapping[str, evaluation.Results],
+    suites: Sequence[Suite],
+    token_logps: TokenLogps,
+    seed: int,
+) -> Path | None:
+    """Writes what the report alone needs, and the report.
+
+    Returns:
+        The report, or None after a warning: the run stands, whatever becomes of its report.
+    """
     try:
+        if suites:
+            write_rows(folder / "tokens.jsonl", token_logps.rows())
+            write_json(folder / "intervals.json", evaluation.intervals(results, suites, seed))
         return report(folder)
     except Exception as error:
         warnings.warn(
@@ -84,6 +100,8 @@ def read_contents(run: Run) -> Contents:
         return json.loads((folder / name).read_text(encoding="utf-8"))
 
     rows = lines("rows.jsonl", "Generations and heat map")
+    tokens = lines("tokens.jsonl", "Log-probabilities of tokens")
+    intervals = mapping("intervals.json", "Intervals")
     environment = mapping("environment.json", "Environment")
     return Contents(
         folder="/".join(folder.absolute().parts[-2:]),
@@ -93,6 +111,8 @@ def read_contents(run: Run) -> Contents:
         environment=environment,
         metrics=_metrics(folder, left_out),
         rows=rows,
+        intervals=intervals,
+        tokens=tokens,
         evaluations=_evaluations(run, left_out),
         attacks=_attacks(run, left_out),
         left_out=left_out,
@@ -116,19 +136,19 @@ def _evaluations(run: Run, left_out: list[str]) -> list[LaterEvaluation]:
     now = fingerprint_of(str(run.model)) if files else None
     found: list[LaterEvaluation] = []
     for file in files:
-        evaluation = read_evaluation(file)
-        if evaluation is None or evaluation.inputs["model"] != now:
+        later = read_evaluation(file)
+        if later is None or later.inputs["model"] != now:
             left_out.append(f"evaluation/{file.name}: it does not belong to this model.")
             continue
         gold = read_evaluation(file.parent / "gold" / file.name)
         found.append(
             LaterEvaluation(
-                evaluation.suite,
-                evaluation.created,
-                _known(evaluation.values),
-                evaluation.intervals,
+                later.suite,
+                later.created,
+                _known(later.values),
+                later.intervals,
                 _known(gold.values) if gold else {},
-                evaluation.missing,
+                later.missing,
             )
         )
     return found
