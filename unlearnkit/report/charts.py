@@ -52,20 +52,21 @@ def trade_off(rows: Sequence[FigureRow]) -> Chart | None:
     if not points:
         return None
     base = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("forget:Q", title=_axis(forget)),
+        x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
         y=alt.Y("utility:Q", title="figure of utility").scale(zero=False),
-        color=alt.Color("model:N", sort=list(MODELS), title=None),
+        color=_colour(MODELS),
         tooltip=["model:N", "figure:N", "forget:Q", "utility:Q"],
     )
-    marks = base.mark_point(size=110, filled=True).encode(
+    marks = base.mark_point(size=110, filled=True, opacity=1).encode(
         shape=alt.Shape("figure:N", title=None, legend=alt.Legend(columns=1, symbolLimit=12))
     )
     upright = base.mark_rule().encode(y="low:Q", y2="high:Q")
     level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q")
     caption = (
-        f"{forget.suite}: forgetting ({_axis(forget)}) against utility. Lines are 95 % intervals."
+        f"{forget.suite}: {axis_title(forget)}, against figures of utility. Lines are 95 % "
+        "intervals."
     )
-    return Chart(caption, _finished(upright + level + marks, caption, 260))
+    return Chart(caption, finished(upright + level + marks, caption, 260))
 
 
 def losses(lines: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> list[Chart]:
@@ -97,7 +98,7 @@ def losses(lines: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> l
         what = "weighted sum of all objectives" if name == "train/loss" else name
         start, end = points[0]["value"], points[-1]["value"]
         caption = f"{what}: {start:.4g} at the start, {end:.4g} at the end"
-        found.append(Chart(caption, _finished(chart, caption, 140)))
+        found.append(Chart(caption, finished(chart, caption, 140)))
     return found
 
 
@@ -132,7 +133,7 @@ def heat_maps(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
                 )
             )
             caption = f"{suite}: {name} of every forget row, 1 where all of it is recited"
-            found.append(Chart(caption, _finished(chart, caption, 90)))
+            found.append(Chart(caption, finished(chart, caption, 90)))
     return found
 
 
@@ -160,17 +161,13 @@ def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
             .encode(
                 x=alt.X("at:Q" if numeric else "at:N", title=by, sort=None),
                 y=alt.Y("value:Q", title=None).scale(domain=[0, 1]),
-                color=alt.Color("model:N", title=None),
+                color=_colour(list(curves)),
                 tooltip=["model:N", "at:N", "value:Q"],
             )
         )
         caption = f"{attack['attack']}: {name}, by {by}"
-        found.append(Chart(caption, _finished(chart, caption, 150)))
+        found.append(Chart(caption, finished(chart, caption, 150)))
     return found
-
-
-def _axis(row: FigureRow) -> str:
-    return f"{row.name}, {row.better} is better"
 
 
 def token_chart(models: Sequence[str]) -> Chart:
@@ -189,10 +186,11 @@ def token_chart(models: Sequence[str]) -> Chart:
         "Log-probability of each token of the true text, given all true tokens before it: 0 where "
         "the model is sure of it. The table below holds the values."
     )
-    return Chart(caption, _finished(chart, caption, 220))
+    return Chart(caption, finished(chart, caption, 220))
 
 
-def _axis(row: FigureRow) -> str:
+def axis_title(row: FigureRow) -> str:
+    """The figure's name, and which values are good."""
     good = "nearest 0" if row.better == "zero" else row.better
     return f"{row.name}, {good} is better"
 
@@ -202,6 +200,7 @@ def _colour(models: Sequence[str]) -> Any:
     return alt.Color("model:N", title=None, sort=list(models)).scale(domain=list(models))
 
 
-def _finished(chart: Any, description: str, height: int) -> Spec:
+def finished(chart: Any, description: str, height: int) -> Spec:
+    """The specification, as wide as its place and described for those who cannot see it."""
     whole = chart.properties(width="container", height=height, description=description)
     return whole.configure_view(strokeOpacity=0).to_dict()

@@ -17,8 +17,8 @@ from unlearnkit.report.charts import Chart
 from unlearnkit.report.figures import number
 from unlearnkit.text import printable
 
-# That which Altair writes specifications for.
-_VEGA_LITE = "6.4"
+VEGA_LITE = "6.4"
+"""That which Altair writes specifications for."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -86,7 +86,7 @@ def _shown(value: Any) -> Any:
 
 @cache
 def _bundle() -> str:
-    return vl_convert.javascript_bundle(None, _VEGA_LITE)  # pyright: ignore[reportArgumentType]
+    return vl_convert.javascript_bundle(None, VEGA_LITE)  # pyright: ignore[reportArgumentType]
 
 
 @cache

@@ -13,7 +13,15 @@ from typing import Any
 from unlearnkit.errors import UserError
 from unlearnkit.report.contents import Contents, LaterEvaluation
 from unlearnkit.runs import evaluation
-from unlearnkit.runs.folder import Run, load_run, write_json, write_rows, write_text
+from unlearnkit.runs.compare import Comparison
+from unlearnkit.runs.folder import (
+    Run,
+    load_run,
+    write_bytes,
+    write_json,
+    write_rows,
+    write_text,
+)
 from unlearnkit.runs.scored import fingerprint_of, read_evaluation
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite
@@ -38,7 +46,12 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     from unlearnkit.report.run import run_report
 
     run = load_run(folder)
-    return write_new(run_report(read_contents(run)), out, run.folder / REPORT)
+    own = run.folder / REPORT
+    target = own if out is None else Path(out)
+    if target.absolute() != own.absolute():
+        refuse_existing(target)
+    write_text(target, run_report(read_contents(run)))
+    return target
 
 
 def report_after_fit(
@@ -67,19 +80,50 @@ def report_after_fit(
         return None
 
 
-def write_new(text: str, out: str | Path | None, own: Path | None) -> Path:
-    """Writes a file that does not exist yet, or our own, which is remade.
+def report_comparison(
+    comparison: Comparison, picture: str | Path | None, page: str | Path | None
+) -> list[Path]:
+    """Writes a comparison as a picture, as a page, or as both.
+
+    Returns:
+        The files.
 
     Raises:
-        UserError: If it exists and is not ours, or cannot be written.
+        UserError: If one of them exists or cannot be written, or no suite of the runs measures
+            both forgetting and utility, so that there is no picture.
     """
-    target = own if out is None else Path(out)
-    assert target is not None
-    ours = own is not None and target.absolute() == own.absolute()
-    if target.exists() and not ours:
-        raise UserError(f"{target} exists and is not overwritten.", hint="Give another name.")
-    write_text(target, text)
-    return target
+    targets = [refuse_existing(Path(each)) for each in (picture, page) if each is not None]
+    from unlearnkit.report.comparison import Compared, Spread, comparison_report
+    from unlearnkit.report.comparison import picture as drawn
+
+    columns = [
+        Compared(
+            column.name,
+            len(column.runs),
+            {row: Spread(found.mean, found.deviation) for row, found in column.figures.items()},
+        )
+        for column in comparison.columns
+    ]
+    best = {row: comparison.best(row) for row in comparison.better}
+    if picture is not None:
+        png = drawn(columns, list(best))
+        if png is None:
+            raise UserError("--picture: no suite of these runs measures forgetting and utility.")
+        write_bytes(Path(picture), png)
+    if page is not None:
+        write_text(Path(page), comparison_report(columns, best))
+    return targets
+
+
+def refuse_existing(path: Path) -> Path:
+    """The path, where there is no such file yet.
+
+    Raises:
+        UserError: If there is.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists and is not overwritten.", hint="Give another name.")
+    return path
 
 
 def read_contents(run: Run) -> Contents:
@@ -90,14 +134,22 @@ def read_contents(run: Run) -> Contents:
         if not (folder / name).is_file():
             left_out.append(f"{lost}: the run folder has no {name}.")
             return []
-        with (folder / name).open(encoding="utf-8") as file:
-            return [json.loads(line) for line in file if line.strip()]
+        try:
+            with (folder / name).open(encoding="utf-8") as file:
+                return [json.loads(line) for line in file if line.strip()]
+        except ValueError as error:
+            left_out.append(f"{lost}: {name} cannot be read ({error}).")
+            return []
 
     def mapping(name: str, lost: str) -> dict[str, Any]:
         if not (folder / name).is_file():
             left_out.append(f"{lost}: the run folder has no {name}.")
             return {}
-        return json.loads((folder / name).read_text(encoding="utf-8"))
+        try:
+            return json.loads((folder / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            left_out.append(f"{lost}: {name} cannot be read ({error}).")
+            return {}
 
     rows = lines("rows.jsonl", "Generations and heat map")
     tokens = lines("tokens.jsonl", "Log-probabilities of tokens")
@@ -159,11 +211,16 @@ def _attacks(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
     now = fingerprint_of(str(run.model)) if files else None
     found: list[dict[str, Any]] = []
     for file in files:
-        attack = json.loads(file.read_text(encoding="utf-8"))
-        if attack["models"].get("unlearned") != now:
-            left_out.append(f"attacks/{file.name}: it does not belong to this model.")
-        else:
+        try:
+            attack = json.loads(file.read_text(encoding="utf-8"))
+            ours = attack["models"]["unlearned"] == now
+        except (ValueError, KeyError, TypeError):
+            left_out.append(f"attacks/{file.name}: it is not what `unlearnkit attack` writes.")
+            continue
+        if ours:
             found.append(attack)
+        else:
+            left_out.append(f"attacks/{file.name}: it does not belong to this model.")
     return found
 
 
