@@ -119,13 +119,15 @@ def _chart(points: Sequence[Mapping[str, Any]], forget: FigureRow, kept: FigureR
     base = alt.Chart(alt.Data(values=points)).encode(
         x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
         y=alt.Y("utility:Q", title=axis_title(kept)).scale(zero=False),
-        # Shape and colour together: many recipes, and not all eyes tell all colours apart.
+        # The shape too, for many recipes and for eyes that tell few colours apart.
         color=alt.Color("model:N", title=None, sort=None),
-        shape=alt.Shape("model:N", title=None, sort=None),
         tooltip=["model:N", "forget:Q", "utility:Q"],
     )
-    marks = base.mark_point(size=110, filled=True, opacity=1)
-    upright = base.mark_rule().encode(y="low:Q", y2="high:Q")
-    level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q")
+    marks = base.mark_point(size=110, filled=True, opacity=1).encode(
+        shape=alt.Shape("model:N", title=None, sort=None)
+    )
+    colour = alt.Color("model:N", title=None, sort=None, legend=None)
+    upright = base.mark_rule().encode(y="low:Q", y2="high:Q", color=colour)
+    level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q", color=colour)
     caption = f"{forget.suite}: {forget.name} against {kept.name}. Bars are one standard deviation."
     return Chart(caption, finished(upright + level + marks, caption, 300))
