@@ -30,6 +30,9 @@ HOMES = {
     "datasets": {"data"},
     "rich": {"cli", "callbacks"},
     "jsonargparse": {"cli"},
+    "altair": {"report"},
+    "jinja2": {"report"},
+    "vl_convert": {"report"},
 }
 # What an objective may know of the package.
 OBJECTIVES_KNOW = (

@@ -79,6 +79,8 @@ def show_summary(summary: RunSummary) -> None:
         how += f", stopped by {summary.stopped_by}"
     console.print(Text(printable(how)))
     console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
+    if summary.report is not None:
+        console.print(Text(f"report: {summary.report}"), soft_wrap=True)
 
 
 def show_phase(name: str, what: str = "") -> None:

@@ -50,13 +50,24 @@ def evaluate(
     )
 
 
-def compare(runs: Sequence[str], form: str) -> None:
-    """Puts the figures of runs in one table, printed as ``form`` says."""
+def compare(
+    runs: Sequence[str], form: str, picture: str | None = None, report: str | None = None
+) -> None:
+    """Puts the figures of runs in one table, printed as ``form`` says, and in files."""
     with without_collection():
         from unlearnkit.cli.comparing import show
+        from unlearnkit.cli.console import err
+        from unlearnkit.cli.noise import quieten
         from unlearnkit.runs.compare import compare as compared
+        from unlearnkit.runs.reporting import report_comparison
 
-    show(compared(runs), form)
+    quieten()
+    comparison = compared(runs)
+    files = report_comparison(comparison, picture, report)
+    show(comparison, form)
+    for file in files:
+        # The table may be piped on; these lines are no part of it.
+        err().print(str(file), markup=False, soft_wrap=True)
 
 
 def attack(
@@ -119,8 +130,10 @@ def compare_command(argv: list[str]) -> None:
     parser = VerbParser(prog="unlearnkit compare", description=about)
     parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
     parser.add_argument("--format", default="table", help="table, md, csv or json.")
+    parser.add_argument("--picture", help="New PNG file: forgetting against utility.")
+    parser.add_argument("--report", help="New HTML file: table and pictures, in one page.")
     arguments = parser.parse_args(argv)
-    compare(arguments.runs, arguments.format)
+    compare(arguments.runs, arguments.format, arguments.picture, arguments.report)
 
 
 def attack_command(argv: list[str]) -> None:

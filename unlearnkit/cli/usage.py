@@ -8,6 +8,7 @@ VERBS = {
     "evaluate": "Run suites on any model, with intervals; results that are there are checked.",
     "compare": "Put the figures of several runs in one table.",
     "attack": "Try to bring back what a run's model was made to forget.",
+    "report": "Write what a run found as one HTML file, with charts and generations.",
     "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
     "generate": "Continue a prompt with a run's model, and with the one it came from.",
     "export": "Write a run's model to a folder that transformers loads.",
@@ -22,6 +23,7 @@ MODULES = {
     "compare": "measuring",
     "attack": "measuring",
     "edit": "editing",
+    "report": "reporting",
 }
 """Where the command of a verb is, if not in ``cli/verbs.py``."""
 

@@ -6,14 +6,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from unlearnkit.runs.folder import Run, load_run
 from unlearnkit.runs.scored import fingerprint_of, read_evaluation
-from unlearnkit.suites.base import Better, Suite
+from unlearnkit.suites.base import Better
+from unlearnkit.suites.direction import direction
 
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
 _NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold")
@@ -96,19 +96,6 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
             columns.insert(0, Column(when, (), figures, ranked=False))
     rows = dict.fromkeys(row for column in columns for row in column.figures)
     return Comparison(tuple(columns), {row: direction(row) for row in rows})
-
-
-def direction(row: str) -> Better | None:
-    """Good values of ``<suite>: <figure>``, as the suite says.
-
-    Example:
-        >>> direction("copyright: forget/rougeL_recall"), direction("no_such: forget/x")
-        ('lower', None)
-    """
-    suite, _, figure = row.partition(": ")
-    cls = Suite.registered().get(suite.partition("-")[0])
-    patterns = cls.better.items() if cls else ()
-    return next((better for key, better in patterns if fnmatchcase(figure, key)), None)
 
 
 def _runs_below(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.runs.folder import Sample, Suites
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.intervals import Intervals, bootstrap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +35,19 @@ def figures(results: Mapping[str, Results]) -> Suites:
         for suite, result in by_suite.items():
             found.setdefault(suite, {})[when] = dict(result.values)
     return found
+
+
+def intervals(
+    results: Mapping[str, Results], suites: Sequence[Suite], seed: int
+) -> dict[str, dict[str, Intervals]]:
+    """Bootstrapped 95 % intervals as ``[suite][when][metric]`` from results by when."""
+    return {
+        name_of(suite): {
+            when: bootstrap(suite, by_suite[name_of(suite)].rows, seed=seed)
+            for when, by_suite in results.items()
+        }
+        for suite in suites
+    }
 
 
 def rows(results: Mapping[str, Results]) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ from unlearnkit.runs.folder import (
     write_text,
 )
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.reporting import report_after_fit
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
+from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
@@ -112,6 +114,7 @@ def fit(
     else:
         module.configure_model()
     before: evaluation.Results = {}
+    token_logps = TokenLogps(data.data, data.tokenizer)
     if main:
         write_text(folder / "recipe.yaml", recipe_text)
         batches = _batches(data, trainer)
@@ -126,6 +129,7 @@ def fit(
             beside = plain_copy(gold, trainer) if gold and needs_gold else None
             compared = replace(context, gold=beside)
             before = evaluation.run_suites(model, data.tokenizer, evaluate, compared)
+            token_logps.measure("before", model)
             # Neither is to take room while the training runs.
             del model, beside, compared
     for callback in trainer.callbacks:  # pyright: ignore
@@ -156,7 +160,9 @@ def fit(
         model = _plain(module, trainer, BaseModel(str(folder / "model"), dtype="auto"))
         compared = replace(context, reference=_reference_model(module, trainer))
         results["after"] = evaluation.run_suites(model, data.tokenizer, evaluate, compared)
+        token_logps.measure("after", model)
         if gold_model is not None:
+            token_logps.measure("gold", gold_model)
             results["gold"] = evaluation.run_suites(gold_model, data.tokenizer, evaluate, context)
     write_rows(folder / "rows.jsonl", evaluation.rows(results))
     summary.suites = evaluation.figures(results)
@@ -164,6 +170,7 @@ def fit(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
+    summary.report = report_after_fit(folder, results, evaluate, token_logps, seed)
     return summary
 
 

@@ -19,7 +19,7 @@ Suites = dict[str, dict[str, dict[str, float]]]
 
 @dataclass
 class RunSummary:
-    """What a run found; ``summary.json`` without folder and samples.
+    """What a run found; ``summary.json`` without folder, samples and report.
 
     ``suites`` holds figures as ``suites[suite]["before" | "after" | "gold"][metric]``.
     """
@@ -37,6 +37,7 @@ class RunSummary:
     """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """Of a run of requests: figures of all of them before the first and after each."""
+    report: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The public keys, as JSON types."""
@@ -126,9 +127,18 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: If the disk is full or the folder cannot be written to.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UserError: If the disk is full or the folder cannot be written to.
+    """
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_bytes(content)
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)

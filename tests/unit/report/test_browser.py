@@ -1,0 +1,91 @@
+"""The report in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from run_folder import write_run
+
+from unlearnkit.runs.reporting import report
+
+pytestmark = pytest.mark.slow
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    return report(write_run(tmp_path_factory.mktemp("runs") / "run", rows=200))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        # The browser of the system where there is one, else the one Playwright installed.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=["light-desktop", "dark-phone"])
+def page(request, browser, page_file):
+    scheme, width = request.param
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    problems = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda r: r.url == page_file.as_uri() or problems.append(r.url))
+    page.goto(page_file.as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.chart')].every((each) => each.querySelector('svg'))"
+    )
+    yield page
+    assert problems == []
+    page.close()
+
+
+def test_it_fits_the_window_in_the_chosen_colours(page):
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    ground, ink, label = (
+        page.evaluate(f"{what}.match(/\\d+/g).slice(0, 3).reduce((sum, each) => sum + +each, 0)")
+        for what in (
+            "getComputedStyle(document.body).backgroundColor",
+            "getComputedStyle(document.body).color",
+            "getComputedStyle(document.querySelector('.chart svg .role-axis-label text')).fill",
+        )
+    )
+    assert (ground < 200 < 500 < min(ink, label)) if dark else (max(ink, label) < 200 < ground)
+
+
+def test_charts_are_named(page):
+    names = page.evaluate(
+        "[...document.querySelectorAll('.chart svg')].map((each) => each.ariaLabel || "
+        "each.querySelector('[aria-label]')?.ariaLabel || '')"
+    )
+    assert names
+    assert all(names)
+
+
+def test_the_search_box_filters_and_pages_turn(page):
+    shown = page.locator("#generations article:visible")
+    assert shown.count() == 10
+    assert page.locator("#found").inner_text() == "1 to 10 of 400 rows"
+    page.get_by_role("button", name="Next").click()
+    assert page.locator("#found").inner_text() == "11 to 20 of 400 rows"
+    page.get_by_label("Search prompts and texts").fill("FORGET prompt 17")
+    assert shown.count() == 10
+    assert "of 11 rows" in page.locator("#found").inner_text()
+    page.get_by_label("Rows", exact=True).select_option("normal")
+    assert shown.count() == 0
+    assert page.locator("#found").inner_text() == "no row fits"
+
+
+def test_model_text_does_nothing(page):
+    page.get_by_label("Search prompts and texts").fill("<script>alert(1)")
+    assert page.locator("#generations article:visible").count() == 10
+    assert page.locator("#generations mark").first.inner_text() == "the cat sat on the mat"
+    assert "alert(1)" in page.locator("#token-text").inner_text()

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from run_folder import HOSTILE, SUITES, TRUE, write_run
+
+from unlearnkit.errors import UserError
+from unlearnkit.report.charts import losses
+from unlearnkit.report.figures import figure_rows
+from unlearnkit.report.page import embedded
+from unlearnkit.report.verdict import verdict
+from unlearnkit.report.words import mark_recited
+from unlearnkit.runs import reporting
+
+
+class Page(HTMLParser):
+    """Tags with attributes, headings, and the text outside scripts and styles."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text, self.scripts, self.within = [], "", [], ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.within = tag
+
+    def handle_endtag(self, tag):
+        self.within = ""
+
+    def handle_data(self, data):
+        if self.within == "script":
+            self.scripts.append(data)
+        elif self.within != "style":
+            self.text += data
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "copyright" / "a")
+
+
+@pytest.fixture
+def html(run):
+    return reporting.report(run).read_text(encoding="utf-8")
+
+
+def rows(suites, intervals=None):
+    return figure_rows(suites, intervals or {})
+
+
+def changed(when, **figures):
+    by_when = {key: dict(value) for key, value in SUITES["copyright"].items()}
+    by_when[when] |= {name.replace("__", "/"): value for name, value in figures.items()}
+    return {"copyright": by_when}
+
+
+def test_hostile_text_is_shown_and_never_becomes_markup(html):
+    page = Page(html)
+    assert "<script>alert(1)</script></script>" in page.text
+    tags = [tag for tag, _ in page.tags]
+    # Two blocks of data, the charting library and the page's own script.
+    assert tags.count("script") == 4
+    assert "img" not in tags
+    assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
+    for character in "\x00\x1b\u202e\ud800":
+        assert character not in html
+    assert r"\x00\x1b[31m\u202e\ud800" in page.text
+
+
+def test_data_of_scripts_is_whole_and_cannot_end_its_script(html):
+    page = Page(html)
+    found = [json.loads(text) for text in page.scripts if text[0] in "{["]
+    specs, tokens = sorted(found, key=lambda value: isinstance(value, list))
+    assert tokens[0]["tokens"][1].startswith("<script>alert(1)</script>")
+    assert tokens[0]["logps"]["after"] == [-1.0, -3.0, None]
+    assert all(spec["description"] for spec in specs.values())
+
+
+def test_nothing_is_loaded_from_anywhere(html):
+    page = Page(html)
+    for tag, attrs in page.tags:
+        for name in ("src", "srcset", "href", "action", "data", "poster"):
+            target = attrs.get(name)
+            assert target is None or target.startswith(("#", "data:,")), (tag, target)
+    styles = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+    assert styles
+    assert not any("url(" in style or "@import" in style for style in styles)
+    policy = next(attrs["content"] for _, attrs in page.tags if "http-equiv" in attrs)
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_sections_stand_in_order_under_headings_without_gaps(html):
+    headings = re.findall(r'<h2 id="([\w-]+)"', html)
+    assert headings == [
+        "h-verdict", "h-figures", "h-trade", "h-losses", "h-said", "h-heat", "h-tokens", "h-how",
+        "h-limits",
+    ]  # fmt: skip
+    levels = [int(tag[1]) for tag, _ in Page(html).tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_a_file_that_is_not_there_leaves_its_section_out_and_is_named(run):
+    for name in ("rows.jsonl", "metrics.csv", "tokens.jsonl", "intervals.json"):
+        (run / name).unlink()
+    html = reporting.report(run).read_text(encoding="utf-8")
+    for name in ("rows.jsonl", "metrics.csv", "tokens.jsonl", "intervals.json"):
+        assert f"no {name}" in html
+    assert not re.findall(r'id="h-(?:losses|said|heat|tokens)"', html)
+    assert 'id="h-figures"' in html
+
+
+def test_a_broken_file_is_named_too(run):
+    (run / "rows.jsonl").write_text('{"suite": ')
+    assert "rows.jsonl cannot be read" in reporting.report(run).read_text(encoding="utf-8")
+
+
+def test_only_the_own_report_is_overwritten(run, tmp_path):
+    mine = tmp_path / "mine.html"
+    mine.write_text("mine")
+    with pytest.raises(UserError, match="exists and is not overwritten"):
+        reporting.report(run, mine)
+    assert mine.read_text() == "mine"
+    assert reporting.report(run) == reporting.report(run, run / "report.html")
+    assert reporting.report(run, tmp_path / "other.html").is_file()
+
+
+def test_attacks_of_another_model_are_left_out(run, monkeypatch):
+    curve = [{"step": 0, "others/rougeL_recall": 0.1}, {"step": 5, "others/rougeL_recall": 0.4}]
+    (run / "attacks").mkdir()
+    for name, model in (("relearn", "now"), ("quantize", "then")):
+        attack = {"attack": name, "models": {"unlearned": model}, "curves": {"unlearned": curve}}
+        (run / "attacks" / f"{name}.json").write_text(json.dumps(attack))
+    (run / "attacks" / "odd.json").write_text("[]")
+    monkeypatch.setattr(reporting, "fingerprint_of", lambda model: "now")
+    html = reporting.report(run).read_text(encoding="utf-8")
+    assert "<h3>relearn</h3>" in html
+    assert "<h3>quantize</h3>" not in html
+    assert "attacks/quantize.json: it does not belong to this model" in html
+    assert "attacks/odd.json: it is not what" in html
+
+
+def test_the_verdict_says_gold_level_only_by_the_figures():
+    assert verdict(rows(SUITES)).startswith("Forgotten to the level of the gold model by all 1")
+    worse = verdict(rows(changed("after", forget__rougeL_recall=0.2)))
+    assert worse.startswith("Not forgotten to the level of the gold model")
+    partly = changed("after", forget__leak_rate=0.5)
+    partly["copyright"]["gold"]["forget/leak_rate"] = 0.0
+    assert "by 1 of 2 figures only" in verdict(rows(partly))
+
+
+def test_intervals_decide_what_is_the_level_of_gold():
+    suites = changed("after", forget__rougeL_recall=0.2)
+    near = {"copyright": {"after": {"forget/rougeL_recall": (0.1, 0.3)}}}
+    assert verdict(rows(suites, near)).startswith("Forgotten to the level")
+    assert "0.200 [0.100, 0.300]" in verdict(rows(suites, near))
+
+
+def test_without_a_gold_model_or_a_suite_nothing_is_judged():
+    alone = {"copyright": {k: v for k, v in SUITES["copyright"].items() if k != "gold"}}
+    assert "cannot be judged, for there is no gold model" in verdict(rows(alone))
+    assert "cannot be judged: no suite" in verdict(rows({}))
+
+
+def test_the_verdict_names_the_cost():
+    assert "1 of 1 figures of utility are measurably worse" in verdict(rows(SUITES))
+    kept = changed("after", normal__rougeL_recall=1.0)
+    assert "no figure of utility is measurably worse" in verdict(rows(kept))
+
+
+def test_a_run_without_suites_has_a_report(tmp_path):
+    run = write_run(tmp_path / "run", suites={})
+    html = reporting.report(run).read_text(encoding="utf-8")
+    assert "cannot be judged: no suite" in html
+    assert 'id="h-figures"' not in html
+
+
+@pytest.mark.parametrize(
+    ("generated", "true", "recited"),
+    [
+        (TRUE, TRUE, [TRUE]),
+        ("so the cat sat there", TRUE, ["the cat sat"]),
+        ("the dog on it", TRUE, []),
+        ("It is twelve.", "twelve", ["twelve"]),
+        ("天地玄黄", "宇宙地玄黄", ["地玄黄"]),
+        ("", TRUE, []),
+        ("the cat", "", []),
+        (HOSTILE, HOSTILE, [HOSTILE]),
+    ],
+)
+def test_recited_words_are_marked(generated, true, recited):
+    pieces = mark_recited(generated, true)
+    assert "".join(piece.text for piece in pieces) == generated
+    assert [piece.text for piece in pieces if piece.recited] == recited
+
+
+def test_long_runs_are_thinned_and_values_that_are_none_left_out():
+    lines = [{"step": i, "train/loss": float("nan") if i == 3 else i} for i in range(2000)]
+    (chart,) = losses(lines, [])
+    points = chart.spec["layer"][0]["data"]["values"] if "layer" in chart.spec else None
+    points = points or chart.spec["data"]["values"]
+    assert 100 < len(points) <= 500
+    assert all(point["value"] == point["value"] for point in points)
+
+
+def test_embedded_values_are_json_and_printable():
+    value = embedded({"a": ["\x1b", float("nan"), (1, None)]})
+    assert value == {"a": ["\\x1b", None, [1, None]]}
+
+
+def test_a_failing_report_is_a_warning(tmp_path):
+    with pytest.warns(UserWarning, match="the run itself is complete") as warned:
+        assert reporting.report_after_fit(tmp_path / "none", {}, [], None, 0) is None
+    assert len(warned) == 1

@@ -1,0 +1,206 @@
+"""Charts as Vega-Lite, each a plain mapping with a description for those who cannot see it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import altair as alt
+
+from unlearnkit.report.figures import FORGET_STREAMS, FigureRow, headline
+
+MODELS = ("before", "after", "gold")
+_MOST_POINTS = 500
+_RATES = ("rougeL_recall", "extraction_strength", "exact_memorization")
+Spec = dict[str, Any]
+
+
+class Chart(NamedTuple):
+    """A chart and its caption."""
+
+    caption: str
+    spec: Spec
+
+
+def trade_off(rows: Sequence[FigureRow]) -> Chart | None:
+    """Forgetting against utility of the model before, after, and of the gold model."""
+    forget = headline(rows, "forget")
+    if forget is None:
+        return None
+    streams = dict.fromkeys(row.name.partition("/")[0] for row in rows if row.role == "utility")
+    kept = [
+        headline([r for r in rows if r.name.startswith(f"{stream}/")], "utility")
+        for stream in streams
+    ]
+    points = [
+        {
+            "model": when,
+            "figure": row.name,
+            "forget": forget.values[when].value,
+            "utility": row.values[when].value,
+            "forget_low": forget.values[when].bounds[0],
+            "forget_high": forget.values[when].bounds[1],
+            "low": row.values[when].bounds[0],
+            "high": row.values[when].bounds[1],
+        }
+        for row in kept
+        if row is not None
+        for when in MODELS
+        if when in row.values and when in forget.values
+    ]
+    if not points:
+        return None
+    base = alt.Chart(alt.Data(values=points)).encode(
+        x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
+        y=alt.Y("utility:Q", title="figure of utility").scale(zero=False),
+        color=_colour(MODELS),
+        tooltip=["model:N", "figure:N", "forget:Q", "utility:Q"],
+    )
+    marks = base.mark_point(size=110, filled=True, opacity=1).encode(
+        shape=alt.Shape("figure:N", title=None, legend=alt.Legend(columns=1, symbolLimit=12))
+    )
+    upright = base.mark_rule().encode(y="low:Q", y2="high:Q")
+    level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q")
+    caption = (
+        f"{forget.suite}: {axis_title(forget)}, against figures of utility. Lines are 95 % "
+        "intervals."
+    )
+    return Chart(caption, finished(upright + level + marks, caption, 260))
+
+
+def losses(lines: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> list[Chart]:
+    """A curve for the loss, for each objective, then for whatever else was logged."""
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    first = ["train/loss", *(f"train/{name}" for name in objectives)]
+    wanted = [n for n in first if n in names]
+    wanted += [n for n in names if n not in (*wanted, "step", "epoch")]
+    found: list[Chart] = []
+    for name in wanted[:24]:
+        points = [
+            {"step": line["step"], "value": line[name]}
+            for line in lines
+            if math.isfinite(line.get(name, math.nan)) and "step" in line
+        ]
+        if not points:
+            continue
+        every = -(-len(points) // _MOST_POINTS)
+        thinned = points[::every] if every > 1 else points
+        chart = (
+            alt.Chart(alt.Data(values=thinned))
+            .mark_line(point=len(thinned) < 30)
+            .encode(
+                x=alt.X("step:Q", title="step"),
+                y=alt.Y("value:Q", title=None).scale(zero=False),
+                tooltip=["step:Q", "value:Q"],
+            )
+        )
+        what = "weighted sum of all objectives" if name == "train/loss" else name
+        start, end = points[0]["value"], points[-1]["value"]
+        caption = f"{what}: {start:.4g} at the start, {end:.4g} at the end"
+        found.append(Chart(caption, finished(chart, caption, 140)))
+    return found
+
+
+def heat_maps(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """How much of each forget row is still recited, a map a figure; 1 is all of it."""
+    found: list[Chart] = []
+    forget = [row for row in rows if row.get("stream") in FORGET_STREAMS]
+    for suite in dict.fromkeys(row["suite"] for row in forget):
+        for name in _RATES:
+            cells = [
+                {
+                    "row": f"{row['stream']} {row.get('row', 0)}",
+                    "model": row["when"],
+                    "value": row[name],
+                }
+                for row in forget
+                if row["suite"] == suite and isinstance(row.get(name), int | float)
+            ]
+            if not cells:
+                continue
+            axis = alt.Axis(labels=False, ticks=False)
+            chart = (
+                alt.Chart(alt.Data(values=cells))
+                .mark_rect()
+                .encode(
+                    x=alt.X("row:N", sort=None, title="forget rows", axis=axis),
+                    y=alt.Y("model:N", sort=list(MODELS), title=None),
+                    color=alt.Color("value:Q", title=None)
+                    .scale(domain=[0, 1], scheme="viridis")
+                    .legend(orient="bottom", gradientLength=160),
+                    tooltip=["row:N", "model:N", "value:Q"],
+                )
+            )
+            caption = f"{suite}: {name} of every forget row, 1 where all of it is recited"
+            found.append(Chart(caption, finished(chart, caption, 90)))
+    return found
+
+
+def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
+    """How much each attack brings back, on the unlearned model and on the gold model."""
+    curves = attack["curves"]
+    first = next(iter(curves.values()))[0]
+    by, *names = first
+    found: list[Chart] = []
+    for name in names:
+        points = [
+            {
+                "model": model,
+                "at": "as it is" if each[by] is None else each[by],
+                "value": each[name],
+            }
+            for model, curve in curves.items()
+            for each in curve
+            if math.isfinite(each.get(name, math.nan))
+        ]
+        numeric = all(isinstance(point["at"], int | float) for point in points)
+        chart = (
+            alt.Chart(alt.Data(values=points))
+            .mark_line(point=True)
+            .encode(
+                x=alt.X("at:Q" if numeric else "at:N", title=by, sort=None),
+                y=alt.Y("value:Q", title=None).scale(domain=[0, 1]),
+                color=_colour(list(curves)),
+                tooltip=["model:N", "at:N", "value:Q"],
+            )
+        )
+        caption = f"{attack['attack']}: {name}, by {by}"
+        found.append(Chart(caption, finished(chart, caption, 150)))
+    return found
+
+
+def token_chart(models: Sequence[str]) -> Chart:
+    """The frame for the log-probabilities of a row's tokens; the page fills it in."""
+    chart = (
+        alt.Chart(alt.Data(values=[]))
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("position:Q", title="token of the true text").axis(tickMinStep=1),
+            y=alt.Y("logp:Q", title="log-probability, nats"),
+            color=_colour(models),
+            tooltip=["token:N", "model:N", "logp:Q"],
+        )
+    )
+    caption = (
+        "Log-probability of each token of the true text, given all true tokens before it: 0 where "
+        "the model is sure of it. The table below holds the values."
+    )
+    return Chart(caption, finished(chart, caption, 220))
+
+
+def axis_title(row: FigureRow) -> str:
+    """The figure's name, and which values are good."""
+    good = "nearest 0" if row.better == "zero" else row.better
+    return f"{row.name}, {good} is better"
+
+
+def _colour(models: Sequence[str]) -> Any:
+    """The same colour for a model in every chart."""
+    return alt.Color("model:N", title=None, sort=list(models)).scale(domain=list(models))
+
+
+def finished(chart: Any, description: str, height: int) -> Spec:
+    """The specification, as wide as its place and described for those who cannot see it."""
+    whole = chart.properties(width="container", height=height, description=description)
+    return whole.configure_view(strokeOpacity=0).to_dict()

@@ -1,0 +1,133 @@
+"""The report of a comparison: forgetting against utility of several recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from unlearnkit.report.charts import Chart, axis_title, finished
+from unlearnkit.report.figures import FigureRow, headline, is_known, number
+from unlearnkit.report.page import VEGA_LITE, Charts, embedded, render
+from unlearnkit.suites.direction import direction
+
+_PICTURE_WIDTH = 640
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over seeds: mean, and standard deviation of the sample where there are several."""
+
+    mean: float
+    deviation: float | None = None
+
+    def __str__(self) -> str:
+        if self.deviation is None:
+            return number(self.mean)
+        return f"{number(self.mean)} ± {number(self.deviation)}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A recipe, or a model beside it, with its figures by ``<suite>: <stream>/<metric>``."""
+
+    name: str
+    seeds: int
+    figures: Mapping[str, Spread]
+
+
+def comparison_report(columns: Sequence[Compared], best: Mapping[str, Sequence[str]]) -> str:
+    """The page, as HTML.
+
+    Args:
+        columns: What is compared.
+        best: Names of the best columns of each figure; the figures in their order.
+    """
+    places = Charts()
+    return render(
+        "comparison.html.j2",
+        columns=columns,
+        best=best,
+        directions={row: direction(row) for row in best},
+        several=any(column.seeds > 1 for column in columns),
+        trade_offs=places.place(trade_offs(columns, list(best))),
+        specs=places.specs,
+    )
+
+
+def picture(columns: Sequence[Compared], rows: Sequence[str]) -> bytes | None:
+    """Forgetting against utility as PNG, a panel a suite; None where no suite measures both."""
+    specs = [chart.spec | {"width": _PICTURE_WIDTH} for chart in trade_offs(columns, rows)]
+    if not specs:
+        return None
+    whole = specs[0]
+    if len(specs) > 1:
+        shared = {key: whole[key] for key in ("$schema", "config")}
+        dropped = (*shared, "description")
+        panels = [{k: v for k, v in spec.items() if k not in dropped} for spec in specs]
+        whole = {**shared, "vconcat": panels, "resolve": {"scale": {"color": "shared"}}}
+    shown = {**embedded(whole), "background": "white"}
+    return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=2)
+
+
+def trade_offs(columns: Sequence[Compared], rows: Sequence[str]) -> list[Chart]:
+    """A chart for each suite and stream of utility; bars are one standard deviation."""
+    found: list[Chart] = []
+    parts = [row.partition(": ") for row in rows]
+    for suite in dict.fromkeys(suite for suite, _, _ in parts):
+        able = [
+            FigureRow(suite, name, direction(f"{suite}: {name}"), {})
+            for each, _, name in parts
+            if each == suite
+        ]
+        forget = headline(able, "forget")
+        streams = dict.fromkeys(row.name.partition("/")[0] for row in able)
+        for stream in streams:
+            kept = headline([r for r in able if r.name.startswith(f"{stream}/")], "utility")
+            if forget is not None and kept is not None:
+                points = _points(columns, forget, kept)
+                if points:
+                    found.append(_chart(points, forget, kept))
+    return found
+
+
+def _points(columns: Sequence[Compared], x: FigureRow, y: FigureRow) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for column in columns:
+        across = column.figures.get(f"{x.suite}: {x.name}")
+        up = column.figures.get(f"{y.suite}: {y.name}")
+        if across and up and is_known(across.mean) and is_known(up.mean):
+            x_off, y_off = across.deviation or 0.0, up.deviation or 0.0
+            found.append(
+                {
+                    "model": column.name,
+                    "forget": across.mean,
+                    "forget_low": across.mean - x_off,
+                    "forget_high": across.mean + x_off,
+                    "utility": up.mean,
+                    "low": up.mean - y_off,
+                    "high": up.mean + y_off,
+                }
+            )
+    return found
+
+
+def _chart(points: Sequence[Mapping[str, Any]], forget: FigureRow, kept: FigureRow) -> Chart:
+    base = alt.Chart(alt.Data(values=points)).encode(
+        x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
+        y=alt.Y("utility:Q", title=axis_title(kept)).scale(zero=False),
+        # The shape too, for many recipes and for eyes that tell few colours apart.
+        color=alt.Color("model:N", title=None, sort=None),
+        tooltip=["model:N", "forget:Q", "utility:Q"],
+    )
+    marks = base.mark_point(size=110, filled=True, opacity=1).encode(
+        shape=alt.Shape("model:N", title=None, sort=None)
+    )
+    colour = alt.Color("model:N", title=None, sort=None, legend=None)
+    upright = base.mark_rule().encode(y="low:Q", y2="high:Q", color=colour)
+    level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q", color=colour)
+    caption = f"{forget.suite}: {forget.name} against {kept.name}. Bars are one standard deviation."
+    return Chart(caption, finished(upright + level + marks, caption, 300))

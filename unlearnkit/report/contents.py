@@ -1,0 +1,56 @@
+"""What a report is made of: the files of a run folder, read and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Interval = tuple[float, float]
+Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
+"""Bounds as ``[suite]["before" | "after" | "gold"][figure]``."""
+
+
+@dataclass(frozen=True)
+class LaterEvaluation:
+    """Figures that `unlearnkit evaluate` added to the run folder."""
+
+    suite: str
+    created: str
+    values: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    gold: Mapping[str, float]
+    missing: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The files of a run folder.
+
+    Args:
+        folder: Name of the run folder.
+        summary: ``summary.json``.
+        recipe: ``recipe.yaml``, as text.
+        objectives: Names of the recipe's objectives.
+        environment: ``environment.json``.
+        metrics: Lines of ``metrics.csv``.
+        rows: Lines of ``rows.jsonl``.
+        intervals: ``intervals.json``.
+        tokens: Lines of ``tokens.jsonl``.
+        evaluations: ``evaluation/*.json`` of the model that is in the folder now.
+        attacks: ``attacks/*.json`` of the model that is in the folder now.
+        left_out: What the report lacks and why, a sentence each.
+    """
+
+    folder: str
+    summary: Mapping[str, Any]
+    recipe: str = ""
+    objectives: Sequence[str] = ()
+    environment: Mapping[str, Any] | None = None
+    metrics: Sequence[Mapping[str, float]] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
+    intervals: Intervals = field(default_factory=dict)
+    tokens: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[LaterEvaluation] = ()
+    attacks: Sequence[Mapping[str, Any]] = ()
+    left_out: Sequence[str] = ()

@@ -1,0 +1,100 @@
+"""A page in one file: escaped, with its scripts inside, and allowed to load nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unlearnkit.report.charts import Chart
+from unlearnkit.report.figures import number
+from unlearnkit.text import printable
+
+VEGA_LITE = "6.4"
+"""That which Altair writes specifications for."""
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of ``templates/``; all texts are escaped, control characters written out."""
+    environment = _environment()
+    scripts = [Markup(text) for text in (_bundle(), _source("report.js"))]
+    hashes = " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
+    return environment.get_template(template).render(
+        scripts=scripts,
+        style=Markup(_source("report.css")),
+        policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'",
+        **values,
+    )
+
+
+class Charts:
+    """Hands out places for charts, and keeps their specifications for the end of the page."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, Any] = {}
+
+    def place(self, charts: Sequence[Chart | None]) -> list[dict[str, str]]:
+        """Ids and captions for the template."""
+        found = []
+        for chart in charts:
+            if chart is not None:
+                name = f"chart-{len(self.specs) + 1}"
+                self.specs[name] = chart.spec
+                found.append({"id": name, "caption": chart.caption})
+        return found
+
+
+def embedded(value: Any) -> Any:
+    """A value for the page's scripts: every text fit to be shown, and no number that is none."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): embedded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [embedded(each) for each in value]
+    return value
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("unlearnkit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters |= {"number": number, "embedded": embedded}
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _bundle() -> str:
+    return vl_convert.javascript_bundle(None, VEGA_LITE)  # pyright: ignore[reportArgumentType]
+
+
+@cache
+def _source(name: str) -> str:
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

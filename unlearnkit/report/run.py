@@ -1,0 +1,93 @@
+"""The report of a run, from the files of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unlearnkit.report import charts
+from unlearnkit.report.contents import Contents
+from unlearnkit.report.figures import FORGET_STREAMS, figure_rows
+from unlearnkit.report.page import Charts, render
+from unlearnkit.report.verdict import verdict
+from unlearnkit.report.words import mark_recited
+
+_MOST_ROWS = 600
+_LONGEST_TEXT = 1500
+
+
+def run_report(contents: Contents) -> str:
+    """The page, as HTML."""
+    figures = figure_rows(contents.summary["suites"], contents.intervals)
+    places = Charts()
+    models = [
+        when
+        for when in charts.MODELS
+        if any(when in row.values for rows in figures.values() for row in rows)
+    ]
+    generations, total = _generations(contents.rows)
+    return render(
+        "run.html.j2",
+        contents=contents,
+        verdict=verdict(figures),
+        figures=figures,
+        models=models,
+        trade_offs=places.place([charts.trade_off(rows) for rows in figures.values()]),
+        losses=places.place(charts.losses(contents.metrics, contents.objectives)),
+        generations=generations,
+        generations_left_out=total - len(generations),
+        streams=list(dict.fromkeys(row["stream"] for row in generations)),
+        heat_maps=places.place(charts.heat_maps(contents.rows)),
+        attacks=[
+            {"attack": attack, "charts": places.place(charts.attack_curves(attack))}
+            for attack in contents.attacks
+        ],
+        environment=dict(_leaves(contents.environment or {})),
+        token_rows=contents.tokens,
+        token_chart=places.place([charts.token_chart(_token_models(contents.tokens))])
+        if contents.tokens
+        else [],
+        specs=places.specs,
+    )
+
+
+def _generations(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Prompts with the generations of each model, forget rows first; and how many there are."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        if not isinstance(row.get("generated"), str):
+            continue
+        key = (row["suite"], row["stream"], row.get("row"), row.get("source"), row.get("prompt"))
+        entry = found.setdefault(
+            key,
+            {
+                "suite": row["suite"],
+                "stream": row["stream"],
+                "source": row.get("source", ""),
+                "prompt": _cut(row.get("prompt", "")),
+                "true": _cut(row.get("reference") or ""),
+                "said": {},
+            },
+        )
+        entry["said"][row["when"]] = mark_recited(_cut(row["generated"]), entry["true"])
+    ordered = sorted(found.values(), key=lambda entry: entry["stream"] not in FORGET_STREAMS)
+    return ordered[:_MOST_ROWS], len(ordered)
+
+
+def _token_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [when for when in charts.MODELS if any(when in row["logps"] for row in rows)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
+
+
+def _leaves(value: Any, key: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [
+            leaf
+            for name, each in value.items()
+            for leaf in _leaves(each, f"{key}.{name}" if key else name)
+        ]
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return [(key, text)]

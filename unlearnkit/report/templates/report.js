@@ -1,0 +1,113 @@
+(() => {
+  "use strict";
+  const specs = JSON.parse(document.getElementById("specs").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+
+  const colours = () => {
+    const style = getComputedStyle(document.documentElement);
+    return (name) => style.getPropertyValue(`--${name}`).trim();
+  };
+
+  const config = () => {
+    const of = colours();
+    const text = { labelColor: of("ink"), titleColor: of("ink"), titleFontWeight: "normal" };
+    return {
+      background: "transparent",
+      font: "system-ui, sans-serif",
+      axis: { ...text, gridColor: of("line"), domainColor: of("quiet"), tickColor: of("quiet") },
+      legend: { ...text, orient: "bottom" },
+      line: { color: of("accent") },
+      point: { color: of("accent") },
+      range: {
+        category: dark.matches
+          ? ["#ffb86b", "#7fb2ff", "#7ddc9a", "#e7a0ff"]
+          : ["#b35900", "#1f5fd0", "#1b7a3d", "#8a2fb0"],
+      },
+    };
+  };
+
+  const draw = (id) =>
+    window.vegaEmbed(document.getElementById(id), specs[id], {
+      actions: false, ast: true, renderer: "svg", config: config(),
+    });
+  const search = document.getElementById("search");
+  if (search) {
+    const perPage = 10;
+    const stream = document.getElementById("stream");
+    const found = document.getElementById("found");
+    const previous = document.getElementById("previous");
+    const next = document.getElementById("next");
+    const rows = [...document.querySelectorAll("#generations article")].map((element) => ({
+      element, stream: element.dataset.stream, text: element.textContent.toLowerCase(),
+    }));
+    let fitting = rows;
+    let first = 0;
+    const show = () => {
+      const page = new Set(fitting.slice(first, first + perPage));
+      for (const row of rows) row.element.hidden = !page.has(row);
+      previous.disabled = first === 0;
+      next.disabled = first + perPage >= fitting.length;
+      const of = fitting.length === rows.length ? "" : `, of ${rows.length}`;
+      found.textContent = fitting.length
+        ? `${first + 1} to ${first + page.size} of ${fitting.length} rows${of}`
+        : "no row fits";
+    };
+    const filter = () => {
+      const wanted = search.value.trim().toLowerCase();
+      fitting = rows.filter(
+        (row) => (!stream.value || row.stream === stream.value) && row.text.includes(wanted),
+      );
+      first = 0;
+      show();
+    };
+    const turn = (by) => { first += by; show(); };
+    search.addEventListener("input", filter);
+    stream.addEventListener("change", filter);
+    search.form.addEventListener("submit", (event) => event.preventDefault());
+    previous.addEventListener("click", () => turn(-perPage));
+    next.addEventListener("click", () => turn(perPage));
+    previous.parentElement.hidden = false;
+    filter();
+  }
+
+  const picked = document.getElementById("token-row");
+  if (picked) {
+    const tokens = JSON.parse(document.getElementById("tokens").textContent);
+    const chart = document.querySelector("section[aria-labelledby=h-tokens] .chart").id;
+    const element = (name, text, attributes = {}) => {
+      const made = document.createElement(name);
+      made.textContent = text;
+      for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+      return made;
+    };
+    const shade = (fall) => (fall >= 5 ? "fell-3" : fall >= 2 ? "fell-2" : fall >= 0.5 ? "fell-1" : "");
+    const digits = (value) => (value === null || value === undefined ? "–" : value.toFixed(2));
+    const pick = () => {
+      const row = tokens[Number(picked.value)];
+      const models = Object.keys(row.logps);
+      const fall = (i) => (row.logps.before?.[i] ?? 0) - (row.logps.after?.[i] ?? 0);
+      document.getElementById("token-text").replaceChildren(
+        ...row.tokens.map((token, i) => element("span", token, { class: shade(fall(i)) })),
+      );
+      const head = element("tr", "");
+      head.append(...["token", ...models].map((text) => element("th", text, { scope: "col" })));
+      const lines = row.tokens.map((token, i) => {
+        const line = element("tr", "");
+        line.append(element("th", token, { scope: "row", class: "text" }));
+        line.append(...models.map((model) => element("td", digits(row.logps[model][i]))));
+        return line;
+      });
+      const table = document.getElementById("token-table");
+      table.replaceChildren(table.caption, head, ...lines);
+      specs[chart].data = { values: models.flatMap((model) =>
+        row.tokens.map((token, i) => ({ position: i + 1, token, model, logp: row.logps[model][i] })),
+      ) };
+    };
+    pick();
+    picked.addEventListener("change", () => { pick(); draw(chart); });
+  }
+
+  const drawAll = () => Promise.all(Object.keys(specs).map(draw));
+  drawAll();
+  dark.addEventListener("change", drawAll);
+})();

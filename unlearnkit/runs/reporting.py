@@ -1,0 +1,228 @@
+"""The report of a run folder: its files are read, the page is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.errors import UserError
+from unlearnkit.report.contents import Contents, LaterEvaluation
+from unlearnkit.runs import evaluation
+from unlearnkit.runs.compare import Comparison
+from unlearnkit.runs.folder import (
+    Run,
+    load_run,
+    write_bytes,
+    write_json,
+    write_rows,
+    write_text,
+)
+from unlearnkit.runs.scored import fingerprint_of, read_evaluation
+from unlearnkit.runs.token_logps import TokenLogps
+from unlearnkit.suites.base import Suite
+
+REPORT = "report.html"
+
+
+def report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Writes the report of a finished run, from the files of its folder alone.
+
+    Args:
+        folder: The run folder.
+        out: The file; by default ``report.html`` in the run folder, which is made anew.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: If the folder is not a finished run, or the file exists and is not that report.
+    """
+    # Altair and the script engine take a second to load, and most verbs need neither.
+    from unlearnkit.report.run import run_report
+
+    run = load_run(folder)
+    own = run.folder / REPORT
+    target = own if out is None else Path(out)
+    if target.absolute() != own.absolute():
+        refuse_existing(target)
+    write_text(target, run_report(read_contents(run)))
+    return target
+
+
+def report_after_fit(
+    folder: Path,
+    results: Mapping[str, evaluation.Results],
+    suites: Sequence[Suite],
+    token_logps: TokenLogps,
+    seed: int,
+) -> Path | None:
+    """Writes what the report alone needs, and the report.
+
+    Returns:
+        The report, or None after a warning: the run stands, whatever becomes of its report.
+    """
+    try:
+        if suites:
+            write_rows(folder / "tokens.jsonl", token_logps.rows())
+            write_json(folder / "intervals.json", evaluation.intervals(results, suites, seed))
+        return report(folder)
+    except Exception as error:
+        warnings.warn(
+            f"the report could not be made ({type(error).__name__}: {error}); the run itself is "
+            f"complete, and `unlearnkit report {folder}` tries again",
+            stacklevel=2,
+        )
+        return None
+
+
+def report_comparison(
+    comparison: Comparison, picture: str | Path | None, page: str | Path | None
+) -> list[Path]:
+    """Writes a comparison as a picture, as a page, or as both.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: If one of them exists or cannot be written, or no suite of the runs measures
+            both forgetting and utility, so that there is no picture.
+    """
+    targets = [refuse_existing(Path(each)) for each in (picture, page) if each is not None]
+    from unlearnkit.report.comparison import Compared, Spread, comparison_report
+    from unlearnkit.report.comparison import picture as drawn
+
+    columns = [
+        Compared(
+            column.name,
+            len(column.runs),
+            {row: Spread(found.mean, found.deviation) for row, found in column.figures.items()},
+        )
+        for column in comparison.columns
+    ]
+    best = {row: comparison.best(row) for row in comparison.better}
+    if picture is not None:
+        png = drawn(columns, list(best))
+        if png is None:
+            raise UserError("--picture: no suite of these runs measures forgetting and utility.")
+        write_bytes(Path(picture), png)
+    if page is not None:
+        write_text(Path(page), comparison_report(columns, best))
+    return targets
+
+
+def refuse_existing(path: Path) -> Path:
+    """The path, where there is no such file yet.
+
+    Raises:
+        UserError: If there is.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists and is not overwritten.", hint="Give another name.")
+    return path
+
+
+def read_contents(run: Run) -> Contents:
+    """The files of a run folder that a report shows; what is missing or stale is named."""
+    folder, left_out = run.folder, []
+
+    def lines(name: str, lost: str) -> list[dict[str, Any]]:
+        if not (folder / name).is_file():
+            left_out.append(f"{lost}: the run folder has no {name}.")
+            return []
+        try:
+            with (folder / name).open(encoding="utf-8") as file:
+                return [json.loads(line) for line in file if line.strip()]
+        except ValueError as error:
+            left_out.append(f"{lost}: {name} cannot be read ({error}).")
+            return []
+
+    def mapping(name: str, lost: str) -> dict[str, Any]:
+        if not (folder / name).is_file():
+            left_out.append(f"{lost}: the run folder has no {name}.")
+            return {}
+        try:
+            return json.loads((folder / name).read_text(encoding="utf-8"))
+        except ValueError as error:
+            left_out.append(f"{lost}: {name} cannot be read ({error}).")
+            return {}
+
+    rows = lines("rows.jsonl", "Generations and heat map")
+    tokens = lines("tokens.jsonl", "Log-probabilities of tokens")
+    intervals = mapping("intervals.json", "Intervals")
+    environment = mapping("environment.json", "Environment")
+    return Contents(
+        folder="/".join(folder.absolute().parts[-2:]),
+        summary=run.summary,
+        recipe=(folder / "recipe.yaml").read_text(encoding="utf-8"),
+        objectives=tuple(run.recipe.get("model", {}).get("objectives", {})),
+        environment=environment,
+        metrics=_metrics(folder, left_out),
+        rows=rows,
+        intervals=intervals,
+        tokens=tokens,
+        evaluations=_evaluations(run, left_out),
+        attacks=_attacks(run, left_out),
+        left_out=left_out,
+    )
+
+
+def _metrics(folder: Path, left_out: list[str]) -> list[dict[str, float]]:
+    file = folder / "metrics.csv"
+    if not file.is_file():
+        left_out.append("Losses: the run folder has no metrics.csv.")
+        return []
+    with file.open(encoding="utf-8", newline="") as stream:
+        return [
+            {name: float(value) for name, value in line.items() if name and value}
+            for line in csv.DictReader(stream)
+        ]
+
+
+def _evaluations(run: Run, left_out: list[str]) -> list[LaterEvaluation]:
+    files = sorted((run.folder / "evaluation").glob("*.json"))
+    now = fingerprint_of(str(run.model)) if files else None
+    found: list[LaterEvaluation] = []
+    for file in files:
+        later = read_evaluation(file)
+        if later is None or later.inputs["model"] != now:
+            left_out.append(f"evaluation/{file.name}: it does not belong to this model.")
+            continue
+        gold = read_evaluation(file.parent / "gold" / file.name)
+        found.append(
+            LaterEvaluation(
+                later.suite,
+                later.created,
+                _known(later.values),
+                later.intervals,
+                _known(gold.values) if gold else {},
+                later.missing,
+            )
+        )
+    return found
+
+
+def _attacks(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
+    files = sorted((run.folder / "attacks").glob("*.json"))
+    now = fingerprint_of(str(run.model)) if files else None
+    found: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            attack = json.loads(file.read_text(encoding="utf-8"))
+            ours = attack["models"]["unlearned"] == now
+        except (ValueError, KeyError, TypeError):
+            left_out.append(f"attacks/{file.name}: it is not what `unlearnkit attack` writes.")
+            continue
+        if ours:
+            found.append(attack)
+        else:
+            left_out.append(f"attacks/{file.name}: it does not belong to this model.")
+    return found
+
+
+def _known(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -1,0 +1,68 @@
+"""What a model gives each token of a few forget rows: the finest picture of forgetting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.data.encoded import StreamData
+from unlearnkit.engine.scoring import score
+from unlearnkit.suites.continuations import text_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ROWS = 8
+_MOST_TOKENS = 192
+
+
+class TokenLogps:
+    """Log-probabilities of the true tokens of a few forget rows, under one model after another.
+
+    Args:
+        data: The recipe's streams; without one named ``forget`` nothing is measured.
+        tokenizer: Turns tokens to text.
+    """
+
+    def __init__(self, data: Mapping[str, StreamData], tokenizer: Any) -> None:
+        forget = data.get("forget")
+        count = min(_ROWS, len(forget)) if forget is not None else 0
+        self._tokenizer = tokenizer
+        self._examples = [
+            example._replace(response_ids=example.response_ids[:_MOST_TOKENS])
+            for i in range(count)
+            if forget is not None
+            for example in forget.at(i * len(forget) // count, 0)[:1]
+        ]
+        self._logps: dict[str, list[list[float]]] = {}
+
+    def measure(self, when: str, model: nn.Module) -> None:
+        """Scores the rows; one forward pass of a few rows."""
+        if self._examples:
+            flat = iter(score(model, self._examples).logps.tolist())
+            self._logps[when] = [[next(flat) for _ in e.response_ids] for e in self._examples]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A mapping a row: source, prompt, tokens as text, log-probabilities in nats by model."""
+        return [
+            {
+                "row": example.row,
+                "source": example.source,
+                "prompt": text_of(self._tokenizer, example.prompt_ids),
+                "tokens": _pieces(self._tokenizer, example.response_ids),
+                "logps": {when: each[i] for when, each in self._logps.items()},
+            }
+            for i, example in enumerate(self._examples)
+        ]
+
+
+def _pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """The text that each token adds; special tokens by their names."""
+    found: list[str] = []
+    so_far = ""
+    for end, token in enumerate(ids, 1):
+        text = text_of(tokenizer, ids[:end])
+        added = text[len(so_far) :] if text.startswith(so_far) else ""
+        found.append(added or str(tokenizer.decode([token])))
+        so_far = text
+    return found
