@@ -14,7 +14,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.base_model import BaseModel, as_base_model
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
@@ -27,6 +27,7 @@ from unlearnkit.engine.head import Head
 from unlearnkit.engine.layout import choose_layout
 from unlearnkit.engine.micro import accumulated, check_parts, split
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
+from unlearnkit.engine.quantized import check_quantization
 from unlearnkit.engine.reference import (
     AdapterOff,
     Frozen,
@@ -108,6 +109,7 @@ class UnlearningModule(L.LightningModule):
         self.base, self.lora = base, lora
         self.reference_kind = choose_reference(reference, lora is not None, reference_dtype)
         self.reference_dtype = reference_dtype
+        check_quantization(base, lora is not None, self.reference_kind)
         self.make_optimizer = optimizer
         self.schedule: Schedule = schedule
         self.warmup = warmup
@@ -170,7 +172,7 @@ class UnlearningModule(L.LightningModule):
         self.policy = add_adapter(model, self.lora) if self.lora else model
         self.head = Head(self.policy)
         if self.device_mesh is not None:
-            check_shardable(self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
+            check_shardable(model, self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
             shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
         if "reference" in self.needs:
             self.reference = reference or self._own_reference()
@@ -202,6 +204,7 @@ class UnlearningModule(L.LightningModule):
                 "model": model_fingerprint(self.base),
                 "tokenizer": tokenizer_fingerprint(data.tokenizer),
                 "dtype": str(self.policy.dtype),
+                "quantization": as_base_model(self.base).quantization,
             },
             write=self.trainer.is_global_zero,
             then=self.trainer.strategy.barrier,

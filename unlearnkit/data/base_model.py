@@ -35,6 +35,8 @@ class BaseModel:
         dtype: Dtype of the weights; ``auto`` is the one they are stored in.
         trust_remote_code: Run model code that the hub id or folder brings along.
         attn_implementation: As in transformers, for the ``rows`` layout; by default theirs.
+        quantization: Hold the weights of all linear layers but the head in ``4bit`` (NF4) or
+            ``8bit`` by bitsandbytes, under an adapter; ``dtype`` is what they are computed in.
     """
 
     path: str
@@ -43,6 +45,7 @@ class BaseModel:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     trust_remote_code: bool = False
     attn_implementation: str | None = None
+    quantization: Literal["4bit", "8bit"] | None = None
 
     def resolved(self) -> BaseModel:
         """The same with short names and run folders replaced by the folders they stand for."""

@@ -106,12 +106,20 @@ def whole_state(model: nn.Module) -> dict[str, Any]:
     return get_model_state_dict(model, options=options)
 
 
-def check_shardable(needs: Collection[str], reference: str, max_tokens: int | None) -> None:
-    """Refuses what would leave processes waiting for each other.
+def check_shardable(
+    model: nn.Module, needs: Collection[str], reference: str, max_tokens: int | None
+) -> None:
+    """Refuses what cannot be sharded, or would leave processes waiting for each other.
 
     Raises:
         RecipeError: With the two keys that do not go together.
     """
+    if getattr(model, "is_quantized", False):
+        raise RecipeError(
+            "model.base.quantization does not go with trainer.strategy: fsdp2",
+            hint="Set trainer.strategy: ddp: quantised weights are small and each process holds "
+            "them.",
+        )
     if "reference" in needs and reference == "cached":
         raise RecipeError(
             "model.reference: 'cached' does not go with trainer.strategy: fsdp2",
