@@ -204,7 +204,7 @@ class UnlearningModule(L.LightningModule):
                 "model": model_fingerprint(self.base),
                 "tokenizer": tokenizer_fingerprint(data.tokenizer),
                 "dtype": str(self.policy.dtype),
-                "quantization": as_base_model(self.base).quantization,
+                "quantization": str(as_base_model(self.base).quantization),
             },
             write=self.trainer.is_global_zero,
             then=self.trainer.strategy.barrier,

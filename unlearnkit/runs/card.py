@@ -44,7 +44,7 @@ def write_card(
     base = _base_name(module.base)
     card = ModelCard.from_template(
         _metadata(base, adapter=module.lora is not None),
-        template_str=files(__package__).joinpath("card.md").read_text(encoding="utf-8"),
+        template_str=files("unlearnkit.runs").joinpath("card.md").read_text(encoding="utf-8"),
         title=escaped(f"{base}, unlearned by {summary.recipe}"),
         base=base.replace("`", "'"),
         version=version("unlearnkit"),
@@ -79,7 +79,7 @@ def card_of_merged(run_model: Path, merged: Path) -> None:
     if not (run_model / "README.md").is_file():
         return
     card = ModelCard.load(run_model / "README.md", ignore_metadata_errors=True)
-    card.data = _metadata(str(card.data.base_model), adapter=False)
+    card.data = _metadata(str(card.data.to_dict()["base_model"]), adapter=False)
     card.text = re.sub(
         r"This folder holds (a LoRA adapter of rank \d+); .*",
         r"It was trained as \1, which is merged into the weights here.",
