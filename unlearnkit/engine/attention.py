@@ -94,8 +94,8 @@ def tree_attention(
     ), None  # fmt: skip
 
 
-# Its parts differ from step to step, and compiled code would be made anew for each number of them.
-@torch.compiler.disable
+# Compiled code would be made anew for each number of parts.
+@torch.compiler.disable(reason="the parts of a forest differ from step to step")
 def _over_forest(
     query: Tensor, key: Tensor, value: Tensor, tree: Forest, *,
     dropout: float, scaling: float | None, sliding_window: int | None, softcap: float | None,

@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,6 +46,7 @@ def keep_differentiable(model: nn.Module) -> None:
     On CPUs with AVX512-BF16 it repacks them at the first pass in eval mode, such as one of the
     reference, for a kernel that gives zero gradients without an error.
     """
+    module: Any
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
