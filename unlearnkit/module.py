@@ -14,12 +14,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.base_model import BaseModel, as_base_model
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.attention import use_tree_attention
 from unlearnkit.engine.cache import Cached
+from unlearnkit.engine.compiled import compile_blocks
 from unlearnkit.engine.expected import expected_weights, reads_distributions
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
@@ -27,6 +28,7 @@ from unlearnkit.engine.layout import choose_layout
 from unlearnkit.engine.micro import accumulated, check_parts, split
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
+from unlearnkit.engine.quantized import check_quantization
 from unlearnkit.engine.reference import (
     AdapterOff,
     Frozen,
@@ -35,7 +37,7 @@ from unlearnkit.engine.reference import (
     choose_reference,
     frozen_copy,
 )
-from unlearnkit.engine.resume import ExactResume
+from unlearnkit.engine.resume import ExactResume, keep_what_is_trained, refuse_gaps
 from unlearnkit.engine.schedule import Schedule, scheduled
 from unlearnkit.engine.sharding import check_shardable, let_go, shard
 from unlearnkit.engine.views import StreamView
@@ -58,10 +60,13 @@ class UnlearningModule(L.LightningModule):
         reference: How the model as it was at the start is kept, if an objective needs it:
             ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values
             on disk, no second model), or ``auto`` (one of the first two).
+        reference_dtype: Type of a frozen reference's weights, whatever ``trainer.precision`` makes
+            of the policy's; by default they are alike.
         optimizer: Makes the optimizer from the trainable parameters.
         schedule: Course of the learning rate after the warm-up.
         warmup: Warm-up in optimiser steps, or in parts of all steps when below 1.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        compile: Train decoder blocks that ``torch.compile`` has compiled.
         layout: ``packed`` (equal prompts once, no padding), ``rows``, or ``auto``.
         max_tokens_per_micro_batch: Run a batch in parts of at most so many tokens, one after the
             other, in the memory of one part; loss and gradient stay those of the whole.
@@ -84,11 +89,13 @@ class UnlearningModule(L.LightningModule):
         base: str | BaseModel = "tiny",
         lora: LoraConfig | None = None,
         reference: ReferenceKind = "auto",
+        reference_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         # A lambda, since the saved recipe then names the class and its arguments.
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=1e-5, weight_decay=0.0),
         schedule: Schedule = "linear",
         warmup: float = 0,
         gradient_checkpointing: bool = False,
+        compile: bool = False,
         layout: Literal["auto", "packed", "rows"] = "auto",
         max_tokens_per_micro_batch: int | None = None,
     ) -> None:
@@ -101,11 +108,14 @@ class UnlearningModule(L.LightningModule):
             )
         self.objectives = nn.ModuleDict(objectives)
         self.base, self.lora = base, lora
-        self.reference_kind = choose_reference(reference, has_adapter=lora is not None)
+        self.reference_kind = choose_reference(reference, lora is not None, reference_dtype)
+        self.reference_dtype = reference_dtype
+        check_quantization(base, lora is not None, self.reference_kind)
         self.make_optimizer = optimizer
         self.schedule: Schedule = schedule
         self.warmup = warmup
         self.gradient_checkpointing = gradient_checkpointing
+        self.compiled = compile
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
         if max_tokens_per_micro_batch is not None:
@@ -156,14 +166,14 @@ class UnlearningModule(L.LightningModule):
         if self.layout == "packed":
             use_tree_attention(model)
         needs_copy = "reference" in self.needs and self.reference_kind == "frozen"
-        reference = frozen_copy(model) if needs_copy else None
+        reference = frozen_copy(model, self.reference_dtype) if needs_copy else None
         if self.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
         self.policy = add_adapter(model, self.lora) if self.lora else model
         self.head = Head(self.policy)
         if self.device_mesh is not None:
-            check_shardable(self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
+            check_shardable(model, self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
             shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
         if "reference" in self.needs:
             self.reference = reference or self._own_reference()
@@ -195,6 +205,7 @@ class UnlearningModule(L.LightningModule):
                 "model": model_fingerprint(self.base),
                 "tokenizer": tokenizer_fingerprint(data.tokenizer),
                 "dtype": str(self.policy.dtype),
+                "quantization": str(as_base_model(self.base).quantization),
             },
             write=self.trainer.is_global_zero,
             then=self.trainer.strategy.barrier,
@@ -203,6 +214,9 @@ class UnlearningModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
         self.policy.train()
+        if self.compiled:
+            copied = self.reference.model if isinstance(self.reference, Frozen) else None
+            compile_blocks([self.policy, copied])
 
     def pack(self, batches: StreamBatches) -> list[Batch]:
         """Joins the rows of the streams that are read; the data module calls it.
@@ -278,23 +292,8 @@ class UnlearningModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""
-        frozen = {f"policy.{k}" for k, p in self.policy.named_parameters() if not p.requires_grad}
-        state = checkpoint["state_dict"]
-        for key in [k for k in state if k.startswith("reference.") or k in frozen]:
-            del state[key]
+        keep_what_is_trained(checkpoint["state_dict"], self.policy)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint that lacks a trained weight, since loading is not strict.
-
-        Raises:
-            RecipeError: With the first few weights that are missing.
-        """
-        trained = {f"policy.{k}" for k, p in self.policy.named_parameters() if p.requires_grad}
-        # A sharding strategy has taken the weights out by now, and matches them itself.
-        missing = sorted(trained - set(checkpoint.get("state_dict", trained)))
-        if missing:
-            raise RecipeError(
-                f"the checkpoint lacks {len(missing)} trained weights, such as "
-                f"{', '.join(missing[:3])}",
-                hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
-            )
+        """Refuses a checkpoint that lacks a trained weight."""
+        refuse_gaps(checkpoint, self.policy)

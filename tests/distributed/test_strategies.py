@@ -72,3 +72,15 @@ def test_two_processes_resume_bit_for_bit_amid_epoch_and_window(start, tmp_path,
         assert again["rows"] == rank["rows"][4:]
         assert again["figures"] == rank["figures"][4:]
         assert again["weights"] == rank["weights"]
+
+
+def test_an_optimizer_without_state_resumes_sharded(start, tmp_path) -> None:
+    """Plain SGD keeps nothing but its learning rate, which a schedule has changed by then."""
+    path = str(tmp_path / "at.ckpt")
+    options = {"devices": 2, "strategy": "fsdp2"}
+    whole = start("whole", save=path, after=3, **options)
+    resumed = start("resumed", resume=path, seed=99, **options)
+    for rank, again in zip(whole, resumed, strict=True):
+        assert again["rows"] == rank["rows"][3:]
+        assert again["figures"] == rank["figures"][3:]
+        assert again["weights"] == rank["weights"]

@@ -53,6 +53,8 @@ class BaseModel:
         dtype: Dtype of the weights; ``auto`` is the one they are stored in.
         trust_remote_code: Run model code that the hub id or folder brings along.
         attn_implementation: As in transformers, for the ``rows`` layout; by default theirs.
+        quantization: Hold the weights of all linear layers but the head in ``4bit`` (NF4) or
+            ``8bit`` by bitsandbytes, under an adapter; ``dtype`` is what they are computed in.
         first_blocks: Keep so many decoder blocks, and the output head.
         offset: Leave the model as it is and train the change of a small one, which is added to
             its logits (delta-unlearning).
@@ -64,6 +66,7 @@ class BaseModel:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
     trust_remote_code: bool = False
     attn_implementation: str | None = None
+    quantization: Literal["4bit", "8bit"] | None = None
     first_blocks: int | None = None
     offset: Offset | None = None
 

@@ -88,6 +88,18 @@ def tree_attention(
             module, query, key, value, attention_mask,
             dropout=dropout, scaling=scaling, sliding_window=sliding_window, **kwargs,
         )  # fmt: skip
+    return _over_forest(
+        query, key, value, tree,
+        dropout=dropout, scaling=scaling, sliding_window=sliding_window, softcap=softcap,
+    ), None  # fmt: skip
+
+
+# Compiled code would be made anew for each number of parts.
+@torch.compiler.disable(reason="the parts of a forest differ from step to step")
+def _over_forest(
+    query: Tensor, key: Tensor, value: Tensor, tree: Forest, *,
+    dropout: float, scaling: float | None, sliding_window: int | None, softcap: float | None,
+) -> Tensor:  # fmt: skip
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     outputs: list[Tensor] = []
@@ -107,7 +119,7 @@ def tree_attention(
                 q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None
             )
         )
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous()
 
 
 def use_tree_attention(model: PreTrainedModel) -> None:

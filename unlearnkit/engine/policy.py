@@ -24,6 +24,7 @@ from unlearnkit.data.base_model import (
 )
 from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.engine.parts import describe_parts, load_combined
+from unlearnkit.engine.quantized import keep_differentiable, quantization_config
 from unlearnkit.engine.rules import CombinedConfig
 from unlearnkit.errors import RecipeError
 
@@ -38,7 +39,8 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
     """The model as a plain transformers model, in eval mode.
 
     A folder that holds an adapter gives its base model with the adapter merged in, so that a run
-    can start from an earlier LoRA run.
+    can start from an earlier LoRA run. A base in 4 or 8 bits is dequantised for that, so that the
+    merged model computes what the run trained.
 
     Raises:
         RecipeError: If there is no model there, or it has no safetensors weights.
@@ -58,15 +60,19 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         arguments["quantization_config"] = GgufConfig(dequantize=True)
     else:
         arguments["use_safetensors"] = True
+    if resolved.quantization:
+        arguments["quantization_config"] = quantization_config(resolved)
     if resolved.attn_implementation:
         arguments["attn_implementation"] = resolved.attn_implementation
     try:
         with _expecting_more_weights(resolved.first_blocks is not None):
-            return AutoModelForCausalLM.from_pretrained(
+            model = AutoModelForCausalLM.from_pretrained(
                 resolved.path, dtype=_dtype(resolved.dtype), **arguments
             )
     except (OSError, ValueError) as error:
         raise explain_missing(resolved, error) from error
+    keep_differentiable(model)
+    return model
 
 
 def load_config(base: str | BaseModel) -> PreTrainedConfig:
@@ -237,7 +243,10 @@ def adapter_base(resolved: BaseModel) -> BaseModel:
 
 
 def _load_merged(resolved: BaseModel) -> PreTrainedModel:
-    base = load_model(adapter_base(resolved))
+    named = adapter_base(resolved)
+    base = load_model(named)
+    if named.quantization:
+        base = base.dequantize(_dtype(named.dtype) if named.dtype != "auto" else None)
     merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
     # PEFT froze the base weights, and merging does not undo that.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Literal, Protocol
 
 import torch
 from peft import PeftModel
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unlearnkit.data.pack import Batch
@@ -52,13 +52,31 @@ class AdapterOff:
 
 
 class Frozen(nn.Module):
-    """A copy of the model, never trained. It stays in eval mode whatever is asked of it."""
+    """A copy of the model, never trained. It stays in eval mode whatever is asked of it.
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    Args:
+        model: The copy.
+        dtype: Type of its weights, kept whatever `trainer.precision` makes of the policy's; by
+            default they are as the policy's.
+    """
+
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.model = model.requires_grad_(False)
         self.model.eval()
+        if dtype is not None:
+            nn.Module.to(self.model, dtype)
         self._head = Head(model)
+        self._keeps_dtype = dtype is not None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
+        """What ``to`` and its like end in."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            found = fn(tensor)
+            return found if found.dtype == tensor.dtype else tensor.to(found.device)
+
+        return super()._apply(moved if self._keeps_dtype else fn, recurse)
 
     def train(self, mode: bool = True) -> Frozen:
         """Ignored: dropout in a reference would make its values differ from step to step."""
@@ -71,23 +89,29 @@ class Frozen(nn.Module):
 
 
 def choose_reference(
-    kind: ReferenceKind, has_adapter: bool
+    kind: ReferenceKind, has_adapter: bool, dtype: str | None = None
 ) -> Literal["adapter_off", "frozen", "cached"]:
     """The kind that ``auto`` stands for.
 
     Raises:
-        RecipeError: If ``adapter_off`` is asked for without an adapter.
+        RecipeError: If ``adapter_off`` is asked for without an adapter, or a dtype for a
+            reference that has no weights of its own.
     """
     if kind == "adapter_off" and not has_adapter:
         raise RecipeError(
             "model.reference: 'adapter_off' needs an adapter, and model.lora is null",
             hint="Set model.lora, or model.reference: frozen.",
         )
-    if kind == "auto":
-        return "adapter_off" if has_adapter else "frozen"
-    return kind
+    chosen = ("adapter_off" if has_adapter else "frozen") if kind == "auto" else kind
+    if dtype is not None and chosen != "frozen":
+        raise RecipeError(
+            f"model.reference_dtype: {dtype}: a reference of kind '{chosen}' has no weights of its "
+            "own",
+            hint="Set model.reference: frozen, or leave model.reference_dtype out.",
+        )
+    return chosen
 
 
-def frozen_copy(policy: PreTrainedModel) -> Frozen:
+def frozen_copy(policy: PreTrainedModel, dtype: str | None = None) -> Frozen:
     """A reference that is a copy of the policy as it is now."""
-    return Frozen(copy.deepcopy(policy))
+    return Frozen(copy.deepcopy(policy), getattr(torch, dtype) if dtype else None)

@@ -10,6 +10,9 @@ import lightning as L
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
+
+from unlearnkit.errors import RecipeError
 
 logger = logging.getLogger(__name__)
 RandomStates = dict[str, Any]
@@ -99,6 +102,30 @@ class ExactResume(L.Callback):
             )  # fmt: skip
             return
         restore_random_states(states[trainer.global_rank])
+
+
+def keep_what_is_trained(state: dict[str, Any], policy: nn.Module) -> None:
+    """Takes the reference and frozen weights out of a module's state; of LoRA the adapter stays."""
+    frozen = {f"policy.{k}" for k, p in policy.named_parameters() if not p.requires_grad}
+    for key in [k for k in state if k.startswith("reference.") or k in frozen]:
+        del state[key]
+
+
+def refuse_gaps(checkpoint: dict[str, Any], policy: nn.Module) -> None:
+    """Refuses a checkpoint that lacks a trained weight, since loading is not strict.
+
+    Raises:
+        RecipeError: With the first few weights that are missing.
+    """
+    trained = {f"policy.{k}" for k, p in policy.named_parameters() if p.requires_grad}
+    # A sharding strategy has taken the weights out by now, and matches them itself.
+    missing = sorted(trained - set(checkpoint.get("state_dict", trained)))
+    if missing:
+        raise RecipeError(
+            f"the checkpoint lacks {len(missing)} trained weights, such as "
+            f"{', '.join(missing[:3])}",
+            hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
+        )
 
 
 def micro_batches_amid_window(trainer: L.Trainer) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -34,6 +35,34 @@ class FSDP2Strategy(ModelParallelStrategy):
         if self._data_parallel_size == "auto":
             self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Loads what `save_checkpoint` wrote, of an optimizer without state too.
+
+        Lightning's reader looks at the first weight's state, and plain SGD keeps none.
+        """
+        path = Path(self.broadcast(checkpoint_path))
+        found = _optimizer_states(path)
+        if not found or any(each["state"] for each in found):
+            return super().load_checkpoint(path, weights_only)
+        optimizers, self.optimizers = self.optimizers, []
+        try:
+            checkpoint = super().load_checkpoint(path, weights_only)
+        finally:
+            self.optimizers = optimizers
+        for optimizer, state in zip(optimizers, found, strict=True):
+            for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+                group.update({key: saved[key] for key in saved if key != "params"})
+        return checkpoint
+
+
+def _optimizer_states(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():  # a folder of shards, which Lightning reads in another way
+        return []
+    checkpoint = torch.load(path, mmap=True, map_location="cpu", weights_only=True)
+    return checkpoint.get("optimizer_states", [])
 
 
 StrategyRegistry.register(
@@ -77,12 +106,20 @@ def whole_state(model: nn.Module) -> dict[str, Any]:
     return get_model_state_dict(model, options=options)
 
 
-def check_shardable(needs: Collection[str], reference: str, max_tokens: int | None) -> None:
-    """Refuses what would leave processes waiting for each other.
+def check_shardable(
+    model: nn.Module, needs: Collection[str], reference: str, max_tokens: int | None
+) -> None:
+    """Refuses what cannot be sharded, or would leave processes waiting for each other.
 
     Raises:
         RecipeError: With the two keys that do not go together.
     """
+    if getattr(model, "is_quantized", False):
+        raise RecipeError(
+            "model.base.quantization does not go with trainer.strategy: fsdp2",
+            hint="Set trainer.strategy: ddp: quantised weights are small and each process holds "
+            "them.",
+        )
     if "reference" in needs and reference == "cached":
         raise RecipeError(
             "model.reference: 'cached' does not go with trainer.strategy: fsdp2",

@@ -47,6 +47,7 @@ class WholeFiles(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, target)
+            _flush_folder(target.parent)
         except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
             with suppress(OSError):  # the folder itself may be what is wrong
                 unfinished.unlink(missing_ok=True)
@@ -74,6 +75,15 @@ class WholeFiles(TorchCheckpointIO):
                 f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",
                 hint="Give a checkpoint that unlearnkit or Lightning wrote.",
             ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Has the new name on disk before anyone deletes the checkpoint before it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def newest_checkpoint(folder: Path) -> Path:

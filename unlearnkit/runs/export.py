@@ -9,6 +9,7 @@ from typing import Any
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import UserError
+from unlearnkit.runs.card import card_of_merged
 from unlearnkit.runs.folder import load_run
 
 
@@ -37,6 +38,8 @@ def save_model(
         whole = {} if state is None else {"state_dict": dict(state)}
         model.save_pretrained(unfinished, **whole)
         tokenizer.save_pretrained(unfinished)
+        # PEFT's card is a form to fill in; the run writes one that says what it knows.
+        (unfinished / "README.md").unlink(missing_ok=True)
         if folder.exists():
             folder.rmdir()
         unfinished.rename(folder)
@@ -68,6 +71,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
     if merge and (model / "adapter_config.json").is_file():
         base = BaseModel(str(model), dtype="auto")
         save_model(load_model(base), load_tokenizer(base), target)
+        card_of_merged(model, target)
         return target
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists and is not empty", hint="Give another folder.")

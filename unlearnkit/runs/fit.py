@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.strategies import FSDPStrategy
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import nn
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
@@ -28,6 +29,7 @@ from unlearnkit.engine.sharding import is_sharded
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import evaluation
+from unlearnkit.runs.card import write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint, point_checkpoints_at
 from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
@@ -109,20 +111,22 @@ def fit(
     _point_at(trainer, folder)
     L.seed_everything(seed, workers=True, verbose=False)
     sharded = is_sharded(trainer)
+    if trainer.strategy.root_device.type == "cuda":
+        # Quantised weights are loaded to the current device; Lightning sets it only in the fit.
+        torch.cuda.set_device(trainer.strategy.root_device)
     if sharded:
         trainer.callbacks.append(SaveWhole(folder / "model", data.tokenizer))  # pyright: ignore
     else:
         module.configure_model()
     before: evaluation.Results = {}
     token_logps = TokenLogps(data.data, data.tokenizer)
+    environment: dict[str, Any] = {}
     if main:
         write_text(folder / "recipe.yaml", recipe_text)
         batches = _batches(data, trainer)
         _log_short_runs_too(trainer, batches["steps_per_epoch"])
-        write_json(
-            folder / "environment.json",
-            describe(module.base, data.data, data.tokenizer, batches),
-        )
+        environment = describe(module.base, data.data, data.tokenizer, batches)
+        write_json(folder / "environment.json", environment)
         if evaluate:
             model = _plain(module, trainer, module.base)
             needs_gold = any(suite.uses_gold for suite in evaluate)
@@ -169,6 +173,7 @@ def fit(
     summary.samples = evaluation.samples(before, results.get("after", {}))
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
+    write_card(folder / "model", module, trainer, summary, environment)
     write_json(folder / "summary.json", summary.as_json())
     summary.report = report_after_fit(folder, results, evaluate, token_logps, seed)
     return summary
@@ -215,6 +220,12 @@ def _refuse_flattened(trainer: L.Trainer) -> None:
             "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
             "from the model, needs them as they are",
             hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
+        )
+    if isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.strategy.zero_stage_3:
+        raise RecipeError(
+            "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, "
+            "which is called apart from the model, needs them whole",
+            hint="Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
         )
 
 

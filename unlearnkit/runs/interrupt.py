@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from torch.distributed import is_torchelastic_launched
 
 from unlearnkit.errors import Interrupted
 
@@ -22,7 +23,9 @@ class SaveOnSignal(L.Callback):
 
     Between two micro-batches the weights are whole; in the middle of an optimiser step they are
     not. All processes stop at the same micro-batch, whichever of them got the signal. A second
-    signal ends the fit at once, without saving.
+    signal ends the fit at once, without saving; but not under torchrun, which passes on a signal
+    that its processes may have had from the terminal or from SLURM, and kills them when its
+    ``--shutdown-timeout`` is over.
 
     Args:
         folder: Where the checkpoint goes.
@@ -71,6 +74,8 @@ class SaveOnSignal(L.Callback):
 
     def _note(self, signum: int, _frame: object) -> None:
         if self._received:
+            if is_torchelastic_launched():
+                return
             self._give_back()
             raise Interrupted("Stopped at once; nothing was saved.", signum=signum)
         self._received = signum

@@ -94,6 +94,14 @@ def test_a_second_signal_ends_at_once(start, tmp_path) -> None:
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+class Hold(L.Callback):
+    """Waits before the last step, so that no run is over before it is killed."""
+
+    def on_train_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step == STEPS - 1:
+            time.sleep(600)
+
+
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(start, tmp_path, seed) -> None:
     """Five kills; and twenty in all with the slow ones. Most of a step here is saving."""
@@ -102,11 +110,13 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(start, tmp_path, se
     for turn in range(15 if seed else 5):
         run_dir = tmp_path / str(turn)
         process = multiprocessing.get_context("fork").Process(
-            target=start, args=[ModelCheckpoint(every_n_train_steps=1)], kwargs={"run_dir": run_dir}
+            target=start,
+            args=[ModelCheckpoint(every_n_train_steps=1), Hold()],
+            kwargs={"run_dir": run_dir},
         )
         process.start()
-        deadline = time.monotonic() + 60
-        while not list(run_dir.rglob("*.ckpt")) and time.monotonic() < deadline:
+        while not list(run_dir.rglob("*.ckpt")):
+            assert process.is_alive(), "it ended before its first checkpoint"
             time.sleep(0.001)
         time.sleep(draw.uniform(0, 0.3))
         os.kill(process.pid, signal.SIGKILL)

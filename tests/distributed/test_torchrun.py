@@ -1,0 +1,96 @@
+"""torchrun with two processes on the CPU: the run of ``devices: 2``, also when it is stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from stub import save_stub
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+RECIPE = """\
+model:
+  base: stub
+  optimizer: {name: AdamW, lr: 1.0e-2}
+  objectives: {forget: {name: gradient_ascent, weight: 0.1}, retain: {name: retain_kl}}
+data:
+  batch_size: 1
+  max_length: 64
+  streams:
+    forget: {name: qa, path: forget.jsonl}
+    retain: {name: qa, path: retain.jsonl}
+trainer:
+  max_steps: 6
+  accelerator: cpu
+  devices: 2
+  strategy: ddp
+"""
+TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2")
+
+
+@pytest.fixture(scope="module")
+def folder(case_folder, tmp_path_factory) -> Path:
+    made = tmp_path_factory.mktemp("torchrun")
+    for path in case_folder("31").glob("*.jsonl"):
+        (made / path.name).write_bytes(path.read_bytes())
+    save_stub({"random_init": 1, "dropout": 0.2}, made / "stub")
+    (made / "recipe.yaml").write_text(RECIPE)
+    return made
+
+
+def _fit(folder: Path, run_dir: str, *words: str, launcher: tuple[str, ...] = ()):
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "unlearnkit", "fit", "-r", "recipe.yaml",
+         "--run_dir", run_dir, *words],
+        cwd=folder, timeout=240, capture_output=True, text=True,
+        env={
+            **os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300",
+            "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        },
+    )  # fmt: skip
+
+
+def _weights(folder: Path, run_dir: str) -> dict[str, torch.Tensor]:
+    (found,) = (folder / run_dir).glob("recipe/*/model")
+    return load_file(found / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(folder) -> dict[str, torch.Tensor]:
+    done = _fit(folder, "whole")
+    assert done.returncode == 0, done.stderr
+    return _weights(folder, "whole")
+
+
+def test_torchrun_trains_as_devices_do(folder, whole) -> None:
+    done = _fit(folder, "torchrun", launcher=TORCHRUN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("6 steps in") == 1
+    found = _weights(folder, "torchrun")
+    assert found.keys() == whole.keys()
+    assert all(torch.equal(found[key], weight) for key, weight in whole.items())
+
+
+@pytest.mark.parametrize(
+    ("to", "launcher"), [("launcher", TORCHRUN), ("both", TORCHRUN), ("self", ())]
+)
+def test_a_terminated_run_saves_and_ends_where_the_whole_one_ends(
+    folder, whole, to, launcher
+) -> None:
+    run_dir = f"{to}-{len(launcher)}"
+    stop = f"[{{name: stop.Stop, to: {to}}}]"
+    done = _fit(folder, run_dir, "--trainer.callbacks", stop, launcher=launcher)
+    assert done.returncode != 0
+    assert done.stderr.count("SIGTERM at step 4; saved") == 1, done.stderr
+    assert "--ckpt_path last" in done.stderr
+    resumed = _fit(folder, run_dir, "--ckpt_path", "last", launcher=launcher)
+    assert resumed.returncode == 0, resumed.stderr
+    found = _weights(folder, run_dir)
+    assert all(torch.equal(found[key], weight) for key, weight in whole.items())
