@@ -12,7 +12,8 @@ from unlearnkit.suites.base import Better
 from unlearnkit.suites.direction import direction
 
 Role = Literal["forget", "utility"]
-FORGET_STREAMS = ("forget", "trained", "unseen")
+# Streams that are asked what was to be forgotten; the last are prefixes of benchmarks' names.
+_FORGET = ("trained", "unseen", "forget", "mia_forget", "wmdp")
 # What is said of a suite in one figure; of one that has none of these, its first.
 _HEADLINES = (
     "forget_quality", "harmful_rate", "hallucination_rate", "verbmem", "rougeL_recall",
@@ -53,7 +54,7 @@ class FigureRow:
     @property
     def role(self) -> Role:
         """Whether it says what was forgotten, or what is left."""
-        return "forget" if self.name.partition("/")[0] in FORGET_STREAMS else "utility"
+        return role_of(self.suite, self.name.partition("/")[0])
 
     @property
     def judges_forgetting(self) -> bool:
@@ -114,6 +115,18 @@ def figure_rows(
             for name in sorted(names, key=lambda name: streams.index(name.partition("/")[0]))
         ]
     return found
+
+
+def role_of(suite: str, stream: str) -> Role:
+    """Whether a stream of a suite asks for what was to be forgotten, or for the rest.
+
+    Example:
+        >>> role_of("rwku", "forget_level1"), role_of("tofu", "retain"), role_of("requests", "a")
+        ('forget', 'utility', 'forget')
+    """
+    if suite.partition("-")[0] == "requests":
+        return "utility" if stream in ("normal", "heldout") else "forget"
+    return "forget" if stream.startswith(_FORGET) else "utility"
 
 
 def headline(rows: Iterable[FigureRow], role: Role) -> FigureRow | None:

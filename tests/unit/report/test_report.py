@@ -9,7 +9,7 @@ import pytest
 from run_folder import HOSTILE, SUITES, TRUE, write_run
 
 from unlearnkit.errors import UserError
-from unlearnkit.report.charts import losses
+from unlearnkit.report.charts import losses, request_curves
 from unlearnkit.report.figures import figure_rows
 from unlearnkit.report.page import embedded
 from unlearnkit.report.verdict import verdict
@@ -219,3 +219,17 @@ def test_a_failing_report_is_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="the run itself is complete") as warned:
         assert reporting.report_after_fit(tmp_path / "none", {}, [], None, 0) is None
     assert len(warned) == 1
+
+
+def test_requests_are_drawn_in_their_order():
+    curve = [
+        {"after": None, "figures": {"b/rougeL_recall": 1.0, "normal/rougeL_recall": 1.0}},
+        {"after": "b", "figures": {"b/rougeL_recall": 0.1, "normal/rougeL_recall": None}},
+    ]
+    (chart,) = request_curves(curve)
+    assert chart.spec["data"]["values"] == [
+        {"model": "b", "after": "original", "value": 1.0},
+        {"model": "normal", "after": "original", "value": 1.0},
+        {"model": "b", "after": "b", "value": 0.1},
+    ]
+    assert chart.spec["encoding"]["x"]["sort"] == ["original", "b"]
