@@ -52,6 +52,11 @@ class FigureRow:
     values: Mapping[str, Value]
 
     @property
+    def metric(self) -> str:
+        """The name without its stream."""
+        return self.name.partition("/")[2]
+
+    @property
     def role(self) -> Role:
         """Whether it says what was forgotten, or what is left."""
         return role_of(self.suite, self.name.partition("/")[0])
@@ -59,11 +64,7 @@ class FigureRow:
     @property
     def judges_forgetting(self) -> bool:
         """Whether its distance from the gold model says how far forgetting went."""
-        return (
-            self.role == "forget"
-            and self.better is not None
-            and self.name.partition("/")[2] not in _QUALITY
-        )
+        return self.role == "forget" and self.better is not None and self.metric not in _QUALITY
 
     def at_gold(self) -> bool | None:
         """Whether it cannot be told from the gold model's, or is beyond it; None without both."""
@@ -78,6 +79,10 @@ class FigureRow:
             nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
             return nearest <= max(abs(gold_low), abs(gold_high))
         return low <= gold_high if self.better == "lower" else high >= gold_low
+
+    def change(self) -> float:
+        """How far it went from before to after, either way."""
+        return abs(self.values["after"].value - self.values["before"].value)
 
     def worse_than_before(self) -> bool:
         """Whether the intervals before and after are apart, in the bad direction."""
@@ -134,7 +139,7 @@ def headline(rows: Iterable[FigureRow], role: Role) -> FigureRow | None:
     able = [row for row in rows if row.role == role and row.better is not None]
     for name in _HEADLINES:
         for row in able:
-            if row.name.partition("/")[2] == name:
+            if row.metric == name:
                 return row
     return able[0] if able else None
 

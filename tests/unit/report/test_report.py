@@ -175,6 +175,14 @@ def test_the_verdict_names_the_cost():
     assert "no figure of utility is measurably worse" in verdict(rows(kept))
 
 
+def test_of_what_was_lost_the_most_is_named():
+    lost = changed("after", heldout__rougeL_recall=0.7, neighbour__rougeL_recall=0.4)
+    for stream in ("heldout", "neighbour"):
+        lost["copyright"]["before"][f"{stream}/rougeL_recall"] = 1.0
+    assert "3 of 3 figures" in verdict(rows(lost))
+    assert "neighbour/rougeL_recall, 1.000 before and 0.400 after" in verdict(rows(lost))
+
+
 def test_a_run_without_suites_has_a_report(tmp_path):
     run = write_run(tmp_path / "run", suites={})
     html = reporting.report(run).read_text(encoding="utf-8")
