@@ -215,7 +215,7 @@ def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
         suites={"s": {"before": {"forget/a": float("nan")}, "after": {"forget/a": 1.0}}},
-        samples=[sample],
+        samples=[sample], report=None,
     )  # fmt: skip
     console.show_summary(summary)
     console.show_generations([("m[b]", "\x1b]0;title\x07[bold]x[/bold]")])
@@ -229,7 +229,8 @@ def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
 def test_a_run_without_suites_shows_no_empty_table(capsys):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"), suites={},
-        samples=[],
+        samples=[], report=Path("f/report.html"),
     )  # fmt: skip
     console.show_summary(summary)
-    assert capsys.readouterr().out.splitlines() == ["1 steps in 1 s", "run folder: f"]
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == ["1 steps in 1 s", "run folder: f", "report: f/report.html"]

@@ -17,7 +17,7 @@ from unlearnkit.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-RUN = re.compile(r"runs/\w+(/\w+)?(/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)?")
+RUN = re.compile(r"runs/\w+(/(?!\d{4}-)\w+)?(/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)?")
 ELSEWHERE = ("HuggingFaceTB/", "smollm2")  # a hub, or a package that is not installed here
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from unlearnkit.report.figures import FORGET_STREAMS, FigureRow, headline
+from unlearnkit.report.figures import FigureRow, headline, role_of
 
 MODELS = ("before", "after", "gold")
 _MOST_POINTS = 500
@@ -105,7 +105,7 @@ def losses(lines: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> l
 def heat_maps(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """How much of each forget row is still recited, a map a figure; 1 is all of it."""
     found: list[Chart] = []
-    forget = [row for row in rows if row.get("stream") in FORGET_STREAMS]
+    forget = [row for row in rows if role_of(row["suite"], row["stream"]) == "forget"]
     for suite in dict.fromkeys(row["suite"] for row in forget):
         for name in _RATES:
             cells = [
@@ -137,6 +137,41 @@ def heat_maps(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
     return found
 
 
+def request_curves(curve: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """What each request left of every other, a chart a figure.
+
+    Args:
+        curve: Figures of the original model, then of that after each request.
+    """
+    names = dict.fromkeys(key for point in curve for key in point["figures"])
+    order = [point["after"] or "original" for point in curve]
+    found: list[Chart] = []
+    for figure in dict.fromkeys(name.partition("/")[2] for name in names):
+        points = [
+            {
+                "model": stream,
+                "after": after,
+                "value": point["figures"].get(f"{stream}/{figure}"),
+            }
+            for after, point in zip(order, curve, strict=True)
+            for stream in dict.fromkeys(name.partition("/")[0] for name in names)
+        ]
+        points = [point for point in points if _is_number(point["value"])]
+        chart = (
+            alt.Chart(alt.Data(values=points))
+            .mark_line(point=True)
+            .encode(
+                x=alt.X("after:N", title="after request", sort=order),
+                y=alt.Y("value:Q", title=None).scale(zero=False),
+                color=_colour(list(dict.fromkeys(point["model"] for point in points))),
+                tooltip=["model:N", "after:N", "value:Q"],
+            )
+        )
+        caption = f"{figure} of every request after each of them"
+        found.append(Chart(caption, finished(chart, caption, 200)))
+    return found
+
+
 def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
     """How much each attack brings back, on the unlearned model and on the gold model."""
     curves = attack["curves"]
@@ -152,7 +187,7 @@ def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
             }
             for model, curve in curves.items()
             for each in curve
-            if math.isfinite(each.get(name, math.nan))
+            if _is_number(each.get(name))
         ]
         numeric = all(isinstance(point["at"], int | float) for point in points)
         chart = (
@@ -160,7 +195,7 @@ def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
             .mark_line(point=True)
             .encode(
                 x=alt.X("at:Q" if numeric else "at:N", title=by, sort=None),
-                y=alt.Y("value:Q", title=None).scale(domain=[0, 1]),
+                y=alt.Y("value:Q", title=None),
                 color=_colour(list(curves)),
                 tooltip=["model:N", "at:N", "value:Q"],
             )
@@ -193,6 +228,10 @@ def axis_title(row: FigureRow) -> str:
     """The figure's name, and which values are good."""
     good = "nearest 0" if row.better == "zero" else row.better
     return f"{row.name}, {good} is better"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _colour(models: Sequence[str]) -> Any:

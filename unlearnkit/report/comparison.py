@@ -119,15 +119,14 @@ def _chart(points: Sequence[Mapping[str, Any]], forget: FigureRow, kept: FigureR
     base = alt.Chart(alt.Data(values=points)).encode(
         x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
         y=alt.Y("utility:Q", title=axis_title(kept)).scale(zero=False),
-        # The shape too, for many recipes and for eyes that tell few colours apart.
-        color=alt.Color("model:N", title=None, sort=None),
         tooltip=["model:N", "forget:Q", "utility:Q"],
     )
+    # The shape too, for many recipes and for eyes that tell few colours apart.
     marks = base.mark_point(size=110, filled=True, opacity=1).encode(
-        shape=alt.Shape("model:N", title=None, sort=None)
+        color=alt.Color("model:N", title=None, sort=None),
+        shape=alt.Shape("model:N", title=None, sort=None),
     )
-    colour = alt.Color("model:N", title=None, sort=None, legend=None)
-    upright = base.mark_rule().encode(y="low:Q", y2="high:Q", color=colour)
-    level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q", color=colour)
+    upright = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
+    level = base.mark_rule(color="gray").encode(x="forget_low:Q", x2="forget_high:Q")
     caption = f"{forget.suite}: {forget.name} against {kept.name}. Bars are one standard deviation."
     return Chart(caption, finished(upright + level + marks, caption, 300))

@@ -12,7 +12,8 @@ from unlearnkit.suites.base import Better
 from unlearnkit.suites.direction import direction
 
 Role = Literal["forget", "utility"]
-FORGET_STREAMS = ("forget", "trained", "unseen")
+# Streams that are asked what was to be forgotten; the last are prefixes of benchmarks' names.
+_FORGET = ("trained", "unseen", "forget", "mia_forget", "wmdp")
 # What is said of a suite in one figure; of one that has none of these, its first.
 _HEADLINES = (
     "forget_quality", "harmful_rate", "hallucination_rate", "verbmem", "rougeL_recall",
@@ -51,18 +52,19 @@ class FigureRow:
     values: Mapping[str, Value]
 
     @property
+    def metric(self) -> str:
+        """The name without its stream."""
+        return self.name.partition("/")[2]
+
+    @property
     def role(self) -> Role:
         """Whether it says what was forgotten, or what is left."""
-        return "forget" if self.name.partition("/")[0] in FORGET_STREAMS else "utility"
+        return role_of(self.suite, self.name.partition("/")[0])
 
     @property
     def judges_forgetting(self) -> bool:
         """Whether its distance from the gold model says how far forgetting went."""
-        return (
-            self.role == "forget"
-            and self.better is not None
-            and self.name.partition("/")[2] not in _QUALITY
-        )
+        return self.role == "forget" and self.better is not None and self.metric not in _QUALITY
 
     def at_gold(self) -> bool | None:
         """Whether it cannot be told from the gold model's, or is beyond it; None without both."""
@@ -77,6 +79,10 @@ class FigureRow:
             nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
             return nearest <= max(abs(gold_low), abs(gold_high))
         return low <= gold_high if self.better == "lower" else high >= gold_low
+
+    def change(self) -> float:
+        """How far it went from before to after, either way."""
+        return abs(self.values["after"].value - self.values["before"].value)
 
     def worse_than_before(self) -> bool:
         """Whether the intervals before and after are apart, in the bad direction."""
@@ -116,12 +122,24 @@ def figure_rows(
     return found
 
 
+def role_of(suite: str, stream: str) -> Role:
+    """Whether a stream of a suite asks for what was to be forgotten, or for the rest.
+
+    Example:
+        >>> role_of("rwku", "forget_level1"), role_of("tofu", "retain"), role_of("requests", "a")
+        ('forget', 'utility', 'forget')
+    """
+    if suite.partition("-")[0] == "requests":
+        return "utility" if stream in ("normal", "heldout") else "forget"
+    return "forget" if stream.startswith(_FORGET) else "utility"
+
+
 def headline(rows: Iterable[FigureRow], role: Role) -> FigureRow | None:
     """The figure that speaks for a suite, of those with a direction."""
     able = [row for row in rows if row.role == role and row.better is not None]
     for name in _HEADLINES:
         for row in able:
-            if row.name.partition("/")[2] == name:
+            if row.metric == name:
                 return row
     return able[0] if able else None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from unlearnkit.report import charts
 from unlearnkit.report.contents import Contents
-from unlearnkit.report.figures import FORGET_STREAMS, figure_rows
+from unlearnkit.report.figures import figure_rows, role_of
 from unlearnkit.report.page import Charts, render
 from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
@@ -33,6 +33,7 @@ def run_report(contents: Contents) -> str:
         figures=figures,
         models=models,
         trade_offs=places.place([charts.trade_off(rows) for rows in figures.values()]),
+        requests=places.place(charts.request_curves(contents.summary.get("requests") or [])),
         losses=places.place(charts.losses(contents.metrics, contents.objectives)),
         generations=generations,
         generations_left_out=total - len(generations),
@@ -70,7 +71,7 @@ def _generations(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]
             },
         )
         entry["said"][row["when"]] = mark_recited(_cut(row["generated"]), entry["true"])
-    ordered = sorted(found.values(), key=lambda entry: entry["stream"] not in FORGET_STREAMS)
+    ordered = sorted(found.values(), key=lambda entry: role_of(entry["suite"], entry["stream"]))
     return ordered[:_MOST_ROWS], len(ordered)
 
 

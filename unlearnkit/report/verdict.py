@@ -62,7 +62,8 @@ def _cost(measured: Sequence[FigureRow]) -> str:
             f"no figure of utility is measurably worse ({main.name} {main.values['before']} "
             f"before, {main.values['after']} after)"
         )
-    main = headline(worse, "utility") or worse[0]
+    metric = (headline(worse, "utility") or worse[0]).metric
+    main = max((row for row in worse if row.metric == metric), key=FigureRow.change)
     return (
         f"{len(worse)} of {len(kept)} figures of utility are measurably worse, among them "
         f"{main.name}, {main.values['before']} before and {main.values['after']} after"

@@ -18,6 +18,7 @@ from unlearnkit.runs import evaluation
 from unlearnkit.runs.fit import FOLDER_OF_RUN, peak_memory_mb
 from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
 from unlearnkit.runs.phase import Base, Phase, Training, started_from
+from unlearnkit.runs.reporting import report_after_fit
 from unlearnkit.runs.requests import curve_of, write_curve
 from unlearnkit.runs.unfinished import Unfinished, next_folder, unfinished_run
 from unlearnkit.suites.base import Suite, SuiteContext
@@ -149,6 +150,7 @@ def fit_phases(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
+    summary.report = report_after_fit(folder, results, overall.suites, None, last.seed)
     return summary
 
 

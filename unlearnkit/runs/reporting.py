@@ -58,7 +58,7 @@ def report_after_fit(
     folder: Path,
     results: Mapping[str, evaluation.Results],
     suites: Sequence[Suite],
-    token_logps: TokenLogps,
+    token_logps: TokenLogps | None,
     seed: int,
 ) -> Path | None:
     """Writes what the report alone needs, and the report.
@@ -67,8 +67,9 @@ def report_after_fit(
         The report, or None after a warning: the run stands, whatever becomes of its report.
     """
     try:
-        if suites:
+        if suites and token_logps is not None:
             write_rows(folder / "tokens.jsonl", token_logps.rows())
+        if suites:
             write_json(folder / "intervals.json", evaluation.intervals(results, suites, seed))
         return report(folder)
     except Exception as error:
@@ -159,7 +160,7 @@ def read_contents(run: Run) -> Contents:
         folder="/".join(folder.absolute().parts[-2:]),
         summary=run.summary,
         recipe=(folder / "recipe.yaml").read_text(encoding="utf-8"),
-        objectives=tuple(run.recipe.get("model", {}).get("objectives", {})),
+        objectives=tuple((run.recipe.get("model") or {}).get("objectives") or ()),
         environment=environment,
         metrics=_metrics(folder, left_out),
         rows=rows,

@@ -9,7 +9,7 @@ import pytest
 from run_folder import HOSTILE, SUITES, TRUE, write_run
 
 from unlearnkit.errors import UserError
-from unlearnkit.report.charts import losses
+from unlearnkit.report.charts import losses, request_curves
 from unlearnkit.report.figures import figure_rows
 from unlearnkit.report.page import embedded
 from unlearnkit.report.verdict import verdict
@@ -175,6 +175,14 @@ def test_the_verdict_names_the_cost():
     assert "no figure of utility is measurably worse" in verdict(rows(kept))
 
 
+def test_of_what_was_lost_the_most_is_named():
+    lost = changed("after", heldout__rougeL_recall=0.7, neighbour__rougeL_recall=0.4)
+    for stream in ("heldout", "neighbour"):
+        lost["copyright"]["before"][f"{stream}/rougeL_recall"] = 1.0
+    assert "3 of 3 figures" in verdict(rows(lost))
+    assert "neighbour/rougeL_recall, 1.000 before and 0.400 after" in verdict(rows(lost))
+
+
 def test_a_run_without_suites_has_a_report(tmp_path):
     run = write_run(tmp_path / "run", suites={})
     html = reporting.report(run).read_text(encoding="utf-8")
@@ -219,3 +227,17 @@ def test_a_failing_report_is_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="the run itself is complete") as warned:
         assert reporting.report_after_fit(tmp_path / "none", {}, [], None, 0) is None
     assert len(warned) == 1
+
+
+def test_requests_are_drawn_in_their_order():
+    curve = [
+        {"after": None, "figures": {"b/rougeL_recall": 1.0, "normal/rougeL_recall": 1.0}},
+        {"after": "b", "figures": {"b/rougeL_recall": 0.1, "normal/rougeL_recall": None}},
+    ]
+    (chart,) = request_curves(curve)
+    assert chart.spec["data"]["values"] == [
+        {"model": "b", "after": "original", "value": 1.0},
+        {"model": "normal", "after": "original", "value": 1.0},
+        {"model": "b", "after": "b", "value": 0.1},
+    ]
+    assert chart.spec["encoding"]["x"]["sort"] == ["original", "b"]

@@ -15,13 +15,13 @@
       background: "transparent",
       font: "system-ui, sans-serif",
       axis: { ...text, gridColor: of("line"), domainColor: of("quiet"), tickColor: of("quiet") },
-      legend: { ...text, orient: "bottom" },
+      legend: { ...text, orient: "bottom", columns: 3, labelLimit: 120 },
       line: { color: of("accent") },
       point: { color: of("accent") },
       range: {
         category: dark.matches
-          ? ["#ffb86b", "#7fb2ff", "#7ddc9a", "#e7a0ff"]
-          : ["#b35900", "#1f5fd0", "#1b7a3d", "#8a2fb0"],
+          ? ["#ffb86b", "#7fb2ff", "#7ddc9a", "#e7a0ff", "#ff9a94", "#6fd9e0", "#e3d36a", "#c0c7d0"]
+          : ["#b35900", "#1f5fd0", "#1b7a3d", "#8a2fb0", "#c0262d", "#00707a", "#7a6a00", "#4d5661"],
       },
     };
   };
