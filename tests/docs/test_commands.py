@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = re.compile(r"runs/\w+(/(?!\d{4}-)\w+)?(/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)?")
 # A hub, a package that is not installed, and the page's own runs and phases.
-ELSEWHERE = ("HuggingFaceTB/", "smollm2", "--phases.", "compare growing")
+ELSEWHERE = ("HuggingFaceTB/", "smollm2", "--phases.", "--print_recipe", "compare growing")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -36,7 +37,8 @@ def commands(page: Path) -> list[str]:
     return [line for line in ours if not re.search(r"\b[A-Z]{3,}\b|\.\.\.|\$", line.split("#")[0])]
 
 
-WITH_COMMANDS = [page for page in PAGES if commands(page)]
+# What takes several GPUs is refused here.
+WITH_COMMANDS = [page for page in PAGES if commands(page) and page.stem != "scale"]
 CODE = [(page, code) for page in PAGES for code in blocks(page, "python")]
 
 
@@ -52,7 +54,9 @@ def finished(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
 def test_commands_are_carried_out(page, finished, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    # Own modules of one page must not be found by the next.
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "my_losses", raising=False)
     for name in ("forget", "retain"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee."}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
@@ -69,6 +73,7 @@ def test_commands_are_carried_out(page, finished, tmp_path, monkeypatch) -> None
                 made.unlink(missing_ok=True)
         run(["validate" if verb == "fit" else verb, *_quick(verb, words)])
         done = True
+    sys.modules.pop("my_losses", None)
     assert done
 
 
