@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch first and by exact version: the range of our dependencies would take a CUDA build.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
 
-.PHONY: demo test test-all test-gpu check docs bench tiny clean
+.PHONY: demo test test-all test-gpu check docs bench tiny package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
 	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
@@ -36,6 +36,11 @@ tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m unlearnkit.tiny.make
 	$(BIN)/python -m unlearnkit.tiny.tofu.make
 	$(BIN)/python -m unlearnkit.tiny.muse.make
+
+package: $(VENV)/bin/python  ## Builds wheel and source archive, and checks their metadata
+	$(PIP) build twine
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
