@@ -39,7 +39,7 @@ phases:
     model:
       objectives:
         forget: {{name: gradient_ascent}}
-  - trainer: {{max_steps: 4, callbacks: [{{class_path: stop.Once}}]}}
+  - trainer: {{max_steps: 4, callbacks: [{{class_path: stop_once.Once}}]}}
 """
 REQUESTS = f"{COMMON}\nrequests: [forget.jsonl, second_2.jsonl]\n"
 # Sends SIGTERM amid the second phase, the first time only.
@@ -61,7 +61,7 @@ def written(folder, recipe) -> Path:
     save_stub({"random_init": 1, "dropout": 0.1}, folder / "stub")
     rows = [{"prompt": "d", "response": "ca"}, {"prompt": "b", "response": "aa"}]
     (folder / "second_2.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (folder / "stop.py").write_text(STOP)
+    (folder / "stop_once.py").write_text(STOP)
     recipe(PHASED, "phased.yaml")
     recipe(REQUESTS, "requests.yaml")
     return folder
