@@ -123,7 +123,9 @@ class Harmfulness(RowMean, name="harmfulness"):
 
 def _encoder(model: str) -> Any:
     try:
-        from sentence_transformers import SentenceTransformer
+        from sentence_transformers import (  # pyright: ignore[reportMissingImports]
+            SentenceTransformer,
+        )
     except ImportError as error:
         raise RecipeError(
             "semantic_similarity: the package sentence-transformers is not installed",
