@@ -1,8 +1,23 @@
-"""Text of models and data sets, made safe to show."""
+"""Text of models and data sets, made safe to show; secrets taken out of what is written."""
 
 from __future__ import annotations
 
+import os
+import re
 import unicodedata
+from collections.abc import Iterable
+
+HIDDEN = "***"
+_SECRET = r"(?:token|api[_-]?key|access[_-]?key|secret|password|passwd|credentials?)"
+_SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)S?$")
+_SECRET_OPTION = re.compile(rf"-{{1,2}}(?:[\w.-]*[._-])?{_SECRET}$", re.IGNORECASE)
+_SHAPES = re.compile(
+    r"\b(?:hf_|gh[pousr]_|github_pat_|sk-|glpat-|xox[abprs]-)[\w-]{16,}"  # services' own prefixes
+    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+    r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"  # user and password of an address
+)
+# Shorter values of variables are as likely to be words of a recipe.
+_SHORTEST_SECRET = 8
 
 
 def printable(text: str) -> str:
@@ -16,6 +31,39 @@ def printable(text: str) -> str:
         'a\\x1b[31mb'
     """
     return "".join(_shown(character) for character in text)
+
+
+def redacted(text: str) -> str:
+    """The text without secrets: values of variables such as ``HF_TOKEN``, and what looks like one.
+
+    Example:
+        >>> redacted("https://user:password@example.org/data.jsonl")
+        'https://***@example.org/data.jsonl'
+    """
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name):
+            text = text.replace(value, HIDDEN)
+    return _SHAPES.sub(HIDDEN, text)
+
+
+def redacted_words(words: Iterable[str]) -> list[str]:
+    """A command line without secrets: `redacted`, and no value of an option that is named for one.
+
+    Example:
+        >>> redacted_words(["fit", "--hub_token", "abc", "--api-key=abc", "--lr", "1"])
+        ['fit', '--hub_token', '***', '--api-key=***', '--lr', '1']
+    """
+    found: list[str] = []
+    hide = False
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        secret = _SECRET_OPTION.match(flag) is not None
+        if hide and not word.startswith("--"):
+            found.append(HIDDEN)
+        else:
+            found.append(f"{flag}={HIDDEN}" if secret and equals else redacted(word))
+        hide = secret and not equals
+    return found
 
 
 def _shown(character: str) -> str:

@@ -14,6 +14,7 @@ from unlearnkit.data.fingerprint import (
     tokenizer_fingerprint,
 )
 from unlearnkit.data.streams import StreamData
+from unlearnkit.text import redacted_words
 
 PACKAGES = (
     "unlearnkit", "torch", "lightning", "transformers", "peft", "datasets", "torchmetrics",
@@ -26,7 +27,7 @@ def describe(
 ) -> dict[str, Any]:
     """The contents of ``environment.json``."""
     return {
-        "command": sys.argv,
+        "command": redacted_words(sys.argv),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in PACKAGES},
