@@ -101,7 +101,8 @@ def reads_distributions(losses: Iterable[_Loss]) -> set[str]:
             copy.deepcopy(loss)(views)
             found |= {name for name, reference in references.items() if reference.whole}
         except Exception:
-            # It asks for more than is made up here, so it may read anything.
+            # Anyone's loss may fail on made-up figures, in any way; if it is wrong, it fails again
+            # in the first real step, where nothing is caught. Here it may read anything.
             found |= set(loss.streams)
     return found
 
@@ -123,7 +124,8 @@ def _gradients(losses: list[_Loss], seed: int) -> dict[str, dict[str, Tensor]]:
             if term.requires_grad:
                 term.backward()
         except Exception:
-            # It asks for more than is made up here, so nothing is known of its streams.
+            # As above: it fails again in the real step, or it asks for more than is made up here
+            # and nothing is known of its streams.
             for name in loss.streams:
                 sources[name].leaves.clear()
     return {

@@ -173,8 +173,9 @@ def fit(
     summary.samples = evaluation.samples(before, results.get("after", {}))
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
-    write_card(folder / "model", module, trainer, summary, environment)
+    # The summary makes the run a finished one, whatever becomes of its card and report.
     write_json(folder / "summary.json", summary.as_json())
+    write_card(folder / "model", module, trainer, summary, environment)
     summary.report = report_after_fit(folder, results, evaluate, token_logps, seed)
     return summary
 

@@ -16,7 +16,8 @@ from stub import save_stub
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, export, fit
-from unlearnkit.errors import RecipeError
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.runs import load_run
 from unlearnkit.suites import Suite
 
 LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
@@ -140,3 +141,15 @@ def test_stage_3_of_deepspeed_is_refused(case_folder, monkeypatch) -> None:
         _refuse_flattened(trainer)
     strategy.config = {"zero_optimization": {"stage": 2}}
     _refuse_flattened(trainer)
+
+
+def test_a_card_that_cannot_be_written_leaves_a_finished_run(run, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise UserError("README.md cannot be written: the disk is full")
+
+    # The function, since `unlearnkit.runs.fit` is one too.
+    monkeypatch.setitem(fit.__globals__, "write_card", full)
+    with pytest.raises(UserError, match="disk is full"):
+        run()
+    (folder,) = (tmp_path / "runs" / "case").iterdir()
+    assert load_run(folder).summary["steps"] == 2
