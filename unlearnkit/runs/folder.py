@@ -171,6 +171,7 @@ def load_run(folder: str | Path) -> Run:
             f"{path} is not a finished run: {what}",
             hint="Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
         )
-    recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8"))
+    # Empty where `fit` was called by a program, without a recipe.
+    recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8")) or {}
     summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
     return Run(path, recipe, summary)

@@ -183,6 +183,11 @@ def test_of_what_was_lost_the_most_is_named():
     assert "neighbour/rougeL_recall, 1.000 before and 0.400 after" in verdict(rows(lost))
 
 
+def test_a_run_of_a_program_without_a_recipe_has_a_report(run):
+    (run / "recipe.yaml").write_text("")
+    assert "</html>" in reporting.report(run).read_text(encoding="utf-8")
+
+
 def test_a_run_without_suites_has_a_report(tmp_path):
     run = write_run(tmp_path / "run", suites={})
     html = reporting.report(run).read_text(encoding="utf-8")
