@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,8 +43,6 @@ from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
 
-logger = logging.getLogger(__name__)
-
 
 class UnlearningModule(L.LightningModule):
     """Minimises ``Σ weight·objective`` over the response tokens of all streams.
@@ -82,6 +79,7 @@ class UnlearningModule(L.LightningModule):
     policy: Policy
     """The model being trained; there from `configure_model` on."""
     head: Head
+    layout_reason: str
 
     def __init__(
         self,
@@ -161,8 +159,7 @@ class UnlearningModule(L.LightningModule):
             model: A causal language model of transformers, not yet wrapped by PEFT.
         """
         check_trainable(model.config, self.needs, self.reference_kind, self.lora, self.device_mesh)
-        self.layout, reason = choose_layout(model, self.layout)
-        logger.info("layout %s: %s", self.layout, reason)
+        self.layout, self.layout_reason = choose_layout(model, self.layout)
         if self.layout == "packed":
             use_tree_attention(model)
         needs_copy = "reference" in self.needs and self.reference_kind == "frozen"
