@@ -37,7 +37,7 @@ from unlearnkit.engine.reference import (
     frozen_copy,
 )
 from unlearnkit.engine.resume import ExactResume, keep_what_is_trained, refuse_gaps
-from unlearnkit.engine.schedule import Schedule, scheduled
+from unlearnkit.engine.schedule import Schedule, check_warmup, scheduled
 from unlearnkit.engine.sharding import check_shardable, let_go, shard
 from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
@@ -70,7 +70,8 @@ class UnlearningModule(L.LightningModule):
 
     Raises:
         RecipeError: If there is no objective with a weight above 0, if ``adapter_off`` is asked
-            for without an adapter, or if an objective's loss cannot be computed in parts.
+            for without an adapter, if the warm-up is negative or not finite, or if an objective's
+            loss cannot be computed in parts.
 
     References:
         Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
@@ -111,7 +112,7 @@ class UnlearningModule(L.LightningModule):
         check_quantization(base, lora is not None, self.reference_kind)
         self.make_optimizer = optimizer
         self.schedule: Schedule = schedule
-        self.warmup = warmup
+        self.warmup = check_warmup(warmup)
         self.gradient_checkpointing = gradient_checkpointing
         self.compiled = compile
         self.layout: Layout | Literal["auto"] = layout
