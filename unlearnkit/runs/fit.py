@@ -17,21 +17,21 @@ import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from torch import nn
 
-from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.base_model import BaseModel, refuse_other_tokens
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
 from unlearnkit.engine.sharding import is_sharded
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import evaluation
 from unlearnkit.runs.card import write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
+from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import (
     RunSummary,
     make_folder,
@@ -93,12 +93,14 @@ def fit(
         Interrupted: By Ctrl-C or SIGTERM; says where the checkpoint is.
         RecipeError: If model, adapter and data do not go together.
         TrainingDiverged: If the loss stopped being finite; says where the last checkpoint is.
-        UserError: If the run folder cannot be written.
+        UserError: If the run folder cannot be written, or the disk has no room for the model.
     """
     started = time.monotonic()
     refuse_flattened(trainer)
     context = SuiteContext(max_length=data.max_length, seed=seed)
     context = check_before_loading(module, data, evaluate, context)
+    if gold:
+        refuse_other_tokens("gold", gold, data.tokenizer)
     batches = Batches.of(module, data, trainer)
     if ckpt_path == "last":
         ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))
@@ -126,6 +128,7 @@ def fit(
     environment: dict[str, Any] = {}
 
     def tell(*_: object) -> None:
+        refuse_little_room(folder, module.policy)
         start = Start.of(module, data, batches, trainer, folder, ckpt_path)
         environment.update(describe(module.base, data.data, data.tokenizer, start.as_json()))
         write_json(folder / "environment.json", environment)
@@ -152,11 +155,8 @@ def fit(
             callback.use(evaluate, context)
     # Evaluation may draw random numbers; training starts from the seed all the same.
     L.seed_everything(seed, workers=True, verbose=False)
-    with _known_to_other_ranks(folder):
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-        except TrainingDiverged as error:
-            raise _with_checkpoint(error, folder) from error
+    with _known_to_other_ranks(folder), told_with_checkpoint(folder):
+        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     summary = RunSummary(
         recipe=recipe_name,
         seed=seed,
@@ -167,7 +167,8 @@ def fit(
     if not main:
         return summary
     if not sharded:
-        save_model(module.policy, data.tokenizer, folder / "model")
+        with told_with_checkpoint(folder):
+            save_model(module.policy, data.tokenizer, folder / "model")
     results = {"before": before}
     if evaluate:
         gold_model = plain_copy(gold, trainer) if gold else None
@@ -212,6 +213,7 @@ def check_before_loading(
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
+    refuse_other_tokens("model.base", module.base, data.tokenizer)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)
@@ -249,13 +251,3 @@ def _reference_model(module: UnlearningModule, trainer: L.Trainer) -> nn.Module:
     if isinstance(module.reference, Frozen) and not is_sharded(trainer):
         return module.reference.model
     return plain_copy(module.base, trainer)
-
-
-def _with_checkpoint(error: TrainingDiverged, folder: Path) -> TrainingDiverged:
-    try:
-        where = f"The last checkpoint before it is {newest_checkpoint(folder)}."
-    except UserError:
-        where = "No checkpoint had been written yet."
-    return TrainingDiverged(
-        error.message, hint=f"{where} Lower the learning rate or the weight of the forget term."
-    )
