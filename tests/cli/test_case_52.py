@@ -137,3 +137,18 @@ def test_the_bar_makes_up_no_last_epoch(tmp_path, bound, text) -> None:
     assert (bar.refresh_rate, bar._leave) == (3, True)
     bar.setup(trainer, torch.nn.Module(), "fit")
     assert bar._get_train_description(7).strip() == text
+
+
+def test_52_a_schedule_without_an_end_is_refused_before_loading(command, folder, words) -> None:
+    endless = ("--trainer.max_epochs", "-1", "--trainer.max_time", "00:00:00:01")
+    for verb in ("validate", "fit"):
+        done = command(verb, "-r", words, *endless)
+        assert done.code == 2
+        assert "model.schedule: 'linear' needs an end, and the run has none" in done.err
+    assert not (folder / "runs").exists()
+    done = command(
+        "fit", "-r", words, *endless, "--model.schedule", "constant", "--model.warmup", "0"
+    )
+    assert done.code == 0
+    assert "steps 3 an epoch, until the clock stops it" in " ".join(done.err.split())
+    assert _environment(folder)["batches"]["total_steps"] is None

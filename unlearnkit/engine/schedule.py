@@ -52,11 +52,8 @@ def scheduled(
     if schedule == "constant" and not warmup:
         return optimizer
     steps = total_steps(trainer)
-    if steps is None:
-        raise RecipeError(
-            f"model.schedule: '{schedule}' needs an end, and the run has none",
-            hint="Set trainer.max_epochs or trainer.max_steps, or model.schedule: constant.",
-        )
+    check_end(schedule, warmup, steps)
+    assert steps is not None
     scheduler = get_scheduler(
         "constant_with_warmup" if schedule == "constant" else schedule,
         optimizer,
@@ -64,6 +61,20 @@ def scheduled(
         num_training_steps=steps,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def check_end(schedule: Schedule, warmup: float, steps: int | None) -> None:
+    """Refuses a course of the learning rate that is measured by an end where there is none.
+
+    Raises:
+        RecipeError: With the keys that give it one.
+    """
+    if steps is None and (schedule != "constant" or warmup):
+        what = f"schedule: '{schedule}'" if schedule != "constant" else "warmup: it"
+        raise RecipeError(
+            f"model.{what} needs an end, and the run has none",
+            hint="Set trainer.max_epochs or trainer.max_steps, or model.schedule: constant.",
+        )
 
 
 def total_steps(trainer: L.Trainer) -> int | None:

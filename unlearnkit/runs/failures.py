@@ -71,8 +71,8 @@ def _go_on(folder: Path) -> str:
     try:
         newest = newest_checkpoint(folder)
     except UserError:
-        return "No checkpoint had been written yet. Make room, or give another --run_dir."
-    return f"Make room, then go on from {newest} with --ckpt_path last."
+        return "No checkpoint had been written yet. Make room, or give another folder (--run_dir)."
+    return f"Once it can be written to, go on from {newest} with --ckpt_path last."
 
 
 def _cure(step: int) -> str:

@@ -10,7 +10,7 @@ import lightning as L
 
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.policy import Policy
-from unlearnkit.engine.schedule import warmup_steps
+from unlearnkit.engine.schedule import check_end, warmup_steps
 from unlearnkit.module import UnlearningModule
 
 
@@ -38,10 +38,12 @@ class Batches:
         """The numbers of a fit.
 
         Raises:
-            RecipeError: If micro-batches per step change as the fit goes.
+            RecipeError: If micro-batches per step change as the fit goes, or the schedule needs
+                an end and the fit has none.
         """
         plan = data.plan_for(trainer)
         steps = plan.updates(trainer.max_epochs, trainer.max_steps)
+        check_end(module.schedule, module.warmup, steps)
         micro_batches = plan.world * plan.accumulate
         rows = {
             name: stream.batch_size * micro_batches

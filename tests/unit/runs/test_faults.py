@@ -416,7 +416,10 @@ def test_a_full_disk_under_the_log_ends_the_run_with_its_checkpoint(
         start(_Fill(monkeypatch, 4, "metrics.csv"), EACH_STEP())
     monkeypatch.undo()
     newest = newest_checkpoint(tmp_path / "runs")
-    assert caught.value.hint == f"Make room, then go on from {newest} with --ckpt_path last."
+    assert (
+        caught.value.hint
+        == f"Once it can be written to, go on from {newest} with --ckpt_path last."
+    )
     resumed, summary = start(EACH_STEP(), ckpt_path="last")
     assert summary.steps == 6
     assert torch.equal(_weights(resumed), _weights(whole))
