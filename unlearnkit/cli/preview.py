@@ -26,7 +26,7 @@ def preview(cli: RecipeCLI) -> None:
     """
     data, trainer = cli.datamodule, cli.trainer
     context = SuiteContext(max_length=data.max_length, seed=data.seed)
-    check_before_loading(cli.model, data, cli.suites, context)
+    check_before_loading(cli.model, data, cli.suites, context, cli.config.gold)
     batches = Batches.of(cli.model, data, trainer)
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"

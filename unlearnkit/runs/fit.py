@@ -98,9 +98,7 @@ def fit(
     started = time.monotonic()
     refuse_flattened(trainer)
     context = SuiteContext(max_length=data.max_length, seed=seed)
-    context = check_before_loading(module, data, evaluate, context)
-    if gold:
-        refuse_other_tokens("gold", gold, data.tokenizer)
+    context = check_before_loading(module, data, evaluate, context, gold)
     batches = Batches.of(module, data, trainer)
     if ckpt_path == "last":
         ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))
@@ -197,6 +195,7 @@ def check_before_loading(
     data: UnlearningDataModule,
     evaluate: Sequence[Suite],
     context: SuiteContext,
+    gold: str | None = None,
 ) -> SuiteContext:
     """Checks data, suites and the model's config; no weights are read.
 
@@ -214,6 +213,8 @@ def check_before_loading(
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
     refuse_other_tokens("model.base", module.base, data.tokenizer)
+    if gold is not None and evaluate:
+        refuse_other_tokens("gold", gold, data.tokenizer)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)

@@ -99,7 +99,7 @@ class Training(Phase):
     def check(self) -> None:
         """Checks data, suites and the model's config."""
         context = SuiteContext(max_length=self.data.max_length, seed=self.seed)
-        check_before_loading(self.module, self.data, self.evaluate, context)
+        check_before_loading(self.module, self.data, self.evaluate, context, self.gold)
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
         """Trains; the objectives' reference is the model that the phase starts from."""

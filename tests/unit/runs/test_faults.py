@@ -23,6 +23,7 @@ from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
 from unlearnkit.runs.checkpoints import newest_checkpoint
+from unlearnkit.suites.copyright import Copyright
 
 LORA = LoraConfig(r=2, target_modules=["q_proj"])
 EACH_STEP = partial(ModelCheckpoint, every_n_train_steps=1)
@@ -48,7 +49,7 @@ def start(base, tmp_path):
     }
 
     def run(*callbacks, objectives=None, base=base, tokenizer=None, optimizer=None, ckpt_path=None,
-            run_dir=tmp_path / "runs", gold=None, max_steps=6, **arguments):  # fmt: skip
+            run_dir=tmp_path / "runs", max_steps=6, measured=None, **arguments):  # fmt: skip
         module = UnlearningModule(
             objectives or {"forget": objective("npo"), "retain": objective("retain_kl")},
             base=str(base),
@@ -64,8 +65,8 @@ def start(base, tmp_path):
             accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
             max_steps=max_steps, callbacks=list(callbacks),
         )  # fmt: skip
-        summary = fit(module, data, trainer, recipe_name="case", run_dir=run_dir, gold=gold,
-                      ckpt_path=ckpt_path)  # fmt: skip
+        summary = fit(module, data, trainer, recipe_name="case", run_dir=run_dir,
+                      ckpt_path=ckpt_path, **(measured or {}))  # fmt: skip
         return module, summary
 
     return run
@@ -192,7 +193,7 @@ def test_a_tokenizer_with_other_ids_than_the_model_s_is_refused(start, tmp_path)
     stub_model().save_pretrained(tmp_path / "gold")
     other.save_pretrained(tmp_path / "gold")
     with pytest.raises(RecipeError, match="than in the tokenizer of gold"):
-        start(gold=str(tmp_path / "gold"))
+        start(measured={"gold": str(tmp_path / "gold"), "evaluate": [Copyright()]})
 
 
 def test_a_renamed_token_is_no_other_id(start) -> None:
