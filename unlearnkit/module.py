@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,13 +37,11 @@ from unlearnkit.engine.reference import (
     frozen_copy,
 )
 from unlearnkit.engine.resume import ExactResume, keep_what_is_trained, refuse_gaps
-from unlearnkit.engine.schedule import Schedule, scheduled
+from unlearnkit.engine.schedule import Schedule, check_warmup, scheduled
 from unlearnkit.engine.sharding import check_shardable, let_go, shard
 from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
-
-logger = logging.getLogger(__name__)
 
 
 class UnlearningModule(L.LightningModule):
@@ -73,7 +70,8 @@ class UnlearningModule(L.LightningModule):
 
     Raises:
         RecipeError: If there is no objective with a weight above 0, if ``adapter_off`` is asked
-            for without an adapter, or if an objective's loss cannot be computed in parts.
+            for without an adapter, if the warm-up is negative or not finite, or if an objective's
+            loss cannot be computed in parts.
 
     References:
         Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
@@ -82,6 +80,7 @@ class UnlearningModule(L.LightningModule):
     policy: Policy
     """The model being trained; there from `configure_model` on."""
     head: Head
+    layout_reason: str
 
     def __init__(
         self,
@@ -113,7 +112,7 @@ class UnlearningModule(L.LightningModule):
         check_quantization(base, lora is not None, self.reference_kind)
         self.make_optimizer = optimizer
         self.schedule: Schedule = schedule
-        self.warmup = warmup
+        self.warmup = check_warmup(warmup)
         self.gradient_checkpointing = gradient_checkpointing
         self.compiled = compile
         self.layout: Layout | Literal["auto"] = layout
@@ -161,8 +160,7 @@ class UnlearningModule(L.LightningModule):
             model: A causal language model of transformers, not yet wrapped by PEFT.
         """
         check_trainable(model.config, self.needs, self.reference_kind, self.lora, self.device_mesh)
-        self.layout, reason = choose_layout(model, self.layout)
-        logger.info("layout %s: %s", self.layout, reason)
+        self.layout, self.layout_reason = choose_layout(model, self.layout)
         if self.layout == "packed":
             use_tree_attention(model)
         needs_copy = "reference" in self.needs and self.reference_kind == "frozen"

@@ -177,7 +177,7 @@ def test_mistakes_of_a_section(command, recipe, folder, line, place, words):
         ("--model.lora.r", "four", "expected a whole number, found 'four'"),
         ("--model.base.dtyp", "float32", "Did you mean 'dtype'?"),
         ("--model.optimizer", "AdmW", "Did you mean 'AdamW'?"),
-        ("--model.objectives.forget.weight", "-1", "weight must be at least 0"),
+        ("--model.objectives.forget.weight", "-1", "weight must be finite and at least 0"),
         ("--trainer.max_epoch", "2", "Did you mean 'max_epochs'?"),
         ("--trainer.callbacks", "[EarlyStoping]", "Did you mean 'EarlyStopping'?"),
         ("--modle.base", "tiny", "Did you mean"),
@@ -243,3 +243,34 @@ def test_a_stream_of_a_suite_in_the_short_form(parse):
     suite = "{name: copyright, heldout: {name: qa, path: retain.jsonl}}"
     (found,) = parse(*GOOD, "--evaluate", suite).suites
     assert found.sources["heldout"].path == "retain.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--model.objectives.forget.weight", ".nan"),
+        ("--model.objectives.forget.beta", ".inf"),
+        ("--model.optimizer.lr", "-.inf"),
+        ("--model.warmup", ".nan"),
+        ("--model.lora", "{r: 2, lora_dropout: .nan}"),
+        ("--trainer.gradient_clip_val", ".nan"),
+        ("--trainer.callbacks", "[{name: collapse_stop, forget_nll: .nan}]"),
+    ],
+)
+def test_what_is_not_a_finite_number_is_named(command, folder, flag, value):
+    done = command("fit", *GOOD, flag, value)
+    assert done.code == 2
+    assert "expected a finite number, found" in done.err
+    assert flag.removeprefix("--") in done.err
+    assert not (folder / "runs").exists()
+
+
+def test_an_infinite_ceiling_is_one(command):
+    ceiling = "[{name: collapse_stop, forget_nll: .inf}]"
+    assert command("validate", *GOOD, "--trainer.callbacks", ceiling).code == 0
+
+
+def test_a_warm_up_below_0_is_refused(command):
+    done = command("validate", *GOOD, "--model.warmup", "-1")
+    assert done.code == 2
+    assert "model.warmup: expected 0 or more" in done.err

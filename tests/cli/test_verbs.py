@@ -66,7 +66,7 @@ def test_validate_shows_rows_tokens_steps_and_first_rows(command):
     assert re.search(r"forget +forget.jsonl +3 +\d+ +0 +4", done.out)
     assert "optimiser steps per epoch: 1 " in done.out
     assert "optimiser steps in all: 1" in done.out
-    assert "effective batch: 4 rows of 'forget': 2 × 2 accumulated × 1 processes" in done.out
+    assert "effective batch: 4 rows of 'forget': 2 × 2 accumulated × 1 process" in done.out
     assert "forget: forget.jsonl:1" in done.out
     assert re.search(r"prompt +.*a\n", done.out)
     assert re.search(r"supervised +cd", done.out)

@@ -85,6 +85,14 @@ def test_37_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:
     done = command("--model.lora", LORA, "--trainer.precision", "bf16-true")
     assert done.returncode == 0, done.stderr
     adapter = load_file(_model_folder(tmp_path) / "adapter_model.safetensors")
+    environment = json.loads(next(tmp_path.rglob("environment.json")).read_text())
+    sizes = load_file(tmp_path / "stub" / "model.safetensors").values()
+    base = sum(weight.numel() for weight in sizes)
+    trained = sum(weight.numel() for weight in adapter.values())
+    # Sharded weights count whole.
+    assert environment["training"]["parameters"] == base + trained
+    assert environment["training"]["trained"] == trained
+    assert done.stderr.count("effective batch 4 = 2 × 1 accumulated × 2 processes") == 1
     raised = [weight for name, weight in adapter.items() if "lora_B" in name]
     assert len(raised) == 4
     assert all(float(weight.float().norm()) > 0 for weight in raised)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import lightning as L
 import torch
@@ -10,14 +11,22 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from unlearnkit.callbacks.base import NamedCallback
+from unlearnkit.engine.finite import listed, not_finite
 from unlearnkit.errors import RecipeError, UserError
 
 
 class TrainingDiverged(UserError):
-    """A loss or a gradient stopped being finite; the step that would follow was not taken."""
+    """A loss, a gradient or a weight is not finite; what is on disk is of before that.
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    Args:
+        message: What, at which step.
+        step: Optimiser steps taken so far.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, *, step: int, hint: str | None = None) -> None:
         super().__init__(message, title="training diverged", hint=hint)
+        self.step = step
 
 
 class CollapseStop(NamedCallback, name="collapse_stop"):
@@ -25,7 +34,8 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
 
     Gradient ascent has no lower bound: past the point of forgetting it only tears the model
     apart. The figures are looked at before each optimiser step; the step that would follow is not
-    taken, so the weights are those that the figures were measured on.
+    taken, so the weights are those that the figures were measured on. Weights are looked at before
+    they are saved, so that no checkpoint with broken ones takes the place of a good one.
 
     Args:
         forget_nll: Ceiling of the forget stream's NLL, in nats per token; None for none. Random
@@ -36,7 +46,7 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
 
     Raises:
         RecipeError: If a ceiling is not above 0.
-        TrainingDiverged: From the fit, when a loss or the gradient is not finite.
+        TrainingDiverged: From the fit, when a loss, the gradient or a weight is not finite.
     """
 
     def __init__(
@@ -79,18 +89,32 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
             parameter.grad = None
         trainer.should_stop = True
 
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuses to save weights that are not finite."""
+        _refuse_weights(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Refuses an end with weights that are not finite: no later step would find them."""
+        _refuse_weights(trainer, pl_module)
+
     def _refuse_non_finite(
         self, trainer: L.Trainer, pl_module: L.LightningModule, figures: dict[str, float]
     ) -> None:
-        for key, value in figures.items():
-            if not math.isfinite(value):
-                raise TrainingDiverged(f"step {trainer.global_step}: {key} is {value}")
+        step = trainer.global_step
+        broken = {key: value for key, value in figures.items() if not math.isfinite(value)}
+        if broken:
+            # What an objective computes from broken figures of a stream is the one to be named.
+            terms = [key for key in pl_module.active if key in broken]  # pyright: ignore
+            named = ", ".join(f"{key} is {broken[key]}" for key in terms or broken)
+            raise TrainingDiverged(f"step {step}: {named}", step=step)
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             return  # a gradient scaler overflows on purpose and skips the step itself
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         norm = _number(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
         if not math.isfinite(norm):
-            raise TrainingDiverged(f"step {trainer.global_step}: the gradient norm is {norm}")
+            raise TrainingDiverged(f"step {step}: the gradient norm is {norm}", step=step)
 
     def _crossed(self, figures: dict[str, float]) -> str | None:
         for key, ceiling in self.ceilings.items():
@@ -98,6 +122,17 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
             if ceiling is not None and value is not None and value >= ceiling:
                 return f"{key} reached {value:.3f} nats, the ceiling is {ceiling:g}"
         return None
+
+
+def _refuse_weights(trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    trained = ((name, p) for name, p in pl_module.named_parameters() if p.requires_grad)
+    found = not_finite(trained)
+    # On a sharded model other processes hold the rest; all are to stop.
+    anywhere = torch.tensor(float(bool(found)), device=trainer.strategy.root_device)
+    if trainer.strategy.reduce(anywhere, reduce_op="sum"):
+        step = trainer.global_step
+        names = f" ({listed(found)})" if found else ""
+        raise TrainingDiverged(f"step {step}: weights are NaN or infinite{names}", step=step)
 
 
 def _number(norm: Tensor) -> float:

@@ -83,6 +83,7 @@ def run(arguments: list[str]) -> None:
     if verb in ("fit", "validate") and {"-h", "--help"} & set(rest):
         sys.stdout.write(RECIPE_HELP.format(verb=verb))
         return
+    _warn_of_versions()
     command_of(verb)(rest)
 
 
@@ -107,6 +108,16 @@ def _termination_raises() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _warn_of_versions() -> None:
+    # Before the first import of a library, which may be what fails.
+    from unlearnkit.cli.versions import outside_range
+
+    for sentence in outside_range():
+        from unlearnkit.cli.console import warn
+
+        warn(sentence)
 
 
 def _no_verb(word: str, rest: list[str]) -> UserError:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from unlearnkit.cli.banner import show_start
 from unlearnkit.cli.document import MERGED, Document, load_yaml
 from unlearnkit.cli.edited import edit_phase
 from unlearnkit.cli.families import at, dotted
@@ -87,6 +88,7 @@ class PhasedRecipe:
                     evaluate=cli.suites,
                     gold=cli.config.gold,
                     seed=cli.config.seed_everything,
+                    on_start=show_start,
                 )
             )
         return made

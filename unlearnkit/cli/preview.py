@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
+from unlearnkit.cli.banner import in_parts
 from unlearnkit.runs.fit import check_before_loading
 from unlearnkit.runs.phases import check_phases
+from unlearnkit.runs.start import Batches
 from unlearnkit.suites import SuiteContext
 
 if TYPE_CHECKING:
@@ -24,25 +26,23 @@ def preview(cli: RecipeCLI) -> None:
     """
     data, trainer = cli.datamodule, cli.trainer
     context = SuiteContext(max_length=data.max_length, seed=data.seed)
-    check_before_loading(cli.model, data, cli.suites, context)
-    world, accumulate = trainer.world_size, trainer.accumulate_grad_batches
-    plan = data.make_plan(world, accumulate)
-    steps = -(-plan.steps_per_epoch // accumulate)
-    per_step = {
-        name: stream.batch_size * accumulate * world for name, stream in plan.streams.items()
-    }
-    batch = (
-        f"{per_step[data.anchor]} rows of '{data.anchor}': "
-        f"{plan.streams[data.anchor].batch_size} × {accumulate} accumulated × {world} processes"
-    )
+    check_before_loading(cli.model, data, cli.suites, context, cli.config.gold)
+    batches = Batches.of(cli.model, data, trainer)
+    per_step = batches.rows_per_step
+    batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
+    steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)
     console.show_data(
         [
-            ("optimiser steps per epoch", f"{steps} (one pass over '{data.anchor}')"),
-            ("optimiser steps in all", _steps_in_all(cli, steps)),
+            (
+                "optimiser steps per epoch",
+                f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",
+            ),
+            ("optimiser steps in all", steps),
+            ("warm-up steps", str(batches.warmup_steps)),
             ("effective batch", batch),
         ],
         [
-            (name, each.source, len(each), _tokens(each), each.dropped, per_step[name])
+            (name, each.source, len(each), _tokens(each), each.dropped, per_step.get(name, "-"))
             for name, each in data.data.items()
         ],
     )
@@ -68,14 +68,6 @@ def preview_phases(recipe: PhasedRecipe) -> None:
     for name, cli in clis.items():
         console.show_phase(name)
         preview(cli)
-
-
-def _steps_in_all(cli: RecipeCLI, per_epoch: int) -> str:
-    epochs, most = cli.trainer.max_epochs, cli.trainer.max_steps
-    bounds = [most] if most >= 0 else []
-    if epochs is not None and epochs >= 0:
-        bounds.append(epochs * per_epoch)
-    return str(min(bounds)) if bounds else "unbounded"
 
 
 def _tokens(data: StreamData) -> int:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import importlib
 import inspect
+import math
 import re
 import types
 import typing
@@ -109,6 +110,8 @@ def check_arguments(
     for key, value in arguments.items():
         if key not in known:
             yield (*path, key), unknown(str(key), known, cls.__name__)
+        elif unusable := list(_not_finite(value, (*path, key))):
+            yield from unusable
         elif key not in given_elsewhere:
             yield from _check_value(cls, key, value, hints.get(key), (*path, key))
     for name in required(cls):
@@ -153,6 +156,20 @@ def in_words(message: str) -> str:
     message = re.sub(r"<class '([^']+)'>", r"\1", message)
     lines = [line.rstrip() for line in message.splitlines()]
     return "\n".join(line for line in lines if line)
+
+
+def _not_finite(value: Any, path: KeyPath) -> Iterator[Finding]:
+    """Yields what is not a number, and of what trains what is not finite."""
+    if isinstance(value, float):
+        # An infinite ceiling of a callback, or order of a norm, means something.
+        if math.isnan(value) or (math.isinf(value) and path[0] in ("model", "data")):
+            yield path, f"expected a finite number, found {value}"
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _not_finite(each, (*path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _not_finite(each, (*path, index))
 
 
 def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def fit_command(argv: list[str]) -> None:
     """Unlearns by a recipe."""
     cli, line = _recipe(argv, "fit")
+    from unlearnkit.cli.banner import show_start
     from unlearnkit.cli.phased import PhasedRecipe
     from unlearnkit.runs import fit
 
@@ -40,6 +41,7 @@ def fit_command(argv: list[str]) -> None:
         run_dir=cli.config.run_dir,
         seed=cli.config.seed_everything,
         ckpt_path=line.ckpt_path,
+        on_start=show_start,
     )
     if cli.trainer.is_global_zero:
         console.show_summary(summary)

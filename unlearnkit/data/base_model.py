@@ -134,6 +134,37 @@ def load_tokenizer(base: str | BaseModel) -> PreTrainedTokenizerBase:
     return _load_tokenizer(as_base_model(base))
 
 
+def refuse_other_tokens(key: str, base: str | BaseModel, tokenizer: Any) -> None:
+    """Refuses rows in tokens that a model was not trained on.
+
+    Tokens that only one of the two tokenizers has, such as a new name for a reserved one, are let
+    pass; so is a model without a tokenizer of its own.
+
+    Args:
+        key: The recipe's key of the model.
+        base: The model.
+        tokenizer: The tokenizer of the rows.
+
+    Raises:
+        RecipeError: With a token that has another id.
+    """
+    try:
+        own = load_tokenizer(base)
+    except RecipeError:
+        return
+    if own is tokenizer:
+        return
+    theirs, given = own.get_vocab(), tokenizer.get_vocab()
+    moved = sorted(token for token in theirs.keys() & given.keys() if theirs[token] != given[token])
+    if moved:
+        token = moved[0]
+        raise RecipeError(
+            f"data.tokenizer: {len(moved)} tokens have other ids than in the tokenizer of {key}, "
+            f"such as {token!r}: {given[token]}, not {theirs[token]}",
+            hint="Ids are the model's own: give data.tokenizer the model's tokenizer.",
+        )
+
+
 def from_pretrained_arguments(base: BaseModel) -> dict[str, Any]:
     """What model and tokenizer loading have in common."""
     found: dict[str, Any] = {"trust_remote_code": base.trust_remote_code}

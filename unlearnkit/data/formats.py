@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +47,9 @@ def read_jsonl(name: str, path: Path) -> Table:
         text = _decoded(table, line, number)
         if text is None:
             continue
+        decoder = _Decoder()
         try:
-            _add_object(table, number, json.loads(text))
+            _add_object(table, number, decoder.decode(text), decoder.repeated)
         except (ValueError, RecursionError) as error:
             if not table.rows and not table.problems and _is_json(raw):
                 found = "one JSON value over several lines"
@@ -81,9 +83,10 @@ def _json_array(name: str, raw: bytes) -> Table:
     text = _all_decoded(table, raw)
     if text is None:
         return table
+    decoder = _Decoder()
     try:
-        for line, value in _array_items(text):
-            _add_object(table, line, value)
+        for line, value in _array_items(text, decoder):
+            _add_object(table, line, value, decoder.repeated)
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else None
         expected = "a JSON array of objects, as it begins with ["
@@ -91,14 +94,13 @@ def _json_array(name: str, raw: bytes) -> Table:
     return table
 
 
-def _array_items(text: str) -> Iterator[tuple[int, Any]]:
+def _array_items(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, Any]]:
     """Line and value of each item, so that a broken item does not hide those before it."""
-    decode = json.JSONDecoder().raw_decode
     position = _skip_space(text, text.index("[") + 1)
     line, counted = 1, 0
     while text[position : position + 1] != "]":
         line, counted = line + text.count("\n", counted, position), position
-        value, end = decode(text, position)
+        value, end = decoder.raw_decode(text, position)
         yield line, value
         position = _skip_space(text, end)
         if text[position : position + 1] == ",":
@@ -115,12 +117,37 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def _add_object(table: Table, line: int, value: Any) -> None:
-    if isinstance(value, dict):
+class _Decoder(json.JSONDecoder):
+    """A decoder that notes the keys that an object has twice."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=self._object)
+        self.repeated: list[str] = []
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(fields := dict(pairs)) < len(pairs):
+            self.repeated += _repeated(key for key, _ in pairs)
+        return fields
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _add_object(table: Table, line: int, value: Any, repeated: list[str]) -> None:
+    if repeated:
+        table.problems.extend(_not_once(table.file, line, repeated))
+        repeated.clear()
+    elif isinstance(value, dict):
         table.rows.append(Row(line, value))
     else:
         problem = Problem(table.file, line, None, kind_of(value), "object with named fields")
         table.problems.append(problem)
+
+
+def _not_once(file: str, line: int, names: list[str]) -> list[Problem]:
+    """The problem of names that stand more than once: which value is meant cannot be told."""
+    return [Problem(file, line, name, "the name more than once", "it once") for name in names]
 
 
 def read_csv(name: str, path: Path) -> Table:
@@ -134,6 +161,8 @@ def read_csv(name: str, path: Path) -> Table:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     columns = next(reader, [])
+    if repeated := _repeated(columns):
+        return Table(name, [], _not_once(name, 1, repeated))
     before = reader.line_num
     try:
         for cells in reader:

@@ -28,6 +28,7 @@ from unlearnkit.engine.head import Head
 from unlearnkit.engine.modes import evaluating
 from unlearnkit.engine.views import TokenSource
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.functional.core import log_probabilities
 
 ROWS_AT_ONCE = 8
 
@@ -161,7 +162,7 @@ class _CachedPass:
         raise LookupError("a reference has no reference of its own")
 
     def entropy(self, tokens: Tensor) -> Tensor:
-        logps = self.logits(tokens).float().log_softmax(-1)
+        logps = log_probabilities(self.logits(tokens))
         return -(logps.exp() * logps).sum(-1)
 
 

@@ -13,7 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from unlearnkit.engine import kernels
 from unlearnkit.engine.transform import logit_transform
-from unlearnkit.functional.core import at_least_float32, token_logps
+from unlearnkit.functional.core import log_probabilities, token_logps
+from unlearnkit.functional.divergence import forward_kl
 
 CHUNK_BYTES = 32 * 2**20
 """Size of one chunk of float32 logits."""
@@ -75,7 +76,7 @@ class Head:
         """Entropy of each distribution in nats. ``[N, H] -> [N]`` float32."""
 
         def entropy(h: Tensor) -> Tensor:
-            logps = at_least_float32(self.logits(h)).log_softmax(-1)
+            logps = log_probabilities(self.logits(h))
             return -(logps.exp() * logps).sum(-1)
 
         return self._by_chunk(entropy, hidden)
@@ -103,13 +104,12 @@ class Head:
                 hidden, self._weight, reference, reference_hidden, pattern, self.options
             )
 
-        def forward_kl(h: Tensor, ref_h: Tensor) -> Tensor:
+        def kl(h: Tensor, ref_h: Tensor) -> Tensor:
             with torch.no_grad():
-                ref_logps = at_least_float32(reference(ref_h)).log_softmax(-1)
-            logps = at_least_float32(self.logits(h)).log_softmax(-1)
-            return (ref_logps.exp() * (ref_logps - logps)).sum(-1)
+                ref_logits = reference(ref_h)
+            return forward_kl(self.logits(h), ref_logits)
 
-        return self._by_chunk(forward_kl, hidden, reference_hidden)
+        return self._by_chunk(kl, hidden, reference_hidden)
 
     @property
     def _weight(self) -> Tensor:

@@ -23,6 +23,7 @@ from unlearnkit.data.base_model import (
     from_pretrained_arguments,
 )
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.finite import refuse_not_finite
 from unlearnkit.engine.parts import describe_parts, load_combined
 from unlearnkit.engine.quantized import keep_differentiable, quantization_config
 from unlearnkit.engine.rules import CombinedConfig
@@ -43,7 +44,8 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
     merged model computes what the run trained.
 
     Raises:
-        RecipeError: If there is no model there, or it has no safetensors weights.
+        RecipeError: If there is no model there, it has no safetensors weights, or some of them
+            are not finite.
     """
     resolved = as_base_model(base)
     if resolved.offset is not None:
@@ -71,6 +73,7 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
             )
     except (OSError, ValueError) as error:
         raise explain_missing(resolved, error) from error
+    refuse_not_finite(model, resolved.path)
     keep_differentiable(model)
     return model
 
@@ -249,6 +252,7 @@ def _load_merged(resolved: BaseModel) -> PreTrainedModel:
         base = base.dequantize(_dtype(named.dtype) if named.dtype != "auto" else None)
     merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
+    refuse_not_finite(merged, resolved.path)
     # PEFT froze the base weights, and merging does not undo that.
     return merged.requires_grad_(True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import lightning as L
@@ -11,6 +12,21 @@ from transformers import get_scheduler
 from unlearnkit.errors import RecipeError
 
 Schedule = Literal["constant", "linear", "cosine"]
+
+
+def check_warmup(warmup: float) -> float:
+    """Gives a warm-up back, or raises `RecipeError` if no steps can be counted by it.
+
+    Example:
+        >>> check_warmup(0.1)
+        0.1
+    """
+    if not 0 <= warmup < math.inf:
+        raise RecipeError(
+            f"model.warmup: expected 0 or more, and finite, found {warmup}",
+            hint="Give a number of optimiser steps, or below 1 a part of all steps.",
+        )
+    return warmup
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
@@ -36,11 +52,8 @@ def scheduled(
     if schedule == "constant" and not warmup:
         return optimizer
     steps = total_steps(trainer)
-    if steps is None:
-        raise RecipeError(
-            f"model.schedule: '{schedule}' needs an end, and the run has none",
-            hint="Set trainer.max_epochs or trainer.max_steps, or model.schedule: constant.",
-        )
+    check_end(schedule, warmup, steps)
+    assert steps is not None
     scheduler = get_scheduler(
         "constant_with_warmup" if schedule == "constant" else schedule,
         optimizer,
@@ -48,6 +61,20 @@ def scheduled(
         num_training_steps=steps,
     )
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def check_end(schedule: Schedule, warmup: float, steps: int | None) -> None:
+    """Refuses a course of the learning rate that is measured by an end where there is none.
+
+    Raises:
+        RecipeError: With the keys that give it one.
+    """
+    if steps is None and (schedule != "constant" or warmup):
+        what = f"schedule: '{schedule}'" if schedule != "constant" else "warmup: it"
+        raise RecipeError(
+            f"model.{what} needs an end, and the run has none",
+            hint="Set trainer.max_epochs or trainer.max_steps, or model.schedule: constant.",
+        )
 
 
 def total_steps(trainer: L.Trainer) -> int | None:

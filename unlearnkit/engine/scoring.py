@@ -20,6 +20,7 @@ from unlearnkit.engine.head import Head
 from unlearnkit.engine.modes import evaluating
 from unlearnkit.engine.reference import Reference
 from unlearnkit.functional.core import at_least_float32
+from unlearnkit.functional.divergence import forward_kl
 from unlearnkit.functional.membership import gradient_norm, standardised_logps
 
 
@@ -155,7 +156,6 @@ def _columns(
             standardised_logps(logs, target),
         ]
         if other is not None:
-            ref_logs = at_least_float32(other.logits(tokens)).log_softmax(-1)
-            figures.append((ref_logs.exp() * (ref_logs - logs)).sum(-1))
+            figures.append(forward_kl(logits, other.logits(tokens)))
         parts.append(torch.stack(figures).cpu())
     return torch.cat(parts, dim=1)

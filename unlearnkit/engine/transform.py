@@ -44,7 +44,7 @@ def logit_transform(model: nn.Module) -> LogitTransform:
     model's own logits is taken.
 
     Raises:
-        RecipeError: If none does.
+        RecipeError: If none does, or if the logits are NaN.
     """
     base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # pyright: ignore
     seen: list[Tensor] = []
@@ -59,6 +59,11 @@ def logit_transform(model: nn.Module) -> LogitTransform:
             logits = base(input_ids=ids, use_cache=False).logits
     finally:
         handle.remove()
+    if logits.isnan().any():
+        raise RecipeError(
+            f"model.base: the logits of {type(base).__name__} are NaN",
+            hint="Look for weights that are not finite, or too large for their dtype.",
+        )
     for candidate in _candidates(config):
         if torch.allclose(candidate(seen[-1]).float(), logits.float(), rtol=1e-5, atol=1e-6):
             return candidate

@@ -24,6 +24,27 @@ def token_logps(logits: Tensor, target: Tensor) -> Tensor:
     return -F.cross_entropy(at_least_float32(logits), target, reduction="none")
 
 
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Log-softmax over the vocabulary, finite also for a token that cannot be said.
+
+    A logit of minus infinity counts as the lowest number there is, so that ``p log p`` of such a
+    token is 0, as its limit is, and not NaN.
+
+    Args:
+        logits: ``[..., V]``.
+
+    Returns:
+        ``[..., V]`` in nats, float32 (float64 for float64 logits).
+
+    Example:
+        >>> logps = log_probabilities(torch.tensor([0.0, 0.0, -torch.inf]))
+        >>> (logps.exp() * logps).sum()
+        tensor(-0.6931)
+    """
+    exact = at_least_float32(logits)
+    return exact.clamp(min=torch.finfo(exact.dtype).min).log_softmax(-1)
+
+
 def row_sum(x: Tensor, sequence: Tensor, sequences: int) -> Tensor:
     """Sum of the tokens of each sequence.
 

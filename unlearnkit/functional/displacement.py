@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from unlearnkit.functional.core import at_least_float32
+from unlearnkit.functional.core import at_least_float32, log_probabilities
 
 
 def unlikelihood(logits: Tensor, target: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def ceu(logits: Tensor, target: Tensor) -> Tensor:
     """
     logits = at_least_float32(logits)
     teacher = without_target(logits.detach(), target).softmax(-1)
-    return -(teacher * logits.log_softmax(-1)).sum(-1)
+    return -(teacher * log_probabilities(logits)).sum(-1)
 
 
 def ihl(logits: Tensor, target: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unlearnkit.functional.core import at_least_float32
+from unlearnkit.functional.core import at_least_float32, log_probabilities
 
 
 def undial(logits: Tensor, ref_logits: Tensor, target: Tensor, beta: float = 10.0) -> Tensor:
@@ -34,4 +34,4 @@ def undial(logits: Tensor, ref_logits: Tensor, target: Tensor, beta: float = 10.
     """
     teacher = at_least_float32(ref_logits).clone()
     teacher[torch.arange(len(target), device=target.device), target] -= beta
-    return -(teacher.softmax(-1) * at_least_float32(logits).log_softmax(-1)).sum(-1)
+    return -(teacher.softmax(-1) * log_probabilities(logits)).sum(-1)

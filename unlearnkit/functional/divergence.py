@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from unlearnkit.functional.core import at_least_float32
+from unlearnkit.functional.core import at_least_float32, log_probabilities
 
 
 def forward_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ def forward_kl(logits: Tensor, ref_logits: Tensor) -> Tensor:
         >>> forward_kl(logits, logits + 5.0)
         tensor([0.])
     """
-    log_p = at_least_float32(logits).log_softmax(-1)
-    log_ref = at_least_float32(ref_logits).log_softmax(-1)
+    log_p = log_probabilities(logits)
+    log_ref = log_probabilities(ref_logits)
     return (log_ref.exp() * (log_ref - log_p)).sum(-1)
 
 

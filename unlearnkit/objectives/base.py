@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -40,7 +41,7 @@ class Objective(nn.Module, Registered, ABC):
         stream: Name of the stream it reads; by default the class's own.
 
     Raises:
-        RecipeError: If the weight is negative.
+        RecipeError: If the weight is negative or not finite.
     """
 
     default_stream: ClassVar[str] = "forget"
@@ -58,9 +59,9 @@ class Objective(nn.Module, Registered, ABC):
 
     def __init__(self, weight: float = 1.0, stream: str | None = None) -> None:
         super().__init__()
-        if weight < 0:
+        if not 0 <= weight < math.inf:
             raise RecipeError(
-                f"{type(self).__name__}: weight must be at least 0, found {weight}",
+                f"{type(self).__name__}: weight must be finite and at least 0, found {weight}",
                 hint="The sign of a loss belongs to the objective: gradient_ascent negates.",
             )
         self.weight = weight

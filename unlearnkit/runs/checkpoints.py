@@ -52,10 +52,7 @@ class WholeFiles(TorchCheckpointIO):
             with suppress(OSError):  # the folder itself may be what is wrong
                 unfinished.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(
-                f"cannot write the checkpoint {target}: {reason}",
-                hint="Checkpoints written before it are as they were.",
-            ) from error
+            raise UserError(f"cannot write the checkpoint {target}: {reason}") from error
 
     def load_checkpoint(
         self,

@@ -1,9 +1,10 @@
-"""What a run ran on: versions, fingerprints, command line. No environment variables."""
+"""What a run ran on: versions, fingerprints, command line, sizes. No environment variables."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -23,9 +24,16 @@ PACKAGES = (
 
 
 def describe(
-    base: str | BaseModel, data: dict[str, StreamData], tokenizer: Any, batches: dict[str, int]
+    base: str | BaseModel, data: dict[str, StreamData], tokenizer: Any, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The contents of ``environment.json``."""
+    """The contents of ``environment.json``.
+
+    Args:
+        base: The model that the run starts from.
+        data: Streams by name.
+        tokenizer: The tokenizer.
+        facts: More keys: how the run trains.
+    """
     return {
         "command": redacted_words(sys.argv),
         "python": platform.python_version(),
@@ -41,7 +49,7 @@ def describe(
             }
             for name, each in data.items()
         },
-        "batches": batches,
+        **facts,
     }
 
 

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,25 +14,24 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from lightning.pytorch.callbacks import LambdaCallback
 from torch import nn
 
-from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.base_model import BaseModel, refuse_other_tokens
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
 from unlearnkit.engine.sharding import is_sharded
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import evaluation
 from unlearnkit.runs.card import write_card
-from unlearnkit.runs.checkpoints import newest_checkpoint, point_checkpoints_at
+from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
+from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import (
     RunSummary,
     make_folder,
@@ -41,10 +40,11 @@ from unlearnkit.runs.folder import (
     write_rows,
     write_text,
 )
-from unlearnkit.runs.interrupt import SaveOnSignal
 from unlearnkit.runs.reporting import report_after_fit
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
+from unlearnkit.runs.start import Batches, Start
 from unlearnkit.runs.token_logps import TokenLogps
+from unlearnkit.runs.trainer import log_short_runs_too, point_at, refuse_flattened, stopped_by
 from unlearnkit.suites.base import Suite, SuiteContext
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
@@ -64,6 +64,7 @@ def fit(
     seed: int = 0,
     ckpt_path: str | None = None,
     folder: Path | None = None,
+    on_start: Callable[[Start], None] = lambda start: None,
 ) -> RunSummary:
     """Runs a recipe and writes its run folder.
 
@@ -82,6 +83,7 @@ def fit(
         ckpt_path: Lightning checkpoint to resume from; ``last`` is the newest of this recipe. The
             run goes on in a new run folder.
         folder: The run folder, in place of a new one below ``run_dir``; it must not exist.
+        on_start: Called once, on the first process, when the model is built.
 
     Returns:
         What was found.
@@ -91,12 +93,13 @@ def fit(
         Interrupted: By Ctrl-C or SIGTERM; says where the checkpoint is.
         RecipeError: If model, adapter and data do not go together.
         TrainingDiverged: If the loss stopped being finite; says where the last checkpoint is.
-        UserError: If the run folder cannot be written.
+        UserError: If the run folder cannot be written, or the disk has no room for the model.
     """
     started = time.monotonic()
-    _refuse_flattened(trainer)
+    refuse_flattened(trainer)
     context = SuiteContext(max_length=data.max_length, seed=seed)
-    context = check_before_loading(module, data, evaluate, context)
+    context = check_before_loading(module, data, evaluate, context, gold)
+    batches = Batches.of(module, data, trainer)
     if ckpt_path == "last":
         ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))
     if ckpt_path and "://" not in ckpt_path and not Path(ckpt_path).exists():
@@ -108,7 +111,7 @@ def fit(
         folder = new_folder(run_dir, recipe_name) if main else Path(known)
     elif main:
         make_folder(folder)
-    _point_at(trainer, folder)
+    point_at(trainer, folder)
     L.seed_everything(seed, workers=True, verbose=False)
     sharded = is_sharded(trainer)
     if trainer.strategy.root_device.type == "cuda":
@@ -121,12 +124,21 @@ def fit(
     before: evaluation.Results = {}
     token_logps = TokenLogps(data.data, data.tokenizer)
     environment: dict[str, Any] = {}
+
+    def tell(*_: object) -> None:
+        refuse_little_room(folder, module.policy)
+        start = Start.of(module, data, batches, trainer, folder, ckpt_path)
+        environment.update(describe(module.base, data.data, data.tokenizer, start.as_json()))
+        write_json(folder / "environment.json", environment)
+        on_start(start)
+
     if main:
         write_text(folder / "recipe.yaml", recipe_text)
-        batches = _batches(data, trainer)
-        _log_short_runs_too(trainer, batches["steps_per_epoch"])
-        environment = describe(module.base, data.data, data.tokenizer, batches)
-        write_json(folder / "environment.json", environment)
+        log_short_runs_too(trainer, batches.total_steps or batches.steps_per_epoch)
+        if sharded:
+            trainer.callbacks.append(LambdaCallback(on_fit_start=tell))  # pyright: ignore
+        else:
+            tell()
         if evaluate:
             model = _plain(module, trainer, module.base)
             needs_gold = any(suite.uses_gold for suite in evaluate)
@@ -141,22 +153,20 @@ def fit(
             callback.use(evaluate, context)
     # Evaluation may draw random numbers; training starts from the seed all the same.
     L.seed_everything(seed, workers=True, verbose=False)
-    with _known_to_other_ranks(folder):
-        try:
-            trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-        except TrainingDiverged as error:
-            raise _with_checkpoint(error, folder) from error
+    with _known_to_other_ranks(folder), told_with_checkpoint(folder):
+        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
     summary = RunSummary(
         recipe=recipe_name,
         seed=seed,
         steps=trainer.global_step,
-        stopped_by=_stopped_by(trainer),
+        stopped_by=stopped_by(trainer),
         folder=folder,
     )
     if not main:
         return summary
     if not sharded:
-        save_model(module.policy, data.tokenizer, folder / "model")
+        with told_with_checkpoint(folder):
+            save_model(module.policy, data.tokenizer, folder / "model")
     results = {"before": before}
     if evaluate:
         gold_model = plain_copy(gold, trainer) if gold else None
@@ -185,6 +195,7 @@ def check_before_loading(
     data: UnlearningDataModule,
     evaluate: Sequence[Suite],
     context: SuiteContext,
+    gold: str | None = None,
 ) -> SuiteContext:
     """Checks data, suites and the model's config; no weights are read.
 
@@ -201,6 +212,9 @@ def check_before_loading(
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
+    refuse_other_tokens("model.base", module.base, data.tokenizer)
+    if gold is not None and evaluate:
+        refuse_other_tokens("gold", gold, data.tokenizer)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)
@@ -215,30 +229,6 @@ def peak_memory_mb() -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def _refuse_flattened(trainer: L.Trainer) -> None:
-    if isinstance(trainer.strategy, FSDPStrategy):
-        raise RecipeError(
-            "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
-            "from the model, needs them as they are",
-            hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
-        )
-    if isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.strategy.zero_stage_3:
-        raise RecipeError(
-            "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, "
-            "which is called apart from the model, needs them whole",
-            hint="Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
-        )
-
-
-def _point_at(trainer: L.Trainer, folder: Path) -> None:
-    trainer.loggers = [CSVLogger(folder, name="", version="")]
-    point_checkpoints_at(trainer, folder / "checkpoints")
-    trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
-    if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
-        # Without ceilings it only refuses steps that are not finite.
-        trainer.callbacks.append(CollapseStop())  # pyright: ignore
-
-
 @contextmanager
 def _known_to_other_ranks(folder: Path) -> Iterator[None]:
     before = os.environ.get(FOLDER_OF_RUN)
@@ -248,24 +238,6 @@ def _known_to_other_ranks(folder: Path) -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[FOLDER_OF_RUN]
-
-
-def _batches(data: UnlearningDataModule, trainer: L.Trainer) -> dict[str, int]:
-    plan = data.plan_for(trainer)
-    return {
-        "processes": plan.world,
-        "batch_size": plan.streams[plan.anchor].batch_size,
-        "accumulate": plan.accumulate,
-        "effective_batch": plan.world * plan.accumulate * plan.streams[plan.anchor].batch_size,
-        "micro_batches_per_epoch": plan.steps_per_epoch,
-        "steps_per_epoch": plan.updates_per_epoch,
-    }
-
-
-def _log_short_runs_too(trainer: L.Trainer, steps_per_epoch: int) -> None:
-    epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
-    steps = trainer.max_steps if trainer.max_steps > 0 else steps_per_epoch * (epochs or 1)
-    trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, steps // 50))  # pyright: ignore
 
 
 def _plain(module: UnlearningModule, trainer: L.Trainer, saved: str | BaseModel) -> nn.Module:
@@ -280,20 +252,3 @@ def _reference_model(module: UnlearningModule, trainer: L.Trainer) -> nn.Module:
     if isinstance(module.reference, Frozen) and not is_sharded(trainer):
         return module.reference.model
     return plain_copy(module.base, trainer)
-
-
-def _stopped_by(trainer: L.Trainer) -> str | None:
-    for callback in trainer.callbacks:  # pyright: ignore
-        if isinstance(callback, CollapseStop) and callback.reason:
-            return callback.reason
-    return None
-
-
-def _with_checkpoint(error: TrainingDiverged, folder: Path) -> TrainingDiverged:
-    try:
-        where = f"The last checkpoint before it is {newest_checkpoint(folder)}."
-    except UserError:
-        where = "No checkpoint had been written yet."
-    return TrainingDiverged(
-        error.message, hint=f"{where} Lower the learning rate or the weight of the forget term."
-    )

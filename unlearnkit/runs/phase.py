@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.fit import check_before_loading, fit
+from unlearnkit.runs.start import Start
 from unlearnkit.suites.base import Suite, SuiteContext
 
 Base = str | BaseModel
@@ -73,6 +74,7 @@ class Training(Phase):
         evaluate: Suites to run before and after.
         gold: A model that never saw the forget set.
         seed: Seed of the phase.
+        on_start: Called when the model is built; see `fit`.
     """
 
     trains = True
@@ -87,15 +89,17 @@ class Training(Phase):
         evaluate: Sequence[Suite] = (),
         gold: str | None = None,
         seed: int = 0,
+        on_start: Callable[[Start], None] = lambda start: None,
     ) -> None:
         super().__init__(name, recipe)
         self.module, self.data, self.trainer = module, data, trainer
         self.evaluate, self.gold, self.seed = evaluate, gold, seed
+        self.on_start = on_start
 
     def check(self) -> None:
         """Checks data, suites and the model's config."""
         context = SuiteContext(max_length=self.data.max_length, seed=self.seed)
-        check_before_loading(self.module, self.data, self.evaluate, context)
+        check_before_loading(self.module, self.data, self.evaluate, context, self.gold)
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
         """Trains; the objectives' reference is the model that the phase starts from."""
@@ -111,6 +115,7 @@ class Training(Phase):
             seed=self.seed,
             ckpt_path=ckpt_path,
             folder=folder,
+            on_start=self.on_start,
         )
         # The next phase loads a model of its own.
         del self.module, self.trainer

@@ -79,9 +79,29 @@ def test_a_data_set_that_cannot_be_had_says_why():
     assert "OfflineModeIsEnabled" in problem.found
 
 
-def test_of_a_key_that_stands_twice_the_last_value_counts(tmp_path):
-    (row,) = read_rows(write(tmp_path, "a.jsonl", '{"prompt": "a", "prompt": "b"}')).rows
-    assert row.fields == {"prompt": "b"}
+@pytest.mark.parametrize(
+    ("name", "content", "places"),
+    [
+        (
+            "a.jsonl",
+            '{"prompt": "a", "prompt": "b"}\n{"prompt": "c"}\n{"b": {"c": 1, "c": 1}, "b": 2}',
+            [(1, "prompt"), (3, "c"), (3, "b")],
+        ),
+        ("a.json", '[{"a": 1},\n {"a": 1, "a": 1},\n {"b": 1, "b": 1}]', [(2, "a"), (3, "b")]),
+        ("a.csv", "prompt,response,prompt\na,b,c\n", [(1, "prompt")]),
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(tmp_path, name, content, places):
+    problems = read_rows(write(tmp_path, name, content)).problems
+    assert [(each.line, each.field) for each in problems] == places
+    assert {each.found for each in problems} == {"the name more than once"}
+
+
+def test_a_parquet_column_that_stands_twice_is_refused(tmp_path):
+    table = pyarrow.table([[1], [2]], names=["prompt", "prompt"])
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    (problem,) = read_rows(str(tmp_path / "a.parquet")).problems
+    assert "Multiple matches for FieldRef.Name(prompt)" in problem.found
 
 
 def test_only_a_newline_ends_a_line(tmp_path):

@@ -57,3 +57,30 @@ def test_gradient_of_uniform_kl(logits):
     (gradient,) = torch.autograd.grad(uniform_kl(logits).mean(), logits)
     expected = (logits.softmax(-1) - 1 / logits.shape[-1]) / len(logits)
     torch.testing.assert_close(gradient, expected)
+
+
+NEVER = -torch.inf
+
+
+def test_a_token_that_neither_can_say_adds_nothing():
+    logits = torch.tensor([[0.0, math.log(3.0), NEVER]], requires_grad=True)
+    ref_logits = torch.tensor([[0.0, 0.0, NEVER]])
+    value = forward_kl(logits, ref_logits)
+    assert value.item() == pytest.approx(0.5 * math.log(4 / 3), rel=1e-5)
+    value.sum().backward()
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad, torch.tensor([[-0.25, 0.25, 0.0]]))
+
+
+def test_a_token_that_the_reference_alone_cannot_say_adds_nothing():
+    logits = torch.zeros(1, 3, requires_grad=True)
+    value = forward_kl(logits, torch.tensor([[0.0, 0.0, NEVER]]))
+    assert value.item() == pytest.approx(math.log(1.5), rel=1e-5)
+    value.sum().backward()
+    assert logits.grad is not None
+    assert torch.allclose(logits.grad, torch.tensor([[-1 / 6, -1 / 6, 1 / 3]]))
+
+
+def test_a_token_that_the_policy_alone_cannot_say_is_as_far_as_can_be():
+    value = forward_kl(torch.tensor([[0.0, 0.0, NEVER]]), torch.zeros(1, 3))
+    assert value.item() > 1e30

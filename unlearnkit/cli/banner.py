@@ -1,0 +1,65 @@
+"""What ``fit`` says before it trains."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.cli import console
+from unlearnkit.runs.start import Batches, Start
+from unlearnkit.text import printable
+
+
+def show_start(start: Start) -> None:
+    """What is trained on what, how, for how long, and where it goes: a line each."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, value in _lines(start):
+        table.add_row(heading, Text(printable(value)))
+    console.err().print(table, style="dim")
+
+
+def in_parts(batches: Batches) -> str:
+    """How the rows of a step come about: ``2 × 4 accumulated × 1 process``."""
+    processes = "process" if batches.processes == 1 else "processes"
+    return (
+        f"{batches.batch_size} × {batches.accumulate} accumulated × {batches.processes} {processes}"
+    )
+
+
+def _lines(start: Start) -> list[tuple[str, str]]:
+    batches = start.batches
+    share = f"{start.trained:,} of {start.parameters:,} parameters trained"
+    reference = start.reference or "not needed"
+    terms = [
+        f"{term.weight:g} · {_named(key, term.objective)} on {', '.join(term.streams)}"
+        for key, term in start.objectives.items()
+    ]
+    rows = [f"{name} {rows} ({_share(batches, name)})" for name, rows in start.rows.items()]
+    if batches.total_steps is None:
+        steps = f"{batches.steps_per_epoch} an epoch, until the clock stops it"
+    else:
+        steps = f"{batches.total_steps} in all, {batches.steps_per_epoch} an epoch"
+    lines = [
+        ("model", f"{start.model}: {share}; reference {reference}; layout {start.layout}"),
+        ("objectives", " + ".join(terms)),
+        ("rows", f"{', '.join(rows)}; effective batch {batches.effective_batch} = "
+                 f"{in_parts(batches)}"),
+        ("steps", f"{steps}; warm-up {batches.warmup_steps}, then {start.schedule}"),
+        ("on", f"{start.device}, {start.strategy}, precision {start.precision}, "
+               f"weights {start.dtype}"),
+        ("folder", str(start.folder)),
+    ]  # fmt: skip
+    if start.ckpt_path is not None:
+        lines.append(("goes on from", start.ckpt_path))
+    return lines
+
+
+def _share(batches: Batches, stream: str) -> str:
+    rows = batches.rows_per_step.get(stream)
+    return "not trained on" if rows is None else f"{rows} a step"
+
+
+def _named(key: str, objective: str) -> str:
+    return objective if key == objective else f"{key} ({objective})"

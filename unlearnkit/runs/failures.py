@@ -1,0 +1,92 @@
+"""What a run says when it fails, and what it leaves to go on from."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+
+from unlearnkit.callbacks.collapse_stop import TrainingDiverged
+from unlearnkit.errors import UserError
+from unlearnkit.runs.checkpoints import newest_checkpoint
+
+OF_THE_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
+"""Error numbers of a disk that is full or cannot be written to."""
+
+
+@contextmanager
+def told_with_checkpoint(folder: Path) -> Iterator[None]:
+    """Adds to what ends a training where its last checkpoint is and what to do.
+
+    Raises:
+        TrainingDiverged: If a loss, a gradient or a weight is not finite.
+        UserError: If the disk is full or the run folder cannot be written to any more.
+    """
+    try:
+        yield
+    except TrainingDiverged as error:
+        hint = f"{_last(folder)} {_cure(error.step)}"
+        raise TrainingDiverged(error.message, step=error.step, hint=hint) from error
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        raise UserError(
+            f"cannot write to {error.filename or folder}: {error.strerror}", hint=_go_on(folder)
+        ) from error
+    except UserError as error:
+        if type(error) is UserError and error.hint is None:
+            error.hint = _go_on(folder)
+        raise
+
+
+def refuse_little_room(folder: Path, policy: nn.Module) -> None:
+    """Refuses to train what could not be saved.
+
+    Raises:
+        UserError: With the room that is there, and that the trained weights will take.
+    """
+    needed = sum(p.numel() * p.element_size() for p in policy.parameters() if p.requires_grad)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder}: what is trained takes {_size(needed)}, and {_size(free)} are free",
+            hint="Make room, or give another folder with --run_dir.",
+        )
+
+
+def _last(folder: Path) -> str:
+    try:
+        return f"The last checkpoint before it is {newest_checkpoint(folder)}."
+    except UserError:
+        return "No checkpoint had been written yet."
+
+
+def _go_on(folder: Path) -> str:
+    try:
+        newest = newest_checkpoint(folder)
+    except UserError:
+        return "No checkpoint had been written yet. Make room, or give another folder (--run_dir)."
+    return f"Once it can be written to, go on from {newest} with --ckpt_path last."
+
+
+def _cure(step: int) -> str:
+    if step == 0:
+        return (
+            "No step had been taken, so look at the objectives' arguments, at the rows of the "
+            "first batch, and at trainer.precision."
+        )
+    return "Lower the learning rate or the weight of the forget term."
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

@@ -1,0 +1,150 @@
+"""What a run is about to do, known once its model is built and before it trains."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.policy import Policy
+from unlearnkit.engine.schedule import check_end, warmup_steps
+from unlearnkit.module import UnlearningModule
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Rows and steps, as they stand under ``batches`` in ``environment.json``."""
+
+    processes: int
+    batch_size: int
+    """Rows of the anchor stream in a micro-batch of one process."""
+    accumulate: int
+    effective_batch: int
+    rows_per_step: dict[str, int]
+    """Rows of each stream that is trained on, over all processes; a short last step has fewer."""
+    micro_batches_per_epoch: int
+    steps_per_epoch: int
+    total_steps: int | None
+    """Optimiser steps of the whole fit; None if only the clock bounds it."""
+    warmup_steps: int
+
+    @classmethod
+    def of(
+        cls, module: UnlearningModule, data: UnlearningDataModule, trainer: L.Trainer
+    ) -> Batches:
+        """The numbers of a fit.
+
+        Raises:
+            RecipeError: If micro-batches per step change as the fit goes, or the schedule needs
+                an end and the fit has none.
+        """
+        plan = data.plan_for(trainer)
+        steps = plan.updates(trainer.max_epochs, trainer.max_steps)
+        check_end(module.schedule, module.warmup, steps)
+        micro_batches = plan.world * plan.accumulate
+        rows = {
+            name: stream.batch_size * micro_batches
+            for name, stream in plan.streams.items()
+            if name in module.streams_read
+        }
+        return cls(
+            processes=plan.world,
+            batch_size=plan.streams[plan.anchor].batch_size,
+            accumulate=plan.accumulate,
+            effective_batch=plan.streams[plan.anchor].batch_size * micro_batches,
+            rows_per_step=rows,
+            micro_batches_per_epoch=plan.steps_per_epoch,
+            steps_per_epoch=plan.updates_per_epoch,
+            total_steps=steps,
+            warmup_steps=warmup_steps(module.warmup, steps or 0),
+        )
+
+
+@dataclass(frozen=True)
+class Term:
+    """One objective of the total."""
+
+    objective: str
+    weight: float
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run trains, how, and for how long."""
+
+    model: str
+    parameters: int
+    trained: int
+    """Parameters that get a gradient."""
+    reference: str | None
+    """How the model at the start is kept; None if no objective reads it."""
+    layout: str
+    layout_reason: str
+    objectives: dict[str, Term]
+    rows: dict[str, int]
+    """Rows of each stream."""
+    schedule: str
+    batches: Batches
+    strategy: str
+    precision: str
+    dtype: str
+    """Type of the policy's weights."""
+    device: str
+    folder: Path
+    ckpt_path: str | None
+    """The checkpoint that the run goes on from."""
+
+    @classmethod
+    def of(
+        cls,
+        module: UnlearningModule,
+        data: UnlearningDataModule,
+        batches: Batches,
+        trainer: L.Trainer,
+        folder: Path,
+        ckpt_path: str | None = None,
+    ) -> Start:
+        """The facts of a module whose model is built."""
+        trained, parameters = _sizes(module.policy)
+        strategy = trainer.strategy
+        return cls(
+            model=str(getattr(module.base, "path", module.base)),
+            parameters=parameters,
+            trained=trained,
+            reference=module.reference_kind if "reference" in module.needs else None,
+            layout=module.layout,
+            layout_reason=module.layout_reason,
+            objectives={
+                key: Term(each.registered_name or type(each).__name__, each.weight, each.streams)
+                for key, each in module.active.items()
+            },
+            rows={name: len(each) for name, each in data.data.items()},
+            schedule=module.schedule,
+            batches=batches,
+            strategy=getattr(strategy, "strategy_name", None) or type(strategy).__name__,
+            precision=str(trainer.precision),
+            dtype=str(module.policy.dtype).removeprefix("torch."),
+            device=str(strategy.root_device),
+            folder=folder,
+            ckpt_path=ckpt_path,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys of ``environment.json`` that are its own: ``training`` and ``batches``."""
+        facts = asdict(self)
+        # The file lies in the folder, and has model and rows with their fingerprints.
+        for key in ("model", "rows", "folder"):
+            del facts[key]
+        return {"batches": facts.pop("batches"), "training": facts}
+
+
+def _sizes(policy: Policy) -> tuple[int, int]:
+    """Trained parameters and all; weights in 4 bits count one by one, not by their bytes."""
+    of_adapter = getattr(policy, "get_nb_trainable_parameters", None)
+    if of_adapter is not None:
+        return of_adapter()
+    return policy.num_parameters(only_trainable=True), policy.num_parameters()

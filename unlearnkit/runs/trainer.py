@@ -1,0 +1,59 @@
+"""What a run asks of Lightning's trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+
+from unlearnkit.callbacks.collapse_stop import CollapseStop
+from unlearnkit.callbacks.progress import use_epoch_bar
+from unlearnkit.errors import RecipeError
+from unlearnkit.runs.checkpoints import point_checkpoints_at
+from unlearnkit.runs.interrupt import SaveOnSignal
+
+
+def refuse_flattened(trainer: L.Trainer) -> None:
+    """Refuses strategies under which the output head has no weights of its own.
+
+    Raises:
+        RecipeError: With a strategy that does as well.
+    """
+    if isinstance(trainer.strategy, FSDPStrategy):
+        raise RecipeError(
+            "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
+            "from the model, needs them as they are",
+            hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
+        )
+    if isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.strategy.zero_stage_3:
+        raise RecipeError(
+            "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, "
+            "which is called apart from the model, needs them whole",
+            hint="Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
+        )
+
+
+def point_at(trainer: L.Trainer, folder: Path) -> None:
+    """Has logs and checkpoints written to a run folder, and the run end before it goes wrong."""
+    trainer.loggers = [CSVLogger(folder, name="", version="")]
+    point_checkpoints_at(trainer, folder / "checkpoints")
+    use_epoch_bar(trainer)
+    trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
+    if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
+        # Without ceilings it only refuses steps that are not finite.
+        trainer.callbacks.append(CollapseStop())  # pyright: ignore
+
+
+def log_short_runs_too(trainer: L.Trainer, steps: int) -> None:
+    """Has at least some fifty steps of a run logged, be it as short as it may."""
+    trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, steps // 50))  # pyright: ignore
+
+
+def stopped_by(trainer: L.Trainer) -> str | None:
+    """Why a callback ended the run early, if one did."""
+    for callback in trainer.callbacks:  # pyright: ignore
+        if isinstance(callback, CollapseStop) and callback.reason:
+            return callback.reason
+    return None
