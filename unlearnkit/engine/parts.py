@@ -8,11 +8,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from peft import LoraConfig
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, is_embedded, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.lora import start_of
 from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
 from unlearnkit.errors import Problem, RecipeError
 
@@ -122,10 +124,10 @@ def check_trainable(
     config: PreTrainedConfig,
     needs: Collection[str],
     reference: str,
-    lora: object | None,
+    lora: LoraConfig | None,
     mesh: object | None = None,
 ) -> None:
-    """Refuses what a combined model cannot do while it is trained; others can do all.
+    """Refuses what a combined model cannot do while it is trained, and what cannot be sharded.
 
     Args:
         config: The model's.
@@ -137,6 +139,12 @@ def check_trainable(
     Raises:
         RecipeError: With the key that is to be changed.
     """
+    if mesh is not None and (start := start_of(lora)):
+        raise RecipeError(
+            f"trainer.strategy: fsdp2 does not go with model.lora.init_lora_weights: '{start}', "
+            "which reads whole weights",
+            hint="Set trainer.strategy: ddp, or init_lora_weights: true.",
+        )
     if not isinstance(config, CombinedConfig):
         return
     if RULES[config.rule].own is None:

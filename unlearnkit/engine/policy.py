@@ -23,9 +23,11 @@ from unlearnkit.data.base_model import (
     from_pretrained_arguments,
 )
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.lora import plain_config, start_of
 from unlearnkit.engine.parts import describe_parts, load_combined
 from unlearnkit.engine.quantized import keep_differentiable, quantization_config
 from unlearnkit.engine.rules import CombinedConfig
+from unlearnkit.engine.start import begin_as_in_peft
 from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -95,16 +97,21 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
 
 
 def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
-    """The model with a new adapter, which starts as a no-op; everything else is frozen.
+    """The model with a new adapter, with which it computes what it did; all else is frozen.
+
+    An adapter that is to begin by FILA is a no-op, until `begin_by_importance` fills it.
 
     Raises:
-        RecipeError: If the targets do not exist in the model.
+        RecipeError: If the targets do not exist in the model, or cannot begin as asked.
     """
     try:
-        peft_model = get_peft_model(model, lora)
+        peft_model = get_peft_model(model, plain_config(lora))
     except ValueError as error:
         raise RecipeError(f"model.lora: {error}") from error
     assert isinstance(peft_model, PeftModel)
+    start = start_of(lora)
+    if start in ("pissa", "olora"):
+        begin_as_in_peft(peft_model, start, getattr(lora, "svd_iterations", None))
     return peft_model
 
 

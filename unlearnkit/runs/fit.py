@@ -22,6 +22,7 @@ from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.lora import check_streams
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
@@ -146,13 +147,7 @@ def fit(
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
         except TrainingDiverged as error:
             raise _with_checkpoint(error, folder) from error
-    summary = RunSummary(
-        recipe=recipe_name,
-        seed=seed,
-        steps=trainer.global_step,
-        stopped_by=_stopped_by(trainer),
-        folder=folder,
-    )
+    summary = RunSummary(recipe_name, seed, trainer.global_step, _stopped_by(trainer), folder)
     if not main:
         return summary
     if not sharded:
@@ -201,6 +196,7 @@ def check_before_loading(
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
+    check_streams(module.lora, data.streams)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)
