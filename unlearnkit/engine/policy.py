@@ -23,6 +23,8 @@ from unlearnkit.data.base_model import (
     from_pretrained_arguments,
 )
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.gated import GatedConfig
+from unlearnkit.engine.gated_folder import load_gated
 from unlearnkit.engine.lora import plain_config, start_of
 from unlearnkit.engine.parts import describe_parts, load_combined
 from unlearnkit.engine.quantized import keep_differentiable, quantization_config
@@ -52,8 +54,10 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         return _load_offset(base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return _load_merged(resolved)
-    if _is_combined(resolved):
+    if _model_type(resolved) == CombinedConfig.model_type:
         return load_combined(resolved, load_model)
+    if _model_type(resolved) == GatedConfig.model_type:
+        return load_gated(resolved, load_model)
     arguments = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
         arguments["config"] = load_config(resolved)
@@ -197,13 +201,11 @@ def _expecting_more_weights(active: bool) -> Iterator[None]:
         transformers_logging.set_verbosity(before)
 
 
-def _is_combined(resolved: BaseModel) -> bool:
+def _model_type(resolved: BaseModel) -> str | None:
     file = Path(resolved.path) / "config.json"
     if not file.is_file():
-        return False
-    return (
-        json.loads(file.read_text(encoding="utf-8")).get("model_type") == CombinedConfig.model_type
-    )
+        return None
+    return json.loads(file.read_text(encoding="utf-8")).get("model_type")
 
 
 def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:
