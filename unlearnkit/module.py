@@ -11,7 +11,6 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from peft import PeftModel
 from torch import Tensor, nn
 
 from unlearnkit.data.base_model import BaseModel
@@ -184,10 +183,8 @@ class UnlearningModule(L.LightningModule):
 
     def _own_reference(self) -> Reference:
         if self.reference_kind == "cached":
-            assert self.layout != "auto"
-            return Cached(self.head, self.layout)
-        assert isinstance(self.policy, PeftModel)
-        return AdapterOff(self.policy, self.head)
+            return Cached(self.head, self.layout)  # pyright: ignore[reportArgumentType]
+        return AdapterOff(self.policy, self.head)  # pyright: ignore[reportArgumentType]
 
     def setup(self, stage: str) -> None:
         """Fills FILA's adapter and a cached reference, before a checkpoint changes the policy."""
@@ -200,6 +197,8 @@ class UnlearningModule(L.LightningModule):
         if weighed:
             rows: Any = (data.data, self.layout, data.seed)
             begin_by_importance(self.policy, self.head, self.lora, *rows)  # pyright: ignore
+            for objective in self.active.values():  # the start of what is trained is another
+                objective.attach(self.policy)
         if isinstance(self.reference, Cached):
             self.reference.fill(
                 self.policy,

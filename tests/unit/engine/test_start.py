@@ -215,6 +215,17 @@ def test_a_run_starts_at_its_reference(data, tmp_path, reference):
     torch.testing.assert_close(found, trained, rtol=1e-4, atol=1e-5)
 
 
+def test_the_distance_from_the_start_is_zero_at_the_start(data, tmp_path):
+    module = UnlearningModule(
+        {"forget": objective("npo"), "near": objective("l2_to_reference")},
+        base=str(tmp_path / "base"), lora=lora("fila"),
+    )  # fmt: skip
+    trainer = L.Trainer(accelerator="cpu", max_steps=1, enable_progress_bar=False,
+                        enable_model_summary=False)  # fmt: skip
+    fit(module, data, trainer, run_dir=tmp_path / "runs")
+    assert float(module.figures["near"]) == 0
+
+
 def test_a_resumed_run_goes_on_from_the_start_that_the_first_had(data, tmp_path):
     class Save(L.Callback):
         def on_train_batch_end(self, trainer, *_):
