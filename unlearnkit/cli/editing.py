@@ -108,7 +108,8 @@ def o3(
     adapter: list[str],
     out: str,
     score: str = "cosine",
-    layers: int = 1,
+    encoder: str | None = None,
+    layers: int | None = None,
     gate: str = "soft",
     threshold: float = 0.5,
     nu: float = 0.1,
@@ -124,17 +125,21 @@ def o3(
         adapter: Run folder of a request's LoRA adapter; several may be given, in their order.
         out: Folder to write; it must not exist.
         score: How a hidden state is scored: cosine, mahalanobis, or o3 (as published).
-        layers: Hidden states that are scored, the embedding first.
+        encoder: Folder or hub id of a transformers encoder, such as one for sentences, that is
+            to look at prompts in place of the base; it is pointed at.
+        layers: Hidden states that are scored, the embedding first; by default one of the base, and
+            all of an encoder.
         gate: soft (an adapter counts with the gate's weight) or hard (wholly).
         threshold: A prompt whose weights are all below it gets the base alone.
         nu: Share of its prompts that a request's one-class SVM may leave outside.
     """
     from unlearnkit.cli.gating import gate_model
 
-    options = {"score": score, "layers": layers, "gate": gate, "threshold": threshold, "nu": nu}
-    console.out().print(
-        str(gate_model(base, adapter, out, **options)), markup=False, soft_wrap=True
-    )
+    made = gate_model(
+        base, adapter, out, score=score, encoder=encoder, layers=layers, gate=gate,
+        threshold=threshold, nu=nu,
+    )  # fmt: skip
+    console.out().print(str(made), markup=False, soft_wrap=True)
 
 
 EDITS = {"negate": negate, "add": add, "offset": offset, "uld": uld, "whp": whp, "o3": o3}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,7 +15,8 @@ from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
 from unlearnkit.engine.detector import SCORES, ScoreKind, fit_detector, refuse_missing_sklearn
-from unlearnkit.engine.gated import DETECTOR, GatedForCausalLM, hidden_states, with_fingerprints
+from unlearnkit.engine.encoder import TextEncoder, load_encoder, own_states, states_of
+from unlearnkit.engine.gated import DETECTOR, GatedForCausalLM, with_fingerprints
 from unlearnkit.engine.gated_folder import describe_gated, with_adapters
 from unlearnkit.engine.generate import left_pad
 from unlearnkit.engine.policy import adapter_base, load_config, load_model
@@ -33,7 +35,8 @@ def o3_model(
     out: str | Path,
     *,
     score: ScoreKind = "cosine",
-    layers: int = 1,
+    encoder: str | None = None,
+    layers: int | None = None,
     gate: GateKind = "soft",
     threshold: float = 0.5,
     nu: float = 0.1,
@@ -48,7 +51,10 @@ def o3_model(
         prompts: Token ids of each request's prompts.
         out: The folder to write; it must not exist or be empty.
         score: How detectors score a hidden state: ``cosine``, ``mahalanobis`` or ``o3``.
-        layers: Hidden states that they see, the embedding first.
+        encoder: A transformers encoder that they see prompts through, pointed at; by default the
+            base itself.
+        layers: Hidden states that they see, the embedding first; by default one of the base, and
+            all of an encoder.
         gate: ``soft``: an adapter counts with the gate's weight; ``hard``: it counts wholly.
         threshold: Weights below it are 0.
         nu: Share of a request's prompts that its one-class SVM may leave outside.
@@ -69,14 +75,18 @@ def o3_model(
     named = BaseModel(base) if isinstance(base, str) else base
     try:
         config = load_config(named)
-        _check_options(score, layers, gate, threshold, nu, config.get_text_config())
+        states = states_of(encoder) if encoder else config.get_text_config().num_hidden_layers + 1
+        seen = (states if encoder else 1) if layers is None else layers
+        _check_options(score, seen, gate, threshold, nu, states)
         folders = {f"request{i}": Path(each) for i, each in enumerate(adapters, start=1)}
         _refuse_other_bases(named, list(folders.values()))
-        options = {"score": score, "layers": layers, "gate": gate, "threshold": threshold}
-        described = describe_gated(named, config, list(folders), **options)
+        options = {"score": score, "layers": seen, "gate": gate, "threshold": threshold}
+        described = describe_gated(named, config, list(folders), encoder, **options)
+        tokenizer = load_tokenizer(named)
         model = load_model(BaseModel(named.path, dtype="auto"))
+        seen_by = load_encoder(encoder, tokenizer) if encoder else partial(own_states, model)
         detectors = {
-            name: fit_detector(prompt_features(model, rows, layers), score, nu)
+            name: fit_detector(_features(seen_by, rows, seen), score, nu)
             for name, rows in zip(folders, prompts, strict=True)
         }
         with new_folder(target) as folder:
@@ -85,11 +95,11 @@ def o3_model(
                 for file in ("adapter_config.json", "adapter_model.safetensors"):
                     shutil.copyfile(each / file, folder / PARTS / name / file)
                 detectors[name].save(folder / PARTS / name / DETECTOR)
-            tokenizer = load_tokenizer(named)
             tokenizer.save_pretrained(folder)
             copy_generation_config(named, folder)
             with_fingerprints(described, folder).save_pretrained(folder)
-            gated = GatedForCausalLM(described, with_adapters(model, folders), detectors)
+            own = seen_by if isinstance(seen_by, TextEncoder) else None
+            gated = GatedForCausalLM(described, with_adapters(model, folders), detectors, own)
             known = dict(zip(folders, prompts, strict=True))
             write_json(folder / RECORD, decisions(gated, tokenizer, known))
     except RecipeError as error:
@@ -99,14 +109,10 @@ def o3_model(
 
 
 @torch.no_grad()
-def prompt_features(model: Any, prompts: Prompts, layers: int) -> Tensor:
+def _features(encode: Callable[..., Tensor], prompts: Prompts, layers: int) -> Tensor:
     """Mean hidden states of each prompt by itself, ``[prompts, layers, H]``."""
-    found: list[Tensor] = []
-    for prompt in prompts:
-        ids = torch.tensor([list(prompt)], device=model.device)
-        states = hidden_states(model, ids, torch.ones_like(ids), layers)
-        found.append(states[0].float().mean(1).cpu())
-    return torch.stack(found)
+    rows = [torch.tensor([list(prompt)]) for prompt in prompts]
+    return torch.cat([encode(ids, torch.ones_like(ids), layers).cpu() for ids in rows])
 
 
 def decisions(
@@ -143,12 +149,11 @@ def decisions(
 
 
 def _check_options(
-    score: str, layers: int, gate: str, threshold: float, nu: float, config: Any
+    score: str, layers: int, gate: str, threshold: float, nu: float, states: int
 ) -> None:
-    hidden = config.num_hidden_layers + 1
     wrong = {
         f"--score: expected {', '.join(SCORES)}, found '{score}'": score not in SCORES,
-        f"--layers: expected 1 to {hidden}, found {layers}": not 1 <= layers <= hidden,
+        f"--layers: expected 1 to {states}, found {layers}": not 1 <= layers <= states,
         f"--gate: expected soft or hard, found '{gate}'": gate not in get_args(GateKind),
         f"--threshold: expected more than 0 to 1, found {threshold}": not 0 < threshold <= 1,
         f"--nu: expected more than 0 to 1, found {nu}": not 0 < nu <= 1,

@@ -24,6 +24,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.engine.combined import load_folder
 from unlearnkit.engine.detector import Detector
+from unlearnkit.engine.encoder import TextEncoder, own_states
 from unlearnkit.engine.rules import PARTS
 
 DETECTOR = "detector.safetensors"
@@ -34,7 +35,7 @@ class GatedConfig(PreTrainedConfig):
 
     Args:
         adapters: Names of the requests, in their order; each has a folder below ``parts``.
-        parts: Where base and adapters are: ``path`` and the like, and ``fingerprint``.
+        parts: Where base, adapters and any encoder are: ``path`` and the like, ``fingerprint``.
         score: The detectors' layer score.
         layers: Hidden states that detectors see, from the embedding on.
         gate: ``soft`` (an adapter counts with the gate's weight) or ``hard`` (wholly).
@@ -80,6 +81,7 @@ class GatedForCausalLM(PreTrainedModel, GenerationMixin):
         config: Its requests and its gate.
         model: The base with an adapter for each request.
         detectors: One for each request.
+        encoder: What detectors see prompts through; by default the base itself.
     """
 
     config: GatedConfig
@@ -89,9 +91,14 @@ class GatedForCausalLM(PreTrainedModel, GenerationMixin):
     """Asks the engine for ``prompt_lengths``."""
 
     def __init__(
-        self, config: GatedConfig, model: PeftModel, detectors: Mapping[str, Detector]
+        self,
+        config: GatedConfig,
+        model: PeftModel,
+        detectors: Mapping[str, Detector],
+        encoder: TextEncoder | None = None,
     ) -> None:
         super().__init__(config)
+        self.encoder = encoder
         self.gated = model.requires_grad_(False)
         self.detectors = nn.ModuleDict({name: detectors[name] for name in config.adapters})
         self.generation_config = copy.deepcopy(self.base.generation_config)
@@ -119,13 +126,14 @@ class GatedForCausalLM(PreTrainedModel, GenerationMixin):
 
     @torch.no_grad()
     def features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Mean hidden states of the base over each prompt, ``[B, T] -> [B, layers, H]`` float32."""
+        """Mean hidden states of each prompt, ``[B, T] -> [B, layers, H]`` float32."""
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        if self.encoder is not None:
+            return self.encoder(input_ids, mask, self.config.layers)
         with self.gated.disable_adapter():
-            states = hidden_states(self.base, input_ids, mask, self.config.layers)
+            found = own_states(self.base, input_ids, mask, self.config.layers)
         self.gated.requires_grad_(False)
-        weight = mask[:, None, :, None].float()
-        return (states.float() * weight).sum(2) / weight.sum(2).clamp(min=1)
+        return found
 
     def chosen(self, weights: Tensor) -> Tensor:
         """The weights as they are applied, ``[B, requests]``: of a row, one or none is not 0."""
@@ -251,21 +259,6 @@ def with_fingerprints(config: GatedConfig, folder: Path) -> GatedConfig:
         own = model_fingerprint(str(folder / PARTS / name))
         written.parts[name] = {"path": f"{PARTS}/{name}", "fingerprint": own}
     return written
-
-
-def hidden_states(model: Any, input_ids: Tensor, mask: Tensor, layers: int) -> Tensor:
-    """The first ``layers`` hidden states of a model, ``[B, layers, T, H]``, the embedding first."""
-    if layers == 1:
-        return model.get_input_embeddings()(input_ids)[:, None]
-    body = model.base_model
-    output = body(
-        input_ids=input_ids,
-        attention_mask=mask,
-        position_ids=(mask.cumsum(-1) - 1).clamp(min=0),
-        output_hidden_states=True,
-        use_cache=False,
-    )
-    return torch.stack(output.hidden_states[:layers], dim=1)
 
 
 def _prompts(

@@ -10,16 +10,21 @@ from typing import Any
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.engine.detector import load_detector
+from unlearnkit.engine.encoder import TextEncoder, load_encoder
 from unlearnkit.engine.gated import DETECTOR, GatedConfig, GatedForCausalLM
 from unlearnkit.engine.parts import load_part, pointer_fields, pointer_to
 from unlearnkit.engine.rules import PARTS
 
 
 def describe_gated(
-    base: BaseModel, config: PreTrainedConfig, adapters: Sequence[str], **gate: Any
+    base: BaseModel,
+    config: PreTrainedConfig,
+    adapters: Sequence[str],
+    encoder: str | None = None,
+    **gate: Any,
 ) -> GatedConfig:
     """The config of a gated model.
 
@@ -27,12 +32,17 @@ def describe_gated(
         base: The model that the adapters belong to.
         config: Its config.
         adapters: Names of the requests.
+        encoder: What detectors see prompts through, if not the base.
         **gate: ``score``, ``layers``, ``gate`` and ``threshold`` of `GatedConfig`.
     """
     text = config.get_text_config()
+    parts = {"base": base} | ({} if encoder is None else {"encoder": BaseModel(encoder)})
     return GatedConfig(
         adapters=list(adapters),
-        parts={"base": {**pointer_to(base), "fingerprint": model_fingerprint(base)}},
+        parts={
+            name: {**pointer_to(part), "fingerprint": model_fingerprint(part)}
+            for name, part in parts.items()
+        },
         vocab_size=text.vocab_size,
         num_hidden_layers=text.num_hidden_layers,
         max_position_embeddings=getattr(text, "max_position_embeddings", None),
@@ -59,7 +69,7 @@ def load_gated(
     """A gated model from its folder.
 
     Raises:
-        RecipeError: If the base is gone, or is no longer the same.
+        RecipeError: If base or encoder is gone, or is no longer the same.
     """
     config = GatedConfig.from_pretrained(resolved.path)
     assert isinstance(config, GatedConfig)
@@ -75,7 +85,16 @@ def load_gated(
         for name in config.adapters
     }
     adapted = with_adapters(base, {name: own / name for name in config.adapters})
-    model = GatedForCausalLM(config, adapted, detectors)
+    encoder = None
+    if known := config.parts.get("encoder"):
+        where = BaseModel(**pointer_fields(known))
+
+        def load_it(part: BaseModel) -> TextEncoder:
+            return load_encoder(part.path, load_tokenizer(resolved))
+
+        given = (where, "encoder", known.get("fingerprint"), resolved.path, "o3")
+        encoder = load_part(*given, load_it)
+    model = GatedForCausalLM(config, adapted, detectors, encoder)
     if (Path(resolved.path) / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(resolved.path)
     return model

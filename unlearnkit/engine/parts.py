@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from peft import LoraConfig
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
@@ -19,6 +19,7 @@ from unlearnkit.engine.lora import start_of
 from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
 from unlearnkit.errors import Problem, RecipeError
 
+Loaded = TypeVar("Loaded")
 POINTER = ("path", "gguf_file", "revision", "first_blocks")
 """Fields of a model's description that a combined model keeps of its parts."""
 
@@ -115,8 +116,8 @@ def load_part(
     known: str | None,
     folder: str,
     edit: str,
-    load: Callable[[BaseModel], PreTrainedModel],
-) -> PreTrainedModel:
+    load: Callable[[BaseModel], Loaded],
+) -> Loaded:
     """A model that a folder points at.
 
     Args:

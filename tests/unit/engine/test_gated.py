@@ -10,8 +10,8 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from stub import save_stub, stub_model
-from transformers import AutoModelForCausalLM
+from stub import save_stub, stub_model, stub_tokenizer
+from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.data.example import Example
@@ -98,6 +98,41 @@ def test_every_score_separates_what_it_was_fitted_on(parts, kind, layers):
     weights = model.gate_weights(torch.tensor([ONE[0], TWO[0]]))
     assert weights[0, 0] > weights[0, 1]
     assert weights[1, 1] > weights[1, 0]
+
+
+@pytest.fixture
+def encoder(parts):
+    """A random encoder with a tokenizer of its own, of another size than the base."""
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=10, hidden_size=12, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=8)  # fmt: skip
+    BertModel(config).save_pretrained(parts / "encoder")
+    stub_tokenizer({"add_bos": True}).save_pretrained(parts / "encoder")
+    return parts / "encoder"
+
+
+def test_an_encoder_of_its_own_looks_at_the_prompts(parts, encoder):
+    out = make(parts, encoder=str(encoder))
+    model = load_model(str(out))
+    assert (model.config.layers, model.encoder.model.config.model_type) == (2, "bert")
+    weights = model.gate_weights(torch.tensor([ONE[0], TWO[0]]))
+    assert weights[0, 0] > weights[0, 1]
+    assert weights[1, 1] > weights[1, 0]
+    prompt = torch.tensor([ONE[0]])
+    text = "aaba"
+    given = load_tokenizer(str(encoder))(text, return_tensors="pt")
+    states = BertModel.from_pretrained(encoder)(**given, output_hidden_states=True).hidden_states
+    expected = torch.stack([each[0].mean(0) for each in states])
+    torch.testing.assert_close(model.features(prompt)[0], expected, rtol=1e-4, atol=1e-5)
+    padded = model.features(torch.tensor([[0, *ONE[0]]]), torch.tensor([[0, 1, 1, 1, 1]]))
+    torch.testing.assert_close(padded, model.features(prompt), rtol=1e-4, atol=1e-5)
+    assert not list((out / "parts").glob("encoder/*"))
+    model.save_pretrained(parts / "again")
+    load_tokenizer(str(out)).save_pretrained(parts / "again")
+    assert torch.equal(load_model(str(parts / "again")).gate_weights(prompt), weights[:1])
+    shutil.rmtree(encoder)
+    with pytest.raises(RecipeError, match="its part 'encoder' cannot be used"):
+        load_model(str(out))
 
 
 def test_padding_on_either_side_changes_no_weight(parts):
@@ -225,6 +260,7 @@ def test_adapters_of_another_base_are_refused_together(parts):
     [
         ({"score": "cosin"}, "--score"),
         ({"layers": 9}, "expected 1 to 3, found 9"),
+        ({"encoder": "./nowhere"}, "there is no folder ./nowhere"),
         ({"gate": "firm"}, "--gate"),
         ({"threshold": 0.0}, "--threshold"),
         ({"nu": 1.5}, "--nu"),
