@@ -10,20 +10,20 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
-from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 
-from unlearnkit.data.base_model import BaseModel, as_base_model
-from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
+from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.cache import Cached
+from unlearnkit.engine.cache import Cached, start_fingerprint
 from unlearnkit.engine.compiled import compile_blocks
 from unlearnkit.engine.expected import expected_weights, reads_distributions
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
+from unlearnkit.engine.importance import begin_by_importance
 from unlearnkit.engine.layout import choose_layout
+from unlearnkit.engine.lora import LoraConfig, check_start, importance_of
 from unlearnkit.engine.micro import accumulated, check_parts, split
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import Policy, add_adapter, load_model
@@ -110,11 +110,11 @@ class UnlearningModule(L.LightningModule):
         self.reference_kind = choose_reference(reference, lora is not None, reference_dtype)
         self.reference_dtype = reference_dtype
         check_quantization(base, lora is not None, self.reference_kind)
+        check_start(lora, base)
         self.make_optimizer = optimizer
         self.schedule: Schedule = schedule
-        self.warmup = check_warmup(warmup)
+        self.warmup, self.compiled = check_warmup(warmup), compile
         self.gradient_checkpointing = gradient_checkpointing
-        self.compiled = compile
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
         if max_tokens_per_micro_batch is not None:
@@ -181,33 +181,32 @@ class UnlearningModule(L.LightningModule):
 
     def _own_reference(self) -> Reference:
         if self.reference_kind == "cached":
-            assert self.layout != "auto"
-            return Cached(self.head, self.layout)
-        assert isinstance(self.policy, PeftModel)
-        return AdapterOff(self.policy, self.head)
+            return Cached(self.head, self.layout)  # pyright: ignore[reportArgumentType]
+        return AdapterOff(self.policy, self.head)  # pyright: ignore[reportArgumentType]
 
     def setup(self, stage: str) -> None:
-        """Fills a cached reference, before any checkpoint changes the policy."""
-        if self.reference_kind != "cached" or "reference" not in self.needs:
+        """Fills FILA's adapter and a cached reference, before a checkpoint changes the policy."""
+        weighed = stage == "fit" and importance_of(self.lora) is not None
+        if not weighed and not (self.reference_kind == "cached" and "reference" in self.needs):
             return
         self.configure_model()
         self.to(self.trainer.strategy.root_device)
-        assert isinstance(self.reference, Cached)
         data: Any = self.trainer.datamodule  # pyright: ignore
-        self.reference.fill(
-            self.policy,
-            {name: data.data[name] for name in sorted(self.streams_referred)},
-            reads_distributions(o for o in self.active.values() if "reference" in o.needs),
-            Path(self.trainer.log_dir or self.trainer.default_root_dir) / "reference",
-            {
-                "model": model_fingerprint(self.base),
-                "tokenizer": tokenizer_fingerprint(data.tokenizer),
-                "dtype": str(self.policy.dtype),
-                "quantization": str(as_base_model(self.base).quantization),
-            },
-            write=self.trainer.is_global_zero,
-            then=self.trainer.strategy.barrier,
-        )
+        if weighed:
+            rows: Any = (data.data, self.layout, data.seed)
+            begin_by_importance(self.policy, self.head, self.lora, *rows)  # pyright: ignore
+            for objective in self.active.values():  # the start of what is trained is another
+                objective.attach(self.policy)
+        if isinstance(self.reference, Cached):
+            self.reference.fill(
+                self.policy,
+                {name: data.data[name] for name in sorted(self.streams_referred)},
+                reads_distributions(o for o in self.active.values() if "reference" in o.needs),
+                Path(self.trainer.log_dir or self.trainer.default_root_dir) / "reference",
+                start_fingerprint(self.base, data.tokenizer, self.policy.dtype),
+                write=self.trainer.is_global_zero,
+                then=self.trainer.strategy.barrier,
+            )
 
     def on_fit_start(self) -> None:
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""

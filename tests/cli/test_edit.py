@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -212,3 +214,62 @@ def test_an_assistant_of_the_first_blocks_with_an_adapter_is_merged(command, mod
     done = command("edit", "negate", "--base", "made", "--tuned", "made", "--out", "less")
     assert done.code == 2
     assert "made of several" in done.err
+
+
+ADAPTER = (
+    "--model.base", "base", "--model.lora", "{r: 2, target_modules: all-linear}",
+    "--trainer.max_steps", "2", "--model.optimizer.lr", "0.1",
+    "--trainer.enable_progress_bar", "false",
+)  # fmt: skip
+
+
+def trained(command, models, run_dir, *words):
+    done = command("fit", "--recipe", "good.yaml", *ADAPTER, "--run_dir", run_dir, *words)
+    assert done.code == 0, done.err
+    (summary,) = (models / run_dir).rglob("summary.json")
+    return str(summary.parent)
+
+
+def test_o3_of_two_runs_is_a_folder_that_every_verb_takes(command, models, recipe):
+    pytest.importorskip("sklearn")
+    first = trained(command, models, "one")
+    orthogonal = f"{{name: orthogonal_lora, weight: 0.1, previous: ['{first}/model']}}"
+    second = trained(
+        command, models, "two", "--data.streams.forget.path", "retain.jsonl",
+        "--model.objectives.orthogonal", orthogonal,
+    )  # fmt: skip
+    words = ("--base", "base", "--adapter", first, "--adapter", second)
+    done = command("edit", "o3", *words, "--out", "made")
+    assert (done.code, done.out.strip()) == (0, "made"), done.err
+    kept = sorted(p.parent.name for p in (models / "made").rglob("adapter_model.safetensors"))
+    assert kept == ["request1", "request2"]
+    rows = json.loads((models / "made" / "gate.json").read_text())
+    assert [row["prompt"] for row in rows] == [*"abc", *"cdea"]
+    done = command("generate", "made", "ab", "--against", "tuned", "--max_new_tokens", "3")
+    assert done.code == 0, done.err
+    suite = "{name: privacy, forget: forget.jsonl, holdout: retain.jsonl}"
+    text = [f'{{"prompt": "{a}", "response": "{"edcba" * 3}"}}' for a in "abcde"]
+    for name in ("forget", "retain"):
+        (models / f"{name}.jsonl").write_text("\n".join(text))
+    done = command("evaluate", "made", "--suite", suite, "--device", "cpu")
+    assert done.code == 0, done.err
+    done = command("fit", "--recipe", "good.yaml", "--model.base", "made")
+    assert done.code == 2
+    assert "no part to be trained" in done.err
+    done = command("edit", "negate", "--base", "made", "--tuned", "made", "--out", "less")
+    assert done.code == 2
+    assert "made of several" in done.err
+
+
+def test_what_o3_cannot_gate_is_said(command, models, recipe):
+    pytest.importorskip("sklearn")
+    run = trained(command, models, "one")
+    for words, said in [
+        (("--base", "other", "--adapter", run), "expected an adapter of other"),
+        (("--base", "base", "--adapter", "tuned"), "is not a finished run"),
+        (("--base", "base", "--adapter", run, "--score", "cosin"), "--score: expected cosine"),
+    ]:
+        done = command("edit", "o3", *words, "--out", "made")
+        assert done.code == 2
+        assert said in done.err
+        assert not (models / "made").exists()

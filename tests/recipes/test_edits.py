@@ -41,3 +41,13 @@ def test_the_assistant_is_the_first_two_blocks(tmp_path, monkeypatch):
     cli.model.configure_model()
     assert cli.model.policy.config.num_hidden_layers == 2
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+
+
+def test_an_adapter_of_o3_is_trained_beside_the_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli = built("o3")
+    cli.model.configure_model()
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    names = {n for n, p in cli.model.policy.named_parameters() if p.requires_grad}
+    assert names
+    assert all("lora_" in name for name in names)

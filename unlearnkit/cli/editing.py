@@ -103,7 +103,46 @@ def whp(base: str, reinforced: str, out: str, alpha: float = 1.0) -> None:
     _wrap("whp_model", base, reinforced, out, alpha=alpha)
 
 
-EDITS = {"negate": negate, "add": add, "offset": offset, "uld": uld, "whp": whp}
+def o3(
+    base: str,
+    adapter: list[str],
+    out: str,
+    score: str = "cosine",
+    encoder: str | None = None,
+    layers: int | None = None,
+    gate: str = "soft",
+    threshold: float = 0.5,
+    nu: float = 0.1,
+) -> None:
+    """Switch a request's adapter on where a prompt is about the request (O3).
+
+    Detectors are fitted on the forget prompts of each run; gate.json in the folder has what they
+    make of them.
+
+    Args:
+        base: The model that the adapters were trained on. It is pointed at, and must stay where
+            it is.
+        adapter: Run folder of a request's LoRA adapter; several may be given, in their order.
+        out: Folder to write; it must not exist.
+        score: How a hidden state is scored: cosine, mahalanobis, or o3 (as published).
+        encoder: Folder or hub id of a transformers encoder, such as one for sentences, that is
+            to look at prompts in place of the base; it is pointed at.
+        layers: Hidden states that are scored, the embedding first; by default one of the base, and
+            all of an encoder.
+        gate: soft (an adapter counts with the gate's weight) or hard (wholly).
+        threshold: A prompt whose weights are all below it gets the base alone.
+        nu: Share of its prompts that a request's one-class SVM may leave outside.
+    """
+    from unlearnkit.cli.gating import gate_model
+
+    made = gate_model(
+        base, adapter, out, score=score, encoder=encoder, layers=layers, gate=gate,
+        threshold=threshold, nu=nu,
+    )  # fmt: skip
+    console.out().print(str(made), markup=False, soft_wrap=True)
+
+
+EDITS = {"negate": negate, "add": add, "offset": offset, "uld": uld, "whp": whp, "o3": o3}
 
 
 def edit_command(argv: list[str]) -> None:
@@ -124,7 +163,7 @@ def edit_command(argv: list[str]) -> None:
             title="usage",
             hint=f"Edits: {', '.join(EDITS)}.",
         )
-    # A list grows by --tuned+, and people write the option once for each model.
+    # A list grows by --tuned+ and the like, and people write the option once for each model.
     call(EDITS[name], [_appending(word) for word in rest], f"edit {name}", positional=False)
 
 
@@ -153,4 +192,5 @@ def _add(
 
 
 def _appending(word: str) -> str:
-    return f"--tuned+{word[7:]}" if word.partition("=")[0] == "--tuned" else word
+    option = word.partition("=")[0]
+    return f"{option}+{word[len(option) :]}" if option in ("--tuned", "--adapter") else word

@@ -69,6 +69,13 @@ class Batch:
         return replace(self, **moved)
 
     @property
+    def prompt_lengths(self) -> Tensor:
+        """``[R]`` inputs before the first response token of each row; of the layout ``rows``."""
+        rows, length = self.input_ids.shape
+        found = torch.full((rows,), length, device=self.source.device)
+        return found.scatter_reduce(0, self.sequence, self.source % length + 1, "amin")
+
+    @property
     def sequences(self) -> int:
         """Number of responses, ``S``."""
         return sum(len(each.rows) for each in self.streams.values())

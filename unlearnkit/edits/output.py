@@ -12,7 +12,9 @@ from typing import Any
 from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import GenerationConfig
 
+from unlearnkit.data.base_model import BaseModel, as_base_model
 from unlearnkit.edits.weights import COMPANIONS, Spec
 from unlearnkit.errors import UserError
 
@@ -64,6 +66,15 @@ def copy_companions(sources: Sequence[Path], folder: Path) -> None:
             for file in source.glob(pattern):
                 if not file.name.startswith("adapter_") and not file.name.endswith(".index.json"):
                     shutil.copyfile(file, folder / file.name)
+
+
+def copy_generation_config(base: BaseModel, folder: Path) -> None:
+    """Writes the generation config of a model, if it has one."""
+    try:
+        found = GenerationConfig.from_pretrained(as_base_model(base).path)
+    except OSError:
+        return
+    found.save_pretrained(folder)
 
 
 def write_weights(

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
+from unlearnkit.engine.gated import GatedConfig
 from unlearnkit.engine.policy import adapter_base, load_config
 from unlearnkit.engine.rules import CombinedConfig
 from unlearnkit.errors import UserError
@@ -61,7 +62,9 @@ def open_weights(base: str | BaseModel) -> Weights:
             f"{_name(base)}: weights are edited in safetensors, and this is a GGUF file",
             hint="Load it with transformers and save it with save_pretrained.",
         )
-    if resolved.first_blocks is not None or isinstance(load_config(base), CombinedConfig):
+    if resolved.first_blocks is not None or isinstance(
+        load_config(base), CombinedConfig | GatedConfig
+    ):
         raise UserError(
             f"{_name(base)}: it is a part of a model, or made of several, and weights are edited "
             "in a model that stands alone",

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from transformers import GenerationConfig
-
-from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
-from unlearnkit.edits.output import new_folder, refuse_existing
+from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing
 from unlearnkit.engine.parts import describe_parts, with_fingerprints
 from unlearnkit.engine.policy import load_config, load_model
 from unlearnkit.engine.rules import PARTS, RULES
@@ -105,17 +103,9 @@ def _combined(
                 kept = load_model(BaseModel(named[own].path, dtype="auto"))
                 kept.save_pretrained(folder / PARTS / own)
             load_tokenizer(named["base"]).save_pretrained(folder)
-            _copy_generation_config(named["base"], folder)
+            copy_generation_config(named["base"], folder)
             with_fingerprints(config, folder).save_pretrained(folder)
     except RecipeError as error:
         message = error.message.removeprefix("model.base: ")
         raise UserError(message, title="edit", hint=error.hint) from error
     return target
-
-
-def _copy_generation_config(base: BaseModel, folder: Path) -> None:
-    try:
-        found = GenerationConfig.from_pretrained(as_base_model(base).path)
-    except OSError:  # a model need not have one
-        return
-    found.save_pretrained(folder)

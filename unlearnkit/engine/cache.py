@@ -1,6 +1,6 @@
 """A reference without a second model: its values, worked out once and kept on disk.
 
-What is kept of a response token is the log-probability, or, for objectives on whole distributions,
+What is kept of a response token is the log-probability and, for objectives on whole distributions,
 the state that goes into the output head: the distribution then follows exactly from a frozen copy
 of the head. That frees the second model's memory. It saves little time, since a reference pass is a
 small part of a step.
@@ -19,8 +19,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from unlearnkit.data.base_model import BaseModel, as_base_model
 from unlearnkit.data.encoded import StreamData
-from unlearnkit.data.fingerprint import data_fingerprint
+from unlearnkit.data.fingerprint import (
+    data_fingerprint,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.forward import ForwardPass
@@ -101,16 +106,20 @@ class Cached(nn.Module):
 
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> TokenSource:
         """The stored values of a batch's rows."""
-        values: dict[str, list[Tensor]] = {}
+        values: dict[str, Tensor] = {}
         for name, part in batch.streams.items():
             file, borders = self._streams[name]
-            for row in dict.fromkeys(part.rows):
-                for key in file.keys():  # noqa: SIM118 not a dict
-                    if key != "borders":
-                        piece = file.get_slice(key)[borders[row] : borders[row + 1]]
-                        values.setdefault(key, []).append(piece)
+            rows = list(dict.fromkeys(part.rows))
+            for key in file.keys() if rows else ():
+                if key == "borders":
+                    continue
+                pieces = [file.get_slice(key)[borders[row] : borders[row + 1]] for row in rows]
+                joined = torch.cat(pieces)
+                # Tokens are named by their place in the batch, and not all streams have all keys.
+                blank = joined.new_zeros(len(batch.target), *joined.shape[1:])
+                values.setdefault(key, blank)[part.tokens] = joined
         device = batch.target.device
-        found = {key: torch.cat(pieces).to(device) for key, pieces in values.items()}
+        found = {key: value.to(device) for key, value in values.items()}
         return _CachedPass(found, self._logits)
 
     def _logits(self, states: Tensor) -> Tensor:
@@ -120,7 +129,7 @@ class Cached(nn.Module):
 
     @torch.no_grad()
     def _compute(self, model: nn.Module, data: StreamData, whole: bool) -> dict[str, Tensor]:
-        found: list[Tensor] = []
+        found: dict[str, list[Tensor]] = {}
         borders = [0]
         device = next(model.parameters()).device
         with evaluating(model):
@@ -133,10 +142,21 @@ class Cached(nn.Module):
                 batch = pack({"rows": StreamBatch(flat, 1, 1)}, self._layout).to(device)
                 forward = ForwardPass(model, self._live_head, batch)
                 tokens = torch.arange(len(batch.target), device=device)
-                value = forward.states(tokens) if whole else forward.logps(tokens)
-                found.append(value.cpu())
-        name = "states" if whole else "logps"
-        return {name: torch.cat(found), "borders": torch.tensor(borders)}
+                found.setdefault("logps", []).append(forward.logps(tokens).cpu())
+                if whole:
+                    found.setdefault("states", []).append(forward.states(tokens).cpu())
+        joined = {key: torch.cat(pieces) for key, pieces in found.items()}
+        return {**joined, "borders": torch.tensor(borders)}
+
+
+def start_fingerprint(base: str | BaseModel, tokenizer: Any, dtype: object) -> dict[str, str]:
+    """What the values of a model at its start depend on, beside the rows."""
+    return {
+        "model": model_fingerprint(base),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "dtype": str(dtype),
+        "quantization": str(as_base_model(base).quantization),
+    }
 
 
 class _CachedPass:

@@ -119,18 +119,11 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
             RecipeError: If a part is gone or is no longer the same.
             TypeError: For an argument that would be ignored.
         """
-        from unlearnkit.data.base_model import BaseModel
-        from unlearnkit.engine.policy import load_model
-
-        if ignored := sorted(name for name in given.keys() - _ADDED if given[name] is not None):
-            raise TypeError(f"a combined model is loaded without {', '.join(ignored)}")
-        name: Any = str(dtype).removeprefix("torch.")
-        model = load_model(
-            BaseModel(
-                str(pretrained_model_name_or_path),
-                dtype=name,
-                attn_implementation=attn_implementation,
-            )
+        model = load_folder(
+            pretrained_model_name_or_path,
+            dtype=dtype,
+            attn_implementation=attn_implementation,
+            **given,
         )
         assert isinstance(model, cls)
         return model
@@ -248,6 +241,28 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
         copied = CombinedForCausalLM(copy.deepcopy(self.config, memo), parts)
         memo[id(self)] = copied
         return copied.train(self.training)
+
+
+def load_folder(
+    folder: str | Path,
+    *,
+    dtype: str | torch.dtype = "auto",
+    attn_implementation: str | None = None,
+    **given: Any,
+) -> PreTrainedModel:
+    """A model that points at others, as `AutoModelForCausalLM` asks for it.
+
+    Raises:
+        RecipeError: If a part is gone or is no longer the same.
+        TypeError: For an argument that would be ignored.
+    """
+    from unlearnkit.data.base_model import BaseModel
+    from unlearnkit.engine.policy import load_model
+
+    if ignored := sorted(name for name in given.keys() - _ADDED if given[name] is not None):
+        raise TypeError(f"a combined model is loaded without {', '.join(ignored)}")
+    name: Any = str(dtype).removeprefix("torch.")
+    return load_model(BaseModel(str(folder), dtype=name, attn_implementation=attn_implementation))
 
 
 def head_of(model: Any) -> Any:

@@ -47,7 +47,7 @@ class ForwardPass:
                 handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
                 hooks.callback(handle.remove)
             caught = hooks.enter_context(captured_states(head.module))
-            model(use_cache=False, **_arguments(batch))
+            model(use_cache=False, **_arguments(model, batch))
         flat = caught[-1].flatten(0, -2)
         self._states = flat[batch.source]
         self._blocks = {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
@@ -184,7 +184,7 @@ def _keep(into: dict[int, Tensor], layer: int) -> Callable[..., None]:
     return keep
 
 
-def _arguments(batch: Batch) -> dict[str, object]:
+def _arguments(model: nn.Module, batch: Batch) -> dict[str, object]:
     given: dict[str, object] = {
         "input_ids": batch.input_ids,
         "position_ids": batch.position_ids,
@@ -194,4 +194,6 @@ def _arguments(batch: Batch) -> dict[str, object]:
     else:
         given["attention_mask"] = no_mask(batch.input_ids.device)
         given["tree"] = Forest(batch.trees, batch.position_ids)
+    if getattr(model, "reads_prompts", False):
+        given["prompt_lengths"] = batch.prompt_lengths
     return given

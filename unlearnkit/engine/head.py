@@ -16,7 +16,7 @@ from unlearnkit.engine.transform import logit_transform
 from unlearnkit.functional.core import log_probabilities, token_logps
 from unlearnkit.functional.divergence import forward_kl
 
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 34 * 2**20
 """Size of one chunk of float32 logits."""
 GRADIENT_BYTES = 512 * 2**20
 """Largest gradient of the head's weight that is kept per stream rather than computed later."""

@@ -36,6 +36,8 @@ def packed_refusal(model: Any) -> str | None:
     """
     if isinstance(model, CombinedForCausalLM):
         return next((r for part in model.parts.values() if (r := packed_refusal(part))), None)
+    if getattr(model, "reads_prompts", False):
+        return "it looks at each prompt by itself"
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
         return "its attention function cannot be replaced"

@@ -6,16 +6,20 @@ import copy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from peft import LoraConfig
 from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, is_embedded, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.gated import GatedConfig
+from unlearnkit.engine.lora import start_of
 from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
 from unlearnkit.errors import Problem, RecipeError
 
+Loaded = TypeVar("Loaded")
 POINTER = ("path", "gguf_file", "revision", "first_blocks")
 """Fields of a model's description that a combined model keeps of its parts."""
 
@@ -50,7 +54,7 @@ def describe_parts(
     return CombinedConfig(
         rule=rule,
         arguments=arguments,
-        parts={name: _pointer(part) for name, part in parts.items()},
+        parts={name: pointer_to(part) for name, part in parts.items()},
         vocab_size=vocabulary,
         num_hidden_layers=trained.num_hidden_layers,
         max_position_embeddings=min((n for n in longest if n), default=None),
@@ -99,33 +103,55 @@ def load_combined(
     for name in RULES[config.rule].parts:
         part = _located(config, name, resolved)
         known = config.parts[name].get("fingerprint")
-        try:
-            found = model_fingerprint(part)
-            if known != found:
-                raise RecipeError(
-                    f"{part.path} is no longer the model it was ({found}, not {known})"
-                )
-            parts[name] = load(part)
-        except (RecipeError, OSError) as error:
-            reason = str(error).removeprefix("model.base: ")
-            raise RecipeError(
-                f"{resolved.path}: its part '{name}' cannot be used: {reason}",
-                hint=f"Put it back, or make the model anew (unlearnkit edit {config.rule}).",
-            ) from error
+        parts[name] = load_part(part, name, known, resolved.path, config.rule, load)
     model = CombinedForCausalLM(config, parts)
     if (Path(resolved.path) / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(resolved.path)
     return model
 
 
+def load_part(
+    part: BaseModel,
+    name: str,
+    known: str | None,
+    folder: str,
+    edit: str,
+    load: Callable[[BaseModel], Loaded],
+) -> Loaded:
+    """A model that a folder points at.
+
+    Args:
+        part: Where it is.
+        name: Its name in the folder.
+        known: Its fingerprint when the folder was made.
+        folder: The folder.
+        edit: What made the folder.
+        load: Loads a model.
+
+    Raises:
+        RecipeError: If it is gone, or is no longer the same.
+    """
+    try:
+        found = model_fingerprint(part)
+        if known != found:
+            raise RecipeError(f"{part.path} is no longer the model it was ({found}, not {known})")
+        return load(part)
+    except (RecipeError, OSError) as error:
+        reason = str(error).removeprefix("model.base: ")
+        raise RecipeError(
+            f"{folder}: its part '{name}' cannot be used: {reason}",
+            hint=f"Put it back, or make the model anew (unlearnkit edit {edit}).",
+        ) from error
+
+
 def check_trainable(
     config: PreTrainedConfig,
     needs: Collection[str],
     reference: str,
-    lora: object | None,
+    lora: LoraConfig | None,
     mesh: object | None = None,
 ) -> None:
-    """Refuses what a combined model cannot do while it is trained; others can do all.
+    """Refuses what a combined model cannot do while it is trained, and what cannot be sharded.
 
     Args:
         config: The model's.
@@ -137,6 +163,17 @@ def check_trainable(
     Raises:
         RecipeError: With the key that is to be changed.
     """
+    if mesh is not None and (start := start_of(lora)):
+        raise RecipeError(
+            f"trainer.strategy: fsdp2 does not go with model.lora.init_lora_weights: '{start}', "
+            "which reads whole weights",
+            hint="Set trainer.strategy: ddp, or init_lora_weights: true.",
+        )
+    if isinstance(config, GatedConfig):
+        raise RecipeError(
+            "model.base: a model made by 'edit o3' has no part to be trained",
+            hint="Train an adapter for the next request on its base, and make the model anew.",
+        )
     if not isinstance(config, CombinedConfig):
         return
     if RULES[config.rule].own is None:
@@ -175,19 +212,20 @@ def with_fingerprints(config: CombinedConfig, folder: Path) -> CombinedConfig:
         if name == own:
             pointer = {"path": f"{PARTS}/{name}"}
         place = str(folder / PARTS / name) if name == own else pointer["path"]
-        part = BaseModel(**{**_fields(pointer), "path": place})
+        part = BaseModel(**{**pointer_fields(pointer), "path": place})
         written.parts[name] = {**pointer, "fingerprint": model_fingerprint(part)}
     return written
 
 
 def _located(config: CombinedConfig, name: str, resolved: BaseModel) -> BaseModel:
-    part = BaseModel(**_fields(config.parts[name]), dtype=resolved.dtype)
+    part = BaseModel(**pointer_fields(config.parts[name]), dtype=resolved.dtype)
     if name == RULES[config.rule].own:
         part = replace(part, path=str(Path(resolved.path) / PARTS / name))
     return replace(part, attn_implementation=resolved.attn_implementation)
 
 
-def _pointer(part: BaseModel) -> dict[str, Any]:
+def pointer_to(part: BaseModel) -> dict[str, Any]:
+    """What a folder keeps of where a model is."""
     found = {name: getattr(part, name) for name in POINTER if getattr(part, name) is not None}
     folder = Path(as_base_model(part).path)
     if not is_embedded(part.path) and folder.is_dir():
@@ -195,6 +233,7 @@ def _pointer(part: BaseModel) -> dict[str, Any]:
     return found
 
 
-def _fields(pointer: Mapping[str, Any]) -> dict[str, Any]:
+def pointer_fields(pointer: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a `BaseModel` that a pointer holds."""
     known = {each.name for each in fields(BaseModel)} & {*POINTER}
     return {key: value for key, value in pointer.items() if key in known}

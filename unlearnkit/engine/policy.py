@@ -24,9 +24,13 @@ from unlearnkit.data.base_model import (
 )
 from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.engine.finite import refuse_not_finite
+from unlearnkit.engine.gated import GatedConfig
+from unlearnkit.engine.gated_folder import load_gated
+from unlearnkit.engine.lora import plain_config, start_of
 from unlearnkit.engine.parts import describe_parts, load_combined
 from unlearnkit.engine.quantized import keep_differentiable, quantization_config
 from unlearnkit.engine.rules import CombinedConfig
+from unlearnkit.engine.start import begin_as_in_peft
 from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -52,8 +56,10 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         return _load_offset(base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return _load_merged(resolved)
-    if _is_combined(resolved):
+    if _model_type(resolved) == CombinedConfig.model_type:
         return load_combined(resolved, load_model)
+    if _model_type(resolved) == GatedConfig.model_type:
+        return load_gated(resolved, load_model)
     arguments = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
         arguments["config"] = load_config(resolved)
@@ -98,16 +104,21 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
 
 
 def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
-    """The model with a new adapter, which starts as a no-op; everything else is frozen.
+    """The model with a new adapter, with which it computes what it did; all else is frozen.
+
+    An adapter that is to begin by FILA is a no-op, until `begin_by_importance` fills it.
 
     Raises:
-        RecipeError: If the targets do not exist in the model.
+        RecipeError: If the targets do not exist in the model, or cannot begin as asked.
     """
     try:
-        peft_model = get_peft_model(model, lora)
+        peft_model = get_peft_model(model, plain_config(lora))
     except ValueError as error:
         raise RecipeError(f"model.lora: {error}") from error
     assert isinstance(peft_model, PeftModel)
+    start = start_of(lora)
+    if start in ("pissa", "olora"):
+        begin_as_in_peft(peft_model, start, getattr(lora, "svd_iterations", None))
     return peft_model
 
 
@@ -193,13 +204,11 @@ def _expecting_more_weights(active: bool) -> Iterator[None]:
         transformers_logging.set_verbosity(before)
 
 
-def _is_combined(resolved: BaseModel) -> bool:
+def _model_type(resolved: BaseModel) -> str | None:
     file = Path(resolved.path) / "config.json"
     if not file.is_file():
-        return False
-    return (
-        json.loads(file.read_text(encoding="utf-8")).get("model_type") == CombinedConfig.model_type
-    )
+        return None
+    return json.loads(file.read_text(encoding="utf-8")).get("model_type")
 
 
 def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:

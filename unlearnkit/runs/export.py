@@ -8,6 +8,7 @@ from typing import Any
 
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.engine.policy import load_model
+from unlearnkit.engine.start import save_policy
 from unlearnkit.errors import UserError
 from unlearnkit.runs.card import card_of_merged
 from unlearnkit.runs.folder import load_run
@@ -34,9 +35,7 @@ def save_model(
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        # transformers empties the dict that it is given.
-        whole = {} if state is None else {"state_dict": dict(state)}
-        model.save_pretrained(unfinished, **whole)
+        save_policy(model, unfinished, state)
         tokenizer.save_pretrained(unfinished)
         # PEFT's card is a form to fill in; the run writes one that says what it knows.
         (unfinished / "README.md").unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from torch import nn
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.base_model import BaseModel, refuse_other_tokens
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.lora import check_streams
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
@@ -155,13 +156,7 @@ def fit(
     L.seed_everything(seed, workers=True, verbose=False)
     with _known_to_other_ranks(folder), told_with_checkpoint(folder):
         trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-    summary = RunSummary(
-        recipe=recipe_name,
-        seed=seed,
-        steps=trainer.global_step,
-        stopped_by=stopped_by(trainer),
-        folder=folder,
-    )
+    summary = RunSummary(recipe_name, seed, trainer.global_step, stopped_by(trainer), folder)
     if not main:
         return summary
     if not sharded:
@@ -215,6 +210,7 @@ def check_before_loading(
     refuse_other_tokens("model.base", module.base, data.tokenizer)
     if gold is not None and evaluate:
         refuse_other_tokens("gold", gold, data.tokenizer)
+    check_streams(module.lora, data.streams)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)

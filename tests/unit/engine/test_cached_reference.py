@@ -43,7 +43,12 @@ def _fit(folder: Path, root: Path, reference: str, names: dict[str, str], lora=N
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize(
-    "names", [{"forget": "npo"}, {"forget": "gradient_ascent", "retain": "retain_kl"}]
+    "names",
+    [
+        {"forget": "npo"},
+        {"forget": "gradient_ascent", "retain": "retain_kl"},
+        {"forget": "npo", "retain": "retain_kl"},
+    ],
 )
 def test_stored_values_give_the_live_losses(folder, tmp_path, names, lora) -> None:
     live_kind = "adapter_off" if lora else "frozen"

@@ -1,0 +1,176 @@
+"""An adapter for each request behind a gate (O3), as a folder that loads like any model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.data.fingerprint import model_fingerprint
+from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
+from unlearnkit.engine.detector import SCORES, ScoreKind, fit_detector, refuse_missing_sklearn
+from unlearnkit.engine.encoder import TextEncoder, load_encoder, own_states, states_of
+from unlearnkit.engine.gated import DETECTOR, GatedForCausalLM, with_fingerprints
+from unlearnkit.engine.gated_folder import describe_gated, with_adapters
+from unlearnkit.engine.generate import left_pad
+from unlearnkit.engine.policy import adapter_base, load_config, load_model
+from unlearnkit.engine.rules import PARTS
+from unlearnkit.errors import RecipeError, UserError
+
+GateKind = Literal["soft", "hard"]
+RECORD = "gate.json"
+Prompts = Sequence[Sequence[int]]
+
+
+def o3_model(
+    base: str | BaseModel,
+    adapters: Sequence[str | Path],
+    prompts: Sequence[Prompts],
+    out: str | Path,
+    *,
+    score: ScoreKind = "cosine",
+    encoder: str | None = None,
+    layers: int | None = None,
+    gate: GateKind = "soft",
+    threshold: float = 0.5,
+    nu: float = 0.1,
+) -> Path:
+    """Writes a model that switches each request's adapter on where a prompt is about the request.
+
+    ``gate.json`` in the folder has the weights of every prompt that detectors were fitted on.
+
+    Args:
+        base: The model that the adapters were trained on, pointed at.
+        adapters: Folders of a LoRA adapter for each request, in their order; they are copied.
+        prompts: Token ids of each request's prompts.
+        out: The folder to write; it must not exist or be empty.
+        score: How detectors score a hidden state: ``cosine``, ``mahalanobis`` or ``o3``.
+        encoder: A transformers encoder that they see prompts through, pointed at; by default the
+            base itself.
+        layers: Hidden states that they see, the embedding first; by default one of the base, and
+            all of an encoder.
+        gate: ``soft``: an adapter counts with the gate's weight; ``hard``: it counts wholly.
+        threshold: Weights below it are 0.
+        nu: Share of a request's prompts that its one-class SVM may leave outside.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        UserError: If an adapter is not one of this base, options are out of range, scikit-learn
+            is not installed, or ``out`` exists.
+
+    References:
+        Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223.
+    """
+    target = Path(out)
+    refuse_existing(target)
+    refuse_missing_sklearn()
+    named = BaseModel(base) if isinstance(base, str) else base
+    try:
+        config = load_config(named)
+        states = states_of(encoder) if encoder else config.get_text_config().num_hidden_layers + 1
+        seen = (states if encoder else 1) if layers is None else layers
+        _check_options(score, seen, gate, threshold, nu, states)
+        folders = {f"request{i}": Path(each) for i, each in enumerate(adapters, start=1)}
+        _refuse_other_bases(named, list(folders.values()))
+        options = {"score": score, "layers": seen, "gate": gate, "threshold": threshold}
+        described = describe_gated(named, config, list(folders), encoder, **options)
+        tokenizer = load_tokenizer(named)
+        model = load_model(BaseModel(named.path, dtype="auto"))
+        seen_by = load_encoder(encoder, tokenizer) if encoder else partial(own_states, model)
+        detectors = {
+            name: fit_detector(_features(seen_by, rows, seen), score, nu)
+            for name, rows in zip(folders, prompts, strict=True)
+        }
+        with new_folder(target) as folder:
+            for name, each in folders.items():
+                (folder / PARTS / name).mkdir(parents=True)
+                for file in ("adapter_config.json", "adapter_model.safetensors"):
+                    shutil.copyfile(each / file, folder / PARTS / name / file)
+                detectors[name].save(folder / PARTS / name / DETECTOR)
+            tokenizer.save_pretrained(folder)
+            copy_generation_config(named, folder)
+            with_fingerprints(described, folder).save_pretrained(folder)
+            own = seen_by if isinstance(seen_by, TextEncoder) else None
+            gated = GatedForCausalLM(described, with_adapters(model, folders), detectors, own)
+            known = dict(zip(folders, prompts, strict=True))
+            write_json(folder / RECORD, decisions(gated, tokenizer, known))
+    except RecipeError as error:
+        message = error.message.removeprefix("model.base: ")
+        raise UserError(message, title="edit", hint=error.hint) from error
+    return target
+
+
+@torch.no_grad()
+def _features(encode: Callable[..., Tensor], prompts: Prompts, layers: int) -> Tensor:
+    """Mean hidden states of each prompt by itself, ``[prompts, layers, H]``."""
+    rows = [torch.tensor([list(prompt)]) for prompt in prompts]
+    return torch.cat([encode(ids, torch.ones_like(ids), layers).cpu() for ids in rows])
+
+
+def decisions(
+    model: GatedForCausalLM, tokenizer: Any, prompts: dict[str, Prompts], batch_size: int = 32
+) -> list[dict[str, Any]]:
+    """What the gate makes of prompts.
+
+    Returns:
+        A mapping a prompt: its ``group``, ``prompt``, the ``weights`` of all requests' detectors,
+        and the ``adapter`` that it has, with its ``weight``; None and 0 for the base alone.
+    """
+    rows = [(group, each) for group, some in prompts.items() for each in some]
+    found: list[dict[str, Any]] = []
+    names = model.config.adapters
+    pad = tokenizer.pad_token_id or 0
+    for first in range(0, len(rows), batch_size):
+        some = rows[first : first + batch_size]
+        ids, mask = left_pad([each for _, each in some], pad, model.device)
+        weights = model.gate_weights(ids, mask)
+        chosen = model.chosen(weights)
+        for (group, each), given, used in zip(some, weights, chosen, strict=True):
+            at = int(used.argmax())
+            weight = round(float(used[at]), 4)
+            found.append(
+                {
+                    "group": group,
+                    "prompt": tokenizer.decode(list(each), skip_special_tokens=True),
+                    "weights": {n: round(float(w), 4) for n, w in zip(names, given, strict=True)},
+                    "adapter": names[at] if weight else None,
+                    "weight": weight,
+                }
+            )
+    return found
+
+
+def _check_options(
+    score: str, layers: int, gate: str, threshold: float, nu: float, states: int
+) -> None:
+    wrong = {
+        f"--score: expected {', '.join(SCORES)}, found '{score}'": score not in SCORES,
+        f"--layers: expected 1 to {states}, found {layers}": not 1 <= layers <= states,
+        f"--gate: expected soft or hard, found '{gate}'": gate not in get_args(GateKind),
+        f"--threshold: expected more than 0 to 1, found {threshold}": not 0 < threshold <= 1,
+        f"--nu: expected more than 0 to 1, found {nu}": not 0 < nu <= 1,
+    }
+    if found := [message for message, holds in wrong.items() if holds]:
+        raise UserError("\n".join(found))
+
+
+def _refuse_other_bases(base: BaseModel, folders: Sequence[Path]) -> None:
+    known = model_fingerprint(base)
+    wrong: list[str] = []
+    for folder in folders:
+        if not (folder / "adapter_config.json").is_file():
+            wrong.append(f"{folder}: expected a LoRA adapter, found no adapter_config.json")
+            continue
+        own = adapter_base(as_base_model(str(folder)))
+        if model_fingerprint(own) != known:
+            wrong.append(f"{folder}: expected an adapter of {base.path}, found one of {own.path}")
+    if wrong:
+        raise UserError("\n".join(wrong), hint="Train every adapter on --base (model.lora).")

@@ -1,0 +1,100 @@
+"""A gated model as a folder: adapters, detectors, and where the base is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+
+from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.data.fingerprint import model_fingerprint
+from unlearnkit.engine.detector import load_detector
+from unlearnkit.engine.encoder import TextEncoder, load_encoder
+from unlearnkit.engine.gated import DETECTOR, GatedConfig, GatedForCausalLM
+from unlearnkit.engine.parts import load_part, pointer_fields, pointer_to
+from unlearnkit.engine.rules import PARTS
+
+
+def describe_gated(
+    base: BaseModel,
+    config: PreTrainedConfig,
+    adapters: Sequence[str],
+    encoder: str | None = None,
+    **gate: Any,
+) -> GatedConfig:
+    """The config of a gated model.
+
+    Args:
+        base: The model that the adapters belong to.
+        config: Its config.
+        adapters: Names of the requests.
+        encoder: What detectors see prompts through, if not the base.
+        **gate: ``score``, ``layers``, ``gate`` and ``threshold`` of `GatedConfig`.
+    """
+    text = config.get_text_config()
+    parts = {"base": base} | ({} if encoder is None else {"encoder": BaseModel(encoder)})
+    return GatedConfig(
+        adapters=list(adapters),
+        parts={
+            name: {**pointer_to(part), "fingerprint": model_fingerprint(part)}
+            for name, part in parts.items()
+        },
+        vocab_size=text.vocab_size,
+        num_hidden_layers=text.num_hidden_layers,
+        max_position_embeddings=getattr(text, "max_position_embeddings", None),
+        architectures=[GatedForCausalLM.__name__],
+        bos_token_id=text.bos_token_id,
+        eos_token_id=text.eos_token_id,
+        pad_token_id=text.pad_token_id,
+        **gate,
+    )
+
+
+def with_adapters(base: PreTrainedModel, folders: dict[str, Path]) -> PeftModel:
+    """The base with several adapters, none of which is trained."""
+    (first, folder), *others = folders.items()
+    model = PeftModel.from_pretrained(base, folder, adapter_name=first)
+    for name, each in others:
+        model.load_adapter(str(each), adapter_name=name)
+    return model.requires_grad_(False)
+
+
+def load_gated(
+    resolved: BaseModel, load: Callable[[BaseModel], PreTrainedModel]
+) -> GatedForCausalLM:
+    """A gated model from its folder.
+
+    Raises:
+        RecipeError: If base or encoder is gone, or is no longer the same.
+    """
+    config = GatedConfig.from_pretrained(resolved.path)
+    assert isinstance(config, GatedConfig)
+    pointer = config.parts["base"]
+    part = replace(
+        BaseModel(**pointer_fields(pointer), dtype=resolved.dtype),
+        attn_implementation=resolved.attn_implementation,
+    )
+    base = load_part(part, "base", pointer.get("fingerprint"), resolved.path, "o3", load)
+    own = Path(resolved.path) / PARTS
+    detectors = {
+        name: load_detector(own / name / DETECTOR, config.score)  # pyright: ignore[reportArgumentType]
+        for name in config.adapters
+    }
+    adapted = with_adapters(base, {name: own / name for name in config.adapters})
+    encoder = None
+    if known := config.parts.get("encoder"):
+        where = BaseModel(**pointer_fields(known))
+
+        def load_it(part: BaseModel) -> TextEncoder:
+            return load_encoder(part.path, load_tokenizer(resolved))
+
+        given = (where, "encoder", known.get("fingerprint"), resolved.path, "o3")
+        encoder = load_part(*given, load_it)
+    model = GatedForCausalLM(config, adapted, detectors, encoder)
+    if (Path(resolved.path) / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(resolved.path)
+    return model
