@@ -14,13 +14,19 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning as L
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from unlearnkit.data.base_model import BaseModel, as_base_model
 from unlearnkit.data.encoded import StreamData
-from unlearnkit.data.fingerprint import data_fingerprint
+from unlearnkit.data.fingerprint import (
+    data_fingerprint,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.forward import ForwardPass
@@ -136,6 +142,41 @@ class Cached(nn.Module):
                 found.append(value.cpu())
         name = "states" if whole else "logps"
         return {name: torch.cat(found), "borders": torch.tensor(borders)}
+
+
+def fill_from(
+    reference: Cached,
+    trainer: L.Trainer,
+    model: Any,
+    base: str | BaseModel,
+    streams: Collection[str],
+    whole: Collection[str],
+) -> None:
+    """Fills a reference in a trainer's folder, written by its first process.
+
+    Args:
+        reference: The reference.
+        trainer: Its data module has the streams.
+        model: The model at the start.
+        base: Where it was loaded from.
+        streams: Names of the streams whose reference values are read.
+        whole: Those of them that need whole distributions.
+    """
+    data: Any = trainer.datamodule  # pyright: ignore
+    reference.fill(
+        model,
+        {name: data.data[name] for name in streams},
+        whole,
+        Path(trainer.log_dir or trainer.default_root_dir) / "reference",
+        {
+            "model": model_fingerprint(base),
+            "tokenizer": tokenizer_fingerprint(data.tokenizer),
+            "dtype": str(model.dtype),
+            "quantization": str(as_base_model(base).quantization),
+        },
+        write=trainer.is_global_zero,
+        then=trainer.strategy.barrier,
+    )
 
 
 class _CachedPass:

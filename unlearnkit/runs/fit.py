@@ -15,7 +15,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import nn
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
@@ -26,6 +25,7 @@ from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
 from unlearnkit.engine.sharding import is_sharded
+from unlearnkit.engine.trainable import check_trainable_names
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import evaluation
@@ -42,6 +42,7 @@ from unlearnkit.runs.folder import (
     write_text,
 )
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.refused import refuse_strategies
 from unlearnkit.runs.reporting import report_after_fit
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.token_logps import TokenLogps
@@ -94,7 +95,7 @@ def fit(
         UserError: If the run folder cannot be written.
     """
     started = time.monotonic()
-    _refuse_flattened(trainer)
+    refuse_strategies(module, trainer)
     context = SuiteContext(max_length=data.max_length, seed=seed)
     context = check_before_loading(module, data, evaluate, context)
     if ckpt_path == "last":
@@ -201,6 +202,7 @@ def check_before_loading(
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
+    check_trainable_names(config, module.trainable, module.lora)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
     context = replace(context, data=data.data)
@@ -213,21 +215,6 @@ def peak_memory_mb() -> float:
     """Largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def _refuse_flattened(trainer: L.Trainer) -> None:
-    if isinstance(trainer.strategy, FSDPStrategy):
-        raise RecipeError(
-            "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
-            "from the model, needs them as they are",
-            hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
-        )
-    if isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.strategy.zero_stage_3:
-        raise RecipeError(
-            "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, "
-            "which is called apart from the model, needs them whole",
-            hint="Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
-        )
 
 
 def _point_at(trainer: L.Trainer, folder: Path) -> None:
