@@ -19,6 +19,7 @@ from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.attention import use_tree_attention
 from unlearnkit.engine.cache import Cached, fill_from
 from unlearnkit.engine.compiled import compile_blocks
+from unlearnkit.engine.drawing import draw_for
 from unlearnkit.engine.expected import expected_weights, reads_distributions
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
@@ -76,8 +77,7 @@ class UnlearningModule(L.LightningModule):
 
     Raises:
         RecipeError: If there is no objective with a weight above 0, if ``adapter_off`` is asked
-            for without an adapter, if an objective's loss cannot be computed in parts, or if the
-            fraction of a saliency mask is none.
+            for without an adapter, or if an objective's loss cannot be computed in parts.
 
     References:
         Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
@@ -116,8 +116,6 @@ class UnlearningModule(L.LightningModule):
         self.base, self.lora, self.trainable, self.saliency = base, lora, trainable, saliency
         self.reference_kind = choose_reference(reference, lora is not None, reference_dtype)
         self.reference_dtype = reference_dtype
-        if saliency is not None:
-            saliency.check()
         check_quantization(base, lora is not None, self.reference_kind)
         self.make_optimizer = optimizer
         self.schedule: Schedule = schedule
@@ -198,7 +196,9 @@ class UnlearningModule(L.LightningModule):
         return AdapterOff(self.policy, self.head)
 
     def setup(self, stage: str) -> None:
-        """Fills a cached reference, before any checkpoint changes the policy."""
+        """Draws sampled answers and fills a cached reference, before a checkpoint is loaded."""
+        if stage == "fit":
+            draw_for(self, self.trainer, self.trainer.datamodule)  # pyright: ignore
         if self.reference_kind != "cached" or "reference" not in self.needs:
             return
         self.configure_model()

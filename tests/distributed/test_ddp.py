@@ -72,3 +72,13 @@ def test_two_processes_train_the_same_part_of_the_weights(tmp_path, case_folder)
     ]
     assert moved[0] == moved[1]
     assert 0.2 < sum(moved[0]) / len(moved[0]) < 0.31
+
+
+def test_the_first_of_two_processes_samples_for_both(tmp_path, case_folder) -> None:
+    folder = case_folder("31")
+    two = _fit(tmp_path / "two", folder, 2, 1, 1, "d2o=forget")
+    (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, "d2o=forget")
+    (ours,), (theirs,) = ((tmp_path / n / "samples").glob("*.jsonl") for n in ("two", "one"))
+    assert ours.read_text() == theirs.read_text()
+    assert two[0]["weights"] == two[1]["weights"]
+    assert two[0]["weights"] == pytest.approx(one["weights"], abs=1e-6)

@@ -16,6 +16,7 @@ import torch
 from cases.runs import Recorder, objective, qa, stub_data, stub_module
 
 import lightning as L  # isort: skip
+from unlearnkit.data.sampled import SampledStream
 from unlearnkit.data.streams import Stream
 from unlearnkit.engine.saliency import Saliency
 
@@ -36,6 +37,10 @@ def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, 
     if "mismatch" in terms.values():
         streams["mismatch"] = Stream.resolve("mismatch")(
             prompts="forget", answers="retain", per_prompt=2
+        )
+    if "d2o" in terms:
+        streams["self_samples"] = SampledStream(
+            per_prompt=2, max_new_tokens=3, cache=str(Path(out, "samples"))
         )
     data = stub_data(streams, batch_size=int(batch_size), seed=11)
     recorder = Recorder()

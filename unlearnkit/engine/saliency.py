@@ -189,6 +189,7 @@ def check_saliency(saliency: Saliency | None, lora: object | None, trainer: L.Tr
     """
     if saliency is None:
         return
+    saliency.check()
     if lora is not None:
         raise RecipeError(
             "model.saliency does not go with model.lora: one factor of a new adapter is zero, so "

@@ -21,6 +21,7 @@ from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.drawing import draw_for
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
@@ -44,6 +45,7 @@ from unlearnkit.runs.folder import (
 from unlearnkit.runs.interrupt import SaveOnSignal
 from unlearnkit.runs.refused import refuse_strategies
 from unlearnkit.runs.reporting import report_after_fit
+from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext
@@ -124,6 +126,8 @@ def fit(
     environment: dict[str, Any] = {}
     if main:
         write_text(folder / "recipe.yaml", recipe_text)
+        draw_for(module, trainer, data)
+        write_samples(folder / "samples", data.data)
         batches = _batches(data, trainer)
         _log_short_runs_too(trainer, batches["steps_per_epoch"])
         environment = describe(module.base, data.data, data.tokenizer, batches)
@@ -202,6 +206,8 @@ def check_before_loading(
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
+    if module.saliency is not None:
+        module.saliency.check()
     check_trainable_names(config, module.trainable, module.lora)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()
