@@ -148,7 +148,7 @@ def test_the_kth_largest_is_that_of_all_values_together() -> None:
 
 def test_what_cannot_be_right_is_refused(tmp_path) -> None:
     with pytest.raises(RecipeError, match="expected above 0 and at most 1, found 0"):
-        _module(saliency=Saliency(0.0))
+        _fit(_module(saliency=Saliency(0.0)), _data(tmp_path), max_steps=1)
     with pytest.raises(RecipeError, match="one factor of a new adapter is zero"):
         check_saliency(Saliency(), object(), L.Trainer(accelerator="cpu", logger=False))
     with pytest.raises(RecipeError, match="there is no stream 'gone'"):
