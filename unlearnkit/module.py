@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
@@ -16,8 +15,9 @@ from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.cache import Cached, start_fingerprint
+from unlearnkit.engine.cache import Cached, fill_from
 from unlearnkit.engine.compiled import compile_blocks
+from unlearnkit.engine.drawing import draw_for
 from unlearnkit.engine.expected import expected_weights, reads_distributions
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
@@ -37,8 +37,10 @@ from unlearnkit.engine.reference import (
     frozen_copy,
 )
 from unlearnkit.engine.resume import ExactResume, keep_what_is_trained, refuse_gaps
+from unlearnkit.engine.saliency import Saliency, SalientWeights
 from unlearnkit.engine.schedule import Schedule, check_warmup, scheduled
 from unlearnkit.engine.sharding import check_shardable, let_go, shard
+from unlearnkit.engine.trainable import restrict
 from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
@@ -54,6 +56,9 @@ class UnlearningModule(L.LightningModule):
         objectives: Losses by name; the name is the one that is logged and overridden.
         base: The model to start from: ``tiny``, a folder, a hub id, or a `BaseModel`.
         lora: Train an adapter of this form; by default all weights are trained.
+        trainable: Train these weights alone: a list of names of modules or weights, or a regular
+            expression that matches such a name from end to end.
+        saliency: Train the part of the weights that the forget loss depends on most (SalUn).
         reference: How the model as it was at the start is kept, if an objective needs it:
             ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values
             on disk, no second model), or ``auto`` (one of the first two).
@@ -87,6 +92,8 @@ class UnlearningModule(L.LightningModule):
         objectives: dict[str, Objective],
         base: str | BaseModel = "tiny",
         lora: LoraConfig | None = None,
+        trainable: str | list[str] | None = None,
+        saliency: Saliency | None = None,
         reference: ReferenceKind = "auto",
         reference_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         # A lambda, since the saved recipe then names the class and its arguments.
@@ -106,7 +113,7 @@ class UnlearningModule(L.LightningModule):
                 "model.objectives: there is none with a weight above 0, so nothing would be learned"
             )
         self.objectives = nn.ModuleDict(objectives)
-        self.base, self.lora = base, lora
+        self.base, self.lora, self.trainable, self.saliency = base, lora, trainable, saliency
         self.reference_kind = choose_reference(reference, lora is not None, reference_dtype)
         self.reference_dtype = reference_dtype
         check_quantization(base, lora is not None, self.reference_kind)
@@ -169,6 +176,7 @@ class UnlearningModule(L.LightningModule):
             model.activation_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
         self.policy = add_adapter(model, self.lora) if self.lora else model
+        restrict(self.policy, self.trainable)
         self.head = Head(self.policy)
         if self.device_mesh is not None:
             check_shardable(model, self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
@@ -185,28 +193,24 @@ class UnlearningModule(L.LightningModule):
         return AdapterOff(self.policy, self.head)  # pyright: ignore[reportArgumentType]
 
     def setup(self, stage: str) -> None:
-        """Fills FILA's adapter and a cached reference, before a checkpoint changes the policy."""
+        """Draws answers, fills FILA's adapter and a cached reference, before a checkpoint loads."""
+        data: Any = self.trainer.datamodule  # pyright: ignore
+        if stage == "fit":
+            draw_for(self, self.trainer, data)
         weighed = stage == "fit" and importance_of(self.lora) is not None
         if not weighed and not (self.reference_kind == "cached" and "reference" in self.needs):
             return
         self.configure_model()
         self.to(self.trainer.strategy.root_device)
-        data: Any = self.trainer.datamodule  # pyright: ignore
         if weighed:
             rows: Any = (data.data, self.layout, data.seed)
             begin_by_importance(self.policy, self.head, self.lora, *rows)  # pyright: ignore
             for objective in self.active.values():  # the start of what is trained is another
                 objective.attach(self.policy)
         if isinstance(self.reference, Cached):
-            self.reference.fill(
-                self.policy,
-                {name: data.data[name] for name in sorted(self.streams_referred)},
-                reads_distributions(o for o in self.active.values() if "reference" in o.needs),
-                Path(self.trainer.log_dir or self.trainer.default_root_dir) / "reference",
-                start_fingerprint(self.base, data.tokenizer, self.policy.dtype),
-                write=self.trainer.is_global_zero,
-                then=self.trainer.strategy.barrier,
-            )
+            whole = reads_distributions(o for o in self.active.values() if "reference" in o.needs)
+            streams = sorted(self.streams_referred)
+            fill_from(self.reference, self.trainer, self.policy, self.base, streams, whole)
 
     def on_fit_start(self) -> None:
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
@@ -284,8 +288,9 @@ class UnlearningModule(L.LightningModule):
         return scheduled(optimizer, self.schedule, self.warmup, self.trainer)
 
     def configure_callbacks(self) -> list[L.Callback]:
-        """What makes a resumed run equal the uninterrupted one."""
-        return [ExactResume()]
+        """What makes a resumed run equal the uninterrupted one, and holds weights still."""
+        masks = [SalientWeights(self.saliency)] if self.saliency else []
+        return [ExactResume(), *masks]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""

@@ -58,3 +58,27 @@ def test_a_rank_without_a_forget_row_takes_part(tmp_path) -> None:
     (one,) = _fit(tmp_path / "one", tmp_path, 1, 2, 1, "gradient_ascent=forget")
     assert [len(step["forget"]) for step in two[1]["rows"]] == [1, 0, 1, 0]
     assert two[0]["weights"] == pytest.approx(one["weights"], abs=1e-6)
+
+
+def test_two_processes_train_the_same_part_of_the_weights(tmp_path, case_folder) -> None:
+    folder, names = case_folder("31"), ("npo=forget", "saliency=0.3")
+    two = _fit(tmp_path / "two", folder, 2, 1, 1, *names)
+    (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, *names)
+    (start,) = _fit(tmp_path / "start", folder, 1, 2, 1, "npo=forget", "saliency=0.3", "lr=0")
+    assert two[0]["weights"] == two[1]["weights"]
+    moved = [
+        [now != before for now, before in zip(run["weights"], start["weights"], strict=True)]
+        for run in (two[0], one)
+    ]
+    assert moved[0] == moved[1]
+    assert 0.2 < sum(moved[0]) / len(moved[0]) < 0.31
+
+
+def test_the_first_of_two_processes_samples_for_both(tmp_path, case_folder) -> None:
+    folder = case_folder("31")
+    two = _fit(tmp_path / "two", folder, 2, 1, 1, "d2o=forget")
+    (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, "d2o=forget")
+    (ours,), (theirs,) = ((tmp_path / n / "samples").glob("*.jsonl") for n in ("two", "one"))
+    assert ours.read_text() == theirs.read_text()
+    assert two[0]["weights"] == two[1]["weights"]
+    assert two[0]["weights"] == pytest.approx(one["weights"], abs=1e-6)

@@ -1,6 +1,7 @@
 """One fit on one or two processes; started by the tests, not collected by them.
 
 python two_ranks.py OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
+[saliency=FRACTION] [lr=RATE]
 """
 
 from __future__ import annotations
@@ -15,22 +16,31 @@ import torch
 from cases.runs import Recorder, objective, qa, stub_data, stub_module
 
 import lightning as L  # isort: skip
+from unlearnkit.data.sampled import SampledStream
 from unlearnkit.data.streams import Stream
+from unlearnkit.engine.saliency import Saliency
 
 
 def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, *names: str):
     torch.set_num_threads(1)
     terms = dict(name.split("=") for name in names)
+    lr = float(terms.pop("lr", 0.1))
+    fraction = terms.pop("saliency", None)
     files = Path(folder)
     module = stub_module(
         {name: objective(name, stream=stream) for name, stream in terms.items()},
         {"random_init": 1},
-        lr=0.1,
+        lr=lr,
+        saliency=Saliency(float(fraction)) if fraction else None,
     )
     streams = {"forget": qa(files / "forget.jsonl"), "retain": qa(files / "retain.jsonl")}
     if "mismatch" in terms.values():
         streams["mismatch"] = Stream.resolve("mismatch")(
             prompts="forget", answers="retain", per_prompt=2
+        )
+    if "d2o" in terms:
+        streams["self_samples"] = SampledStream(
+            per_prompt=2, max_new_tokens=3, cache=str(Path(out, "samples"))
         )
     data = stub_data(streams, batch_size=int(batch_size), seed=11)
     recorder = Recorder()

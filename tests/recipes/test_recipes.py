@@ -8,10 +8,9 @@ import torch
 import yaml
 
 from unlearnkit import load_run
-from unlearnkit.cli import sampling
 from unlearnkit.cli.layers import has_phases
 from unlearnkit.cli.shipped import shipped
-from unlearnkit.data import SelfSamplesStream
+from unlearnkit.data import SampledStream
 from unlearnkit.objectives import Objective
 from unlearnkit.runs.phases import fit_phases
 
@@ -20,7 +19,6 @@ PHASED = [
     name for name, path in RECIPES.items() if has_phases(yaml.safe_load(path.read_text("utf-8")))
 ]
 METHODS = [name for name in RECIPES if name.startswith("methods/")]
-SAMPLING = sampling.Sampling(1.0, 1.0, max_new_tokens=4, seed=0, template="{prompt}")
 # Not a forgetting method, but a term that any of them may add.
 WITHOUT_RECIPE = {"l2_to_reference"}
 
@@ -28,9 +26,9 @@ WITHOUT_RECIPE = {"l2_to_reference"}
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in PHASED])
 def test_two_steps(build, name):
     cli = build(name)
-    if any(isinstance(each, SelfSamplesStream) for each in cli.datamodule.streams.values()):
-        for job in sampling.jobs_of_recipe(cli, out=None, per_prompt=None):
-            sampling.run(job, SAMPLING)
+    for each in cli.datamodule.streams.values():
+        if isinstance(each, SampledStream):
+            each.sampling = each.sampling._replace(max_new_tokens=4)
     cli.model.configure_model()
     parameters = [p for p in cli.model.policy.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
 from unlearnkit.cli.banner import in_parts
+from unlearnkit.data.sampled import SampledData
 from unlearnkit.runs.fit import check_before_loading
 from unlearnkit.runs.phases import check_phases
 from unlearnkit.runs.start import Batches
@@ -47,6 +48,8 @@ def preview(cli: RecipeCLI) -> None:
         ],
     )
     for name, each in data.data.items():
+        if _waits(each):
+            continue
         first = each.at(0, 0)[0]
         console.show_example(
             name,
@@ -71,5 +74,12 @@ def preview_phases(recipe: PhasedRecipe) -> None:
 
 
 def _tokens(data: StreamData) -> int:
-    """Response tokens of one pass."""
+    """Response tokens of one pass; 0 where the model has not answered yet."""
+    if _waits(data):
+        return 0
     return sum(data.lengths(row, row)[1] for row in range(len(data)))
+
+
+def _waits(data: StreamData) -> bool:
+    """Whether the rows are answers that the run is to draw first."""
+    return isinstance(data, SampledData) and not data.drawn

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from rich.progress import track
 
 from unlearnkit.cli.console import err
@@ -15,44 +13,17 @@ from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
-from unlearnkit.data.plan import derived_seed
 from unlearnkit.data.reader import find_file, read_rows
-from unlearnkit.data.samples import Ids, Origin, SampledAnswer, read_samples, sample_row
+from unlearnkit.data.samples import Ids, Origin, Sampling, read_samples
 from unlearnkit.data.self_samples import SelfSamplesStream
 from unlearnkit.data.values import check_fields
-from unlearnkit.engine.generate import generate
+from unlearnkit.engine.drawing import draw, drop_torn_line, on_device
 from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError, UserError
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe import RecipeCLI
     from unlearnkit.data.streams import Stream
-
-
-class Sampling(NamedTuple):
-    """How answers are drawn."""
-
-    temperature: float
-    top_p: float
-    max_new_tokens: int
-    seed: int
-    template: str
-
-    def check(self) -> Sampling:
-        """Itself.
-
-        Raises:
-            UserError: For a value that nothing can be sampled with.
-        """
-        if self.temperature <= 0:
-            raise UserError(f"--temperature: expected above 0, found {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"--top_p: expected above 0 and at most 1, found {self.top_p}")
-        if self.max_new_tokens < 1:
-            raise UserError(f"--max_new_tokens: expected at least 1, found {self.max_new_tokens}")
-        if "{prompt}" not in self.template:
-            raise UserError(f"--template: expected {{prompt}} somewhere, found {self.template!r}")
-        return self
 
 
 class Job(NamedTuple):
@@ -130,38 +101,16 @@ def run(job: Job, sampling: Sampling) -> int:
         model_fingerprint(job.base), tokenizer_fingerprint(tokenizer), **sampling._asdict()
     )
     done = _done(job.path, origin, job.per_prompt)
-    left = [ids for ids in dict.fromkeys(job.prompts) if ids not in done]
-    if not left:
-        return 0
-    model = load_model(job.base)
-    model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # pyright: ignore
-    try:
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        with job.path.open("a", encoding="utf-8") as file:
-            for ids in track(left, description="sampling", console=err(), transient=True):
-                text = str(tokenizer.decode(list(ids), skip_special_tokens=True))
-                asked = ids
-                if sampling.template != "{prompt}":
-                    asked = job.codec.prompt(sampling.template.replace("{prompt}", text))
-                # A prompt's answers depend on nothing but itself, so that a run that was
-                # interrupted goes on as if it had not been.
-                drawn = generate(
-                    model,
-                    tokenizer,
-                    [asked] * job.per_prompt,
-                    max_new_tokens=sampling.max_new_tokens,
-                    batch_size=job.per_prompt,
-                    temperature=sampling.temperature,
-                    top_p=sampling.top_p,
-                    seed=derived_seed(sampling.seed, *asked),
-                )
-                answers = [SampledAnswer(g.text, g.ids, not g.hit_limit) for g in drawn]
-                row = sample_row(text, ids, answers, origin)
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                file.flush()
-    except OSError as error:
-        raise UserError(f"{job.path} cannot be written: {error.strerror}.") from error
-    return len(left)
+    return draw(
+        lambda: on_device(load_model(job.base)),
+        job.codec,
+        job.prompts,
+        job.per_prompt,
+        job.path,
+        origin,
+        done,
+        lambda groups: track(groups, description="sampling", console=err(), transient=True),
+    )
 
 
 def _with_what_it_needs(name: str, streams: dict[str, Stream]) -> dict[str, Stream]:
@@ -175,7 +124,7 @@ def _done(path: Path, origin: Origin, per_prompt: int) -> set[Ids]:
     """Prompts that the file answers already."""
     if not path.is_file() or not path.stat().st_size:
         return set()
-    _drop_torn_line(path)
+    drop_torn_line(path)
     if not path.stat().st_size:
         return set()
     table = read_samples(str(path))
@@ -190,10 +139,3 @@ def _done(path: Path, origin: Origin, per_prompt: int) -> set[Ids]:
                 hint="Give another file with --out, or remove this one.",
             )
     return {ids for ids, each in table.by_prompt.items() if len(each.answers) >= per_prompt}
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Takes off the line that an interrupted run left half-written."""
-    whole = path.read_bytes()
-    if not whole.endswith(b"\n"):
-        path.write_bytes(whole[: whole.rfind(b"\n") + 1])

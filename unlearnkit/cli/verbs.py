@@ -225,8 +225,11 @@ def sample(
             nothing can be sampled with.
     """
     from unlearnkit.cli import sampling
+    from unlearnkit.data.samples import Sampling, check_sampling
 
-    how = sampling.Sampling(temperature, top_p, max_new_tokens, seed, template).check()
+    how = Sampling(temperature, top_p, max_new_tokens, seed, template)
+    if (wrong := check_sampling(how)) is not None:
+        raise UserError(f"--{wrong}")
     if per_prompt is not None and per_prompt < 1:
         raise UserError(f"--per_prompt: expected at least 1, found {per_prompt}")
     if cli is not None:

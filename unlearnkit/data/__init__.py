@@ -5,6 +5,7 @@ from unlearnkit.data.chat import ChatStream
 from unlearnkit.data.idk import IdkStream
 from unlearnkit.data.mismatch import MismatchStream
 from unlearnkit.data.qa import QAStream
+from unlearnkit.data.sampled import SampledStream
 from unlearnkit.data.self_samples import SelfSamplesStream
 from unlearnkit.data.streams import Stream, StreamData
 from unlearnkit.data.text import TextStream
@@ -15,6 +16,7 @@ __all__ = [
     "IdkStream",
     "MismatchStream",
     "QAStream",
+    "SampledStream",
     "SelfSamplesStream",
     "Stream",
     "StreamData",

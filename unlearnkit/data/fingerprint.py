@@ -18,10 +18,10 @@ def model_fingerprint(base: str | BaseModel) -> str:
     if resolved.offset is not None:
         small = BaseModel(resolved.offset.small, first_blocks=resolved.offset.first_blocks)
         parts = (replace(resolved, offset=None), small)
-        return _digest(repr([*map(model_fingerprint, parts), resolved.offset.alpha]).encode())
+        return digest_of(repr([*map(model_fingerprint, parts), resolved.offset.alpha]).encode())
     if resolved.first_blocks is not None:
         whole = model_fingerprint(replace(resolved, first_blocks=None))
-        return _digest(f"{whole}, {resolved.first_blocks} blocks".encode())
+        return digest_of(f"{whole}, {resolved.first_blocks} blocks".encode())
     folder = Path(resolved.path)
     if not folder.is_dir():
         return f"{resolved.path}@{resolved.revision or 'main'}"
@@ -41,12 +41,12 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     """Digest of a tokenizer's vocabulary and rules."""
     fast = getattr(tokenizer, "backend_tokenizer", None)
     if fast is None:
-        return _digest(repr(sorted(tokenizer.get_vocab().items())).encode())
+        return digest_of(repr(sorted(tokenizer.get_vocab().items())).encode())
     rules = json.loads(fast.to_str())
     # Traces of the last call, not of the tokenizer.
     for key in ("padding", "truncation"):
         rules.pop(key, None)
-    return _digest(json.dumps(rules, sort_keys=True).encode())
+    return digest_of(json.dumps(rules, sort_keys=True).encode())
 
 
 def data_fingerprint(data: StreamData) -> str:
@@ -58,5 +58,6 @@ def data_fingerprint(data: StreamData) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
-def _digest(data: bytes) -> str:
+def digest_of(data: bytes) -> str:
+    """The first 64 bits of the SHA-256 of some bytes."""
     return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+from unlearnkit.data.codec import Codec
+from unlearnkit.data.example import Example
+from unlearnkit.data.pool import Answer
 from unlearnkit.data.reader import Row, Table, read_rows
 from unlearnkit.data.values import quoted
 from unlearnkit.errors import Problem
@@ -36,6 +39,34 @@ class Origin:
     template: str = "{prompt}"
 
 
+class Sampling(NamedTuple):
+    """How answers are drawn; the fields are those of `Origin`."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 200
+    seed: int = 0
+    template: str = "{prompt}"
+
+
+def check_sampling(sampling: Sampling) -> str | None:
+    """What nothing can be sampled with, and what was expected, in a sentence.
+
+    Example:
+        >>> check_sampling(Sampling(temperature=0.0))
+        'temperature: expected above 0, found 0.0'
+    """
+    if sampling.temperature <= 0:
+        return f"temperature: expected above 0, found {sampling.temperature}"
+    if not 0 < sampling.top_p <= 1:
+        return f"top_p: expected above 0 and at most 1, found {sampling.top_p}"
+    if sampling.max_new_tokens < 1:
+        return f"max_new_tokens: expected at least 1, found {sampling.max_new_tokens}"
+    if "{prompt}" not in sampling.template:
+        return f"template: expected {{prompt}} somewhere, found {sampling.template!r}"
+    return None
+
+
 class SampledAnswer(NamedTuple):
     """One answer that a model gave."""
 
@@ -51,6 +82,7 @@ class Sampled(NamedTuple):
     """A prompt and the answers that a model gave to it."""
 
     line: int
+    prompt: str
     prompt_ids: Ids
     answers: list[SampledAnswer]
     origin: Origin
@@ -94,10 +126,20 @@ def sample_row(
     }
 
 
+def as_answers(file: str, sampled: Sampled, own: Example, codec: Codec) -> list[Answer]:
+    """The samples as responses; those that the model ended get the end of the prompt's own."""
+    last = own.response_ids[-1]
+    end = (last,) if last in codec.end_ids else tuple(codec.eos)
+    source = f"{file}:{sampled.line}"
+    responses = (each.ids + end if each.ended else each.ids for each in sampled.answers)
+    return [Answer(ids, source) for ids in responses if ids]
+
+
 def _sampled(row: Row) -> Sampled:
     values = row.fields
     return Sampled(
         row.line,
+        str(values["prompt"]),
         tuple(values["prompt_ids"]),
         [SampledAnswer(s["text"], tuple(s["ids"]), s["ended"]) for s in values["samples"]],
         Origin(**{field.name: values[field.name] for field in fields(Origin)}),
@@ -105,7 +147,7 @@ def _sampled(row: Row) -> Sampled:
 
 
 def _problems(table: Table, row: Row) -> Iterator[Problem]:
-    names = ["prompt_ids", "samples", *(field.name for field in fields(Origin))]
+    names = ["prompt", "prompt_ids", "samples", *(field.name for field in fields(Origin))]
     missing = [name for name in names if name not in row.fields]
     if missing:
         expected = f"{quoted(missing)} too, as `unlearnkit sample` writes them"

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows, StreamData
-from unlearnkit.data.example import Example
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.data.mismatch import stream_of_rows
 from unlearnkit.data.paired import PairedData
-from unlearnkit.data.pool import Answer
 from unlearnkit.data.reader import find_file
-from unlearnkit.data.samples import Sampled, SampleTable, read_samples
+from unlearnkit.data.samples import SampleTable, as_answers, read_samples
 from unlearnkit.data.streams import Stream
 from unlearnkit.errors import DataError, Problem, RecipeError
 
@@ -84,7 +82,7 @@ class SelfSamplesStream(Stream, name="self_samples"):
         if problems:
             raise DataError(problems, hint=_HINT)
         answers = [
-            [_answers(self.file, table.by_prompt[own.prompt_ids], own, codec) for own in row]
+            [as_answers(self.file, table.by_prompt[own.prompt_ids], own, codec) for own in row]
             for row in (prompts.at(index, 0) for index in range(len(prompts)))
         ]
         return PairedData(
@@ -116,17 +114,8 @@ class SelfSamplesStream(Stream, name="self_samples"):
         for row in range(len(prompts)):
             for own in prompts.at(row, 0):
                 sampled = table.by_prompt.get(own.prompt_ids)
-                count = len(_answers(self.file, sampled, own, codec)) if sampled else 0
+                count = len(as_answers(self.file, sampled, own, codec)) if sampled else 0
                 if count < self.per_prompt:
                     line = sampled.line if sampled else None
                     found = f"{count} answers to the prompt of {own.source}"
                     yield Problem(self.file, line, None, found, f"at least {self.per_prompt}")
-
-
-def _answers(file: str, sampled: Sampled, own: Example, codec: Codec) -> list[Answer]:
-    """The samples as responses; those that the model ended get the end of the prompt's own."""
-    last = own.response_ids[-1]
-    end = (last,) if last in codec.end_ids else tuple(codec.eos)
-    source = f"{file}:{sampled.line}"
-    responses = (each.ids + end if each.ended else each.ids for each in sampled.answers)
-    return [Answer(ids, source) for ids in responses if ids]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning as L
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -157,6 +158,36 @@ def start_fingerprint(base: str | BaseModel, tokenizer: Any, dtype: object) -> d
         "dtype": str(dtype),
         "quantization": str(as_base_model(base).quantization),
     }
+
+
+def fill_from(
+    reference: Cached,
+    trainer: L.Trainer,
+    model: Any,
+    base: str | BaseModel,
+    streams: Collection[str],
+    whole: Collection[str],
+) -> None:
+    """Fills a reference in a trainer's folder, written by its first process.
+
+    Args:
+        reference: The reference.
+        trainer: Its data module has the streams.
+        model: The model at the start.
+        base: Where it was loaded from.
+        streams: Names of the streams whose reference values are read.
+        whole: Those of them that need whole distributions.
+    """
+    data: Any = trainer.datamodule  # pyright: ignore
+    reference.fill(
+        model,
+        {name: data.data[name] for name in streams},
+        whole,
+        Path(trainer.log_dir or trainer.default_root_dir) / "reference",
+        start_fingerprint(base, data.tokenizer, model.dtype),
+        write=trainer.is_global_zero,
+        then=trainer.strategy.barrier,
+    )
 
 
 class _CachedPass:

@@ -20,11 +20,13 @@ from torch import nn
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.base_model import BaseModel, refuse_other_tokens
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.drawing import draw_for
 from unlearnkit.engine.lora import check_streams
 from unlearnkit.engine.parts import check_trainable
 from unlearnkit.engine.policy import check_config, load_config
 from unlearnkit.engine.reference import Frozen
 from unlearnkit.engine.sharding import is_sharded
+from unlearnkit.engine.trainable import check_trainable_names
 from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import evaluation
@@ -41,11 +43,13 @@ from unlearnkit.runs.folder import (
     write_rows,
     write_text,
 )
+from unlearnkit.runs.refused import refuse_strategies
 from unlearnkit.runs.reporting import report_after_fit
+from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start
 from unlearnkit.runs.token_logps import TokenLogps
-from unlearnkit.runs.trainer import log_short_runs_too, point_at, refuse_flattened, stopped_by
+from unlearnkit.runs.trainer import log_short_runs_too, point_at, stopped_by
 from unlearnkit.suites.base import Suite, SuiteContext
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
@@ -97,7 +101,7 @@ def fit(
         UserError: If the run folder cannot be written, or the disk has no room for the model.
     """
     started = time.monotonic()
-    refuse_flattened(trainer)
+    refuse_strategies(module, trainer)
     context = SuiteContext(max_length=data.max_length, seed=seed)
     context = check_before_loading(module, data, evaluate, context, gold)
     batches = Batches.of(module, data, trainer)
@@ -135,6 +139,8 @@ def fit(
 
     if main:
         write_text(folder / "recipe.yaml", recipe_text)
+        draw_for(module, trainer, data)
+        write_samples(folder / "samples", data.data)
         log_short_runs_too(trainer, batches.total_steps or batches.steps_per_epoch)
         if sharded:
             trainer.callbacks.append(LambdaCallback(on_fit_start=tell))  # pyright: ignore
@@ -207,6 +213,9 @@ def check_before_loading(
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
+    if module.saliency is not None:
+        module.saliency.check()
+    check_trainable_names(config, module.trainable, module.lora)
     refuse_other_tokens("model.base", module.base, data.tokenizer)
     if gold is not None and evaluate:
         refuse_other_tokens("gold", gold, data.tokenizer)

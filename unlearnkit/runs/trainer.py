@@ -6,33 +6,11 @@ from pathlib import Path
 
 import lightning as L
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop
 from unlearnkit.callbacks.progress import use_epoch_bar
-from unlearnkit.errors import RecipeError
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
-
-
-def refuse_flattened(trainer: L.Trainer) -> None:
-    """Refuses strategies under which the output head has no weights of its own.
-
-    Raises:
-        RecipeError: With a strategy that does as well.
-    """
-    if isinstance(trainer.strategy, FSDPStrategy):
-        raise RecipeError(
-            "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
-            "from the model, needs them as they are",
-            hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
-        )
-    if isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.strategy.zero_stage_3:
-        raise RecipeError(
-            "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, "
-            "which is called apart from the model, needs them whole",
-            hint="Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
-        )
 
 
 def point_at(trainer: L.Trainer, folder: Path) -> None:

@@ -131,16 +131,17 @@ def test_names_are_shown_and_not_rendered(run) -> None:
 
 
 def test_stage_3_of_deepspeed_is_refused(case_folder, monkeypatch) -> None:
-    from unlearnkit.runs.trainer import refuse_flattened
+    from unlearnkit.runs.refused import refuse_strategies
 
+    module = UnlearningModule({"forget": objective("nll")})
     strategy = object.__new__(DeepSpeedStrategy)
     strategy.config = {"zero_optimization": {"stage": 3}}
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     monkeypatch.setattr(trainer._accelerator_connector, "strategy", strategy)
     with pytest.raises(RecipeError, match=r"stage 3 of DeepSpeed"):
-        refuse_flattened(trainer)
+        refuse_strategies(module, trainer)
     strategy.config = {"zero_optimization": {"stage": 2}}
-    refuse_flattened(trainer)
+    refuse_strategies(module, trainer)
 
 
 def test_a_card_that_cannot_be_written_leaves_a_finished_run(run, tmp_path, monkeypatch) -> None:

@@ -1,0 +1,28 @@
+"""The answers that a run drew from its model, for its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unlearnkit.data.encoded import StreamData
+from unlearnkit.data.sampled import SampledData
+from unlearnkit.data.samples import sample_row
+from unlearnkit.runs.folder import write_rows
+
+
+def write_samples(folder: Path, streams: Mapping[str, StreamData]) -> None:
+    """Writes the answers to the prompts of each ``sampled`` stream, a file a stream.
+
+    Raises:
+        UserError: If a file cannot be written.
+    """
+    for name, data in streams.items():
+        if isinstance(data, SampledData):
+            known = data.known()
+            rows = [known[ids] for ids in data.prompt_ids]
+            folder.mkdir(exist_ok=True)
+            write_rows(
+                folder / f"{name}.jsonl",
+                [sample_row(r.prompt, r.prompt_ids, r.answers, r.origin) for r in rows],
+            )
