@@ -18,7 +18,7 @@ from unlearnkit.engine.attention import use_tree_attention
 from unlearnkit.engine.cache import Cached, fill_from
 from unlearnkit.engine.compiled import compile_blocks
 from unlearnkit.engine.drawing import draw_for
-from unlearnkit.engine.expected import expected_weights, reads_distributions
+from unlearnkit.engine.expected import expected_weights
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.importance import begin_by_importance
@@ -198,7 +198,7 @@ class UnlearningModule(L.LightningModule):
         if stage == "fit":
             draw_for(self, self.trainer, data)
         weighed = stage == "fit" and importance_of(self.lora) is not None
-        if not weighed and not (self.reference_kind == "cached" and "reference" in self.needs):
+        if not (weighed or (self.reference_kind == "cached" and "reference" in self.needs)):
             return
         self.configure_model()
         self.to(self.trainer.strategy.root_device)
@@ -208,9 +208,7 @@ class UnlearningModule(L.LightningModule):
             for objective in self.active.values():  # the start of what is trained is another
                 objective.attach(self.policy)
         if isinstance(self.reference, Cached):
-            whole = reads_distributions(o for o in self.active.values() if "reference" in o.needs)
-            streams = sorted(self.streams_referred)
-            fill_from(self.reference, self.trainer, self.policy, self.base, streams, whole)
+            fill_from(self.reference, self.trainer, self.policy, self.base, self.active.values())
 
     def on_fit_start(self) -> None:
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from unlearnkit.data.fingerprint import (
 )
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.expected import reads_distributions
 from unlearnkit.engine.forward import ForwardPass
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.modes import evaluating
@@ -165,8 +166,7 @@ def fill_from(
     trainer: L.Trainer,
     model: Any,
     base: str | BaseModel,
-    streams: Collection[str],
-    whole: Collection[str],
+    objectives: Iterable[Any],
 ) -> None:
     """Fills a reference in a trainer's folder, written by its first process.
 
@@ -175,14 +175,15 @@ def fill_from(
         trainer: Its data module has the streams.
         model: The model at the start.
         base: Where it was loaded from.
-        streams: Names of the streams whose reference values are read.
-        whole: Those of them that need whole distributions.
+        objectives: What is trained; the streams of those that read the reference are filled.
     """
     data: Any = trainer.datamodule  # pyright: ignore
+    readers = [objective for objective in objectives if "reference" in objective.needs]
+    streams = sorted({stream for reader in readers for stream in reader.streams})
     reference.fill(
         model,
         {name: data.data[name] for name in streams},
-        whole,
+        reads_distributions(readers),
         Path(trainer.log_dir or trainer.default_root_dir) / "reference",
         start_fingerprint(base, data.tokenizer, model.dtype),
         write=trainer.is_global_zero,
