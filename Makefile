@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch first and by exact version: the range of our dependencies would take a CUDA build.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
 
-.PHONY: demo test test-all test-gpu check docs bench tiny package clean
+.PHONY: demo test test-all test-gpu check docs bench tiny fuzz audit package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
 	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
@@ -36,6 +36,13 @@ tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m unlearnkit.tiny.make
 	$(BIN)/python -m unlearnkit.tiny.tofu.make
 	$(BIN)/python -m unlearnkit.tiny.muse.make
+
+fuzz: $(VENV)/installed-test  ## Ten thousand recipes and data files gone wrong
+	$(BIN)/python -m pytest tests/cli/test_fuzz.py
+
+audit: $(VENV)/bin/python  ## Looks the pinned versions up among known vulnerabilities
+	$(PIP) pip-audit
+	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 package: $(VENV)/bin/python  ## Builds wheel and source archive, and checks their metadata
 	$(PIP) build twine
