@@ -39,7 +39,7 @@ class _Chunk(NamedTuple):
 
     value: Tensor  # [n]
     gradient: Tensor  # [n, V] float32, scratch
-    logits: Tensor  # [n, V] float32, what the transform gave
+    logits: Tensor  # [n, V] float32, what the transform gave; scratch unless that has a cap
     dtype: torch.dtype  # of the matrix products
 
 
@@ -52,24 +52,34 @@ def _nll_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransf
     logits, dtype = _logits(h, weight, transform)
     top = logits.logsumexp(-1)
     picked = logits.gather(1, target[:, None])[:, 0]
-    gradient = (logits - top[:, None]).exp_().neg_()
+    gradient = _spare(logits, transform).sub_(top[:, None]).exp_().neg_()
     gradient.scatter_add_(1, target[:, None], gradient.new_ones(len(target), 1))
     return _Chunk(picked - top, gradient, logits, dtype)
 
 
 def _kl_chunk(h: Tensor, weight: Tensor, ref_logits: Tensor, transform: LogitTransform) -> _Chunk:
     logits, dtype = _logits(h, weight, transform)
-    logps = logits.log_softmax(-1)
+    logps = _spare(logits, transform).sub_(logits.logsumexp(-1, keepdim=True))
     ref_logps = at_least_float32(ref_logits).log_softmax(-1)
     ref = ref_logps.exp()
-    value = (ref * (ref_logps - logps)).sum(-1)
+    value = ref_logps.sub_(logps).mul_(ref).sum(-1)
     return _Chunk(value, logps.exp_() - ref, logits, dtype)
+
+
+def _spare(logits: Tensor, transform: LogitTransform) -> Tensor:
+    """The logits' own memory where nobody reads them again."""
+    return logits if transform.cap is None else logits.clone()
 
 
 def _weight_gradient(
     into: Tensor, weights: Tensor, gradient: Tensor, h: Tensor, dtype: Any
 ) -> None:
-    into += ((gradient * weights[:, None]).to(dtype).t() @ h.to(dtype)).to(into.dtype)
+    """Adds a chunk's gradient; writes into ``gradient``."""
+    weighed = gradient.mul_(weights[:, None]).to(dtype).t()
+    if into.dtype == dtype:
+        into.addmm_(weighed, h.to(dtype))
+    else:
+        into += (weighed @ h.to(dtype)).to(into.dtype)
 
 
 class _HeadFunction(Function):
