@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.fuzzing import data_files, recipes, suffixes
@@ -47,14 +47,26 @@ def check_data(content: bytes, suffix: str, folder: Path, capsys) -> None:
     check(capsys, "validate", "-r", "good.yaml", "--data.streams.forget.path", path)
 
 
+FOUND = """\
+seed_everything: 99999999999
+model: {objectives: {a.b: npo, forget: 3, 0: npo, retain: npo}}
+data: {streams: {forget: {class_path: null, init_args: true}}}
+trainer: {max_epochs: 5}
+"""
+"""What longer runs found at first."""
+
+
 @short(60)
 @given(text=recipes())
+@example(text=FOUND)
+@example(text="model: {objectives: [npo]}")
 def test_recipes(text, folder, capsys) -> None:
     check_recipe(text, folder, capsys)
 
 
 @short(60)
 @given(content=data_files, suffix=suffixes)
+@example(content=b'"prompt"x', suffix="tsv")
 def test_data_files(content, suffix, folder, capsys) -> None:
     check_data(content, suffix, folder, capsys)
 

@@ -101,11 +101,18 @@ class _Checker:
             elif key in _PLAIN:
                 if not isinstance(value, _PLAIN[key]) or isinstance(value, bool):
                     yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {value!r}"
+                elif isinstance(value, int) and not 0 <= value < 2**32:
+                    yield (key,), f"expected a number from 0 to {2**32 - 1}, found {value}"
             elif key != "evaluate":
                 yield (key,), _unknown_section(str(key))
         for section, name in (("model", "objectives"), ("data", "streams")):
             if not isinstance(at(self.tree, (section, name)), Mapping):
                 yield (section, name), f"a recipe needs a mapping of named {name} here."
+        objectives = at(self.tree, OBJECTIVES.place)
+        for name in objectives if isinstance(objectives, Mapping) else ():
+            # They are modules of a torch module, and stand in the names of its weights.
+            if not isinstance(name, str) or not name or "." in name:
+                yield (*OBJECTIVES.place, name), f"expected a name without dots, found {name!r}"
         trainer = self.tree.get("trainer") or {}
         bounds = {"max_epochs", "max_steps", "max_time"}
         if isinstance(trainer, Mapping) and not bounds & {*trainer}:

@@ -145,7 +145,10 @@ def split_entry(value: Any) -> tuple[str | None, dict[str, Any]]:
                 f"{', '.join(map(repr, extra))} beside class_path; the arguments of a class_path "
                 "stand under init_args"
             )
-        return str(value["class_path"]), dict(value.get("init_args") or {})
+        given = value.get("init_args") or {}
+        if not isinstance(given, Mapping):
+            raise RecipeError(f"init_args: expected a mapping of arguments, found {given!r}")
+        return str(value["class_path"]), dict(given)
     arguments = dict(value)
     name = arguments.pop("name", None)
     if name is not None and not isinstance(name, str):

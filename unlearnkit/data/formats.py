@@ -160,11 +160,12 @@ def read_csv(name: str, path: Path) -> Table:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns = next(reader, [])
-    if repeated := _repeated(columns):
-        return Table(name, [], _not_once(name, 1, repeated))
-    before = reader.line_num
+    before = 0
     try:
+        columns = next(reader, [])
+        if repeated := _repeated(columns):
+            return Table(name, [], _not_once(name, 1, repeated))
+        before = reader.line_num
         for cells in reader:
             line, before = before + 1, reader.line_num
             if len(cells) == len(columns):
