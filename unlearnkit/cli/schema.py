@@ -174,6 +174,10 @@ def _not_finite(value: Any, path: KeyPath) -> Iterator[Finding]:
 
 def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> Iterator[Finding]:
     members = typing.get_args(hint) or (hint,)
+    if value is None and not {None, type(None), Any, object} & {*members}:
+        # The parser takes null for "not given", and the class would get it all the same.
+        yield path, f"expected {describe(hint)}, found null. Leave the key out for the default."
+        return
     nested = next((each for each in members if dataclasses.is_dataclass(each)), None)
     if nested is not None and isinstance(value, Mapping) and "class_path" not in value:
         yield from check_arguments(typing.cast(type, nested), value, path)
