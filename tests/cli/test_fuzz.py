@@ -60,6 +60,10 @@ trainer: {max_epochs: 5}
 @given(text=recipes())
 @example(text=FOUND)
 @example(text="model: {objectives: [npo]}")
+@example(
+    text="model: {lora: {init_lora_weights: fila, importance: {forget: {}}}}\ndata: {streams: {}}"
+)
+@example(text="model: {lora: {init_lora_weights: fila, importance: 3}}\ndata: {streams: {}}")
 def test_recipes(text, folder, capsys) -> None:
     check_recipe(text, folder, capsys)
 

@@ -175,8 +175,9 @@ class _Checker:
             yield ("data", "anchor"), f"no stream is named '{anchor}'.{near}"
         lora = at(self.tree, ("model", "lora"))
         if isinstance(lora, Mapping) and lora.get("init_lora_weights") == "fila":
-            wanted = lora.get("importance") or {}
-            used |= {wanted.get(each, each) for each in ("forget", "retain")}
+            wanted = lora.get("importance")
+            wanted = wanted if isinstance(wanted, Mapping) else {}
+            used |= {str(wanted.get(each, each)) for each in ("forget", "retain")}
         self._warn_of_unused(used | {anchor}, streams)
 
     def _file(self, path: KeyPath, stream: Any) -> Iterator[schema.Finding]:
