@@ -163,11 +163,11 @@ class _Checker:
             used |= set(objective.streams)
             for name in objective.streams:
                 if name not in streams:
-                    yield path, _no_stream(type(objective).registered_name, name, streams)
+                    yield path, _no_stream(type(objective).registered_name, str(name), streams)
         for path, stream in self._built(STREAMS.place):
             for name in stream.depends_on():
                 if name not in streams:
-                    yield path, _no_stream(type(stream).registered_name, name, streams)
+                    yield path, _no_stream(type(stream).registered_name, str(name), streams)
             yield from self._file(path, stream)
         anchor = at(self.tree, ("data", "anchor")) or "forget"
         if anchor not in streams:
