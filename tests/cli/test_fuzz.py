@@ -50,7 +50,10 @@ def check_data(content: bytes, suffix: str, folder: Path, capsys) -> None:
 FOUND = """\
 seed_everything: 99999999999
 model: {objectives: {a.b: npo, forget: 3, 0: npo, retain: {name: dpo, preferred: null}}}
-data: {streams: {forget: {class_path: null, init_args: true}, m: {name: mismatch, prompts: forget, answers: [[]]}}}
+data:
+  streams:
+    forget: {class_path: null, init_args: true}
+    mismatch: {prompts: forget, answers: [[]]}
 trainer: {max_epochs: 5}
 """
 """What longer runs found at first."""
