@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.cli.conftest import GOOD
 from tests.cli.fuzzing import data_files, recipes, suffixes
 from unlearnkit.cli.main import main
 
@@ -63,6 +64,10 @@ trainer: {max_epochs: 5}
 @given(text=recipes())
 @example(text=FOUND)
 @example(text="model: {objectives: [npo]}")
+@example(text=GOOD.replace("trainer:", "evaluate: null\ntrainer:"))
+@example(
+    text=GOOD.replace("\ntrainer:", "\n    mismatch: {prompts: forget, answers: [[]]}\ntrainer:")
+)
 @example(
     text="model: {lora: {init_lora_weights: fila, importance: {forget: {}}}}\ndata: {streams: {}}"
 )

@@ -195,10 +195,10 @@ class _Checker:
         if any(each.path not in self.built for each in entries(self.tree) if _reads(each)):
             return  # what it reads is not known
         for _, suite in self._built(SUITES.place):
-            used |= set(suite.streams)
+            used |= set(map(str, suite.streams))
         for path, stream in self._built(STREAMS.place):
             if path[-1] in used:
-                used |= set(stream.depends_on())
+                used |= set(map(str, stream.depends_on()))
         for name in streams:
             if name not in used:
                 path = (*STREAMS.place, name)

@@ -176,7 +176,7 @@ class RecipeCLI(LightningCLI):
             shards = "FSDP" in str(error)
             hint = "Or set trainer.strategy: fsdp2, which also runs on CPUs." if shards else None
             raise RecipeError(in_words(str(error)), hint=hint) from error
-        self.suites = self.config_init["evaluate"]
+        self.suites = self.config_init["evaluate"] or []
 
     @property
     def recipe_text(self) -> str:
