@@ -42,7 +42,8 @@ def _lines(start: Start) -> list[tuple[str, str]]:
     else:
         steps = f"{batches.total_steps} in all, {batches.steps_per_epoch} an epoch"
     lines = [
-        ("model", f"{start.model}: {share}; reference {reference}; layout {start.layout}"),
+        ("model", f"{start.model}: {share}; reference {reference}"),
+        ("layout", f"{start.layout}: {start.layout_reason}"),
         ("objectives", " + ".join(terms)),
         ("rows", f"{', '.join(rows)}; effective batch {batches.effective_batch} = "
                  f"{in_parts(batches)}"),

@@ -9,6 +9,7 @@ from unlearnkit.cli.banner import in_parts
 from unlearnkit.data.sampled import SampledData
 from unlearnkit.runs.fit import check_before_loading
 from unlearnkit.runs.phases import check_phases
+from unlearnkit.runs.refused import refuse_strategies
 from unlearnkit.runs.start import Batches
 from unlearnkit.suites import SuiteContext
 
@@ -26,6 +27,7 @@ def preview(cli: RecipeCLI) -> None:
         RecipeError: If model, adapter and data do not go together.
     """
     data, trainer = cli.datamodule, cli.trainer
+    refuse_strategies(cli.model, trainer)
     context = SuiteContext(max_length=data.max_length, seed=data.seed)
     check_before_loading(cli.model, data, cli.suites, context, cli.config.gold)
     batches = Batches.of(cli.model, data, trainer)

@@ -151,16 +151,6 @@ class Cached(nn.Module):
         return {**joined, "borders": torch.tensor(borders)}
 
 
-def start_fingerprint(base: str | BaseModel, tokenizer: Any, dtype: object) -> dict[str, str]:
-    """What the values of a model at its start depend on, beside the rows."""
-    return {
-        "model": model_fingerprint(base),
-        "tokenizer": tokenizer_fingerprint(tokenizer),
-        "dtype": str(dtype),
-        "quantization": str(as_base_model(base).quantization),
-    }
-
-
 def fill_from(
     reference: Cached,
     trainer: L.Trainer,
@@ -185,7 +175,12 @@ def fill_from(
         {name: data.data[name] for name in streams},
         reads_distributions(readers),
         Path(trainer.log_dir or trainer.default_root_dir) / "reference",
-        start_fingerprint(base, data.tokenizer, model.dtype),
+        {
+            "model": model_fingerprint(base),
+            "tokenizer": tokenizer_fingerprint(data.tokenizer),
+            "dtype": str(model.dtype),
+            "quantization": str(as_base_model(base).quantization),
+        },
         write=trainer.is_global_zero,
         then=trainer.strategy.barrier,
     )

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from unlearnkit.data.pack import Layout
 from unlearnkit.engine.combined import CombinedForCausalLM
 from unlearnkit.errors import RecipeError
 
+logger = logging.getLogger(__name__)
+
 
 def choose_layout(model: Any, asked: Literal["auto", "packed", "rows"]) -> tuple[Layout, str]:
-    """The layout to use, and why in a few words.
+    """The layout to use, and why in a few words; the log has both.
 
     Raises:
         RecipeError: If ``packed`` is asked for and the model cannot take it.
     """
+    layout, reason = _chosen(model, asked)
+    logger.info("layout %s: %s", layout, reason)
+    return layout, reason
+
+
+def _chosen(model: Any, asked: Literal["auto", "packed", "rows"]) -> tuple[Layout, str]:
     reason = packed_refusal(model)
     if asked == "rows":
         return "rows", "as asked"

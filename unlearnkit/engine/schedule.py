@@ -15,7 +15,13 @@ Schedule = Literal["constant", "linear", "cosine"]
 
 
 def check_warmup(warmup: float) -> float:
-    """Gives a warm-up back, or raises `RecipeError` if no steps can be counted by it.
+    """Gives a warm-up back.
+
+    Args:
+        warmup: Optimiser steps, or below 1 a part of all steps.
+
+    Raises:
+        RecipeError: If it is negative or not finite.
 
     Example:
         >>> check_warmup(0.1)

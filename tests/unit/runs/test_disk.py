@@ -1,0 +1,188 @@
+"""A disk that fails under a run: a clear word, and the checkpoint before it to go on from."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from peft import LoraConfig
+
+from unlearnkit import UserError
+from unlearnkit.runs.checkpoints import newest_checkpoint
+
+EACH_STEP = partial(ModelCheckpoint, every_n_train_steps=1)
+
+
+def _weights(module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in module.policy.parameters()]).clone()
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from unlearnkit.cli.main import main
+sys.exit(main(sys.argv[2:]))
+"""
+RECIPE = """\
+model:
+  base: {base}
+  optimizer: {{name: AdamW, lr: 1.0e-2}}
+  objectives: {{forget: {{name: npo}}, retain: {{name: retain_kl}}}}
+data:
+  batch_size: 1
+  streams:
+    forget: {{name: qa, path: forget.jsonl}}
+    retain: {{name: qa, path: retain.jsonl}}
+trainer:
+  max_steps: 6
+  accelerator: cpu
+  enable_progress_bar: false
+  callbacks: [{{class_path: ModelCheckpoint, init_args: {{every_n_train_steps: 2}}}}]
+evaluate: []
+"""
+
+
+@pytest.fixture
+def limited(base, start, tmp_path):
+    """Runs the command where no file may grow beyond so many bytes."""
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(base=base))
+
+    def run(size: int, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", LIMITED, str(size), "fit", "-r", "recipe.yaml", *words],
+            cwd=tmp_path, timeout=120, capture_output=True, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_file_that_the_system_cuts_off_is_a_clear_error_and_leaves_nothing(
+    limited, tmp_path
+) -> None:
+    done = limited(60_000)
+    assert done.returncode == 2, done.stderr
+    assert "cannot write the checkpoint" in done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert not list(tmp_path.rglob("*.unfinished"))
+    done = limited(10**9)
+    assert done.returncode == 0, done.stderr
+
+
+class _Fill(L.Callback):
+    """From a step on the disk is full for every file that is opened to be written."""
+
+    def __init__(self, monkeypatch, at: int, name: str) -> None:
+        self.monkeypatch, self.at, self.name = monkeypatch, at, name
+
+    def on_train_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step != self.at:
+            return
+        real = open
+
+        def full(path, mode="r", *arguments, **options):
+            if self.name in str(path) and set(mode) & set("wxa"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            return real(path, mode, *arguments, **options)
+
+        self.monkeypatch.setattr("builtins.open", full)
+
+
+def test_a_full_disk_under_the_log_ends_the_run_with_its_checkpoint(
+    start, tmp_path, monkeypatch
+) -> None:
+    whole, _ = start(run_dir=tmp_path / "whole")
+    with pytest.raises(UserError, match=r"cannot write to .*metrics\.csv: No space") as caught:
+        start(_Fill(monkeypatch, 4, "metrics.csv"), EACH_STEP())
+    monkeypatch.undo()
+    newest = newest_checkpoint(tmp_path / "runs")
+    assert (
+        caught.value.hint
+        == f"Once it can be written to, go on from {newest} with --ckpt_path last."
+    )
+    resumed, summary = start(EACH_STEP(), ckpt_path="last")
+    assert summary.steps == 6
+    assert torch.equal(_weights(resumed), _weights(whole))
+
+
+def test_a_full_disk_under_a_checkpoint_and_the_run_goes_on_to_the_same_end(
+    start, tmp_path, monkeypatch
+) -> None:
+    whole, _ = start(run_dir=tmp_path / "whole")
+    save = torch.save
+
+    def full(checkpoint, file) -> None:
+        if checkpoint["global_step"] < 3:
+            return save(checkpoint, file)
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(UserError, match="No space left on device") as caught:
+        start(EACH_STEP())
+    monkeypatch.undo()
+    newest = newest_checkpoint(tmp_path / "runs")
+    assert str(newest) in str(caught.value)
+    assert torch.load(newest, weights_only=True)["global_step"] == 2
+    resumed, _ = start(EACH_STEP(), ckpt_path="last")
+    assert torch.equal(_weights(resumed), _weights(whole))
+
+
+class _Block(L.Callback):
+    """Puts a file where the checkpoints would go next, so that nobody can write there."""
+
+    def on_train_batch_start(self, trainer, *_) -> None:
+        if trainer.global_step == 3:
+            folder = Path(trainer.checkpoint_callback.dirpath)
+            folder.rename(folder.with_name("moved"))
+            folder.write_text("in the way")
+
+
+def test_a_checkpoint_folder_that_cannot_be_written_any_more(start, tmp_path) -> None:
+    whole, _ = start(run_dir=tmp_path / "whole")
+    with pytest.raises(UserError, match=r"cannot write the checkpoint .*step=4\.ckpt"):
+        start(_Block(), EACH_STEP())
+    resumed, _ = start(EACH_STEP(), ckpt_path="last")
+    assert torch.equal(_weights(resumed), _weights(whole))
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_checkpoint_to_go_on_from(
+    start, tmp_path, monkeypatch
+) -> None:
+    def full(self, folder, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+    with pytest.raises(UserError, match="cannot save the model") as caught:
+        start(EACH_STEP())
+    monkeypatch.undo()
+    newest = newest_checkpoint(tmp_path / "runs")
+    assert caught.value.hint is not None
+    assert str(newest) in caught.value.hint
+    resumed, summary = start(ckpt_path="last")
+    assert summary.steps == 6
+    whole, _ = start(run_dir=tmp_path / "whole")
+    assert torch.equal(_weights(resumed), _weights(whole))
+
+
+def test_too_little_room_for_the_model_is_told_before_the_training(
+    start, tmp_path, monkeypatch
+) -> None:
+    usage = type("Usage", (), {"free": 20_000})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match="what is trained takes 22 KiB, and 20 KiB are free"):
+        start(EACH_STEP())
+    assert not list(tmp_path.rglob("*.ckpt"))
+    adapter = LoraConfig(r=2, target_modules=["q_proj"])
+    _, summary = start(lora=adapter, max_steps=1)  # it is small
+    assert summary.steps == 1
