@@ -32,7 +32,10 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 KEYS = st.sampled_from(
     ["weights", "Name", "beta", "gamma", "lora", "layout", "phases", "requests", "evaluate", "gold",
-     "streams", "path", "limit", "batch_size", "r", "strategy", "precision", "", "0", "ä.b", "a.b"]
+     "streams", "path", "limit", "batch_size", "r", "strategy", "precision", "", "0", "ä.b", "a.b",
+     "accumulate_grad_batches", "overfit_batches", "limit_train_batches", "max_epochs", "max_steps",
+     "max_time", "devices", "num_nodes", "gradient_clip_val", "num_workers", "max_length", "anchor",
+     "seed", "trainable", "saliency", "init_lora_weights", "warmup", "schedule", "reference"]
 )  # fmt: skip
 
 

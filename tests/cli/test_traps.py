@@ -270,6 +270,23 @@ def test_an_infinite_ceiling_is_one(command):
     assert command("validate", *GOOD, "--trainer.callbacks", ceiling).code == 0
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("trainer.accumulate_grad_batches", "0"),
+        ("trainer.accumulate_grad_batches", "-2"),
+        ("trainer.overfit_batches", "2"),
+        ("data.num_workers", "-1"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["validate", "fit"])
+def test_numbers_by_which_no_step_can_be_laid_out_are_named(command, folder, verb, flag, value):
+    done = command(verb, *GOOD, f"--{flag}", value)
+    assert done.code == 2
+    assert f"{flag}: " in done.err
+    assert not (folder / "runs").exists()
+
+
 def test_a_warm_up_below_0_is_refused(command):
     done = command("validate", *GOOD, "--model.warmup", "-1")
     assert done.code == 2

@@ -43,7 +43,7 @@ class UnlearningDataModule(L.LightningDataModule):
         date: Date that chat templates see, so that tokens are the same every day.
 
     Raises:
-        RecipeError: If there is no stream, or the anchor is not among them.
+        RecipeError: If the anchor is not among the streams, or a number is out of range.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class UnlearningDataModule(L.LightningDataModule):
             )
         if batch_size < 1:
             raise RecipeError(f"data.batch_size: expected at least 1, found {batch_size}")
+        if num_workers < 0:
+            raise RecipeError(f"data.num_workers: expected 0 or more, found {num_workers}")
         self.streams = streams
         self.batch_size, self.max_length, self.anchor = batch_size, max_length, anchor
         self.num_workers, self.seed, self.shuffle, self.date = num_workers, seed, shuffle, date
@@ -107,15 +109,26 @@ class UnlearningDataModule(L.LightningDataModule):
         """The plan of rows of a trainer.
 
         Raises:
-            RecipeError: If the trainer changes the number of micro-batches per step as it goes.
+            RecipeError: If the trainer changes the number of micro-batches per step as it goes,
+                has none, or draws rows in a way of its own.
         """
+        if (accumulate := trainer.accumulate_grad_batches) < 1:
+            raise RecipeError(
+                f"trainer.accumulate_grad_batches: expected at least 1, found {accumulate}"
+            )
+        if trainer.overfit_batches:  # pyright: ignore[reportAttributeAccessIssue]
+            raise RecipeError(
+                "trainer.overfit_batches: rows are drawn by the plan of a step, not by a sampler "
+                "that could be exchanged",
+                hint="Give the streams a limit:, or set trainer.limit_train_batches.",
+            )
         if any(isinstance(c, GradientAccumulationScheduler) for c in trainer.callbacks):  # pyright: ignore
             raise RecipeError(
                 "trainer.callbacks: GradientAccumulationScheduler changes the number of "
                 "micro-batches per step, by which losses are divided",
                 hint="Set trainer.accumulate_grad_batches to one number.",
             )
-        plan = self.make_plan(trainer.world_size, trainer.accumulate_grad_batches)
+        plan = self.make_plan(trainer.world_size, accumulate)
         limit = trainer.limit_train_batches
         if isinstance(limit, float):
             return replace(plan, limit=max(1, int(plan.steps_per_epoch * limit)))
