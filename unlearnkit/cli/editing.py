@@ -142,7 +142,87 @@ def o3(
     console.out().print(str(made), markup=False, soft_wrap=True)
 
 
-EDITS = {"negate": negate, "add": add, "offset": offset, "uld": uld, "whp": whp, "o3": o3}
+def erase(
+    base: str,
+    examples: str,
+    out: str,
+    k: int = 4,
+    epsilon: float = 1.0,
+    steps: int = 10,
+    seed: int = 0,
+    prompt_field: str = "prompt",
+    response_field: str = "response",
+    template: str = "{prompt}",
+    separator: str = "\n\n",
+    encoder: str | None = None,
+) -> None:
+    """Put chosen rows before every prompt, so that any row can be deleted exactly (ERASE).
+
+    For a model that was not trained on the rows: it learns from them in context alone.
+
+    Args:
+        base: The model that reads the rows, left as it is. It is pointed at, and must stay where
+            it is.
+        examples: File of rows, or the id of a data set, as of a stream qa.
+        out: Folder to write; it must not exist.
+        k: Rows to choose, by quantised k-means.
+        epsilon: Width of the lattice of centroids, for embeddings of length 1: the wider, the more
+            deletions cost next to nothing.
+        steps: Of k-means.
+        seed: Of the first centroids and the lattice.
+        prompt_field: Column of the prompt.
+        response_field: Column of the response.
+        template: Text around the prompt, as of a stream qa.
+        separator: Text after each row.
+        encoder: Folder or hub id of a transformers encoder that is to embed the rows; by default
+            the base's token embeddings do.
+    """
+    from unlearnkit.cli.erasing import make
+
+    rows = (prompt_field, response_field, template)
+    options = {"k": k, "epsilon": epsilon, "steps": steps, "seed": seed}
+    made = make(base, examples, rows, out, separator=separator, encoder=encoder, **options)
+    console.out().print(str(made), markup=False, soft_wrap=True)
+
+
+def delete(
+    model: str,
+    forget: str,
+    out: str,
+    prompt_field: str = "prompt",
+    response_field: str = "response",
+    template: str = "{prompt}",
+) -> None:
+    """Delete rows from a model that edit erase made, exactly.
+
+    What is written equals what edit erase would have written without those rows. The old folder
+    still has them: it is yours to remove.
+
+    Args:
+        model: Folder that edit erase, or this edit, made.
+        forget: File of the rows to delete; every copy of them goes.
+        out: Folder to write; it must not exist.
+        prompt_field: Column of the prompt.
+        response_field: Column of the response.
+        template: Text around the prompt, as it was given to edit erase.
+    """
+    from unlearnkit.cli.erasing import take_out
+
+    said = take_out(model, forget, (prompt_field, response_field, template), out)
+    console.err().print(said, markup=False, soft_wrap=True)
+    console.out().print(out, markup=False, soft_wrap=True)
+
+
+EDITS = {
+    "negate": negate,
+    "add": add,
+    "offset": offset,
+    "uld": uld,
+    "whp": whp,
+    "o3": o3,
+    "erase": erase,
+    "delete": delete,
+}
 
 
 def edit_command(argv: list[str]) -> None:

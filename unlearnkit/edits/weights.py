@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
+from unlearnkit.engine.context import ContextConfig
 from unlearnkit.engine.gated import GatedConfig
 from unlearnkit.engine.policy import adapter_base, load_config
 from unlearnkit.engine.rules import CombinedConfig
@@ -63,7 +64,7 @@ def open_weights(base: str | BaseModel) -> Weights:
             hint="Load it with transformers and save it with save_pretrained.",
         )
     if resolved.first_blocks is not None or isinstance(
-        load_config(base), CombinedConfig | GatedConfig
+        load_config(base), CombinedConfig | GatedConfig | ContextConfig
     ):
         raise UserError(
             f"{_name(base)}: it is a part of a model, or made of several, and weights are edited "

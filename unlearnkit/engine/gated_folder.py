@@ -17,6 +17,7 @@ from unlearnkit.engine.encoder import TextEncoder, load_encoder
 from unlearnkit.engine.gated import DETECTOR, GatedConfig, GatedForCausalLM
 from unlearnkit.engine.parts import load_part, pointer_fields, pointer_to
 from unlearnkit.engine.rules import PARTS
+from unlearnkit.engine.transform import transform_fields
 
 
 def describe_gated(
@@ -50,6 +51,7 @@ def describe_gated(
         bos_token_id=text.bos_token_id,
         eos_token_id=text.eos_token_id,
         pad_token_id=text.pad_token_id,
+        **transform_fields(text),
         **gate,
     )
 

@@ -47,6 +47,8 @@ def packed_refusal(model: Any) -> str | None:
         return next((r for part in model.parts.values() if (r := packed_refusal(part))), None)
     if getattr(model, "reads_prompts", False):
         return "it looks at each prompt by itself"
+    if getattr(model, "prepends", False):
+        return "it reads examples before each row"
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
         return "its attention function cannot be replaced"

@@ -14,6 +14,7 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 from unlearnkit.data.base_model import BaseModel, as_base_model, is_embedded, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.context import ContextConfig
 from unlearnkit.engine.gated import GatedConfig
 from unlearnkit.engine.lora import start_of
 from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
@@ -173,6 +174,11 @@ def check_trainable(
         raise RecipeError(
             "model.base: a model made by 'edit o3' has no part to be trained",
             hint="Train an adapter for the next request on its base, and make the model anew.",
+        )
+    if isinstance(config, ContextConfig):
+        raise RecipeError(
+            "model.base: a model made by 'edit erase' has no part to be trained",
+            hint="Take examples out: unlearnkit edit delete --model FOLDER --forget FILE.",
         )
     if not isinstance(config, CombinedConfig):
         return

@@ -23,6 +23,8 @@ from unlearnkit.data.base_model import (
     from_pretrained_arguments,
 )
 from unlearnkit.engine.combined import CombinedForCausalLM
+from unlearnkit.engine.context import ContextConfig
+from unlearnkit.engine.context_folder import load_context
 from unlearnkit.engine.finite import refuse_not_finite
 from unlearnkit.engine.gated import GatedConfig
 from unlearnkit.engine.gated_folder import load_gated
@@ -60,6 +62,8 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         return load_combined(resolved, load_model)
     if _model_type(resolved) == GatedConfig.model_type:
         return load_gated(resolved, load_model)
+    if _model_type(resolved) == ContextConfig.model_type:
+        return load_context(resolved, load_model)
     arguments = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
         arguments["config"] = load_config(resolved)

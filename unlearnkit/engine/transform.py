@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from unlearnkit.engine.modes import evaluating
 from unlearnkit.errors import RecipeError
 
+_FIELDS = ("final_logit_softcapping", "logit_scale", "lm_head_multiplier", "logits_scaling")
+
 
 @dataclass(frozen=True)
 class LogitTransform:
@@ -72,6 +74,11 @@ def logit_transform(model: nn.Module) -> LogitTransform:
         "known, so response-only logits would be wrong",
         hint="Please report the architecture.",
     )
+
+
+def transform_fields(config: Any) -> dict[str, float]:
+    """Fields of a config that transforms are made of, for a model around one of that config."""
+    return {name: value for name in _FIELDS if (value := getattr(config, name, None))}
 
 
 def _candidates(config: Any) -> Iterator[LogitTransform]:
