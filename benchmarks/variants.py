@@ -70,7 +70,7 @@ def straightforward(model: str, streams: Streams, names: dict[str, str] = METHOD
     policy = random_llama(model).train()
     reference = copy.deepcopy(policy).eval()
     _nudge(policy)
-    batches = {name: _padded(streams[name].examples) for name in names}
+    batches = {name: padded(streams[name].examples) for name in names}
 
     def loss() -> Tensor:
         total = torch.zeros(())
@@ -107,7 +107,7 @@ def finetune(model: str, streams: Streams, lora: bool = False) -> Step:
         from peft import get_peft_model
 
         policy = get_peft_model(policy, LORA)
-    ids, mask, labels = _padded([e for b in streams.values() for e in b.examples])
+    ids, mask, labels = padded([e for b in streams.values() for e in b.examples])
 
     def loss() -> Tensor:
         return policy(input_ids=ids, attention_mask=mask, labels=labels).loss
@@ -123,7 +123,8 @@ def _fill(reference: Cached, module: UnlearningModule, rows: StreamBatch) -> Non
     reference.fill(module.policy, {"retain": data}, {"retain"}, folder, {})
 
 
-def _padded(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+def padded(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Right-padded ids, mask and labels ``[B, T]`` of rows; prompts and padding have no label."""
     width = max(len(e.prompt_ids) + len(e.response_ids) for e in examples)
     ids = torch.zeros(len(examples), width, dtype=torch.long)
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)

@@ -1,0 +1,42 @@
+"""What a loss is to the measurement, and our side of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from benchmarks.peers.rows import StepRows
+from unlearnkit.module import UnlearningModule
+from unlearnkit.objectives.base import Objective
+
+
+class Side(NamedTuple):
+    """A loss bound to a model."""
+
+    prepare: Callable[[StepRows], Any]
+    """Makes of a step's rows what `loss` takes; its time is not counted."""
+    loss: Callable[[Any], Tensor]
+
+
+Objectives = Mapping[str, Mapping[str, Any]]
+"""Our objectives by stream: ``name`` and arguments."""
+
+
+def ours(model: PreTrainedModel, objectives: Objectives) -> Side:
+    """This library's loss; packing is part of it, as it is of a run's loop."""
+    made: dict[str, Objective] = {}
+    for stream, arguments in objectives.items():
+        rest = {key: value for key, value in arguments.items() if key != "name"}
+        made[stream] = Objective.resolve(arguments["name"])(stream=stream, **rest)
+    module = UnlearningModule(made)
+    module.use_model(model)
+    read = set(made)
+
+    def loss(rows: StepRows) -> Tensor:
+        streams = {name: rows.streams[name] for name in rows.streams if name in read}
+        return module.training_loss(module.pack(streams))
+
+    return Side(lambda rows: rows, loss)
