@@ -37,7 +37,8 @@ class QuantisedKMeans:
     After each step of Lloyd's algorithm the centroids are rounded to ``epsilon·Z^H + phase``, with
     a random phase a step. An example that goes rarely moves a rounded centroid, and then all that
     is to be computed is to subtract it from the sums of its clusters: ``steps · H`` operations,
-    whatever the number of examples. Otherwise the clusters are fitted anew. In either case the whole state is that of a fit without the example, to the bit.
+    whatever the number of examples. Otherwise the clusters are fitted anew. In either case the
+    whole state is that of a fit without the example, to the bit.
 
     Args:
         points: ``[n, H]`` embeddings; each is scaled to unit length.
