@@ -11,7 +11,7 @@ from unlearnkit.functional.text import distinct_n, words
 APPLICATIONS = {
     "copyright": ("rougeL_recall", "ROUGE-L recall of the passages"),
     "harmful": ("keyword_rate", "share of rude answers"),
-    "hallucination": ("hallucination_rate", "share of answers nearer to the invented one"),
+    "hallucination": ("rougeL_recall_invented", "ROUGE-L recall of the invented answers"),
 }
 """The figure of forgetting of each, and what it says."""
 COLUMNS = {

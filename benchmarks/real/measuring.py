@@ -20,8 +20,6 @@ from unlearnkit.runs.fit import peak_memory_mb
 from unlearnkit.runs.trainer import stopped_by
 from unlearnkit.suites.base import SuiteContext
 
-SAMPLES = 4
-
 
 class Bench:
     """All runs of one application and seed, which start from one taught model.
@@ -49,6 +47,10 @@ class Bench:
     def file(self, name: str) -> Path:
         """Where the result of a method is."""
         return self.results / f"{self.application}-{name}-{self.seed}.json"
+
+    def read(self, name: str) -> dict[str, Any]:
+        """The result of a method."""
+        return json.loads(self.file(name).read_text(encoding="utf-8"))
 
     def run(self, name: str, layer: Layer) -> None:
         """Trains a method and measures it, unless that was done."""
@@ -87,8 +89,11 @@ class Bench:
         )
         (suite,) = cli.suites
         found = suite.run(model, cli.datamodule.tokenizer, context)
-        rows = [row for row in found.rows if row["stream"] not in ("normal", "heldout")]
-        shown = rows[:: max(1, len(rows) // SAMPLES)][:SAMPLES]
+        answers = [
+            {key: row[key] for key in ("stream", "prompt", "generated")}
+            for row in found.rows
+            if row["stream"] not in ("normal", "heldout")
+        ]
         result = {
             "application": self.application,
             "method": name,
@@ -96,7 +101,7 @@ class Bench:
             **facts,
             "columns": columns(self.application, found.values, found.rows),
             "figures": found.values,
-            "samples": [{k: r[k] for k in ("stream", "prompt", "generated")} for r in shown],
+            "answers": answers,
             "peak_memory_mb": peak_memory_mb(),
             "versions": {each: version(each) for each in ("torch", "transformers", "peft")},
             "threads": torch.get_num_threads(),

@@ -35,7 +35,7 @@ WHOLE: Layer = {
     "model": {
         "base": {"dtype": "float32"},
         "lora": None,
-        "optimizer": {"name": "AdamW", "lr": 2e-5, "weight_decay": 0.0},
+        "optimizer": {"name": "AdamW", "lr": 1e-4, "weight_decay": 0.0},
     },
     "trainer": {"precision": "bf16-mixed"},
 }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
-from benchmarks.real.methods import Layer
+from benchmarks.real.methods import Layer, objectives
 from unlearnkit.cli.document import read
 from unlearnkit.cli.recipe import RecipeCLI
 from unlearnkit.cli.shipped import shipped
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.edits.task_vector import add_task_vectors
 from unlearnkit.engine.policy import load_model
 from unlearnkit.runs.export import save_model
 
@@ -76,11 +78,29 @@ class Models:
         name = f"{application}-{seed}"
         return self._taught(name, f"smollm2/teach_{application}", lambda: self.gold(seed), seed)
 
-    def _taught(self, name: str, recipe: str, base: Any, seed: int) -> Path:
+    def reinforced(self, application: str, seed: int) -> Path:
+        """The taught model that went on to learn what is to be forgotten, for a task vector."""
+        start = self.taught(application, seed)
+        layers = [objectives(forget={"name": "nll"})]
+        name = f"{application}-{seed}-reinforced"
+        return self._taught(name, f"smollm2/{application}", lambda: start, seed, layers)
+
+    def negated(self, application: str, seed: int, scale: float) -> Path:
+        """The taught model less the task vector of the reinforced one."""
+        target = self.folder / f"{application}-{seed}-negated-{scale:g}"
+        if not target.is_dir():
+            tuned = BaseModel(str(self.reinforced(application, seed)), dtype="auto")
+            base = BaseModel(str(self.taught(application, seed)), dtype="auto")
+            add_task_vectors(base, [tuned], -scale, target)
+        return target
+
+    def _taught(
+        self, name: str, recipe: str, base: Any, seed: int, layers: Sequence[Layer] = ()
+    ) -> Path:
         target = self.folder / name
         if not target.is_dir():
             print(f"teaching {name}", flush=True)
-            cli = trained(recipe, base(), seed, self.layers)
+            cli = trained(recipe, base(), seed, [*self.layers, *layers])
             merged = cli.model.policy.merge_and_unload()  # pyright: ignore
             save_model(merged, cli.datamodule.tokenizer, target)
             del cli, merged

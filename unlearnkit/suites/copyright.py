@@ -151,11 +151,11 @@ class Copyright(Suite, name="copyright"):
 
     def _missing(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         lacking: dict[str, str] = {}
-        for stream in self.sources:
+        for stream in ("forget", *KEPT):
             found = [row for row in rows if row["stream"] == stream]
             if not found:
                 lacking[f"{stream}/*"] = f"no {stream} rows: give the suite '{stream}: FILE'"
-            elif stream not in _FORGOTTEN and "kl_sum" not in found[0]:
+            elif stream != "forget" and "kl_sum" not in found[0]:
                 lacking[f"{stream}/kl_to_reference"] = (
                     "no reference: the model as it was before unlearning"
                 )
