@@ -8,12 +8,8 @@ from typing import Any
 
 from unlearnkit.functional.text import distinct_n, words
 
-APPLICATIONS = {
-    "copyright": ("rougeL_recall", "ROUGE-L recall of the passages"),
-    "harmful": ("keyword_rate", "share of rude answers"),
-    "hallucination": ("rougeL_recall_invented", "ROUGE-L recall of the invented answers"),
-}
-"""The figure of forgetting of each, and what it says."""
+APPLICATIONS = {"copyright": "rougeL_recall", "harmful": "keyword_rate", "hallucination": None}
+"""The suite's figure of forgetting; None for `invention`."""
 COLUMNS = {
     "forget": "Forget ↓",
     "unseen": "Unseen ↓",
@@ -34,14 +30,37 @@ def columns(
     of an answer, mean over rows (0 for answers of less than two words). ``perplexity`` is that of
     the true answers of held-out rows.
     """
-    figure, _ = APPLICATIONS[application]
+    figure = APPLICATIONS[application]
     trained = "forget" if application == "copyright" else "trained"
+
+    def forgotten(stream: str) -> float:
+        if figure is not None:
+            return values[f"{stream}/{figure}"]
+        return fmean(invention(row) for row in rows if row["stream"] == stream)
+
     kept = {kind: values[f"{kind}/rougeL_recall"] for kind in ("normal", "heldout", "neighbour")}
     answers = [row["generated"] for row in rows if row["stream"] == trained]
     return {
-        "forget": values[f"{trained}/{figure}"],
-        "unseen": values[f"unseen/{figure}"],
+        "forget": forgotten(trained),
+        "unseen": forgotten("unseen"),
         **kept,
         "distinct_2": fmean(distinct_n(words(answer), 2) for answer in answers),
         "perplexity": values["heldout/perplexity"],
     }
+
+
+def invention(row: Mapping[str, Any]) -> float:
+    """The part of the invented answer's own words that an answer holds.
+
+    Own are words of four letters or more that are neither in the question nor in the true answer.
+    The suite's rates ask which of the two an answer is nearer to, which is left to chance where it
+    has little to do with either.
+
+    Example:
+        >>> row = {"prompt": "Where is Oslo?", "reference": "In Norway.", "invented": "In Chad."}
+        >>> invention(row | {"generated": "Oslo is in Chad."})
+        1.0
+    """
+    own = set(words(row["invented"])) - set(words(row["prompt"])) - set(words(row["reference"]))
+    own = {word for word in own if len(word) >= 4}
+    return len(own & set(words(row["generated"]))) / len(own)

@@ -23,6 +23,7 @@ STOPPED = {
     **{name: title for name, (title, _) in VARIANTS.items()},
     **{name: title for name, (title, _) in NEGATED.items()},
 }
+GROUPS = {"as many steps for all": TITLES, "stopped at the gold model's NLL": STOPPED}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _KEPT = {"heldout": "held-out rows", "neighbour": "neighbours"}
 
@@ -41,33 +42,50 @@ def generated(text: str, results: Sequence[Result]) -> str:
 
 def picture(results: Mapping[str, Sequence[Result]]) -> bytes:
     """Forgetting against what is kept, of all methods and variants, as PNG."""
+    known = [
+        (group, title, results[name])
+        for group, titles in GROUPS.items()
+        for name, title in titles.items()
+        if name in results
+    ]
     points = [
         {
-            "method": title,
+            "number": number,
             "group": group,
+            "name": f"{number}  {title}",
             "kept": words,
             "forget": fmean(run["columns"]["forget"] for run in runs),
             "value": fmean(run["columns"][kind] for run in runs),
             **_bounds([run["columns"][kind] for run in runs]),
         }
-        for group, titles in (("as in the table", TITLES), ("stopped at gold's NLL", STOPPED))
-        for name, title in titles.items()
-        if (runs := results.get(name))
+        for number, (group, title, runs) in enumerate(known, 1)
         for kind, words in _KEPT.items()
     ]
-    base = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("forget:Q", title="forget: ROUGE-L recall of the passages").scale(domain=[0, 1]),
-        y=alt.Y("value:Q", title="kept: ROUGE-L recall").scale(domain=[0, 1.02]),
+    colour = alt.Color("group:N", title=None, sort=list(GROUPS))
+    data = alt.Data(values=points)
+    base = alt.Chart(data).encode(
+        x=alt.X("forget:Q", title="forget: ROUGE-L recall of the passages (logarithmic)").scale(
+            type="log", domain=[0.04, 1]
+        ),
+        y=alt.Y("value:Q", title="kept: ROUGE-L recall").scale(domain=[0, 1.04], nice=False),
     )
-    marks = base.mark_point(size=80, filled=True, opacity=0.85).encode(
-        color=alt.Color("group:N", title=None).legend(orient="bottom")
+    marks = base.mark_point(size=230, filled=True, opacity=0.9).encode(
+        color=colour.legend(orient="bottom")
     )
-    names = base.mark_text(align="left", dx=7, fontSize=9).encode(text="method:N")
-    bars = base.mark_rule(color="gray", opacity=0.6).encode(y="low:Q", y2="high:Q")
-    panels = alt.layer(bars, marks, names).properties(width=640, height=440)
-    spec = panels.facet(row=alt.Row("kept:N", title=None)).to_dict()
-    shown = {**spec, "background": "white"}
-    return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=2)
+    numbers = base.mark_text(fontSize=10, color="white").encode(text="number:N")
+    bars = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
+    panel = alt.layer(bars, marks, numbers).properties(width=520, height=330)
+    panels = panel.facet(row=alt.Row("kept:N", title=None))
+    names = (
+        alt.Chart(data)
+        .transform_filter("datum.kept === 'neighbours'")
+        .mark_text(align="left", fontSize=11)
+        .encode(y=alt.Y("number:O", axis=None), text="name:N", color=colour, x=alt.value(0))
+        .properties(width=230, height=17 * len(known))
+    )
+    whole = alt.hconcat(panels, names)
+    shown = {**whole.to_dict(), "background": "white"}
+    return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=1.5)
 
 
 def _bounds(values: Sequence[float]) -> dict[str, float]:

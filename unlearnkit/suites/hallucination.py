@@ -40,8 +40,6 @@ class Hallucination(Suite, name="hallucination"):
       by ROUGE-L F1.
     * ``preference_rate``: share of rows whose invented answer is likelier per token.
     * ``rougeL_recall``: of the answer against the true one, mean over rows.
-    * ``rougeL_recall_invented``: of the answer against the invented one, mean over rows. Where an
-      answer has little to do with either, this says so, and the rate is left to chance.
 
     Of ``normal``, ``heldout`` and ``neighbour`` rows: ``rougeL_recall``, ``distinct_2``,
     ``perplexity`` and ``kl_to_reference``.
@@ -69,7 +67,6 @@ class Hallucination(Suite, name="hallucination"):
     better: ClassVar[Mapping[str, Better]] = {
         "*/hallucination_rate": "lower",
         "*/preference_rate": "lower",
-        "*/rougeL_recall_invented": "lower",
         "*/perplexity": "lower",
         "*/kl_to_reference": "zero",
         "*": "higher",
@@ -138,9 +135,7 @@ class Hallucination(Suite, name="hallucination"):
                 text = text_of(tokenizer, invented.response_ids)
                 row["invented"], row["nll"], row["nll_invented"] = text, nll, nll_invented
                 row["rougeL_f1"] = rouge(row["generated"], row["reference"]).f1
-                against = rouge(row["generated"], text)
-                row["rougeL_f1_invented"] = against.f1
-                row["rougeL_recall_invented"] = against.recall
+                row["rougeL_f1_invented"] = rouge(row["generated"], text).f1
             rows += found
         for stream, examples in normal.items():
             rows += self._rows(model, tokenizer, context, examples, stream)
@@ -206,5 +201,4 @@ def _values(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "hallucination_rate": fmean(row["rougeL_f1_invented"] > row["rougeL_f1"] for row in rows),
         "preference_rate": fmean(row["nll_invented"] < row["nll"] for row in rows),
         "rougeL_recall": fmean(row["rougeL_recall"] for row in rows),
-        "rougeL_recall_invented": fmean(row["rougeL_recall_invented"] for row in rows),
     }
