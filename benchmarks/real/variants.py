@@ -80,4 +80,6 @@ VARIANTS: dict[str, tuple[str, Layer]] = {
 NEGATED: dict[str, tuple[str, float]] = {
     "s_vector_1": ("task vector, scale 1", 1.0),
     "s_vector_3": ("task vector, scale 3", 3.0),
+    "s_vector_5": ("task vector, scale 5", 5.0),
+    "s_vector_8": ("task vector, scale 8", 8.0),
 }
