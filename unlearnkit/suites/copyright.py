@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+_FORGOTTEN = ("forget", "unseen")
+
 
 class Copyright(Suite, name="copyright"):
     """Recitation of passages, beside protected and held-out normal rows.
@@ -31,16 +33,20 @@ class Copyright(Suite, name="copyright"):
     together say that the damage stays where it was meant: a model can keep the rows it is held
     to and lose all others.
 
-    A field left out is the recipe's stream ``forget``, ``retain``, ``heldout`` or ``neighbour``;
-    on the shipped data, and outside a run, it is the shipped file. Without held-out rows those
-    figures are left out, and a warning says so.
+    ``unseen`` rows are other prompts for what is to be forgotten, such as the same passages cut
+    elsewhere; those figures are those of ``forget``.
+
+    A field left out is the recipe's stream ``forget``, ``unseen``, ``retain``, ``heldout`` or
+    ``neighbour``; on the shipped data, and outside a run, it is the shipped file, of which there
+    is none of ``unseen``. Without held-out rows those figures are left out, and a warning says so.
 
     Figures, as ``<stream>/<figure>``:
 
     * ``rougeL_recall``: of the continuation against the true one, mean over rows, in [0, 1].
-    * ``leak_rate`` (forget): share of rows whose continuation has a BLEU above ``leak_bleu``.
-    * ``extraction_strength``, ``exact_memorization``, ``nll`` (forget): teacher-forced; ``nll`` in
-      nats per token.
+    * ``leak_rate`` (forget, unseen): share of rows whose continuation has a BLEU above
+      ``leak_bleu``.
+    * ``extraction_strength``, ``exact_memorization``, ``nll`` (forget, unseen): teacher-forced;
+      ``nll`` in nats per token.
     * ``perplexity``, ``kl_to_reference`` (normal, heldout, neighbour): over all tokens; KL in nats
       per token, where the context has a reference.
     * ``semantic_similarity``, where ``semantic`` names a model: cosine of the embeddings of the
@@ -58,6 +64,7 @@ class Copyright(Suite, name="copyright"):
         limit: Rows of each kind at most, evenly spaced; None for all.
         leak_bleu: BLEU, on 0 to 100, above which a continuation counts as a leak.
         semantic: Folder or hub id of a sentence-transformers model (extra ``semantic``).
+        unseen: Other prompts for what is to be forgotten.
 
     References:
         Yao et al. 2023, "Large language model unlearning", arXiv 2310.10683, sec. 4.2, for leak
@@ -68,6 +75,9 @@ class Copyright(Suite, name="copyright"):
         "forget/nll": "higher",
         "forget/distinct_2": "higher",
         "forget/*": "lower",
+        "unseen/nll": "higher",
+        "unseen/distinct_2": "higher",
+        "unseen/*": "lower",
         "*/perplexity": "lower",
         "*/kl_to_reference": "zero",
         "*": "higher",
@@ -84,6 +94,7 @@ class Copyright(Suite, name="copyright"):
         limit: int | None = 64,
         leak_bleu: float = 20.0,
         semantic: str | None = None,
+        unseen: Source | None = None,
     ) -> None:
         for field, value in (("prompt_tokens", prompt_tokens), ("max_new_tokens", max_new_tokens)):
             if value < 1:
@@ -91,7 +102,7 @@ class Copyright(Suite, name="copyright"):
         if limit is not None and limit < 1:
             raise RecipeError(f"copyright: limit must be at least 1 or null, found {limit}")
         kept = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
-        self.sources: dict[str, Source | None] = {"forget": forget, **kept}
+        self.sources: dict[str, Source | None] = {"forget": forget, "unseen": unseen, **kept}
         self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
         self.limit, self.leak_bleu, self.semantic = limit, leak_bleu, semantic
 
@@ -140,7 +151,7 @@ class Copyright(Suite, name="copyright"):
 
     def _missing(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         lacking: dict[str, str] = {}
-        for stream in self.sources:
+        for stream in ("forget", *KEPT):
             found = [row for row in rows if row["stream"] == stream]
             if not found:
                 lacking[f"{stream}/*"] = f"no {stream} rows: give the suite '{stream}: FILE'"
@@ -159,7 +170,7 @@ class Copyright(Suite, name="copyright"):
             context,
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
-            optional=("neighbour",),
+            optional=("unseen", "neighbour"),
         )
 
     def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -171,7 +182,7 @@ class Copyright(Suite, name="copyright"):
             if "semantic_similarity" in rows[0]
             else {}
         )
-        if stream == "forget":
+        if stream in _FORGOTTEN:
             return {
                 "rougeL_recall": mean("rougeL_recall"),
                 "distinct_2": mean("distinct_2"),

@@ -157,7 +157,7 @@ def _stream(
         return context.data[name]
     if source is not None:
         return _file(source, prompt_tokens, context)
-    if all(map(_is_shipped, _origins(sources, context))):
+    if kind in _SHIPPED and all(map(_is_shipped, _origins(sources, context))):
         return _file(f"tiny/{_SHIPPED[kind]}", prompt_tokens, context)
     # The shipped rows say nothing of a model that was taught other texts.
     return None

@@ -11,6 +11,7 @@ import pytest
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.qa import QAStream
+from unlearnkit.data.text import TextStream
 from unlearnkit.engine.policy import load_model
 from unlearnkit.engine.reference import frozen_copy
 from unlearnkit.errors import DataError, RecipeError
@@ -131,6 +132,15 @@ def test_shipped_rows_are_not_held_against_own_data(tokenizer, own_file):
         warnings.simplefilter("error")
         Copyright(forget="tiny/book.jsonl").check(tokenizer, CONTEXT)
         Copyright(own_file, own_file, own_file).check(tokenizer, CONTEXT)
+
+
+def test_other_prompts_for_the_passages_are_measured_as_the_trained_ones(tokenizer, target):
+    elsewhere = TextStream(path="tiny/book.jsonl", prompt_tokens=40, limit=2)
+    found = Copyright(limit=2, unseen=elsewhere).run(target, tokenizer, CONTEXT)
+    assert {k.partition("/")[2] for k in found.values if k.startswith("unseen/")} == OF_FORGET
+    assert found.values["unseen/rougeL_recall"] > 0.9
+    prompts = {row["prompt"] for row in found.rows if row["stream"] == "unseen"}
+    assert not prompts & {row["prompt"] for row in found.rows if row["stream"] == "forget"}
 
 
 def test_neighbour_rows_may_be_given_and_are_missed_quietly(tokenizer, target, own_file):

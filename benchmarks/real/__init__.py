@@ -1,0 +1,11 @@
+"""The three applications of the method on SmolLM2-135M-Instruct, with its ablations and others.
+
+    python -m benchmarks.real                                  # all applications, methods, seeds
+    python -m benchmarks.real copyright --seeds 0 --methods llmu npo
+    python -m benchmarks.real copyright --selectivity          # variants of the method
+    python -m benchmarks.real --tables                         # writes docs/results.md's tables
+
+Each application is a recipe of ``recipes/smollm2``. The models that it starts from are taught once
+per seed and kept in ``--cache``; each (application, method, seed) leaves a file below ``--results``
+and is skipped where there is one, so a run that was stopped goes on where it was.
+"""

@@ -1,0 +1,77 @@
+"""The command; see the package."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import benchmarks.real as package
+from benchmarks.real import page
+from benchmarks.real.figures import APPLICATIONS
+from benchmarks.real.measuring import Bench
+from benchmarks.real.methods import METHODS
+from benchmarks.real.training import Models
+from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS, stopped
+from unlearnkit.cli.noise import quieten
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "results" / "real"
+CACHE = Path.home() / ".cache" / "unlearnkit-real"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs what is not there yet."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.real",
+        description=package.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "applications", nargs="*", metavar="APPLICATION", help=", ".join(APPLICATIONS)
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--methods", nargs="+", choices=METHODS)
+    parser.add_argument("--selectivity", action="store_true", help="variants, in place of methods")
+    parser.add_argument("--variants", nargs="+", choices=[*VARIANTS, *NEGATED])
+    parser.add_argument("--tables", action="store_true", help="write docs/results.md's tables")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the taught models")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args(argv)
+    quieten()
+    if options.tables:
+        page.write(options.results)
+        return
+    models = Models(options.cache)
+    if options.selectivity:
+        for seed in options.seeds:
+            bench = Bench(APPLICATION, seed, models, options.results)
+            bench.measure("gold", models.gold(seed))
+            run_variants(bench, options.variants or [*VARIANTS, *NEGATED])
+        return
+    for application in options.applications or APPLICATIONS:
+        for seed in options.seeds:
+            bench = Bench(application, seed, models, options.results)
+            bench.measure("taught", models.taught(application, seed))
+            bench.measure("gold", models.gold(seed))
+            for name in options.methods or default_methods(application):
+                bench.run(name, METHODS[name])
+
+
+def default_methods(application: str) -> list[str]:
+    """All methods; those that train all weights, which takes twice the time, on one application."""
+    return [name for name in METHODS if name != "llmu_whole" or application == APPLICATION]
+
+
+def run_variants(bench: Bench, names: list[str]) -> None:
+    """Variants of the method on one seed, each stopped at the gold model's NLL."""
+    forget_nll = bench.read("gold")["figures"]["forget/nll"]
+    for name in names:
+        if name in VARIANTS:
+            bench.run(name, stopped(VARIANTS[name][1], forget_nll))
+        elif not bench.file(name).is_file():
+            scale = NEGATED[name][1]
+            bench.measure(name, bench.models.negated(bench.application, bench.seed, scale))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The parts of docs/results.md that are made of the results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from benchmarks.real.figures import APPLICATIONS
+from benchmarks.real.methods import TITLES
+from benchmarks.real.tables import Result, of, read_results, table
+from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS
+from unlearnkit.report.page import VEGA_LITE
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, PICTURE = DOCS / "results.md", DOCS / "images" / "selectivity.png"
+STOPPED = {
+    **{name: title for name, (title, _) in VARIANTS.items()},
+    **{name: title for name, (title, _) in NEGATED.items()},
+}
+GROUPS = {"as many steps for all": TITLES, "stopped at the gold model's NLL": STOPPED}
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_KEPT = {"heldout": "held-out rows", "neighbour": "neighbours"}
+
+
+def write(results: Path) -> None:
+    """Writes tables and picture."""
+    found = read_results(results)
+    PAGE.write_text(generated(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    PICTURE.write_bytes(picture(of(found, APPLICATION)))
+
+
+def generated(text: str, results: Sequence[Result]) -> str:
+    """A page with its generated parts made anew."""
+    return _PART.sub(lambda part: f"{part[1]}\n{_made(part[2], results)}\n\n{part[3]}", text)
+
+
+def picture(results: Mapping[str, Sequence[Result]]) -> bytes:
+    """Forgetting against what is kept, of all methods and variants, as PNG."""
+    known = [
+        (group, title, results[name])
+        for group, titles in GROUPS.items()
+        for name, title in titles.items()
+        if name in results
+    ]
+    points = [
+        {
+            "number": number,
+            "group": group,
+            "name": f"{number}  {title}",
+            "kept": words,
+            "forget": fmean(run["columns"]["forget"] for run in runs),
+            "value": fmean(run["columns"][kind] for run in runs),
+            **_bounds([run["columns"][kind] for run in runs]),
+        }
+        for number, (group, title, runs) in enumerate(known, 1)
+        for kind, words in _KEPT.items()
+    ]
+    colour = alt.Color("group:N", title=None, sort=list(GROUPS))
+    data = alt.Data(values=points)
+    base = alt.Chart(data).encode(
+        x=alt.X("forget:Q", title="forget: ROUGE-L recall of the passages (logarithmic)").scale(
+            type="log", domain=[0.04, 1]
+        ),
+        y=alt.Y("value:Q", title="kept: ROUGE-L recall").scale(domain=[0, 1.04], nice=False),
+    )
+    marks = base.mark_point(size=230, filled=True, opacity=0.9).encode(
+        color=colour.legend(orient="bottom")
+    )
+    numbers = base.mark_text(fontSize=10, color="white").encode(text="number:N")
+    bars = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
+    panel = alt.layer(bars, marks, numbers).properties(width=520, height=330)
+    panels = panel.facet(row=alt.Row("kept:N", title=None))
+    names = (
+        alt.Chart(data)
+        .transform_filter("datum.kept === 'neighbours'")
+        .mark_text(align="left", fontSize=11)
+        .encode(y=alt.Y("number:O", axis=None), text="name:N", color=colour, x=alt.value(0))
+        .properties(width=230, height=17 * len(known))
+    )
+    whole = alt.hconcat(panels, names)
+    shown = {**whole.to_dict(), "background": "white"}
+    return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=1.5)
+
+
+def _bounds(values: Sequence[float]) -> dict[str, float]:
+    off = stdev(values) if len(values) > 1 else 0.0
+    return {"low": fmean(values) - off, "high": fmean(values) + off}
+
+
+def _made(what: str, results: Sequence[Result]) -> str:
+    makers: dict[str, Any] = {
+        name: lambda n=name: table(of(results, n), TITLES) for name in APPLICATIONS
+    }
+    ends = {"gold": TITLES["gold"], **STOPPED}
+    makers["selectivity"] = lambda: table(of(results, APPLICATION), ends)
+    return makers[what]()

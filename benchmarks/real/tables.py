@@ -1,0 +1,53 @@
+"""The tables of docs/results.md, made of the results that are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.real.figures import COLUMNS
+
+Result = dict[str, Any]
+
+
+def read_results(folder: Path) -> list[Result]:
+    """All results, in the order of application, method and seed."""
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+
+
+def of(results: Iterable[Result], application: str) -> dict[str, list[Result]]:
+    """The results of an application by method, one a seed."""
+    found: dict[str, list[Result]] = {}
+    for each in results:
+        if each["application"] == application:
+            found.setdefault(each["method"], []).append(each)
+    return found
+
+
+def table(results: Mapping[str, Sequence[Result]], titles: Mapping[str, str]) -> str:
+    """A row a method: mean over seeds, and the standard deviation of the sample."""
+    head = ["Method", *COLUMNS.values(), "Steps", "Seeds"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name, title in titles.items():
+        if runs := results.get(name):
+            cells = [_spread([run["columns"][key] for run in runs]) for key in COLUMNS]
+            steps = "" if "steps" not in runs[0] else _plain([run["steps"] for run in runs])
+            lines.append(f"| {' | '.join([title, *cells, steps, str(len(runs))])} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = _number(fmean(values))
+    return mean if len(values) < 2 else f"{mean} ± {_number(stdev(values))}"
+
+
+def _plain(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value < 1000 else f"{value:.1e}"
