@@ -24,6 +24,7 @@ STOPPED = {
     **{name: title for name, (title, _) in NEGATED.items()},
 }
 GROUPS = {"as many steps for all": TITLES, "stopped at the gold model's NLL": STOPPED}
+_MORE = {"forget/exact_memorization": "Exact memorisation ↓"}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _KEPT = {"heldout": "held-out rows", "neighbour": "neighbours"}
 
@@ -97,6 +98,6 @@ def _made(what: str, results: Sequence[Result]) -> str:
     makers: dict[str, Any] = {
         name: lambda n=name: table(of(results, n), TITLES) for name in APPLICATIONS
     }
-    ends = {"gold": TITLES["gold"], **STOPPED}
-    makers["selectivity"] = lambda: table(of(results, APPLICATION), ends)
+    ends = {name: TITLES[name] for name in ("taught", "gold")} | STOPPED
+    makers["selectivity"] = lambda: table(of(results, APPLICATION), ends, _MORE)
     return makers[what]()

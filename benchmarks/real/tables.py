@@ -27,13 +27,25 @@ def of(results: Iterable[Result], application: str) -> dict[str, list[Result]]:
     return found
 
 
-def table(results: Mapping[str, Sequence[Result]], titles: Mapping[str, str]) -> str:
-    """A row a method: mean over seeds, and the standard deviation of the sample."""
-    head = ["Method", *COLUMNS.values(), "Steps", "Seeds"]
+def table(
+    results: Mapping[str, Sequence[Result]],
+    titles: Mapping[str, str],
+    figures: Mapping[str, str] | None = None,
+) -> str:
+    """A row a method: mean over seeds, and the standard deviation of the sample.
+
+    Args:
+        results: By method.
+        titles: Methods in their order.
+        figures: Figures of the suite that follow the columns, and their headings.
+    """
+    more = figures or {}
+    head = ["Method", *COLUMNS.values(), *more.values(), "Steps", "Seeds"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, title in titles.items():
         if runs := results.get(name):
             cells = [_spread([run["columns"][key] for run in runs]) for key in COLUMNS]
+            cells += [_spread([run["figures"][key] for run in runs]) for key in more]
             steps = "" if "steps" not in runs[0] else _plain([run["steps"] for run in runs])
             lines.append(f"| {' | '.join([title, *cells, steps, str(len(runs))])} |")
     return "\n".join(lines)

@@ -23,6 +23,8 @@ APPLICATION = "copyright"
 MOST_STEPS = 32
 RELATED = {"name": "qa", "path": "tiny/kept/related.jsonl", "batch_size": 4}
 """Protected rows of the book's kind; none of them is among the neighbours that are measured."""
+WGA = {"name": "weighted_gradient_ascent", "weight": 1.0}
+_LONG: Layer = {"trainer": {"max_steps": 64}}
 NEAR_KL = {"name": "retain_kl", "weight": 8.0, "stream": "related"}
 NEAR_NLL = {"name": "retain_nll", "weight": 1.0, "stream": "related"}
 
@@ -30,9 +32,10 @@ NEAR_NLL = {"name": "retain_nll", "weight": 1.0, "stream": "related"}
 def stopped(layer: Layer, forget_nll: float) -> Layer:
     """The layer with a stop at that NLL, in nats per token."""
     stop = {"name": "collapse_stop", "forget_nll": forget_nll}
-    trainer = {"max_epochs": -1, "max_steps": MOST_STEPS, "callbacks": [stop]}
+    limits = {"trainer": {"max_epochs": -1, "max_steps": MOST_STEPS}}
     # A rate that falls with the steps that are left would tell fast methods from slow ones.
-    return joined(layer, {"trainer": trainer, "model": {"schedule": "constant"}})
+    how = {"trainer": {"callbacks": [stop]}, "model": {"schedule": "constant"}}
+    return joined(limits, layer, how)
 
 
 def _rate(lr: float) -> Layer:
@@ -58,7 +61,7 @@ VARIANTS: dict[str, tuple[str, Layer]] = {
     "s_simnpo_kl": ("SimNPO + KL", objectives(forget=SIMNPO, retain=KL)),
     "s_wga_kl": (
         "WGA + KL",
-        objectives(forget={"name": "weighted_gradient_ascent", "weight": 1.0}, retain=KL),
+        objectives(forget=WGA, retain=KL),
     ),
     "s_undial": ("UNDIAL + KL", objectives(forget={"name": "undial"}, retain=KL)),
     "s_llmu_slow": ("GA + mismatch + KL, lr 3e-4", _rate(3e-4)),
@@ -71,6 +74,22 @@ VARIANTS: dict[str, tuple[str, Layer]] = {
     "s_npo_broad": ("NPO + KL, broader", _broad(forget=NPO, retain=KL, near=NEAR_KL)),
     "s_ga_broad": ("GA + KL, broader", _broad(forget=FORGET, retain=KL, near=NEAR_KL)),
     "s_npo_nll_broad": ("NPO + NLL, broader", _broad(forget=NPO, retain=NLL, near=NEAR_NLL)),
+    "s_npo_broad_64": (
+        "NPO + KL, broader, up to 64 steps",
+        joined(_broad(forget=NPO, retain=KL, near=NEAR_KL), _LONG),
+    ),
+    "s_npo_broad_heavy": (
+        "NPO (weight 4) + KL, broader, up to 64 steps",
+        joined(_broad(forget=NPO | {"weight": 4.0}, retain=KL, near=NEAR_KL), _LONG),
+    ),
+    "s_wga_broad": (
+        "WGA + KL, broader, up to 64 steps",
+        joined(_broad(forget=WGA, retain=KL, near=NEAR_KL), _LONG),
+    ),
+    "s_llmu_broad_heavy": (
+        "GA (weight 2) + mismatch + KL, broader, up to 64 steps",
+        joined(_broad(**LLMU | {"forget": FORGET | {"weight": 2.0}}, near=NEAR_KL), _LONG),
+    ),
     "s_llmu_whole": ("GA + mismatch + KL, all weights", WHOLE),
     "s_llmu_salient": (
         "GA + mismatch + KL, 10 % of the weights",

@@ -126,12 +126,16 @@ def test_a_table_has_mean_and_spread_over_seeds():
             "application": "harmful",
             "method": "npo",
             "columns": dict.fromkeys(COLUMNS, value),
+            "figures": {"forget/nll": value},
             "steps": steps,
         }
         for value, steps in ((0.2, 7), (0.4, 9))
     ]
     last = table(of(runs, "harmful"), {"npo": "NPO", "ga": "GA"}).splitlines()[-1]
     assert last == "| NPO |" + " 0.30 ± 0.14 |" * len(COLUMNS) + " 7 to 9 | 2 |"
+    wider = table(of(runs, "harmful"), {"npo": "NPO"}, {"forget/nll": "NLL"}).splitlines()
+    assert wider[0].endswith("| NLL | Steps | Seeds |")
+    assert wider[-1] == "| NPO |" + " 0.30 ± 0.14 |" * (len(COLUMNS) + 1) + " 7 to 9 | 2 |"
 
 
 def test_the_pages_tables_are_those_of_the_kept_results():
