@@ -15,7 +15,7 @@ from benchmarks.workload import SHAPES, draw
 def _row(variant: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> dict:
     """A step of fewer prompts than the benchmark's four, to be quick."""
     step.counted.cache_clear()
-    monkeypatch.setattr(step, "draw", lambda vocabulary, seed: draw(vocabulary, seed, batch))
+    monkeypatch.setattr(step, "draw", lambda vocabulary, seed, _: draw(vocabulary, seed, batch))
     return step.exact_row("R", variant, seed=0)
 
 
@@ -47,6 +47,11 @@ def test_the_figures_of_the_whole_benchmark(model) -> None:
     # Finetuning pads to the longest row, so its cost depends on the lengths drawn: the bound alone
     # is 0.44 of it for S and seed 1. The goal is for the mean of the seeds.
     assert fmean(row["flops_over_finetune"] for row in rows) <= goal
+
+
+def test_finetuning_counted_from_shapes_is_finetuning_that_ran() -> None:
+    ran = count_flops(step.make("finetune", "R", seed=0, batch=1).run)
+    assert step.finetune_flops("R", "finetune", seed=0, batch=1) == ran
 
 
 def test_the_counter_counts_what_torch_leaves_out() -> None:
