@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch first and by exact version: the range of our dependencies would take a CUDA build.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
 
-.PHONY: demo test test-all test-gpu check docs bench tiny fuzz audit package clean
+.PHONY: demo test test-all test-gpu check docs notebook bench tiny fuzz audit package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
 	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
@@ -26,6 +26,9 @@ check: $(VENV)/installed-dev  ## Lint, format and types
 
 docs: $(VENV)/installed-docs  ## Builds the documentation, strictly
 	$(BIN)/python -m mkdocs build --strict
+
+notebook: $(VENV)/installed-test  ## Runs the notebook and stores its outputs
+	HF_HUB_OFFLINE=1 $(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False docs/notebooks/quickstart.ipynb
 
 bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 	$(BIN)/python -m benchmarks.step
