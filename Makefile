@@ -47,10 +47,12 @@ audit: $(VENV)/bin/python  ## Looks the pinned versions up among known vulnerabi
 	$(PIP) pip-audit
 	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip --strict
 
-package: $(VENV)/bin/python  ## Builds wheel and source archive, and checks their metadata
+package: $(VENV)/bin/python  ## Builds wheel and source archive; installs the wheel anew, and unlearns with it
+	rm -rf dist
 	$(PIP) build twine
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python .ci/check_wheel.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
