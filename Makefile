@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch first and by exact version: the range of our dependencies would take a CUDA build.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
 
-.PHONY: demo test test-all test-gpu check docs bench tiny fuzz audit package clean
+.PHONY: demo test test-all test-gpu check docs notebook bench tiny fuzz audit package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
 	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
@@ -27,6 +27,9 @@ check: $(VENV)/installed-dev  ## Lint, format and types
 docs: $(VENV)/installed-docs  ## Builds the documentation, strictly
 	$(BIN)/python -m mkdocs build --strict
 
+notebook: $(VENV)/installed-test  ## Runs the notebook and stores its outputs
+	HF_HUB_OFFLINE=1 $(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False docs/notebooks/quickstart.ipynb
+
 bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.overhead
@@ -44,10 +47,12 @@ audit: $(VENV)/bin/python  ## Looks the pinned versions up among known vulnerabi
 	$(PIP) pip-audit
 	$(BIN)/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip --strict
 
-package: $(VENV)/bin/python  ## Builds wheel and source archive, and checks their metadata
+package: $(VENV)/bin/python  ## Builds wheel and source archive; installs the wheel anew, and unlearns with it
+	rm -rf dist
 	$(PIP) build twine
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python .ci/check_wheel.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -34,3 +34,22 @@ def test_the_two_commands_exist(target: str) -> None:
 def test_links_lead_somewhere() -> None:
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("application", ["Copyright", "Harmful answers"])
+def test_the_results_are_those_of_the_page(application: str) -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {application}\n")[2].partition("\n## ")[0]
+
+    def row(text: str, name: str) -> list[str]:
+        found = re.search(rf"^\| {re.escape(name)} \| (.+) \|$", text, flags=re.MULTILINE)
+        assert found, name
+        return found[1].split(" | ")
+
+    before, after = row(section, "before unlearning"), row(section, "GA + mismatch + KL")
+    gold = row(section, "gold: never taught")
+    both = [
+        f"{was.split()[0]} → {now} ({never.split()[0]})"
+        for was, now, never in zip(before[:2], after[:2], gold[:2], strict=True)
+    ]
+    assert row(README, application.lower()) == [*both, *after[2:5]]

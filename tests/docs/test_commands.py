@@ -1,45 +1,51 @@
-"""The commands and the Python of README and documentation run, on the embedded model.
+"""Every command and every piece of code of README and documentation, on the embedded model.
 
-``fit`` is checked by ``validate``, which reads recipe, overrides and data; recipes that ship are
-trained by ``tests/recipes``.
+Commands run. ``fit`` is checked by ``validate``, which reads recipe, overrides and data; recipes
+that ship are trained by ``tests/recipes``. What cannot run on any laptop is parsed:
+
+* lines with places to be filled in, such as ``RUN``, and the code that goes on from their output;
+* models of a hub, and GPUs: the recipe is built to the last object, and nothing is loaded;
+* benchmarks, which take minutes, and have tests of their own.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
+import importlib
 import json
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import yaml
+from fences import LANGUAGES, PAGES, PLACE, ROOT, blocks, every_block, shell_lines, written
 
+from unlearnkit.cli.arguments import VerbParser
+from unlearnkit.cli.document import read
 from unlearnkit.cli.main import run
+from unlearnkit.cli.overrides import read_command_line
+from unlearnkit.cli.phased import recipe_of
+from unlearnkit.cli.shipped import find
+from unlearnkit.errors import RecipeError
+from unlearnkit.objectives import Objective
+from unlearnkit.registry import PLUGIN_GROUP
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 RUN = re.compile(r"runs/\w+(/(?!\d{4}-)\w+)?(/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)?")
-# A hub, a package that is not installed, and the page's own runs and phases.
-ELSEWHERE = ("HuggingFaceTB/", "smollm2", "--phases.", "--print_recipe", "compare growing")
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """Fenced code of that language; parts that are made from code are tested as code."""
-    text = re.sub(r"<!-- generated.*?<!-- end -->", "", page.read_text("utf-8"), flags=re.S)
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.M | re.S)
-    return [code for word, code in found if word == language]
-
-
-def commands(page: Path) -> list[str]:
-    """Lines that call us, but for those with places to be filled in."""
-    lines = (line for code in blocks(page, "") for line in code.replace("\\\n", "").splitlines())
-    ours = [line.strip() for line in lines if line.strip().startswith("unlearnkit ")]
-    return [line for line in ours if not re.search(r"\b[A-Z]{3,}\b|\.\.\.|\$", line.split("#")[0])]
-
-
-# What takes several GPUs is refused here.
-WITH_COMMANDS = [page for page in PAGES if commands(page) and page.stem != "scale"]
+HUB = re.compile(r"\b(HuggingFaceTB|meta-llama|PKU-Alignment)/")
+LAUNCHER = re.compile(r"^(torchrun|srun) .*?unlearnkit ")
+WITH_COMMANDS = [page for page in PAGES if shell_lines(page)]
 CODE = [(page, code) for page in PAGES for code in blocks(page, "python")]
+RECIPES = [(page, code) for page in PAGES for code in blocks(page, "yaml")]
+
+
+class Parsed(Exception):
+    """Raised in place of what a command would go on to do."""
 
 
 @pytest.fixture(scope="module")
@@ -51,40 +57,177 @@ def finished(tmp_path_factory) -> Path:
     return next((folder / "copyright").iterdir())
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
-def test_commands_are_carried_out(page, finished, tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A working directory with the files that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     # Own modules of one page must not be found by the next.
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "my_losses", raising=False)
-    for name in ("forget", "retain"):
-        row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee."}
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for own in ("my_losses", "my_suites"):
+        monkeypatch.delitem(sys.modules, own, raising=False)
+    for name in ("forget", "retain", "chats", "people", "ada", "bo", "cy"):
+        row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_block_is_passed_over(page) -> None:
+    for language, code in every_block(page):
+        assert language in LANGUAGES, f"{language}: say how it is tested\n{code}"
+    indented = re.findall(
+        r"^ {4,}(?:```|python |pip |unlearnkit |import |from ).*", written(page), flags=re.M
+    )
+    fenced = "".join(code for _, code in every_block(page))
+    assert [line for line in indented if line not in fenced] == []
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_commands_are_carried_out(page, finished, here, monkeypatch) -> None:
     run(["cp", "copyright", "mine.yaml"])
     run(["new", "objective", "my_losses.py"])
-    done = False
-    for line in commands(page):
-        if any(word in line for word in ELSEWHERE):
-            continue
-        verb, *words = shlex.split(RUN.sub(str(finished), line), comments=True)[1:]
-        if verb in ("cp", "new"):
-            target = Path(words[-1])
-            for made in (target, target.with_name(f"test_{target.name}")):
-                made.unlink(missing_ok=True)
-        run(["validate" if verb == "fit" else verb, *_quick(verb, words)])
-        done = True
-    sys.modules.pop("my_losses", None)
-    assert done
+    if page.stem == "phases":
+        Path("mine.yaml").write_text(blocks(page, "yaml")[0])
+    for line in shell_lines(page):
+        program, *words = shlex.split(LAUNCHER.sub("unlearnkit ", line))
+        assert program in PROGRAMS, f"{line}: say how it is tested"
+        if program == "unlearnkit":
+            if not _places(words):
+                words = [RUN.sub(str(finished), word) for word in words]
+            _unlearnkit(page, words, finished, monkeypatch)
+        else:
+            PROGRAMS[program](words, monkeypatch)
 
 
-def _quick(verb: str, words: list[str]) -> list[str]:
+def _unlearnkit(page: Path, words: list[str], finished: Path, monkeypatch) -> None:
+    verb, *words = words
+    if verb in ("fit", "validate"):
+        _recipe(page, words)
+    elif _places(words):
+        _only_parsed(lambda: run([verb, *words]), VerbParser, monkeypatch)
+    elif verb in ("cp", "new"):
+        target = Path(words[-1])
+        for made in (target, target.with_name(f"test_{target.name}")):
+            made.unlink(missing_ok=True)
+        run([verb, *words])
+    elif verb == "attack":
+        run([verb, *words, "--steps", "1", "--limit", "2"])
+    else:
+        runs = str(finished.parents[1])
+        run([verb, *(runs if word == "growing" else word for word in words)])
+
+
+def _recipe(page: Path, words: list[str]) -> None:
+    """Reads, builds and checks a recipe; its data and tokenizer too, where they are here."""
     if "--ckpt_path" in words:
         place = words.index("--ckpt_path")
         words = words[:place] + words[place + 2 :]
-    return [*words, "--steps", "1", "--limit", "2"] if verb == "attack" else words
+    if "--print_recipe" in words:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            run(["validate", *words])
+    elif _places(words) or HUB.search(" ".join(words)) or page.stem == "scale":
+        line = read_command_line([word.replace("gpu", "cpu") for word in words])
+        document = read([find(each) for each in line.recipes])
+        try:
+            recipe_of(document, line.overrides, "validate", False)
+        except RecipeError as error:
+            of_places = any(place.strip("[]") in str(error) for place in _places(words))
+            if not of_places or "mistakes" in str(error):
+                raise
+    else:
+        run(["validate", *words])
+
+
+def _only_parsed(command, parser: type, monkeypatch) -> None:
+    parse = parser.parse_args
+
+    def stop(self, *arguments, **options) -> NoReturn:
+        parse(self, *arguments, **options)
+        raise Parsed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(parser, "parse_args", stop)
+        with pytest.raises(Parsed):
+            command()
+
+
+def _places(words: list[str]) -> list[str]:
+    return [word for word in words if PLACE.fullmatch(word)]
+
+
+def _python(words: list[str], monkeypatch) -> None:
+    assert words[0] == "-m"
+    assert words[1].startswith("benchmarks.")
+    name = words[1]
+    if (ROOT / name.replace(".", "/")).is_dir():
+        name = f"{name}.__main__"
+    module = importlib.import_module(name)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "argv", [words[1], *words[2:]])
+        _only_parsed(module.main, argparse.ArgumentParser, monkeypatch)
+
+
+def _pip(words: list[str], monkeypatch) -> None:
+    pinned = re.findall(r"^[\w-]+(?===)", (ROOT / "constraints.txt").read_text("utf-8"), flags=re.M)
+    verb, name, *options = words
+    assert verb == "install"
+    assert options in ([], ["-c", "constraints.txt"])
+    package, _, extra = name.rstrip("]").partition("[")
+    if package == PROJECT["name"]:
+        assert not extra or extra in PROJECT["optional-dependencies"]
+    else:
+        assert package in pinned
+
+
+def _make(words: list[str], monkeypatch) -> None:
+    rules = (ROOT / "Makefile").read_text("utf-8")
+    assert all(re.search(rf"^{target}:", rules, flags=re.M) for target in words)
+
+
+def _pytest(words: list[str], monkeypatch) -> None:
+    assert all(Path(each).is_file() for each in words)
+
+
+PROGRAMS = {
+    "unlearnkit": None,
+    "python": _python,
+    "pip": _pip,
+    "make": _make,
+    "pytest": _pytest,  # what it tests is of the page's own making, see tests/cli/test_new.py
+}
 
 
 @pytest.mark.parametrize(("page", "code"), CODE, ids=lambda each: getattr(each, "stem", ""))
 def test_python_runs(page, code, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, page.name, "exec"), {"__name__": page.stem})
+    tree = ast.parse(code, page.name)
+    if any(
+        isinstance(each, ast.Constant) and PLACE.fullmatch(str(each.value))
+        for each in ast.walk(tree)
+    ):
+        tree.body = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+        assert tree.body
+    exec(compile(tree, page.name, "exec"), {"__name__": page.stem})
+
+
+@pytest.mark.parametrize(("page", "code"), RECIPES, ids=lambda each: getattr(each, "stem", ""))
+def test_recipes_are_accepted(page, code, here) -> None:
+    """A part of a recipe is laid over the shipped one."""
+    for own in set(re.findall(r"\b(my_\w+)\.", code)):
+        Path(f"{own}.py").write_text("\n".join(blocks(page, "python")))
+    part = yaml.safe_load(code.replace("accelerator: gpu", "accelerator: cpu"))
+    if not part.keys() & {"model", "data", "trainer", "phases", "requests", "evaluate"}:
+        objectives = {each["name"] for each in part.values()} <= Objective.registered().keys()
+        part = {"model": {"objectives": part}} if objectives else {"data": {"streams": part}}
+    if "model" not in part and "data" in part:
+        shipped = yaml.safe_load(find("copyright").read_text("utf-8"))
+        part["data"]["streams"] = shipped["data"]["streams"] | part["data"]["streams"]
+    Path("part.yaml").write_text(yaml.safe_dump(part))
+    recipe_of(read([find("copyright"), Path("part.yaml")]), (), "validate", False)
+
+
+def test_entry_points_are_those_that_are_read() -> None:
+    for page in PAGES:
+        for code in blocks(page, "toml"):
+            (group,) = tomllib.loads(code)["project"]["entry-points"]
+            assert group == PLUGIN_GROUP

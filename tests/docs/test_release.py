@@ -1,0 +1,47 @@
+"""Version, Python versions and CI are said in several files, which agree."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def test_the_version_is_one() -> None:
+    version = PROJECT["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == version
+    newest = re.findall(
+        r"^## \[(\d.*?)\] - (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.M
+    )[0]
+    assert newest == (version, str(citation["date-released"]))
+
+
+def test_what_is_declared_for_python_is_what_ci_runs() -> None:
+    matrix = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text("utf-8"))
+    run = matrix["jobs"]["test"]["strategy"]["matrix"]["python"]
+    declared = [
+        each.rpartition(" ")[2]
+        for each in PROJECT["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", each)
+    ]
+    assert run == declared
+    assert PROJECT["requires-python"] == f">={run[0]}"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_ci_calls_targets_that_exist(workflow) -> None:
+    rules = (ROOT / "Makefile").read_text("utf-8")
+    jobs = yaml.safe_load(workflow.read_text("utf-8"))["jobs"].values()
+    lines = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    called = [word for line in lines if line.startswith("make ") for word in line.split()[1:]]
+    assert called
+    for target in called:
+        assert re.search(rf"^{target}:", rules, flags=re.M), target
