@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from unlearnkit.cli.main import main
+from unlearnkit.data.base_model import as_base_model
 from unlearnkit.runs import load_run
 
 SMALL = "{name: copyright, limit: 2, max_new_tokens: 4}"
@@ -129,6 +130,34 @@ def test_mistakes_are_named(command, words, said):
     done = command("evaluate", *words)
     assert done.code == 2
     assert said in done.err
+
+
+@pytest.fixture
+def other_ids(folder):
+    """The embedded gold model with a tokenizer in which two tokens have changed places."""
+    shutil.copytree(as_base_model("tiny/gold").path, folder / "other")
+    file = folder / "other" / "tokenizer.json"
+    kept = json.loads(file.read_text())
+    vocab = kept["model"]["vocab"]
+    vocab["a"], vocab["b"] = vocab["b"], vocab["a"]
+    file.write_text(json.dumps(kept))
+    return "other"
+
+
+@pytest.mark.parametrize("option", ["gold", "reference"])
+def test_a_model_beside_needs_the_same_ids(command, folder, runs, other_ids, option, monkeypatch):
+    for module in ("unlearnkit.runs.scored", "unlearnkit.runs.attack.prompting"):
+        monkeypatch.setattr(f"{module}.load_model", lambda base: pytest.fail("a model was loaded"))
+    words = [["evaluate", "tiny", "--suite", SMALL]]
+    if option == "gold":
+        words += [["evaluate", str(runs[0])], ["attack", str(runs[0]), "prefix"]]
+    for each in words:
+        done = command(*each, f"--{option}", other_ids)
+        assert done.code == 2
+        assert f"2 tokens have other ids than in the tokenizer of {option} (other)" in done.err
+        assert f"give a {option} with the same tokenizer, or none" in done.err
+        done = command(*each, f"--{option}", "nowhere/at/all")
+        assert (done.code, "there is no folder nowhere/at/all" in done.err) == (2, True)
 
 
 def test_runs_side_by_side(command, runs):

@@ -21,7 +21,7 @@ from unlearnkit.registry import did_you_mean
 from unlearnkit.runs import attack, load_run
 from unlearnkit.runs.attack.measuring import Curve, spaced
 from unlearnkit.runs.folder import write_json
-from unlearnkit.runs.scored import fingerprint_of
+from unlearnkit.runs.scored import fingerprint_of, refuse_other_models
 from unlearnkit.suites import SuiteContext
 from unlearnkit.suites.probes import read_probes
 
@@ -73,6 +73,7 @@ def attacked(run: str, kind: str, options: Options, gold: str | None, out: str |
     examples = [stream.at(row, row)[0] for row in range(len(stream))]
     context = SuiteContext(data=data.data, max_length=data.max_length, seed=options.seed)
     gold = cli.config.gold if gold is None else None if gold == NONE else gold
+    refuse_other_models(str(loaded.model), data.tokenizer, gold=gold)
     models: dict[str, Base] = {"unlearned": str(loaded.model)}
     if gold is not None:
         models["gold"] = gold

@@ -270,9 +270,7 @@ class RefusalRate(RowMean, name="refusal_rate"):
     good = "rows to keep: the starting model's; a model that only stammers does not refuse"
     source = "Zou et al. 2023, arXiv 2307.15043, app. B; Röttger et al. 2023, arXiv 2308.01263"
 
-    def __init__(
-        self, phrases: Sequence[str] = functional.REFUSAL_PHRASES, **kwargs: Any
-    ) -> None:
+    def __init__(self, phrases: Sequence[str] = functional.REFUSAL_PHRASES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.phrases = tuple(phrases)
 
