@@ -224,10 +224,15 @@ def fingerprint_of(base: Base) -> str | None:
 
 
 @cache
-def code_fingerprint() -> str:
-    """Digest of the code that works out figures, and the versions of what it rests on."""
+def code_fingerprint(*more: str) -> str:
+    """Digest of the code that works out figures, and the versions of what it rests on.
+
+    Args:
+        *more: Further modules and folders of the package.
+    """
     package = Path(__file__).resolve().parents[1]
-    sources = [file for part in _CODE for file in sorted((package / part).rglob("*.py"))]
+    parts = [package / part for part in (*_CODE, *more)]
+    sources = [f for p in parts for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
     versions = [version(name) for name in ("torch", "transformers", "tokenizers", "peft")]
     return digest(versions, [(file.name, _sha256(file)) for file in sources])
 
