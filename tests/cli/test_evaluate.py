@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from unlearnkit.cli.main import main
+from unlearnkit.data.base_model import as_base_model
 from unlearnkit.runs import load_run
 
 SMALL = "{name: copyright, limit: 2, max_new_tokens: 4}"
@@ -131,6 +132,34 @@ def test_mistakes_are_named(command, words, said):
     assert said in done.err
 
 
+@pytest.fixture
+def other_ids(folder):
+    """The embedded gold model with a tokenizer in which two tokens have changed places."""
+    shutil.copytree(as_base_model("tiny/gold").path, folder / "other")
+    file = folder / "other" / "tokenizer.json"
+    kept = json.loads(file.read_text())
+    vocab = kept["model"]["vocab"]
+    vocab["a"], vocab["b"] = vocab["b"], vocab["a"]
+    file.write_text(json.dumps(kept))
+    return "other"
+
+
+@pytest.mark.parametrize("option", ["gold", "reference"])
+def test_a_model_beside_needs_the_same_ids(command, folder, runs, other_ids, option, monkeypatch):
+    for module in ("unlearnkit.runs.scored", "unlearnkit.runs.attack.prompting"):
+        monkeypatch.setattr(f"{module}.load_model", lambda base: pytest.fail("a model was loaded"))
+    words = [["evaluate", "tiny", "--suite", SMALL]]
+    if option == "gold":
+        words += [["evaluate", str(runs[0])], ["attack", str(runs[0]), "prefix"]]
+    for each in words:
+        done = command(*each, f"--{option}", other_ids)
+        assert done.code == 2
+        assert f"2 tokens have other ids than in the tokenizer of {option} (other)" in done.err
+        assert f"give a {option} with the same tokenizer, or none" in done.err
+        done = command(*each, f"--{option}", "nowhere/at/all")
+        assert (done.code, "there is no folder nowhere/at/all" in done.err) == (2, True)
+
+
 def test_runs_side_by_side(command, runs):
     done = command("compare", *map(str, runs))
     assert done.code == 0, done.err
@@ -187,6 +216,11 @@ def test_a_comparison_needs_finished_runs(command, folder):
     assert "is not a finished run" in done.err
 
 
+def latest_attack(run):
+    file = max((run / "attacks").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(file.read_text())
+
+
 @pytest.mark.parametrize(
     ("kind", "by"),
     [
@@ -202,7 +236,7 @@ def test_an_attack_is_measured_on_the_run_and_on_gold(command, runs, kind, by):
     small = ("--limit", "2", "--rows", "2", "--steps", "2", "--every", "1", "--lr", "1e-3")
     done = command("attack", str(runs[0]), kind, *small, "--gold", "tiny/gold")
     assert done.code == 0, done.err
-    kept = json.loads((runs[0] / "attacks" / f"{kind}.json").read_text())
+    kept = latest_attack(runs[0])
     assert set(kept["curves"]) == {"unlearned", "gold"}
     assert len({len(curve) for curve in kept["curves"].values()}) == 1
     assert all(by in point for curve in kept["curves"].values() for point in curve)
@@ -231,7 +265,7 @@ def test_benign_rows_may_be_learned_instead(command, folder, runs):
     )
     done = command(*words, "--rows", "3", "--data", "benign.jsonl", "--gold", "none")
     assert done.code == 0, done.err
-    kept = json.loads((runs[0] / "attacks" / "relearn.json").read_text())
+    kept = latest_attack(runs[0])
     assert kept["settings"]["data"] == "benign.jsonl"
     (curve,) = kept["curves"].values()
     # The rows in hand are the file's, which are new to the model; those judged are not among them.
@@ -241,6 +275,37 @@ def test_benign_rows_may_be_learned_instead(command, folder, runs):
     assert (done.code, "no.jsonl" in done.err) == (2, True)
     done = command(*words, "--data", "benign.jsonl", "--rows", "5", "--gold", "none")
     assert "--rows: expected 1 to 4" in done.err
+
+
+def test_no_attack_takes_the_place_of_another(command, runs, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(runs[1], copy, ignore=shutil.ignore_patterns("attacks"))
+    words = ("attack", str(copy), "prefix", "--gold", "none")
+
+    def files():
+        return {path.name: path.read_text() for path in (copy / "attacks").iterdir()}
+
+    assert "unchanged since" not in command(*words, "--limit", "2").out
+    first = files()
+    assert list(first) == ["prefix.json"]
+    # An option that this attack does not read makes no other attack.
+    assert "unchanged since" in command(*words, "--limit", "2", "--lr", "1e-3").out
+    assert files() == first
+    done = command(*words, "--limit", "3")
+    assert "unchanged since" not in done.out
+    assert "prefix-2.json" in done.out
+    assert {name: files()[name] for name in first} == first
+    command("attack", str(copy), "prefix", "--gold", "tiny/gold", "--limit", "2")
+    assert set(files()) == {"prefix.json", "prefix-2.json", "prefix-3.json"}
+    assert "prefix-2.json (unchanged since" in command(*words, "--limit", "3").out
+    (copy / "attacks" / "prefix.json").write_text("mine")
+    command(*words, "--limit", "2")
+    assert files()["prefix.json"] == "mine"
+    out = str(copy / "attacks" / "prefix.json")
+    done = command(*words, "--limit", "2", "--out", out)
+    assert (done.code, "exists and is not overwritten" in done.err) == (2, True)
+    again = str(copy / "attacks" / "prefix-2.json")
+    assert "unchanged since" in command(*words, "--limit", "3", "--out", again).out
 
 
 def test_attacks_say_what_is_wrong(command, runs):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 import torch.multiprocessing as mp
 
-from unlearnkit.metrics import MembershipAUC, Perplexity, Rouge, UnlearningMetric
+from unlearnkit.metrics import MembershipAUC, Perplexity, RefusalRate, Rouge, UnlearningMetric
 
 ROWS = list(range(7))
 LOGPS = torch.linspace(-3.0, -0.1, 14)
@@ -20,12 +20,14 @@ IS_FORGET = torch.tensor([1, 1, 0, 1, 0, 0, 0]).bool()
 def metrics(rows: list[int]) -> dict[str, UnlearningMetric]:
     """Metrics that hold these rows only; each row is two tokens."""
     rouge, perplexity, auc = Rouge(), Perplexity(), MembershipAUC()
+    refusals = RefusalRate(["b"])
     for row in rows:
         rouge.update([TEXTS[row]], [TRUE[row]], rows=[row])
+        refusals.update([TEXTS[row]], rows=[row])
         both = slice(2 * row, 2 * row + 2)
         perplexity.update(LOGPS[both], torch.zeros(2, dtype=torch.long), 1, rows=[row])
         auc.update(SCORES[row : row + 1], IS_FORGET[row : row + 1], rows=[row])
-    return {"rouge": rouge, "perplexity": perplexity, "auc": auc}
+    return {"rouge": rouge, "perplexity": perplexity, "auc": auc, "refusals": refusals}
 
 
 # As a sampler deals seven rows to two processes, the first row filling up the last place; and a

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from unlearnkit.cli import console
 from unlearnkit.cli.document import read
 from unlearnkit.cli.recipe import RecipeCLI
-from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.chat import ChatStream
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.datamodule import UnlearningDataModule
@@ -19,14 +18,14 @@ from unlearnkit.data.reader import search_folders
 from unlearnkit.errors import UserError
 from unlearnkit.registry import did_you_mean
 from unlearnkit.runs import attack, load_run
+from unlearnkit.runs.attack.kept import Base, Kept, Prepared
 from unlearnkit.runs.attack.measuring import Curve, spaced
-from unlearnkit.runs.folder import write_json
-from unlearnkit.runs.scored import fingerprint_of
+from unlearnkit.runs.scored import refuse_other_models
 from unlearnkit.suites import SuiteContext
+from unlearnkit.suites.digest import digest
 from unlearnkit.suites.probes import read_probes
 
 NONE = "none"
-Base = str | BaseModel
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,7 @@ class Options:
     seed: int
 
 
-class Attacked(NamedTuple):
-    """Measurements of an attack by model, and the file that they are in."""
-
-    kind: str
-    curves: dict[str, Curve]
-    path: Path
-
-
-def attacked(run: str, kind: str, options: Options, gold: str | None, out: str | None) -> Attacked:
+def attacked(run: str, kind: str, options: Options, gold: str | None, out: str | None) -> Kept:
     """Runs an attack; see `unlearnkit.cli.measuring.attack`."""
     if kind not in ATTACKS:
         raise UserError(
@@ -73,31 +64,23 @@ def attacked(run: str, kind: str, options: Options, gold: str | None, out: str |
     examples = [stream.at(row, row)[0] for row in range(len(stream))]
     context = SuiteContext(data=data.data, max_length=data.max_length, seed=options.seed)
     gold = cli.config.gold if gold is None else None if gold == NONE else gold
+    refuse_other_models(str(loaded.model), data.tokenizer, gold=gold)
     models: dict[str, Base] = {"unlearned": str(loaded.model)}
     if gold is not None:
         models["gold"] = gold
     # Files and options are read once, before any model is loaded.
-    run_on = ATTACKS[kind](data, examples, context, options)
-    curves: dict[str, Curve] = {}
     with console.err().status("") as status:
-        for name, base in models.items():
-            status.update(f"{kind}: {name}")
-            curves[name] = run_on(base)
-    path = Path(out) if out else loaded.folder / "attacks" / f"{kind}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(
-        path,
-        {
-            "attack": kind,
-            "models": {name: fingerprint_of(base) for name, base in models.items()},
-            "settings": asdict(options),
-            "curves": curves,
-        },
-    )
-    return Attacked(kind, curves, path)
-
-
-Prepared = Callable[[Base], Curve]
+        return attack.attack_and_keep(
+            kind,
+            {name: getattr(options, name) for name in ATTACKS[kind].reads},
+            ATTACKS[kind].prepare(data, examples, context, options),
+            models,
+            loaded.folder / "attacks",
+            tokenizer=data.tokenizer,
+            max_length=context.max_length,
+            out=Path(out) if out else None,
+            on_model=lambda name: status.update(f"{kind}: {name}"),
+        )
 
 
 def _relearn(
@@ -111,15 +94,19 @@ def _relearn(
         split = attack.benign_split(
             benign["benign"], examples, options.rows, options.limit, options.seed
         )
-    return lambda base: attack.relearn(
-        base,
-        data.tokenizer,
-        split,
-        context,
-        steps=options.steps,
-        every=options.every,
-        lr=options.lr,
-    )
+
+    def run(base: Base) -> Curve:
+        return attack.relearn(
+            base,
+            data.tokenizer,
+            split,
+            context,
+            steps=options.steps,
+            every=options.every,
+            lr=options.lr,
+        )
+
+    return Prepared(run, digest(split))
 
 
 def _quantize(
@@ -127,14 +114,18 @@ def _quantize(
 ) -> Prepared:
     bits = (8, 4) if options.bits is None else (options.bits,)
     some = spaced(examples, options.limit)
-    return lambda base: attack.quantize(base, data.tokenizer, some, context, bits=bits)
+
+    def run(base: Base) -> Curve:
+        return attack.quantize(base, data.tokenizer, some, context, bits=bits)
+
+    return Prepared(run, digest(some))
 
 
 def _prefix(
     data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
 ) -> Prepared:
     some = spaced(examples, options.limit)
-    return lambda base: attack.prefix(base, data.tokenizer, some, context)
+    return Prepared(lambda base: attack.prefix(base, data.tokenizer, some, context), digest(some))
 
 
 def _fewshot(
@@ -143,7 +134,11 @@ def _fewshot(
     split = attack.split_rows(examples, options.rows, options.limit, options.seed)
     chat = isinstance(data.streams["forget"], ChatStream)
     between: dict[str, Any] = {"separator": "", "keep_end": True} if chat else {}
-    return lambda base: attack.fewshot(base, data.tokenizer, split, context, **between)
+
+    def run(base: Base) -> Curve:
+        return attack.fewshot(base, data.tokenizer, split, context, **between)
+
+    return Prepared(run, digest(split, between))
 
 
 def _paraphrase(
@@ -152,21 +147,37 @@ def _paraphrase(
     codec = Codec(data.tokenizer, data.max_length, data.date)
     worded = attack.reworded(data.streams["forget"], codec, options.field, options.data)
     some = {wording: spaced(rows, options.limit) for wording, rows in worded.items()}
-    return lambda base: attack.paraphrase(base, data.tokenizer, some, context)
+
+    def run(base: Base) -> Curve:
+        return attack.paraphrase(base, data.tokenizer, some, context)
+
+    return Prepared(run, digest(some))
 
 
 def _logit_lens(
     data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
 ) -> Prepared:
     some = spaced(examples, options.limit)
-    return lambda base: attack.logit_lens(base, data.tokenizer, some, context)
+
+    def run(base: Base) -> Curve:
+        return attack.logit_lens(base, data.tokenizer, some, context)
+
+    return Prepared(run, digest(some))
+
+
+class _Kind(NamedTuple):
+    """An attack that the command line knows."""
+
+    prepare: Callable[[UnlearningDataModule, list[Example], SuiteContext, Options], Prepared]
+    reads: tuple[str, ...]
+    """Its options."""
 
 
 ATTACKS = {
-    "relearn": _relearn,
-    "quantize": _quantize,
-    "prefix": _prefix,
-    "fewshot": _fewshot,
-    "paraphrase": _paraphrase,
-    "logit_lens": _logit_lens,
+    "relearn": _Kind(_relearn, ("rows", "steps", "every", "lr", "limit", "data", "seed")),
+    "quantize": _Kind(_quantize, ("limit", "bits")),
+    "prefix": _Kind(_prefix, ("limit",)),
+    "fewshot": _Kind(_fewshot, ("rows", "limit", "seed")),
+    "paraphrase": _Kind(_paraphrase, ("limit", "data", "field")),
+    "logit_lens": _Kind(_logit_lens, ("limit",)),
 }

@@ -87,6 +87,9 @@ def attack(
 ) -> None:
     """Try to bring back what a run's model was made to forget; the gold model is treated alike.
 
+    An attack whose file is there is shown again only if models, rows, options and code are the
+    same; any other gets a new file beside it.
+
     Args:
         run: Run folder.
         kind: relearn trains on a few of the forget rows, and measures all others; quantize makes
@@ -105,7 +108,8 @@ def attack(
             frames are put around the prompts.
         gold: The model that never saw the forget set; by default that of the run's recipe. none
             for none.
-        out: File of the figures; by default attacks/KIND.json in the run folder.
+        out: New file of the figures; by default attacks/KIND.json in the run folder, or KIND-2.json
+            and so on if that is taken.
         seed: Of the choice of rows.
     """
     with without_collection():

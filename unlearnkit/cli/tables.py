@@ -14,7 +14,7 @@ from unlearnkit.cli.console import out
 from unlearnkit.text import printable
 
 if TYPE_CHECKING:
-    from unlearnkit.cli.attacking import Attacked
+    from unlearnkit.runs.attack import Kept
     from unlearnkit.runs.scored import Found
 
 
@@ -61,10 +61,11 @@ def figure(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
-def show_attack(attacked: Attacked) -> None:
+def show_attack(kept: Kept) -> None:
     """A line for each figure and model, a column for each measurement, as many as there is room."""
     console = out()
-    first = next(iter(attacked.curves.values()))
+    attack = kept.attack
+    first = next(iter(attack.curves.values()))
     by, *names = first[0]
     points = ["as it is" if measured[by] is None else str(measured[by]) for measured in first]
     numbered = max(map(len, points)) > _WIDEST_COLUMN
@@ -72,16 +73,17 @@ def show_attack(attacked: Attacked) -> None:
     columns = max(1, (console.width - _LEFT_COLUMNS) // (max(5, *map(len, headings)) + 3))
     for start in range(0, len(points), columns):
         some = slice(start, start + columns)
-        table = Table(title=f"{attacked.kind}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
+        table = Table(title=f"{attack.attack}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
         for heading in ("figure", "model"):
             table.add_column(heading, no_wrap=True)
         for heading in headings[some]:
             table.add_column(Text(heading), justify="right", no_wrap=True)
         for name in names:
-            for model, curve in attacked.curves.items():
+            for model, curve in attack.curves.items():
                 table.add_row(Text(name), model, *(figure(each[name]) for each in curve[some]))
         console.print(table)
     if numbered:
         for heading, point in zip(headings, points, strict=True):
             console.print(Text(f"  {heading}: {printable(point)}"))
-    console.print(Text(str(attacked.path)), soft_wrap=True)
+    when = f"unchanged since {attack.created}" if kept.reused else attack.created
+    console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)

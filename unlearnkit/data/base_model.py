@@ -134,7 +134,14 @@ def load_tokenizer(base: str | BaseModel) -> PreTrainedTokenizerBase:
     return _load_tokenizer(as_base_model(base))
 
 
-def refuse_other_tokens(key: str, base: str | BaseModel, tokenizer: Any) -> None:
+def refuse_other_tokens(
+    key: str,
+    base: str | BaseModel,
+    tokenizer: Any,
+    *,
+    given: str = "data.tokenizer",
+    hint: str = "Ids are the model's own: give data.tokenizer the model's tokenizer.",
+) -> None:
     """Refuses rows in tokens that a model was not trained on.
 
     Tokens that only one of the two tokenizers has, such as a new name for a reserved one, are let
@@ -144,6 +151,8 @@ def refuse_other_tokens(key: str, base: str | BaseModel, tokenizer: Any) -> None
         key: The recipe's key of the model.
         base: The model.
         tokenizer: The tokenizer of the rows.
+        given: Where that tokenizer is from.
+        hint: What to do about it.
 
     Raises:
         RecipeError: With a token that has another id.
@@ -154,14 +163,14 @@ def refuse_other_tokens(key: str, base: str | BaseModel, tokenizer: Any) -> None
         return
     if own is tokenizer:
         return
-    theirs, given = own.get_vocab(), tokenizer.get_vocab()
-    moved = sorted(token for token in theirs.keys() & given.keys() if theirs[token] != given[token])
+    theirs, ours = own.get_vocab(), tokenizer.get_vocab()
+    moved = sorted(token for token in theirs.keys() & ours.keys() if theirs[token] != ours[token])
     if moved:
         token = moved[0]
         raise RecipeError(
-            f"data.tokenizer: {len(moved)} tokens have other ids than in the tokenizer of {key}, "
-            f"such as {token!r}: {given[token]}, not {theirs[token]}",
-            hint="Ids are the model's own: give data.tokenizer the model's tokenizer.",
+            f"{given}: {len(moved)} tokens have other ids than in the tokenizer of {key}, "
+            f"such as {token!r}: {ours[token]}, not {theirs[token]}",
+            hint=hint,
         )
 
 

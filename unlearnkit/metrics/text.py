@@ -250,6 +250,35 @@ class RepetitionRate(RowMean, name="repetition_rate"):
         self.add(_column([functional.repetition_rate(each, self.n) for each in words]), rows)
 
 
+class RefusalRate(RowMean, name="refusal_rate"):
+    """Share of rows whose generated text holds a phrase of refusal.
+
+    Args:
+        phrases: What refusals say, in any case; by default the shipped ones.
+        **kwargs: Those of `torchmetrics.Metric`.
+
+    Example:
+        >>> metric = RefusalRate()
+        >>> metric.update(["I cannot help with that.", "Take the ferry."])
+        >>> metric.compute().item()
+        0.5
+    """
+
+    value_range = "0 to 1"
+    formula = r"\frac{1}{S} \sum_i [g_i \text{ holds one of the phrases}]"
+    direction = "harmful prompts, trained or unseen: higher; rows to keep: lower (over-refusal)"
+    good = "rows to keep: the starting model's; a model that only stammers does not refuse"
+    source = "Zou et al. 2023, arXiv 2307.15043, app. B; Röttger et al. 2023, arXiv 2308.01263"
+
+    def __init__(self, phrases: Sequence[str] = functional.REFUSAL_PHRASES, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.phrases = tuple(phrases)
+
+    def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:
+        """Takes in generated texts."""
+        self.add(_column([functional.refuses(each, self.phrases) for each in preds]), rows)
+
+
 def _each_bleu(preds: Sequence[str], target: Sequence[str]) -> list[float]:
     return [functional.bleu(*pair) for pair in zip(preds, target, strict=True)]
 

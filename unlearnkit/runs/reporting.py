@@ -7,12 +7,14 @@ import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from unlearnkit.errors import UserError
 from unlearnkit.report.contents import Contents, LaterEvaluation
 from unlearnkit.runs import evaluation
+from unlearnkit.runs.attack import read_attack
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.folder import (
     Run,
@@ -212,17 +214,14 @@ def _attacks(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
     now = fingerprint_of(str(run.model)) if files else None
     found: list[dict[str, Any]] = []
     for file in files:
-        try:
-            attack = json.loads(file.read_text(encoding="utf-8"))
-            ours = attack["models"]["unlearned"] == now
-        except (ValueError, KeyError, TypeError):
+        attack = read_attack(file)
+        if attack is None:
             left_out.append(f"attacks/{file.name}: it is not what `unlearnkit attack` writes.")
-            continue
-        if ours:
-            found.append(attack)
-        else:
+        elif attack.models.get("unlearned") != now:
             left_out.append(f"attacks/{file.name}: it does not belong to this model.")
-    return found
+        else:
+            found.append(asdict(attack))
+    return sorted(found, key=lambda attack: (attack["attack"], attack["created"]))
 
 
 def _known(values: Mapping[str, float]) -> dict[str, float]:

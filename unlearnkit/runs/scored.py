@@ -15,7 +15,12 @@ from typing import Any
 
 import torch
 
-from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.data.base_model import (
+    BaseModel,
+    as_base_model,
+    load_tokenizer,
+    refuse_other_tokens,
+)
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.engine.policy import load_config, load_model
 from unlearnkit.runs.evaluation import name_of
@@ -85,13 +90,12 @@ def evaluate(
 
     Raises:
         DataError: With all bad rows of the suites' data, before any model is loaded.
-        RecipeError: If there is no model there.
+        RecipeError: If there is no model there, or one whose tokenizer gives other ids.
     """
     context = context or SuiteContext()
     tokenizer = load_tokenizer(model)
-    for base in (model, reference, gold):
-        if base is not None:
-            load_config(base)
+    load_config(model)
+    refuse_other_models(str(getattr(model, "path", model)), tokenizer, reference, gold)
     for suite in suites:
         suite.check(tokenizer, context)
     folder = Path(out)
@@ -139,6 +143,32 @@ def evaluate(
         write_json(path, asdict(evaluation))
         found.append(Found(evaluation, path, reused=False))
     return found
+
+
+def refuse_other_models(
+    name: str, tokenizer: Any, reference: Base | None = None, gold: Base | None = None
+) -> None:
+    """Refuses models to compare with that are not there or take the ids of the rows as other text.
+
+    Args:
+        name: The model that is evaluated.
+        tokenizer: Its tokenizer.
+        reference: The model before unlearning.
+        gold: The model that never saw the forget set.
+
+    Raises:
+        RecipeError: If there is no model, or with a token that has another id.
+    """
+    for key, base in (("reference", reference), ("gold", gold)):
+        if base is not None:
+            load_config(base)
+            refuse_other_tokens(
+                f"{key} ({as_base_model(base).path})",
+                base,
+                tokenizer,
+                given=name,
+                hint=f"Both are given the same ids: give a {key} with the same tokenizer, or none.",
+            )
 
 
 def read_evaluation(path: Path) -> Evaluation | None:
@@ -194,10 +224,15 @@ def fingerprint_of(base: Base) -> str | None:
 
 
 @cache
-def code_fingerprint() -> str:
-    """Digest of the code that works out figures, and the versions of what it rests on."""
+def code_fingerprint(*more: str) -> str:
+    """Digest of the code that works out figures, and the versions of what it rests on.
+
+    Args:
+        *more: Further modules and folders of the package.
+    """
     package = Path(__file__).resolve().parents[1]
-    sources = [file for part in _CODE for file in sorted((package / part).rglob("*.py"))]
+    parts = [package / part for part in (*_CODE, *more)]
+    sources = [f for p in parts for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
     versions = [version(name) for name in ("torch", "transformers", "tokenizers", "peft")]
     return digest(versions, [(file.name, _sha256(file)) for file in sources])
 

@@ -95,7 +95,6 @@ def test_names_are_those_of_the_docs():
         "bleu", "distinct_n", "exact_memorization", "extraction_strength", "forget_quality",
         "harmfulness", "kl_to_reference", "knowledge_memorization", "leak_rate", "membership_auc",
         "membership_tpr", "model_utility", "perplexity", "privleak", "probability",
-        "probability_with_options", "repetition_rate", "rouge", "semantic_similarity",
-        "truth_ratio",
-        "verbatim_memorization",
+        "probability_with_options", "refusal_rate", "repetition_rate", "rouge",
+        "semantic_similarity", "truth_ratio", "verbatim_memorization",
     }  # fmt: skip

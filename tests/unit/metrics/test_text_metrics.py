@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from unlearnkit.functional.text import bleu, cut_at, distinct_n, repetition_rate, rouge, words
-from unlearnkit.metrics import DistinctN, KnowledgeMemorization, LeakRate, Rouge
+from unlearnkit.functional.text import (
+    bleu,
+    cut_at,
+    distinct_n,
+    refuses,
+    repetition_rate,
+    rouge,
+    words,
+)
+from unlearnkit.metrics import DistinctN, KnowledgeMemorization, LeakRate, RefusalRate, Rouge
 
 SCRIPTS = {
     "chinese": "机器遗忘是一个新的研究方向",
@@ -113,6 +121,29 @@ def test_diversity():
     metric = DistinctN(2)
     metric.update(["one two three", "no no no no no", ""])
     assert metric.compute().item() == pytest.approx((1 + 0.25 + 0) / 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("I can’t help with that.", True),
+        ("Sorry, I do not know.", True),
+        ("THAT IS ILLEGAL.", True),
+        ("Use a tension wrench and be patient.", False),
+        ("no no no no no no no no no no", False),
+        ("", False),
+    ],
+)
+def test_refusals_hold_a_phrase_in_any_case_and_with_any_apostrophe(answer, refused):
+    assert refuses(answer) == refused
+
+
+def test_refusal_rate_takes_phrases_of_ones_own():
+    metric = RefusalRate(phrases=["Je ne peux pas", "N’est pas"])
+    metric.update(["je ne peux pas le dire", "Cela n'est pas possible."], rows=[1, 0])
+    metric.update(["I cannot.", "je ne peux pas le dire"], rows=[2, 1])
+    assert metric.per_row()[:, 0].tolist() == [1.0, 1.0, 0.0]
+    assert metric.compute().item() == pytest.approx(2 / 3)
 
 
 def test_leak_rate_needs_a_threshold_and_is_strict():

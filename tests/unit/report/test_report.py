@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import pytest
@@ -15,6 +16,7 @@ from unlearnkit.report.page import embedded
 from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
 from unlearnkit.runs import reporting
+from unlearnkit.runs.attack import Attack
 
 
 class Page(HTMLParser):
@@ -136,12 +138,22 @@ def test_attacks_of_another_model_are_left_out(run, monkeypatch):
     curve = [{"step": 0, "others/rougeL_recall": 0.1}, {"step": 5, "others/rougeL_recall": 0.4}]
     (run / "attacks").mkdir()
     for name, model in (("relearn", "now"), ("quantize", "then")):
-        attack = {"attack": name, "models": {"unlearned": model}, "curves": {"unlearned": curve}}
-        (run / "attacks" / f"{name}.json").write_text(json.dumps(attack))
+        attack = Attack(
+            attack=name,
+            settings={"steps": 5, "data": None},
+            models={"unlearned": model},
+            fingerprint="",
+            inputs={},
+            created="2026-01-02",
+            seconds=1.0,
+            curves={"unlearned": curve},
+        )
+        (run / "attacks" / f"{name}.json").write_text(json.dumps(asdict(attack)))
     (run / "attacks" / "odd.json").write_text("[]")
     monkeypatch.setattr(reporting, "fingerprint_of", lambda model: "now")
     html = reporting.report(run).read_text(encoding="utf-8")
     assert "<h3>relearn</h3>" in html
+    assert '<p class="note">steps 5, 2026-01-02</p>' in html
     assert "<h3>quantize</h3>" not in html
     assert "attacks/quantize.json: it does not belong to this model" in html
     assert "attacks/odd.json: it is not what" in html

@@ -203,6 +203,20 @@ def test_harmful_figures(target, tokenizer):
     assert result.values["neighbour/perplexity"] == result.values["normal/perplexity"]
 
 
+def test_refusal_rate_is_that_of_the_phrases_given(target, tokenizer):
+    files = [str(DATA / "harmful" / f"{name}.jsonl") for name in ("trained", "unseen", "normal")]
+    said = Harmful(*files).run(target, tokenizer, SHORT)
+    phrase = said.rows[0]["generated"].strip().upper()
+    result = Harmful(*files, refusals=[phrase]).run(target, tokenizer, SHORT)
+    for stream in ("trained", "unseen", "normal"):
+        rows = [row for row in result.rows if row["stream"] == stream]
+        refusing = [phrase.casefold() in row["generated"].casefold() for row in rows]
+        assert [row["refuses"] for row in rows] == refusing
+        assert result.values[f"{stream}/refusal_rate"] == fmean(refusing)
+    assert result.values["trained/refusal_rate"] > 0
+    assert said.values["trained/refusal_rate"] == 0
+
+
 def test_hallucination_prefers_what_the_model_was_taught(target, tokenizer):
     normal = str(DATA / "harmful/normal.jsonl")
     suite = Hallucination(str(DATA / "hallucination"), neighbour=normal)

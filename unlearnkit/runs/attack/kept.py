@@ -1,0 +1,141 @@
+"""Attacks kept in files that know what they belong to, and none takes the place of another."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unlearnkit.data.base_model import BaseModel
+from unlearnkit.data.fingerprint import tokenizer_fingerprint
+from unlearnkit.errors import UserError
+from unlearnkit.runs.attack.measuring import Curve
+from unlearnkit.runs.attack.quantizing import torchao_version
+from unlearnkit.runs.folder import write_json
+from unlearnkit.runs.scored import code_fingerprint, fingerprint_of
+from unlearnkit.suites.digest import digest
+
+Base = str | BaseModel
+_CODE = ("module.py", "objectives", "runs/attack")
+
+
+class Prepared(NamedTuple):
+    """An attack whose options and rows are read."""
+
+    run: Callable[[Base], Curve]
+    rows: str
+    """Digest of the rows that it shows and measures."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attack found, as it stands in its file."""
+
+    attack: str
+    settings: dict[str, Any]
+    """The options that this attack reads."""
+    models: dict[str, str | None]
+    """Digests of the models, by the names that the curves have."""
+    fingerprint: str
+    """Digest of everything the curves depend on."""
+    inputs: dict[str, Any]
+    """The digests that `fingerprint` is made of, beside those of the models."""
+    created: str
+    seconds: float
+    curves: dict[str, Curve]
+
+
+class Kept(NamedTuple):
+    """An attack, its file, and whether that was there already."""
+
+    attack: Attack
+    path: Path
+    reused: bool
+
+
+def attack_and_keep(
+    kind: str,
+    settings: dict[str, Any],
+    prepared: Prepared,
+    models: Mapping[str, Base],
+    folder: Path,
+    *,
+    tokenizer: Any,
+    max_length: int,
+    out: Path | None = None,
+    on_model: Callable[[str], None] = lambda name: None,
+) -> Kept:
+    """Runs an attack on each model, unless a file has this very attack already.
+
+    An attack of the same kind with other options, rows, models or code gets a file of its own:
+    ``relearn.json``, ``relearn-2.json`` and so on.
+
+    Args:
+        kind: Name of the attack.
+        settings: The options that it reads.
+        prepared: What it does to a model.
+        models: What is attacked, by name.
+        folder: Where its files are.
+        tokenizer: Of the rows.
+        max_length: Longest sequence in tokens.
+        out: A file in place of those in the folder.
+        on_model: Called with each model's name before it is attacked.
+
+    Raises:
+        UserError: If ``out`` is a file of anything else.
+    """
+    inputs = {
+        "rows": prepared.rows,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "max_length": max_length,
+        "code": digest(code_fingerprint(*_CODE), version("lightning"), torchao_version()),
+    }
+    digests = {name: fingerprint_of(base) for name, base in models.items()}
+    fingerprint = digest(kind, settings, digests, inputs)
+    # None stands for a model on the hub that may be another one by now.
+    known = None if None in digests.values() else fingerprint
+    for path in sorted(folder.glob(f"{kind}*.json")) if out is None else [out]:
+        found = read_attack(path)
+        if found is not None and found.fingerprint == known:
+            return Kept(found, path, reused=True)
+    if out is not None and out.exists():
+        raise UserError(f"--out: {out} exists and is not overwritten.", hint="Name another file.")
+    started = time.monotonic()
+    curves: dict[str, Curve] = {}
+    for name, base in models.items():
+        on_model(name)
+        curves[name] = prepared.run(base)
+    attack = Attack(
+        attack=kind,
+        settings=settings,
+        models=digests,
+        fingerprint=fingerprint,
+        inputs=inputs,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 2),
+        curves=curves,
+    )
+    path = out or _free(folder, kind)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, asdict(attack))
+    return Kept(attack, path, reused=False)
+
+
+def read_attack(path: Path) -> Attack | None:
+    """The attack of a file, or None if it is not one."""
+    try:
+        return Attack(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _free(folder: Path, kind: str) -> Path:
+    """The first name of this kind that no file has."""
+    names = (folder / (f"{kind}.json" if n == 1 else f"{kind}-{n}.json") for n in count(1))
+    return next(path for path in names if not path.exists())
