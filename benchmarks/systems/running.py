@@ -73,10 +73,7 @@ class Bench:
             "system": name,
             "seed": seed,
             "digest": digest,
-            "commands": [
-                shlex.join(["unlearnkit", *each]).replace("SEED", str(seed))
-                for each in system.commands
-            ],
+            "commands": system.lines(seed),
             "seconds": round(sum(each.seconds for each in costs), 1),
             "peak_mb": round(max((each.peak_mb for each in costs), default=0.0), 1),
             "processes": [asdict(each) for each in costs],

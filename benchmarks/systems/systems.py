@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ class System:
         found = _PAPER.search((RECIPES / f"{self.recipe}.yaml").read_text(encoding="utf-8"))
         assert found is not None, self.recipe
         return found[1]
+
+    def lines(self, seed: int) -> list[str]:
+        """Its commands as they are typed, with RUN1 and RUN2 for the folders of its runs."""
+        typed = [shlex.join(["unlearnkit", *words]) for words in self.commands]
+        return [line.replace("SEED", str(seed)) for line in typed]
 
     @property
     def recipes(self) -> list[str]:
