@@ -114,6 +114,11 @@ def test_a_wrapper_is_a_folder_that_every_verb_takes(command, models, words, par
     suite = "{name: privacy, forget: forget.jsonl, holdout: retain.jsonl}"
     done = command("evaluate", "made", "--suite", suite, "--device", "cpu")
     assert done.code == 0, done.err
+    done = command("export", "made", "whole", "--merge")
+    assert (done.code, done.out.strip()) == (0, "whole"), done.err
+    assert len([*(models / "whole").rglob("model.safetensors")]) == 2 + (words[0] == "offset")
+    done = command("generate", "whole", "ab", "--against", "made", "--max_new_tokens", "3")
+    assert done.code == 0, done.err
 
 
 def test_other_tokenizers_are_refused(command, models):

@@ -75,6 +75,13 @@ def test_every_objective_has_a_recipe(build):
     assert own - used == WITHOUT_RECIPE
 
 
+def test_safe_unlearning_without_its_forget_term_is_finetuning(build):
+    """alpha 0 leaves descent on refusals and on what is to be kept (arXiv 2407.02855)."""
+    cli = build("methods/safe_unlearning", "--model.objectives.forget.weight=0")
+    terms = {key: (each.registered_name, each.weight) for key, each in cli.model.active.items()}
+    assert terms == {"idk": ("idk", 0.5), "retain": ("retain_nll", 1.0)}
+
+
 def test_the_papers_settings(build):
     for name in ("paper/copyright_opt", "paper/harmful_opt", "paper/hallucination_opt"):
         cli = build(name, "--trainer.max_steps", "1000")

@@ -164,9 +164,10 @@ def export(run: str, out: str, merge: bool = False) -> None:
     """Write a run's model to a folder that transformers loads.
 
     Args:
-        run: Run folder.
+        run: Run folder, or the folder of a model, an adapter or an edit.
         out: Folder to write; it must not exist.
-        merge: Merge the adapter into the base model.
+        merge: Make it stand alone: merge an adapter into its base model; copy the models that an
+            edit such as uld or o3 points at.
     """
     from unlearnkit import runs
     from unlearnkit.cli.noise import quieten

@@ -17,9 +17,10 @@ from torch import Tensor
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
+from unlearnkit.engine.context import ContextConfig
 from unlearnkit.engine.context_folder import describe_context
 from unlearnkit.engine.encoder import load_encoder, own_states, states_of
-from unlearnkit.engine.parts import load_part, pointer_fields
+from unlearnkit.engine.parts import load_part
 from unlearnkit.engine.policy import load_config, load_model
 from unlearnkit.engine.selection import Deletion, QuantisedKMeans
 from unlearnkit.errors import Problem, RecipeError, UserError
@@ -136,11 +137,9 @@ def delete_examples(model: str | Path, gone: Sequence[Example], out: str | Path)
             at = index.keys.index(key)
             done.append(index.delete(at))
             kept.pop(at)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    pointer = config["parts"]["base"]
+    config = ContextConfig.from_pretrained(folder)
     with _as_edit():
-        given = (BaseModel(**pointer_fields(pointer)), "base", pointer["fingerprint"], str(folder))
-        base = load_part(*given, "erase", lambda part: part)
+        base = load_part(config, "base", BaseModel(str(folder)), "erase", lambda part: part)
         _write(target, base, kept, index, {**record, "deleted": record["deleted"] + len(done)})
     return done
 

@@ -63,9 +63,7 @@ def open_weights(base: str | BaseModel) -> Weights:
             f"{_name(base)}: weights are edited in safetensors, and this is a GGUF file",
             hint="Load it with transformers and save it with save_pretrained.",
         )
-    if resolved.first_blocks is not None or isinstance(
-        load_config(base), CombinedConfig | GatedConfig | ContextConfig
-    ):
+    if resolved.first_blocks is not None or is_made_of_others(base):
         raise UserError(
             f"{_name(base)}: it is a part of a model, or made of several, and weights are edited "
             "in a model that stands alone",
@@ -73,10 +71,19 @@ def open_weights(base: str | BaseModel) -> Weights:
         )
     folder = Path(resolved.path)
     if not folder.is_dir():
-        folder = _downloaded(resolved)
+        folder = downloaded(resolved)
     if (folder / "adapter_config.json").is_file():
         return LoraWeights(folder, open_weights(adapter_base(resolved)))
     return FolderWeights(folder)
+
+
+def is_made_of_others(base: str | BaseModel) -> bool:
+    """Whether a model points at others: a combined or gated one, or one with examples.
+
+    Raises:
+        RecipeError: If there is no model there.
+    """
+    return isinstance(load_config(base), CombinedConfig | GatedConfig | ContextConfig)
 
 
 def tied_names(config: PreTrainedConfig) -> set[str]:
@@ -204,7 +211,12 @@ def _plain_lora(folder: Path) -> LoraConfig:
     return config
 
 
-def _downloaded(resolved: BaseModel) -> Path:
+def downloaded(resolved: BaseModel) -> Path:
+    """The folder of a hub id's files, without those that a model is not loaded from.
+
+    Raises:
+        RecipeError: If the hub does not give them.
+    """
     try:
         return Path(
             snapshot_download(

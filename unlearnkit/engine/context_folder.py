@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.engine.context import ContextConfig, ContextForCausalLM
-from unlearnkit.engine.parts import load_part, pointer_fields, pointer_to
+from unlearnkit.engine.parts import load_part, pointer_to
 from unlearnkit.engine.transform import transform_fields
 from unlearnkit.errors import UserError
 
@@ -64,12 +63,7 @@ def load_context(
         RecipeError: If the base is gone, or is no longer the same.
     """
     config: Any = ContextConfig.from_pretrained(resolved.path)
-    pointer = config.parts["base"]
-    part = replace(
-        BaseModel(**pointer_fields(pointer), dtype=resolved.dtype),
-        attn_implementation=resolved.attn_implementation,
-    )
-    base = load_part(part, "base", pointer.get("fingerprint"), resolved.path, "erase", load)
+    base = load_part(config, "base", resolved, "erase", load)
     model = ContextForCausalLM(config, base)
     if (Path(resolved.path) / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(resolved.path)

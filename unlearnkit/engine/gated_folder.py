@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.engine.detector import load_detector
 from unlearnkit.engine.encoder import TextEncoder, load_encoder
 from unlearnkit.engine.gated import DETECTOR, GatedConfig, GatedForCausalLM
-from unlearnkit.engine.parts import load_part, pointer_fields, pointer_to
+from unlearnkit.engine.parts import load_part, pointer_to
 from unlearnkit.engine.rules import PARTS
 from unlearnkit.engine.transform import transform_fields
 
@@ -75,12 +74,7 @@ def load_gated(
     """
     config = GatedConfig.from_pretrained(resolved.path)
     assert isinstance(config, GatedConfig)
-    pointer = config.parts["base"]
-    part = replace(
-        BaseModel(**pointer_fields(pointer), dtype=resolved.dtype),
-        attn_implementation=resolved.attn_implementation,
-    )
-    base = load_part(part, "base", pointer.get("fingerprint"), resolved.path, "o3", load)
+    base = load_part(config, "base", resolved, "o3", load)
     own = Path(resolved.path) / PARTS
     detectors = {
         name: load_detector(own / name / DETECTOR, config.score)  # pyright: ignore[reportArgumentType]
@@ -88,14 +82,12 @@ def load_gated(
     }
     adapted = with_adapters(base, {name: own / name for name in config.adapters})
     encoder = None
-    if known := config.parts.get("encoder"):
-        where = BaseModel(**pointer_fields(known))
+    if "encoder" in config.parts:
 
         def load_it(part: BaseModel) -> TextEncoder:
             return load_encoder(part.path, load_tokenizer(resolved))
 
-        given = (where, "encoder", known.get("fingerprint"), resolved.path, "o3")
-        encoder = load_part(*given, load_it)
+        encoder = load_part(config, "encoder", resolved, "o3", load_it)
     model = GatedForCausalLM(config, adapted, detectors, encoder)
     if (Path(resolved.path) / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(resolved.path)

@@ -37,9 +37,11 @@ def describe_parts(
         load_config: Gives the config of a model.
 
     Raises:
-        RecipeError: If a part is missing, or the tokenizers are not one and the same.
+        RecipeError: If a part is missing or made of others itself, or the tokenizers are not one
+            and the same.
     """
     configs = {name: load_config(part).get_text_config() for name, part in parts.items()}
+    _refuse_made_of_others(parts, configs)
     tokenizers = {name: load_tokenizer(part) for name, part in parts.items()}
     refuse_other_tokenizers(parts, tokenizers)
     vocabulary = min(config.vocab_size for config in configs.values())
@@ -64,6 +66,17 @@ def describe_parts(
         eos_token_id=base.eos_token_id,
         pad_token_id=base.pad_token_id,
     )
+
+
+def _refuse_made_of_others(parts: Mapping[str, BaseModel], configs: Mapping[str, Any]) -> None:
+    """Raises for parts that have several output heads, or look at a prompt by themselves."""
+    found = [
+        f"{parts[name].path} ({name}): expected a model that stands alone, found one made of others"
+        for name, config in configs.items()
+        if isinstance(config, CombinedConfig | GatedConfig | ContextConfig)
+    ]
+    if found:
+        raise RecipeError("\n".join(found), hint="Name the model that it was made of.")
 
 
 def refuse_other_tokenizers(parts: Mapping[str, BaseModel], tokenizers: Mapping[str, Any]) -> None:
@@ -100,11 +113,10 @@ def load_combined(
     """
     config = CombinedConfig.from_pretrained(resolved.path)
     assert isinstance(config, CombinedConfig)
-    parts: dict[str, PreTrainedModel] = {}
-    for name in RULES[config.rule].parts:
-        part = _located(config, name, resolved)
-        known = config.parts[name].get("fingerprint")
-        parts[name] = load_part(part, name, known, resolved.path, config.rule, load)
+    parts = {
+        name: load_part(config, name, resolved, config.rule, load)
+        for name in RULES[config.rule].parts
+    }
     model = CombinedForCausalLM(config, parts)
     if (Path(resolved.path) / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(resolved.path)
@@ -112,37 +124,45 @@ def load_combined(
 
 
 def load_part(
-    part: BaseModel,
-    name: str,
-    known: str | None,
-    folder: str,
-    edit: str,
-    load: Callable[[BaseModel], Loaded],
+    config: Any, name: str, resolved: BaseModel, edit: str, load: Callable[[BaseModel], Loaded]
 ) -> Loaded:
-    """A model that a folder points at.
+    """A part of a folder, which is below it or where the folder points.
 
     Args:
-        part: Where it is.
-        name: Its name in the folder.
-        known: Its fingerprint when the folder was made.
-        folder: The folder.
+        config: The folder's; it is made to point at the part wherever the model is saved.
+        name: The part's.
+        resolved: The folder.
         edit: What made the folder.
         load: Loads a model.
 
     Raises:
         RecipeError: If it is gone, or is no longer the same.
     """
+    pointer = config.parts[name]
+    part = replace(
+        BaseModel(**pointer_fields(pointer), dtype=resolved.dtype),
+        attn_implementation=resolved.attn_implementation,
+    )
+    if is_inside(name, pointer):
+        part = replace(part, path=str((Path(resolved.path) / part.path).resolve()))
     try:
-        found = model_fingerprint(part)
+        found, known = model_fingerprint(part), pointer.get("fingerprint")
         if known != found:
             raise RecipeError(f"{part.path} is no longer the model it was ({found}, not {known})")
-        return load(part)
+        loaded = load(part)
     except (RecipeError, OSError) as error:
         reason = str(error).removeprefix("model.base: ")
         raise RecipeError(
-            f"{folder}: its part '{name}' cannot be used: {reason}",
+            f"{resolved.path}: its part '{name}' cannot be used: {reason}",
             hint=f"Put it back, or make the model anew (unlearnkit edit {edit}).",
         ) from error
+    config.parts[name] = {**pointer, "path": part.path}
+    return loaded
+
+
+def is_inside(name: str, pointer: Mapping[str, Any]) -> bool:
+    """Whether a part is in the folder that names it; other folders are named from the root."""
+    return pointer["path"] == f"{PARTS}/{name}"
 
 
 def check_trainable(
@@ -221,13 +241,6 @@ def with_fingerprints(config: CombinedConfig, folder: Path) -> CombinedConfig:
         part = BaseModel(**{**pointer_fields(pointer), "path": place})
         written.parts[name] = {**pointer, "fingerprint": model_fingerprint(part)}
     return written
-
-
-def _located(config: CombinedConfig, name: str, resolved: BaseModel) -> BaseModel:
-    part = BaseModel(**pointer_fields(config.parts[name]), dtype=resolved.dtype)
-    if name == RULES[config.rule].own:
-        part = replace(part, path=str(Path(resolved.path) / PARTS / name))
-    return replace(part, attn_implementation=resolved.attn_implementation)
 
 
 def pointer_to(part: BaseModel) -> dict[str, Any]:

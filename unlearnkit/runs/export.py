@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.edits.output import new_folder
+from unlearnkit.edits.weights import is_made_of_others
+from unlearnkit.edits.whole import whole_copy
 from unlearnkit.engine.policy import load_model
 from unlearnkit.engine.start import save_policy
 from unlearnkit.errors import UserError
@@ -52,35 +55,37 @@ def save_model(
 
 
 def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
-    """Copies a run's model to a folder of its own.
+    """Copies a model to a folder of its own.
 
     Args:
-        run: A run folder.
+        run: A run folder, or one of a model, an adapter or an edit.
         out: The folder to write; it must not exist or be empty.
-        merge: Merge a run's adapter into its base model; a model without adapter is copied.
+        merge: Make it stand alone: merge an adapter into its base model; copy the models that one
+            made of others points at, so that the folder may be moved. Other models are copied.
 
     Returns:
         ``out``.
 
     Raises:
-        UserError: If the run did not finish, or ``out`` cannot be written.
+        UserError: If there is no model, the run did not finish, or ``out`` cannot be written.
     """
-    model = load_run(run).model
+    model = _model_folder(Path(run))
     target = Path(out)
     if merge and (model / "adapter_config.json").is_file():
         base = BaseModel(str(model), dtype="auto")
         save_model(load_model(base), load_tokenizer(base), target)
         card_of_merged(model, target)
         return target
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target} exists and is not empty", hint="Give another folder.")
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    try:
-        shutil.copytree(model, unfinished)
-        if target.exists():
-            target.rmdir()
-        unfinished.rename(target)
-    except OSError as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise UserError(f"cannot write {target}: {error.strerror}") from error
+    if merge and is_made_of_others(str(model)):
+        return whole_copy(model, target)
+    with new_folder(target) as folder:
+        shutil.copytree(model, folder, dirs_exist_ok=True)
     return target
+
+
+def _model_folder(path: Path) -> Path:
+    """Where the model is that a folder has, or that a run made."""
+    alone = [name for name in ("config.json", "adapter_config.json") if (path / name).is_file()]
+    if alone and not (path / "recipe.yaml").is_file():
+        return path
+    return load_run(path).model

@@ -163,6 +163,16 @@ def test_parts_of_other_architectures_and_padded_heads(models):
     assert len(generate(model, load_tokenizer(str(out)), PROMPTS, max_new_tokens=4)) == 3
 
 
+def test_a_part_that_is_made_of_others_is_refused_before_anything_is_written(models):
+    base = str(models / "base")
+    whp_model(base, str(models / "tuned"), models / "made")
+    with pytest.raises(UserError, match=r"made \(base\): expected a model that stands alone"):
+        whp_model(str(models / "made"), base, models / "out")
+    with pytest.raises(RecipeError, match=r"made \(small\): expected a model that stands alone"):
+        load_config(BaseModel(base, offset=Offset(str(models / "made"))))
+    assert not (models / "out").exists()
+
+
 def test_another_tokenizer_is_refused_before_anything_is_written(models):
     save_stub({"random_init": 4, "add_bos": True}, models / "other")
     with pytest.raises(UserError) as caught:

@@ -158,6 +158,21 @@ def test_every_copy_of_a_row_goes(base):
     assert "rows.jsonl:9" not in text
 
 
+def test_a_row_that_was_not_chosen_leaves_the_prompt_byte_for_byte(base):
+    made = make(base, epsilon=256.0)
+    before = (made / "config.json").read_bytes()
+    firsts = set(chosen(made))
+    done = []
+    for number, row in enumerate(ROWS):
+        out = base.parent / f"less{number}"
+        (deletion,) = delete_examples(made, [row], out)
+        if not deletion.refitted and not deletion.reselected:
+            done.append(row.source)
+            assert (out / "config.json").read_bytes() == before
+            assert row.source not in firsts
+    assert done
+
+
 def test_what_cannot_be_deleted_is_said_and_nothing_is_written(base):
     made = make(base)
     other = [ROWS[0]._replace(response_ids=(4, 4, EOS), source="gone.jsonl:7")]

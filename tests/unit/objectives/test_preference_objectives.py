@@ -103,3 +103,35 @@ def test_safe_unlearning_is_npo_of_means(make_view):
     means = [sums(view, x) / view.lengths for x in (view.logps, view.ref_logps)]
     loss = SafeUnlearning(beta=1.5)({"forget": view})
     torch.testing.assert_close(loss, 0.75 * npo(*means, 1.5).mean())
+
+
+def own_reference(view, rows=None):
+    """Logits to be differentiated, and a view that has them as the reference's too."""
+    logits = view.logits.detach().requires_grad_()
+    lengths = view.lengths.tolist()
+    own = stream_view(logits, view.target, lengths, ref_logits=logits.detach(), rows=rows)
+    return logits, own
+
+
+def same_gradients(left, right, *leaves):
+    found, expected = (
+        torch.autograd.grad(each, leaves, retain_graph=True) for each in (left, right)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_d2o_at_the_reference_weighs_sums_of_samples_and_of_the_answer(make_view):
+    of_forget, forget = own_reference(make_view(lengths=[2, 1]), [4, 9])
+    of_samples, samples = own_reference(make_view(1, lengths=[1, 2, 1, 2]), [9, 4, 4, 9])
+    loss = D2O(beta=0.3, alpha=0.7)({"forget": forget, "self_samples": samples})
+    assert loss.item() == pytest.approx(math.log(2))
+    # Each of two rows has two samples.
+    plain = 0.35 * sums(forget, forget.logps).mean() - 0.15 * sums(samples, samples.logps).mean()
+    same_gradients(loss, plain, of_forget, of_samples)
+
+
+def test_safe_unlearning_at_the_reference_is_half_beta_of_ascent_on_means(make_view):
+    logits, view = own_reference(make_view())
+    loss = SafeUnlearning(beta=1.5)({"forget": view})
+    assert loss.item() == pytest.approx(math.log(2))
+    same_gradients(loss, 0.75 * (sums(view, view.logps) / view.lengths).mean(), logits)

@@ -1,0 +1,163 @@
+"""What is compared: the commands of each system."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+BASE, GOLD = "tiny/tofu", "tiny/tofu/gold"
+SUITE = "{name: tofu, data: tiny/tofu, neighbour: neighbour_perturbed, max_new_tokens: 40}"
+# Neighbours are rows of `retain90`; no term is to see them.
+UNSEEN = ("--data.streams.retain.path", "tiny/tofu/retain80.jsonl")
+FIELDS = ("--prompt_field", "question", "--response_field", "answer")
+_PAPER = re.compile(r"\(([^()]*arXiv [\d.]+)[^()]*\)")
+
+Command = tuple[str, ...]
+"""Words after ``unlearnkit``; SEED stands for the seed, RUN1 for the first run's folder."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A way to unlearn.
+
+    Args:
+        title: Its name.
+        recipe: The shipped recipe that it begins with, or whose objectives it takes.
+        commands: What makes its model, in their order; none where it is there.
+        model: The model that is made.
+        paper: Where it is from, if the recipe is another's.
+    """
+
+    title: str
+    recipe: str
+    commands: tuple[Command, ...] = ()
+    model: str = "out"
+    paper: str = ""
+
+    @property
+    def source(self) -> str:
+        """The paper that the head of the recipe names."""
+        if self.paper or not self.recipe:
+            return self.paper
+        found = _PAPER.search((RECIPES / f"{self.recipe}.yaml").read_text(encoding="utf-8"))
+        assert found is not None, self.recipe
+        return found[1]
+
+    def lines(self, seed: int) -> list[str]:
+        """Its commands as they are typed, with RUN1 and RUN2 for the folders of its runs."""
+        typed = [shlex.join(["unlearnkit", *words]) for words in self.commands]
+        return [line.replace("SEED", str(seed)) for line in typed]
+
+    @property
+    def recipes(self) -> list[str]:
+        """All shipped recipes that its commands read."""
+        named = [words[words.index("--recipe") + 1] for words in self.commands if words[0] == "fit"]
+        return sorted({*named, self.recipe} - {""})
+
+
+def fitted(recipe: str, *more: str) -> Command:
+    """A training that leaves evaluation to another command."""
+    return ("fit", "--recipe", recipe, "--seed_everything", "SEED", *more, "--evaluate", "[]")
+
+
+def shipped(title: str, name: str) -> System:
+    """A recipe that trains on the tiny TOFU."""
+    recipe = f"tiny_tofu/{name}"
+    return System(title, recipe, (fitted(recipe),), "RUN1")
+
+
+def with_loss(title: str, method: str) -> System:
+    """The objectives of another recipe, and its adapter, in the recipe ``tiny_tofu/graddiff``."""
+    recipe = f"methods/{method}"
+    known = yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8"))
+    model = known["model"]
+    words = ["--model.objectives", _flow(model["objectives"])]
+    if "lora" in model:
+        words += ["--model.lora", _flow(model["lora"])]
+        words += ["--model.optimizer.lr", str(model["optimizer"]["lr"])]
+    if "idk" in known["data"]["streams"]:
+        words += ["--data.streams.idk", _flow(known["data"]["streams"]["idk"])]
+    return System(title, recipe, (fitted("tiny_tofu/graddiff", *words),), "RUN1")
+
+
+def edited(kind: str, *words: str) -> Command:
+    """An edit of the model that everything begins with."""
+    return ("edit", kind, "--base", BASE, *words, "--out", "out")
+
+
+def _flow(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
+
+
+_REINFORCE = fitted("edits/reinforce")
+_SECOND = ("--data.streams.forget.path", "tiny/tofu/request2.jsonl",
+           "--model.objectives.orthogonal.previous", "[RUN1/model]")  # fmt: skip
+SYSTEMS = {
+    "before": System("before unlearning", "", model=BASE),
+    "gold": System("gold: never saw the two authors", "", model=GOLD),
+    "gradient_ascent": with_loss("Gradient ascent", "gradient_ascent"),
+    "graddiff": shipped("GradDiff", "graddiff"),
+    "kl_ga": with_loss("KL minimisation", "kl_ga"),
+    "llmu": shipped("Ascent, random answers, divergence", "llmu"),
+    "npo": shipped("NPO, retain term", "npo"),
+    "npo_kl": with_loss("NPO, KL term", "npo_kl"),
+    "simnpo": shipped("SimNPO", "simnpo"),
+    "idk": with_loss("IDK", "idk"),
+    "idk_dpo": shipped("IDK by DPO", "idk_dpo"),
+    "altpo": shipped("AltPO", "altpo"),
+    "d2o": shipped("D2O", "d2o"),
+    "safe_unlearning": shipped("Safe Unlearning", "safe_unlearning"),
+    "flat": with_loss("FLAT", "flat"),
+    "undial": with_loss("UNDIAL", "undial"),
+    "wga": with_loss("WGA", "wga"),
+    "satimp": with_loss("SatImp", "satimp"),
+    "ceu": with_loss("CE-U", "ceu"),
+    "unlikelihood": with_loss("Unlikelihood", "unlikelihood"),
+    "pdu": with_loss("PDU", "pdu"),
+    "rmu": shipped("RMU", "rmu"),
+    "salun": shipped("SalUn, NPO on half of the weights", "salun"),
+    "ihl": with_loss("IHL, LoRA", "ihl"),
+    "pissa": shipped("IHL, PiSSA", "pissa"),
+    "fila": shipped("IHL, FILA (LoKU)", "fila"),
+    "negate": System(
+        "Task arithmetic, scale 1", "edits/reinforce",
+        (_REINFORCE, edited("negate", "--tuned", "RUN1", "--scale", "1")),
+    ),
+    "sku": System(
+        "SKU", "edits/sku_stage1",
+        (fitted("edits/sku_stage1", *UNSEEN),
+         edited("negate", "--tuned", "RUN1", "--scale", "1")),
+    ),
+    "offset": System(
+        "delta-unlearning, NPO", "edits/offset", (fitted("edits/offset", *UNSEEN),), "RUN1"
+    ),
+    "uld": System(
+        "ULD", "edits/uld_assistant",
+        (fitted("edits/uld_assistant", *UNSEEN), edited("uld", "--assistant", "RUN1")),
+    ),
+    "whp": System(
+        "Who's Harry Potter, alpha 5", "edits/reinforce",
+        (_REINFORCE, edited("whp", "--reinforced", "RUN1", "--alpha", "5")),
+        paper="Eldan and Russinovich 2023, arXiv 2310.02238",
+    ),
+    "o3": System(
+        "O3, two requests", "edits/o3",
+        (fitted("edits/o3"),
+         fitted("edits/o3", *_SECOND),
+         edited("o3", "--adapter", "RUN1", "--adapter+", "RUN2")),
+    ),
+    "erase": System(
+        "ERASE, 3 rows in context", "",
+        (("edit", "erase", "--base", GOLD, "--examples", "tiny/tofu/full.jsonl", "--k", "3",
+          "--seed", "SEED", *FIELDS, "--out", "made"),
+         ("edit", "delete", "--model", "made", "--forget", "tiny/tofu/forget10.jsonl",
+          *FIELDS, "--out", "out")),
+        paper="Muresanu et al. 2024, arXiv 2402.00751",
+    ),
+}  # fmt: skip

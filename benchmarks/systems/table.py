@@ -1,0 +1,58 @@
+"""The table of docs/papers.md, made of the results that are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.systems.systems import SYSTEMS, System
+
+RESULTS = Path(__file__).parents[1] / "results" / "systems"
+FIGURES = {
+    "forget/forget_quality": "Forget quality (p)",
+    "utility/model_utility": "Model utility",
+    "forget/rougeL_recall": "Forget ROUGE-L",
+    "neighbour/rougeL_recall": "Neighbour ROUGE-L",
+}
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def read_results(folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
+    """All results by system, in the order of their seeds."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in sorted(folder.glob("*.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        found.setdefault(result["system"], []).append(result)
+    return {name: sorted(runs, key=lambda run: run["seed"]) for name, runs in found.items()}
+
+
+def table(results: Results, systems: Mapping[str, System] = SYSTEMS) -> str:
+    """A row a system: mean over seeds, and the standard deviation of the sample."""
+    head = ["System", "`--system`", "By", *FIGURES.values(), "CPU s", "Peak MiB"]
+    lines = [head, [*["---"] * 3, *["---:"] * (len(head) - 3)]]
+    for name, system in systems.items():
+        if runs := results.get(name):
+            figures = [spread([run["figures"][key] for run in runs], 3) for key in FIGURES]
+            costs = ["", ""]
+            if system.commands:
+                costs = [spread([run[key] for run in runs], 0) for key in ("seconds", "peak_mb")]
+            title = f"{system.title} ({system.source})" if system.source else system.title
+            lines.append([title, f"`{name}`", _by(system), *figures, *costs])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """Mean and standard deviation, the mean alone of one value."""
+    mean = f"{fmean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {stdev(values):.{digits}f}"
+
+
+def _by(system: System) -> str:
+    """The recipes that are run and the edits that follow, each once."""
+    parts = [f"`{name}`" for name in system.recipes]
+    edits = [f"`edit {words[1]}`" for words in system.commands if words[0] == "edit"]
+    return ", ".join([*parts, *edits])
