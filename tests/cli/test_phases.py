@@ -102,6 +102,29 @@ def test_each_phase_is_a_run_folder_and_starts_from_the_one_before(written, comm
     assert differing == {"normal/kl_to_reference", "heldout/kl_to_reference"}
 
 
+def test_the_report_has_what_each_phase_logged_and_tokens_of_the_whole_run(
+    written, command
+) -> None:
+    assert command("fit", "-r", "phased.yaml").code == 0
+    (top,) = _runs(written, "phased")
+    html = (top / "report.html").read_text(encoding="utf-8")
+    assert "Left out of this report" not in html
+    for caption in ("ascent, train/forget", "phase-1, train/forget", "phase-1, train/retain"):
+        assert caption in html
+    assert "ascent, train/retain" not in html
+    tokens = [json.loads(line) for line in (top / "tokens.jsonl").read_text().splitlines()]
+    before = json.loads((top / "ascent" / "tokens.jsonl").read_text().splitlines()[0])
+    after = json.loads((top / "phase-1" / "tokens.jsonl").read_text().splitlines()[0])
+    assert tokens[0]["logps"] == {
+        "before": before["logps"]["before"],
+        "after": after["logps"]["after"],
+    }
+    (top / "ascent" / "metrics.csv").unlink()
+    assert command("report", str(top)).code == 0
+    html = (top / "report.html").read_text(encoding="utf-8")
+    assert "the run folder has no ascent/metrics.csv" in html
+
+
 def test_the_printed_recipe_gives_the_same_model(written, command) -> None:
     printed = command("fit", "-r", "phased.yaml", "--print_recipe")
     (written / "printed.yaml").write_text(printed.out)

@@ -226,6 +226,22 @@ def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
         assert shown in out
 
 
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_word_is_lost_at_any_width(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "one two three four five six seven eight nine ten"
+    sample = SimpleNamespace(prompt=text, before=text, after=text, reference=text)
+    figures = {"forget/exact_memorization": 1.0}
+    summary = SimpleNamespace(
+        recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
+        suites={"s": dict.fromkeys(("before", "after", "gold"), figures)},
+        samples=[sample], report=None,
+    )  # fmt: skip
+    console.show_summary(summary)
+    out = capsys.readouterr().out
+    assert [out.count(word) for word in text.split()] == [4] * 10
+
+
 def test_a_run_without_suites_shows_no_empty_table(capsys):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"), suites={},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unlearnkit.runs import RunSummary
 
 _SHOWN_SAMPLES = 3
+_PROMPT_WIDTH = 24
 _LONGEST_TEXT = 100
 
 
@@ -56,9 +57,10 @@ def show_summary(summary: RunSummary) -> None:
         title=f"{summary.recipe}, seed {summary.seed}", box=box.SIMPLE_HEAD, title_justify="left"
     )
     metrics = [m for figures in summary.suites.values() for m in _metrics(figures)]
-    table.add_column("", ratio=4, min_width=max(map(len, metrics), default=0))
+    # Rich cuts the last column off where a column has a least width and others have shares.
+    table.add_column("", width=max([_PROMPT_WIDTH, *map(len, metrics)]))
     for phase in phases:
-        table.add_column(phase, ratio=5, overflow="fold")
+        table.add_column(phase, overflow="fold")
     for suite, figures in summary.suites.items():
         table.add_row(Text(suite, style="bold"))
         for metric in _metrics(figures):

@@ -69,7 +69,9 @@ def trade_off(rows: Sequence[FigureRow]) -> Chart | None:
     return Chart(caption, finished(upright + level + marks, caption, 260))
 
 
-def losses(lines: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> list[Chart]:
+def losses(
+    lines: Sequence[Mapping[str, float]], objectives: Sequence[str], phase: str = ""
+) -> list[Chart]:
     """A curve for the loss, for each objective, then for whatever else was logged."""
     names = list(dict.fromkeys(name for line in lines for name in line))
     first = ["train/loss", *(f"train/{name}" for name in objectives)]
@@ -98,6 +100,8 @@ def losses(lines: Sequence[Mapping[str, float]], objectives: Sequence[str]) -> l
         what = "weighted sum of all objectives" if name == "train/loss" else name
         start, end = points[0]["value"], points[-1]["value"]
         caption = f"{what}: {start:.4g} at the start, {end:.4g} at the end"
+        if phase:
+            caption = f"{phase}, {caption}"
         found.append(Chart(caption, finished(chart, caption, 140)))
     return found
 

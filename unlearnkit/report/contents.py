@@ -24,6 +24,21 @@ class LaterEvaluation:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What was logged while the run, or one of its phases, trained.
+
+    Args:
+        phase: Name of the phase; empty where the run is one training.
+        objectives: Names of the recipe's objectives.
+        metrics: Lines of ``metrics.csv``.
+    """
+
+    phase: str
+    objectives: Sequence[str]
+    metrics: Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True)
 class Contents:
     """The files of a run folder.
 
@@ -31,9 +46,8 @@ class Contents:
         folder: Name of the run folder.
         summary: ``summary.json``.
         recipe: ``recipe.yaml``, as text.
-        objectives: Names of the recipe's objectives.
-        environment: ``environment.json``.
-        metrics: Lines of ``metrics.csv``.
+        trainings: The training of the run, or of each of its phases.
+        environment: ``environment.json``; of phases, that of the last that trained.
         rows: Lines of ``rows.jsonl``.
         intervals: ``intervals.json``.
         tokens: Lines of ``tokens.jsonl``.
@@ -45,9 +59,8 @@ class Contents:
     folder: str
     summary: Mapping[str, Any]
     recipe: str = ""
-    objectives: Sequence[str] = ()
+    trainings: Sequence[Training] = ()
     environment: Mapping[str, Any] | None = None
-    metrics: Sequence[Mapping[str, float]] = ()
     rows: Sequence[Mapping[str, Any]] = ()
     intervals: Intervals = field(default_factory=dict)
     tokens: Sequence[Mapping[str, Any]] = ()

@@ -34,7 +34,13 @@ def run_report(contents: Contents) -> str:
         models=models,
         trade_offs=places.place([charts.trade_off(rows) for rows in figures.values()]),
         requests=places.place(charts.request_curves(contents.summary.get("requests") or [])),
-        losses=places.place(charts.losses(contents.metrics, contents.objectives)),
+        losses=places.place(
+            [
+                chart
+                for each in contents.trainings
+                for chart in charts.losses(each.metrics, each.objectives, each.phase)
+            ]
+        ),
         generations=generations,
         generations_left_out=total - len(generations),
         streams=list(dict.fromkeys(row["stream"] for row in generations)),

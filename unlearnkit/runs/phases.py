@@ -20,6 +20,7 @@ from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_row
 from unlearnkit.runs.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.reporting import report_after_fit
 from unlearnkit.runs.requests import curve_of, write_curve
+from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.runs.unfinished import Unfinished, next_folder, unfinished_run
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -34,20 +35,27 @@ class _Overall:
     seed: int
     device: torch.device
 
-    def __call__(self, original: Base, last: Base) -> dict[str, evaluation.Results]:
-        """Results of the model before the first phase, after the last, and of the gold model."""
+    def __call__(
+        self, original: Base, last: Base
+    ) -> tuple[dict[str, evaluation.Results], TokenLogps]:
+        """Results and tokens' log-probabilities: before the first phase, after the last, gold."""
         tokenizer = self.data.tokenizer
+        token_logps = TokenLogps(self.data.data, tokenizer)
         context = SuiteContext(data=self.data.data, max_length=self.data.max_length, seed=self.seed)
         if self.gold:
             context = replace(context, gold=self._load(self.gold))
         reference = self._load(original)
         run = evaluation.run_suites
         results = {"before": run(reference, tokenizer, self.suites, context)}
+        token_logps.measure("before", reference)
         compared = replace(context, reference=reference)
-        results["after"] = run(self._load(last), tokenizer, self.suites, compared)
+        unlearned = self._load(last)
+        results["after"] = run(unlearned, tokenizer, self.suites, compared)
+        token_logps.measure("after", unlearned)
         if context.gold is not None:
             results["gold"] = run(context.gold, tokenizer, self.suites, context)
-        return results
+            token_logps.measure("gold", context.gold)
+        return results, token_logps
 
     def _load(self, base: Base) -> Any:
         model: Any = load_model(base)
@@ -129,7 +137,7 @@ def fit_phases(
     if not main:
         return summary
     found = [json.loads((each / "summary.json").read_text(encoding="utf-8")) for *_, each in done]
-    results = overall(base, model) if overall.suites else {}
+    results, token_logps = overall(base, model) if overall.suites else ({}, None)
     write_rows(folder / "rows.jsonl", evaluation.rows(results))
     summary.steps = sum(each["steps"] for each in found)
     stopped = {n: s["stopped_by"] for (n, *_), s in zip(done, found, strict=True)}
@@ -150,7 +158,7 @@ def fit_phases(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
-    summary.report = report_after_fit(folder, results, overall.suites, None, last.seed)
+    summary.report = report_after_fit(folder, results, overall.suites, token_logps, last.seed)
     return summary
 
 

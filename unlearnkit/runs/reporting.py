@@ -11,8 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from unlearnkit.errors import UserError
-from unlearnkit.report.contents import Contents, LaterEvaluation
+from unlearnkit.report.contents import Contents, LaterEvaluation, Training
 from unlearnkit.runs import evaluation
 from unlearnkit.runs.attack import read_attack
 from unlearnkit.runs.compare import Comparison
@@ -157,14 +159,15 @@ def read_contents(run: Run) -> Contents:
     rows = lines("rows.jsonl", "Generations and heat map")
     tokens = lines("tokens.jsonl", "Log-probabilities of tokens")
     intervals = mapping("intervals.json", "Intervals")
-    environment = mapping("environment.json", "Environment")
+    environment = mapping(
+        str((run.recipe_file.parent / "environment.json").relative_to(folder)), "Environment"
+    )
     return Contents(
         folder="/".join(folder.absolute().parts[-2:]),
         summary=run.summary,
         recipe=(folder / "recipe.yaml").read_text(encoding="utf-8"),
-        objectives=tuple((run.recipe.get("model") or {}).get("objectives") or ()),
+        trainings=_trainings(run, left_out),
         environment=environment,
-        metrics=_metrics(folder, left_out),
         rows=rows,
         intervals=intervals,
         tokens=tokens,
@@ -174,10 +177,22 @@ def read_contents(run: Run) -> Contents:
     )
 
 
-def _metrics(folder: Path, left_out: list[str]) -> list[dict[str, float]]:
-    file = folder / "metrics.csv"
+def _trainings(run: Run, left_out: list[str]) -> list[Training]:
+    trained = [each for each in run.summary.get("phases", []) if each["trained"]]
+    folders = {each["name"]: each["folder"] for each in trained} or {"": ""}
+    found: list[Training] = []
+    for phase, inside in folders.items():
+        file = run.folder / inside / "recipe.yaml"
+        recipe = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+        objectives = ((recipe or {}).get("model") or {}).get("objectives") or ()
+        found.append(Training(phase, tuple(objectives), _metrics(run.folder, inside, left_out)))
+    return found
+
+
+def _metrics(folder: Path, inside: str, left_out: list[str]) -> list[dict[str, float]]:
+    file = folder / inside / "metrics.csv"
     if not file.is_file():
-        left_out.append("Losses: the run folder has no metrics.csv.")
+        left_out.append(f"Losses: the run folder has no {Path(inside, file.name)}.")
         return []
     with file.open(encoding="utf-8", newline="") as stream:
         return [
