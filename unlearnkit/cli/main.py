@@ -5,6 +5,7 @@ Nothing here imports torch, so that help and mistakes at the shell answer at onc
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -84,6 +85,8 @@ def run(arguments: list[str]) -> None:
         sys.stdout.write(RECIPE_HELP.format(verb=verb))
         return
     _warn_of_versions()
+    # PEFT loads bitsandbytes wherever it is installed, and that misses a kernel for 4 bits.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     command_of(verb)(rest)
 
 
