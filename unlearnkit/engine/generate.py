@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
+from unlearnkit.engine.ending import RowsDone, cache_of_rows, decode
 from unlearnkit.engine.modes import evaluating
 from unlearnkit.errors import UserError
 
@@ -45,8 +46,9 @@ def generate(
     Prompts are padded on the left, with an attention mask, whatever the tokenizer says, so that
     greedy ids are the same for every batch size (up to ties within float rounding: float32 is
     exact in practice, half precision may not be). The tokenizer is only read, needs no pad token,
-    and penalties of the model's own generation config do not apply. The model is in eval mode
-    meanwhile, and each of its modules is put back as it was.
+    and penalties of the model's own generation config do not apply. Once half of a batch's rows
+    have ended, the others go on without them. The model is in eval mode meanwhile, and each of
+    its modules is put back as it was.
 
     Args:
         model: A causal language model, or one wrapped by PEFT.
@@ -100,28 +102,6 @@ def left_pad(
     return ids, mask.long()
 
 
-class _RowsDone(StoppingCriteria):
-    """Ends each row at its own limit or at its first stop string."""
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        prompt_length: int,
-        limits: Sequence[int],
-        stop: Sequence[str],
-    ) -> None:
-        self.tokenizer, self.prompt_length, self.stop = tokenizer, prompt_length, tuple(stop)
-        self.limits = torch.tensor(limits)
-
-    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        new = input_ids[:, self.prompt_length :]
-        done = self.limits <= new.shape[1]
-        if self.stop:
-            texts = [_decode(self.tokenizer, ids) for ids in new.tolist()]
-            done |= torch.tensor([any(s in text for s in self.stop) for text in texts])
-        return done.to(input_ids.device)
-
-
 def _continue(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
@@ -131,17 +111,34 @@ def _continue(
     config: GenerationConfig,
 ) -> list[list[int]]:
     """New ids of one batch; what follows a row's end is filling."""
-    pad_id = config.pad_token_id
-    ids, mask = left_pad(prompts, pad_id, device_of(model))
-    done = _RowsDone(tokenizer, ids.shape[1], limits, stop)
-    config.max_new_tokens = max(limits)
-    out = model.generate(  # pyright: ignore[reportCallIssue]
-        input_ids=ids,
-        attention_mask=mask,
-        generation_config=config,
-        stopping_criteria=StoppingCriteriaList([done]),
-    )
-    return out[:, ids.shape[1] :].tolist()
+    ids, mask = left_pad(prompts, config.pad_token_id, device_of(model))
+    asked = ids.shape[1]
+    # Sampled rows stay together: what is drawn for a row depends on the others.
+    cache = None if config.do_sample else cache_of_rows(model)
+    found: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    while rows:
+        bounds = [limits[i] for i in rows]
+        ends = config.eos_token_id or []
+        done = RowsDone(tokenizer, asked, bounds, stop, ends, leave=cache is not None)
+        config.max_new_tokens = max(bounds) - (ids.shape[1] - asked)
+        ids = model.generate(  # pyright: ignore[reportCallIssue]
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([done]),
+            **({} if cache is None else {"cache": cache}),
+        )
+        for i, new in zip(rows, ids[:, asked:].tolist(), strict=True):
+            found[i] = new
+        if cache is None:
+            break
+        going = (~done.done(ids)).nonzero()[:, 0]
+        cache.batch_select_indices(going)
+        ids, mask = ids[going], mask[going]
+        mask = torch.cat([mask, mask.new_ones(len(going), ids.shape[1] - mask.shape[1])], dim=1)
+        rows = [rows[i] for i in going.tolist()]
+    return found
 
 
 def _finish(
@@ -149,12 +146,12 @@ def _finish(
 ) -> Generation:
     end = next((i for i, token in enumerate(ids) if token in ends), None)
     ids = ids if end is None else ids[:end]
-    text = _decode(tokenizer, ids)
+    text = decode(tokenizer, ids)
     cut = _first(text, stop)
     if cut is None:
         return Generation(text, tuple(ids), hit_limit=end is None)
     # The row may have gone on while others of its batch were unfinished.
-    prefixes = (_decode(tokenizer, ids[:n]) for n in range(len(ids) + 1))
+    prefixes = (decode(tokenizer, ids[:n]) for n in range(len(ids) + 1))
     needed = next(n for n, prefix in enumerate(prefixes) if _first(prefix, stop) == cut)
     return Generation(text[:cut], tuple(ids[:needed]), hit_limit=False)
 
@@ -162,11 +159,6 @@ def _finish(
 def _first(text: str, stop: Sequence[str]) -> int | None:
     """Where the first stop string begins."""
     return min((at for s in stop if (at := text.find(s)) >= 0), default=None)
-
-
-def _decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(text)
 
 
 def _limits(

@@ -6,6 +6,9 @@ import json
 
 import pytest
 import torch
+from architectures import CONFIGS, VOCABULARY, tiny_model
+from peft import LoraConfig, get_peft_model
+from stub import stub_tokenizer
 
 from unlearnkit.engine.attention import use_tree_attention
 from unlearnkit.engine.generate import generate, left_pad
@@ -96,6 +99,36 @@ def test_order_and_limits_are_those_of_the_prompts(stub, prompts):
     found = generate(model, tokenizer, prompts, max_new_tokens=limits, batch_size=3)
     assert [g.ids for g in found] == [g.ids[:n] for g, n in zip(whole, limits, strict=True)]
     assert all(g.hit_limit for g in found)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rows_that_outlast_the_others_are_those_of_a_batch_of_one(name):
+    model, tokenizer = tiny_model(name), stub_tokenizer()
+    shown = torch.Generator().manual_seed(3)
+    prompts = [torch.randint(4, VOCABULARY, (n,), generator=shown).tolist() for n in range(2, 9)]
+    limits = [12, 1, 5, 2, 9, 1, 12]
+    whole = generate(model, tokenizer, prompts, max_new_tokens=limits, batch_size=1)
+    # A token that some rows meet.
+    longest = max(whole, key=lambda each: len(each.ids)).ids
+    model.generation_config.eos_token_id = longest[len(longest) // 2]
+    apart = generate(model, tokenizer, prompts, max_new_tokens=limits, batch_size=1)
+    assert apart != whole
+    assert len({len(each.ids) for each in apart}) > 2
+    assert generate(model, tokenizer, prompts, max_new_tokens=limits, batch_size=8) == apart
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_a_batch_goes_on_without_the_rows_that_have_ended(adapter):
+    model = tiny_model("llama")
+    if adapter:
+        model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
+    model.generation_config.eos_token_id = None
+    sizes = []
+    head = model.get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    generate(model, stub_tokenizer(), [[5]] * 4, max_new_tokens=[1, 4, 4, 6], batch_size=4)
+    # Three of four stay together, the last row ends alone.
+    assert sizes == [4, 4, 4, 4, 1, 1]
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
