@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
 from unlearnkit.engine.scoring import gradient_norms, score
 from unlearnkit.errors import RecipeError
@@ -32,7 +33,8 @@ class Privacy(Suite, name="privacy"):
 
     Every attack gives a row one score, of its response after its prompt. Figures, as
     ``<attack>/<figure>``, for ``loss``, ``zlib``, ``min_k``, ``min_k_pp``, where there is
-    a gold model ``reference`` (loss minus that model's), and if asked for ``gradnorm``:
+    a gold model ``reference`` (loss minus that model's), and if asked for ``gradnorm`` and
+    ``recall`` (ReCaLL):
 
     * ``auc``: 1 where each forget row is told from the others, about 0.5 where none is.
     * ``tpr_at_1_fpr``: share of forget rows found at 1 % false alarms.
@@ -44,11 +46,14 @@ class Privacy(Suite, name="privacy"):
         prompt_tokens: Where a file of plain text is cut into prompt and response.
         k: Share of the tokens that Min-K% and Min-K%++ average.
         gradnorm: Run the attack by gradients too, one backward pass a row.
+        shots: Run ReCaLL too, with this many holdout rows in front of each row. These are known
+            not to be members, so no attack is judged on them.
         limit: Rows of each kind at most, evenly spaced; None for all.
 
     References:
         Carlini et al. 2022, arXiv 2112.03570; Shi et al. 2024, arXiv 2310.16789 (Min-K%);
-        Zhang et al. 2024, arXiv 2404.02936 (Min-K%++); Duan et al. 2024, arXiv 2402.07841.
+        Zhang et al. 2024, arXiv 2404.02936 (Min-K%++); Xie et al. 2024, arXiv 2406.15968
+        (ReCaLL); Duan et al. 2024, arXiv 2402.07841.
     """
 
     better: ClassVar[Mapping[str, Better]] = {"*/privleak": "zero"}
@@ -61,14 +66,18 @@ class Privacy(Suite, name="privacy"):
         prompt_tokens: int = 1,
         k: float = 0.4,
         gradnorm: bool = False,
+        shots: int = 0,
         limit: int | None = None,
     ) -> None:
         if not 0 < k <= 1:
             raise RecipeError(f"privacy: k must be in (0, 1], found {k}")
         if limit is not None and limit < 1:
             raise RecipeError(f"privacy: limit must be at least 1 or null, found {limit}")
+        if shots < 0:
+            raise RecipeError(f"privacy: shots must be 0 or more, found {shots}")
         self.sources = {"forget": forget, "holdout": holdout}
         self.prompt_tokens, self.k, self.gradnorm, self.limit = prompt_tokens, k, gradnorm, limit
+        self.shots = shots
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -77,23 +86,27 @@ class Privacy(Suite, name="privacy"):
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
-        self._probes(tokenizer, context)
+        shown, probes = self._probes(tokenizer, context)
+        for examples in probes.values() if shown else ():
+            _behind(shown, examples, tokenizer, context)
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows' tokens."""
-        return digest(self.k, self.gradnorm, self._probes(tokenizer, context))
+        return digest(self.k, self.gradnorm, self.shots, self._probes(tokenizer, context))
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Attacks the model, and the gold model beside."""
         rows: list[dict[str, Any]] = []
-        for stream, examples in self._probes(tokenizer, context).items():
-            attacks = self._attacks(model, tokenizer, context, examples)
+        shown, probes = self._probes(tokenizer, context)
+        for stream, examples in probes.items():
+            behind = _behind(shown, examples, tokenizer, context) if shown else None
+            attacks = self._attacks(model, tokenizer, context, examples, behind)
             gold = (
                 None
                 if context.gold is None
-                else self._attacks(context.gold, tokenizer, context, examples)
+                else self._attacks(context.gold, tokenizer, context, examples, behind)
             )
             for i, example in enumerate(examples):
                 row = {"stream": stream, "row": example.row, "source": example.source}
@@ -132,11 +145,19 @@ class Privacy(Suite, name="privacy"):
 
     def _probes(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
-    ) -> dict[str, list[Example]]:
+    ) -> tuple[list[Example], dict[str, list[Example]]]:
+        """Holdout rows to show, and the rows that are judged by kind."""
         sources = chosen_sources("privacy", self.sources, _NAMES, context)
-        return read_probes(
+        probes = read_probes(
             sources, tokenizer, context, prompt_tokens=self.prompt_tokens, limit=self.limit
         )
+        holdout = probes["holdout"]
+        if self.shots >= len(holdout):
+            raise RecipeError(
+                f"privacy: shots: expected 0 to {len(holdout) - 1}, so that holdout rows are left "
+                f"to be judged, found {self.shots}"
+            )
+        return holdout[: self.shots], {**probes, "holdout": holdout[self.shots :]}
 
     def _attacks(
         self,
@@ -144,6 +165,7 @@ class Privacy(Suite, name="privacy"):
         tokenizer: PreTrainedTokenizerBase,
         context: SuiteContext,
         examples: Sequence[Example],
+        behind: Sequence[Example] | None,
     ) -> dict[str, Tensor]:
         """``[S]`` scores by attack, higher for what looks less like a member."""
         scores = score(model, examples, batch_size=context.batch_size)
@@ -157,7 +179,41 @@ class Privacy(Suite, name="privacy"):
         }
         if self.gradnorm:
             found["gradnorm"] = gradient_norms(model, examples)
+        if behind is not None:
+            after = score(model, behind, batch_size=context.batch_size)
+            loss = membership.loss(after.logps, after.sequence, len(behind))
+            found["recall"] = membership.recall(found["loss"], loss)
         return found
+
+
+def _behind(
+    shown: Sequence[Example],
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    context: SuiteContext,
+) -> list[Example]:
+    """The examples with the rows that are shown in front of their prompts.
+
+    Raises:
+        RecipeError: If one of them has no room for that.
+    """
+    codec = Codec(tokenizer, context.max_length)
+    start, blank = tuple(codec.bos), tuple(codec.tokens(["\n\n"])[0])
+
+    def text(ids: tuple[int, ...]) -> tuple[int, ...]:
+        ids = ids[len(start) :] if ids[: len(start)] == start else ids
+        return ids[:-1] if ids and ids[-1] in codec.end_ids else ids
+
+    shots = [i for each in shown for i in (*text(each.prompt_ids + each.response_ids), *blank)]
+    found = [e._replace(prompt_ids=(*start, *shots, *text(e.prompt_ids))) for e in examples]
+    longest = max(len(each.prompt_ids) + len(each.response_ids) for each in found)
+    if longest > context.max_length:
+        raise RecipeError(
+            f"privacy: with {len(shown)} shots in front the longest row has {longest} tokens, more "
+            f"than max_length {context.max_length}",
+            hint="Give fewer shots, or shorter holdout rows.",
+        )
+    return found
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Tensor:

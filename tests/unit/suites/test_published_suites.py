@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+import torch
 from scipy.stats import hmean, ks_2samp
 
 from tests.stub import stub_model, stub_tokenizer
@@ -239,6 +240,33 @@ def test_privacy_tells_a_recited_book_from_other_texts(target, gold, tokenizer):
     assert result.values["reference/auc"] == 1.0
     assert result.values["loss/privleak"] < -50
     assert set(suite.run(target, tokenizer, SHORT).missing) == {"reference/*", "*/privleak"}
+
+
+def test_rows_known_to_be_no_members_make_members_less_likely(target, gold, tokenizer):
+    sources = ("tiny/book.jsonl", "tiny/muse/raw/holdout.jsonl")
+    suite = Privacy(*sources, limit=6, shots=2)
+    result = suite.run(target, tokenizer, SuiteContext(gold=gold))
+    assert [row["stream"] for row in result.rows].count("holdout") == 4
+    assert result.values["recall/auc"] > 0.9
+    assert {"recall/tpr_at_1_fpr", "recall/privleak"} <= set(result.values)
+    # By hand: minus the loss of the response behind the two rows, over its loss alone.
+    probes = suite._probes(tokenizer, SuiteContext())
+    shown = "\n\n".join(tokenizer.decode(e.prompt_ids + e.response_ids) for e in probes[0])
+    shown = shown.replace("<s>", "").replace("</s>", "")
+    row = probes[1]["forget"][0]
+    ids = [row.prompt_ids[0], *tokenizer(f"{shown}\n\n", add_special_tokens=False).input_ids]
+    losses = []
+    for before in (list(row.prompt_ids), [*ids, *row.prompt_ids[1:]]):
+        whole = torch.tensor([[*before, *row.response_ids]])
+        labels = whole.clone()
+        labels[:, : len(before)] = -100
+        losses.append(target(whole, labels=labels).loss.item())
+    expected = -losses[1] / losses[0]
+    assert result.rows[0]["scores"]["recall"] == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(RecipeError, match=r"shots: expected 0 to 5, .* found 6"):
+        Privacy(*sources, limit=6, shots=6).check(tokenizer, SHORT)
+    with pytest.raises(RecipeError, match="with 2 shots in front the longest row has"):
+        suite.check(tokenizer, SuiteContext(max_length=80))
 
 
 def test_suites_say_which_files_they_need(tokenizer):
