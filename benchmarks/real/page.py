@@ -26,7 +26,11 @@ STOPPED = {
 GROUPS = {"as many steps for all": TITLES, "stopped at the gold model's NLL": STOPPED}
 _MORE = {"forget/exact_memorization": "Exact memorisation ↓"}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_KEPT = {"heldout": "held-out rows", "neighbour": "neighbours"}
+_FORGOTTEN = {
+    "rougeL_recall": "recited: ROUGE-L recall of the passages",
+    "exact_memorization": "known: true tokens that are the likeliest, given those before",
+}
+_KEPT = {"heldout": "held-out rows, ROUGE-L recall", "neighbour": "neighbours, ROUGE-L recall"}
 
 
 def write(results: Path) -> None:
@@ -54,39 +58,49 @@ def picture(results: Mapping[str, Sequence[Result]]) -> bytes:
             "number": number,
             "group": group,
             "name": f"{number}  {title}",
-            "kept": words,
-            "forget": fmean(run["columns"]["forget"] for run in runs),
+            "kept": kind,
             "value": fmean(run["columns"][kind] for run in runs),
+            **{key: fmean(run["figures"][f"forget/{key}"] for run in runs) for key in _FORGOTTEN},
             **_bounds([run["columns"][kind] for run in runs]),
         }
         for number, (group, title, runs) in enumerate(known, 1)
-        for kind, words in _KEPT.items()
+        for kind in _KEPT
     ]
-    colour = alt.Color("group:N", title=None, sort=list(GROUPS))
     data = alt.Data(values=points)
-    base = alt.Chart(data).encode(
-        x=alt.X("forget:Q", title="forget: ROUGE-L recall of the passages (logarithmic)").scale(
-            type="log", domain=[0.04, 1]
-        ),
-        y=alt.Y("value:Q", title="kept: ROUGE-L recall").scale(domain=[0, 1.04], nice=False),
+    colour = alt.Color("group:N", title=None, sort=list(GROUPS))
+    rows = [
+        alt.hconcat(*(_panel(data, kind, forgotten, colour) for forgotten in _FORGOTTEN))
+        for kind in _KEPT
+    ]
+    names = (
+        alt.Chart(data)
+        .transform_filter("datum.kept === 'neighbour'")
+        .mark_text(align="left", fontSize=11)
+        .encode(y=alt.Y("number:O", axis=None), text="name:N", color=colour, x=alt.value(0))
+        .properties(width=270, height=16 * len(known))
     )
-    marks = base.mark_point(size=230, filled=True, opacity=0.9).encode(
+    whole = alt.hconcat(alt.vconcat(*rows), names).configure_view(stroke=None)
+    shown = {**whole.to_dict(), "background": "white"}
+    return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=1.5)
+
+
+def _panel(data: Any, kind: str, forgotten: str, colour: Any) -> Any:
+    # Most points are near 0, some at it: a root spreads them out, and a logarithm has no 0.
+    scale = alt.Scale(type="sqrt", domain=[0, 1])
+    base = (
+        alt.Chart(data)
+        .transform_filter(f"datum.kept === '{kind}'")
+        .encode(
+            x=alt.X(f"{forgotten}:Q", title=_FORGOTTEN[forgotten], scale=scale),
+            y=alt.Y("value:Q", title=_KEPT[kind]).scale(domain=[0, 1.04], nice=False),
+        )
+    )
+    marks = base.mark_point(size=210, filled=True, opacity=0.85).encode(
         color=colour.legend(orient="bottom")
     )
     numbers = base.mark_text(fontSize=10, color="white").encode(text="number:N")
     bars = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
-    panel = alt.layer(bars, marks, numbers).properties(width=520, height=330)
-    panels = panel.facet(row=alt.Row("kept:N", title=None))
-    names = (
-        alt.Chart(data)
-        .transform_filter("datum.kept === 'neighbours'")
-        .mark_text(align="left", fontSize=11)
-        .encode(y=alt.Y("number:O", axis=None), text="name:N", color=colour, x=alt.value(0))
-        .properties(width=230, height=17 * len(known))
-    )
-    whole = alt.hconcat(panels, names)
-    shown = {**whole.to_dict(), "background": "white"}
-    return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=1.5)
+    return alt.layer(bars, marks, numbers).properties(width=430, height=300)
 
 
 def _bounds(values: Sequence[float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ import inspect
 from unlearnkit.cli import console
 from unlearnkit.cli.arguments import call
 from unlearnkit.cli.imports import without_collection
+from unlearnkit.cli.redirecting import lunar
 from unlearnkit.errors import UserError
 from unlearnkit.registry import did_you_mean
 
@@ -219,6 +220,7 @@ EDITS = {
     "offset": offset,
     "uld": uld,
     "whp": whp,
+    "lunar": lunar,
     "o3": o3,
     "erase": erase,
     "delete": delete,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli.imports import without_collection
 from unlearnkit.errors import RecipeError, UserError
+
+if TYPE_CHECKING:
+    from unlearnkit.data.example import Example
 
 Columns = tuple[str, str, str]
 """Columns of prompt and response, and the template."""
@@ -20,7 +23,7 @@ def make(base: str, examples: str, columns: Columns, out: str, **options: Any) -
         quieten()
         from unlearnkit.edits import erase_model
 
-    return erase_model(base, _rows(base, examples, columns), out, **options)
+    return erase_model(base, read_rows(base, examples, columns), out, **options)
 
 
 def take_out(model: str, forget: str, columns: Columns, out: str) -> str:
@@ -31,7 +34,7 @@ def take_out(model: str, forget: str, columns: Columns, out: str) -> str:
         quieten()
         from unlearnkit.edits import delete_examples
 
-    done = delete_examples(model, _rows(model, forget, columns), out)
+    done = delete_examples(model, read_rows(model, forget, columns), out)
     anew = sum(each.refitted for each in done)
     return (
         f"{len(done)} rows deleted, {anew} of them with clusters fitted anew; "
@@ -39,7 +42,12 @@ def take_out(model: str, forget: str, columns: Columns, out: str) -> str:
     )
 
 
-def _rows(tokenizer: str, path: str, columns: Columns) -> Any:
+def read_rows(tokenizer: str, path: str, columns: Columns) -> list[Example]:
+    """Rows of a file in a model's tokens.
+
+    Raises:
+        UserError: If there is no model there, with all bad rows otherwise.
+    """
     from unlearnkit import UnlearningDataModule
     from unlearnkit.data import QAStream
 

@@ -14,6 +14,7 @@ from unlearnkit.functional.f_divergence import flat
 from unlearnkit.functional.parameters import l2, orthogonal_lora
 from unlearnkit.functional.preference import d2o, dpo, npo, safe_unlearning, simnpo
 from unlearnkit.functional.primal_dual import dual_step, pdu
+from unlearnkit.functional.redirection import redirection
 from unlearnkit.functional.weighted import satimp, wga
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "offset_logits",
     "orthogonal_lora",
     "pdu",
+    "redirection",
     "reverse_kl",
     "rmu",
     "row_mean",
