@@ -52,7 +52,7 @@ def lunar(
     columns = (prompt_field, response_field, template)
     going, kept, refused = (read_rows(base, file, columns) for file in (forget, retain, refuse))
     made = lunar_model(
-        base, going, kept, refused, out, layer=layer, coefficient=coefficient, retain_weight=retain_weight,
-        ridge=ridge, responses=responses, module=module,
+        base, going, kept, refused, out, layer=layer, coefficient=coefficient,
+        retain_weight=retain_weight, ridge=ridge, responses=responses, module=module,
     )  # fmt: skip
     console.out().print(str(made), markup=False, soft_wrap=True)
