@@ -22,6 +22,7 @@ from unlearnkit.engine.expected import expected_weights
 from unlearnkit.engine.forward import ForwardPass, stream_views
 from unlearnkit.engine.head import Head
 from unlearnkit.engine.importance import begin_by_importance
+from unlearnkit.engine.kernels import HeadKernel, check_kernel
 from unlearnkit.engine.layout import choose_layout
 from unlearnkit.engine.lora import LoraConfig, check_start, importance_of
 from unlearnkit.engine.micro import accumulated, check_parts, split
@@ -72,11 +73,11 @@ class UnlearningModule(L.LightningModule):
         layout: ``packed`` (equal prompts once, no padding), ``rows``, or ``auto``.
         max_tokens_per_micro_batch: Run a batch in parts of at most so many tokens, one after the
             other, in the memory of one part; loss and gradient stay those of the whole.
+        head_kernel: What computes log-probabilities: ``torch``, ``liger`` (extra ``liger``, on a
+            GPU), or ``auto`` (the second where it is there).
 
     Raises:
-        RecipeError: If there is no objective with a weight above 0, if ``adapter_off`` is asked
-            for without an adapter, if the warm-up is negative or not finite, or if an objective's
-            loss cannot be computed in parts.
+        RecipeError: If no objective has a weight above 0, or two arguments do not go together.
 
     References:
         Yao, Xu, Liu. Large Language Model Unlearning. arXiv 2310.10683, equation 1.
@@ -104,6 +105,7 @@ class UnlearningModule(L.LightningModule):
         compile: bool = False,
         layout: Literal["auto", "packed", "rows"] = "auto",
         max_tokens_per_micro_batch: int | None = None,
+        head_kernel: HeadKernel = "auto",
     ) -> None:
         super().__init__()
         # Checkpoints hold what is trained and no more; `on_load_checkpoint` looks for gaps.
@@ -124,9 +126,9 @@ class UnlearningModule(L.LightningModule):
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
-        if max_tokens_per_micro_batch is not None:
-            whole = [key for key, objective in self.active.items() if not objective.additive]
-            check_parts(max_tokens_per_micro_batch, whole)
+        whole = [key for key, objective in self.active.items() if not objective.additive]
+        check_parts(max_tokens_per_micro_batch, whole)
+        self.head_kernel: HeadKernel = check_kernel(head_kernel)
         self.reference: Reference | None = None
         self.figures: dict[str, Tensor] = {}
 
@@ -177,7 +179,7 @@ class UnlearningModule(L.LightningModule):
             model.enable_input_require_grads()
         self.policy = add_adapter(model, self.lora) if self.lora else model
         restrict(self.policy, self.trainable)
-        self.head = Head(self.policy)
+        self.head = Head(self.policy, kernel=self.head_kernel)
         if self.device_mesh is not None:
             check_shardable(model, self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
             shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
@@ -241,9 +243,8 @@ class UnlearningModule(L.LightningModule):
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
         policy = ForwardPass(self.policy, self.head, batch, layers=self.layers)
-        reference = None
-        if self.reference is not None:
-            reference = self.reference.forward(batch.reference or batch, self.layers)
+        kept = self.reference
+        reference = None if kept is None else kept.forward(batch.reference or batch, self.layers)
         return stream_views(batch, policy, reference, self.expected)
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> Tensor:
@@ -287,8 +288,7 @@ class UnlearningModule(L.LightningModule):
 
     def configure_callbacks(self) -> list[L.Callback]:
         """What makes a resumed run equal the uninterrupted one, and holds weights still."""
-        masks = [SalientWeights(self.saliency)] if self.saliency else []
-        return [ExactResume(), *masks]
+        return [ExactResume(), *([SalientWeights(self.saliency)] if self.saliency else [])]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""

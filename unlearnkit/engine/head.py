@@ -33,14 +33,20 @@ class Head:
     Args:
         model: A causal language model of transformers, or a PEFT model around one.
         chunk_tokens: Tokens whose logits exist at one time; by default `CHUNK_BYTES` of them.
+        kernel: What computes log-probabilities through a plain head.
     """
 
-    def __init__(self, model: nn.Module, chunk_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        chunk_tokens: int | None = None,
+        kernel: kernels.HeadKernel = "torch",
+    ) -> None:
         self.module: nn.Module = model.get_output_embeddings()  # pyright: ignore
         self.transform = logit_transform(model)
         vocabulary = int(self.module.weight.shape[0])  # pyright: ignore
         self.chunk_tokens = chunk_tokens or max(16, CHUNK_BYTES // (4 * vocabulary))
-        self.options = kernels.Options(self.transform, self.chunk_tokens, GRADIENT_BYTES)
+        self.options = kernels.Options(self.transform, self.chunk_tokens, GRADIENT_BYTES, kernel)
 
     @property
     def plain(self) -> bool:

@@ -11,7 +11,9 @@ that is not trained needs none of that.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import os
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +21,14 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from unlearnkit.engine.transform import LogitTransform
+from unlearnkit.errors import RecipeError
 from unlearnkit.functional.core import at_least_float32
 
 PATTERN_TOLERANCE = 1e-6
 """Largest relative gap at which a loss's weights count as following the pattern."""
+
+
+HeadKernel = Literal["auto", "torch", "liger"]
 
 
 class Options(NamedTuple):
@@ -32,6 +38,34 @@ class Options(NamedTuple):
     chunk: int
     gradient_bytes: int
     """A weight gradient larger than this is not kept; logits are computed twice instead."""
+    kernel: HeadKernel = "torch"
+
+
+def check_kernel(kernel: HeadKernel) -> HeadKernel:
+    """The kernel, unless it is Liger's where that cannot run.
+
+    Raises:
+        RecipeError: If the package is not installed, or there is no GPU.
+    """
+    if kernel == "liger" and find_spec("liger_kernel") is None:
+        raise RecipeError(
+            "model.head_kernel: liger needs the package liger-kernel, which is not installed",
+            hint="pip install 'unlearnkit[liger]', or leave it out.",
+        )
+    there = torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
+    if kernel == "liger" and not there:
+        raise RecipeError(
+            "model.head_kernel: liger runs on a GPU, and this machine has none",
+            hint="Leave it out; auto takes it where it can.",
+        )
+    return kernel
+
+
+def _nll_kernel(hidden: Tensor, kernel: HeadKernel) -> Any:
+    """Liger's computes in float32 whatever it is given."""
+    single = hidden.dtype != torch.float64
+    auto = kernel == "auto" and hidden.is_cuda and find_spec("liger_kernel") is not None
+    return _liger_chunk if single and (auto or kernel == "liger") else _nll_chunk
 
 
 class _Chunk(NamedTuple):
@@ -55,6 +89,20 @@ def _nll_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransf
     gradient = _spare(logits, transform).sub_(top[:, None]).exp_().neg_()
     gradient.scatter_add_(1, target[:, None], gradient.new_ones(len(target), 1))
     return _Chunk(picked - top, gradient, logits, dtype)
+
+
+def _liger_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransform) -> _Chunk:
+    """As `_nll_chunk`; value and derivative are made in one pass over the logits."""
+    from liger_kernel.ops import cross_entropy  # pyright: ignore[reportMissingImports]
+
+    logits, dtype = _logits(h, weight, transform)
+    # The derivative is written over what is given, if that says that it wants one.
+    given = _spare(logits, transform).requires_grad_()
+    nll, *_ = cross_entropy.cross_entropy_forward(
+        given, target, weight=None, ignore_index=-100, lse_square_scale=0.0,
+        label_smoothing=0.0, reduction="none", softcap=None, return_z_loss=False,
+    )  # fmt: skip
+    return _Chunk(-nll.detach(), given.detach().neg_(), logits, dtype)
 
 
 def _kl_chunk(h: Tensor, weight: Tensor, ref_logits: Tensor, transform: LogitTransform) -> _Chunk:
@@ -174,7 +222,8 @@ def token_logps(
         tensor([0.2500, 0.2500, 0.2500])
     """
     hidden, weight = _as_the_mode_says(hidden, weight)
-    return _HeadFunction.apply(hidden, weight, target, pattern, _nll_chunk, options)  # pyright: ignore
+    compute = _nll_kernel(hidden, options.kernel)
+    return _HeadFunction.apply(hidden, weight, target, pattern, compute, options)  # pyright: ignore
 
 
 def token_forward_kl(

@@ -46,13 +46,15 @@ def split(
     return [_regroup(part, batches) for part in parts or [[]]]
 
 
-def check_parts(max_tokens: int, whole: Sequence[str]) -> None:
+def check_parts(max_tokens: int | None, whole: Sequence[str]) -> None:
     """Refuses parts without room, or of losses that are functions of the whole batch.
 
     Raises:
         RecipeError: Naming the losses.
     """
     key = "model.max_tokens_per_micro_batch"
+    if max_tokens is None:
+        return
     if max_tokens < 1:
         raise RecipeError(f"{key}: expected at least 1, found {max_tokens}")
     if whole:
