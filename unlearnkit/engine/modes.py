@@ -43,9 +43,9 @@ def without_own_settings(model: nn.Module) -> Iterator[None]:
         if isinstance(found := vars(module).get("generation_config"), GenerationConfig)
     ]
     for module, _ in own:
-        module.generation_config = GenerationConfig()
+        vars(module)["generation_config"] = GenerationConfig()
     try:
         yield
     finally:
         for module, found in own:
-            module.generation_config = found
+            vars(module)["generation_config"] = found
