@@ -89,3 +89,10 @@ def test_the_rule_notices_a_wrong_import(tmp_path: Path) -> None:
 def test_no_file_is_longer_than_300_lines() -> None:
     long = {f.name: n for f in _files() if (n := len(f.read_text().splitlines())) > 300}
     assert not long
+
+
+def test_no_two_test_files_have_one_module_name() -> None:
+    """Pytest collects the second of them with an error."""
+    folders = Path(__file__).parent.rglob("test_*.py")
+    loose = [file for file in folders if not (file.parent / "__init__.py").is_file()]
+    assert len({file.name for file in loose}) == len(loose)

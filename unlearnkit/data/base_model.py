@@ -100,13 +100,20 @@ class BaseModel:
 
 
 def model_of_run(folder: Path) -> Path | None:
-    """The model of a run folder, of a run in phases the last phase's; None of other folders."""
+    """The model of a run folder, of a run in phases the last phase's; None of other folders.
+
+    Raises:
+        RecipeError: If the folder's ``summary.json`` is broken.
+    """
     if not (folder / "recipe.yaml").is_file():
         return None
     place = "model"
     summary = folder / "summary.json"
     if summary.is_file():
-        place = json.loads(summary.read_text(encoding="utf-8")).get("model", place)
+        try:
+            place = json.loads(summary.read_text(encoding="utf-8")).get("model", place)
+        except (ValueError, AttributeError) as error:
+            raise RecipeError(f"{summary} cannot be read: {error}") from error
     return folder / place if (folder / place).is_dir() else None
 
 

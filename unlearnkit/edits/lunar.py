@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.data.fingerprint import model_fingerprint
-from unlearnkit.edits.matching import Base, name_of
+from unlearnkit.edits.matching import Base, config_problems, name_of, refuse
 from unlearnkit.edits.output import (
     RECORD,
     copy_companions,
@@ -88,8 +88,9 @@ def lunar_model(
         ``out``. ``edit.json`` in it says how near the regression came to its targets.
 
     Raises:
-        UserError: If an option is out of range, the block has no such linear layer, or ``out``
-            exists.
+        UserError: If an option is out of range, a row is longer than the model's positions, the
+            block has no such linear layer, weights are quantised or have other names on disk, the
+            refused prompts are the forget prompts, or ``out`` exists.
 
     References:
         Shen et al. 2025 (LUNAR), arXiv 2502.07218, whose default for Llama-3-8B is block 22 of 32
@@ -107,10 +108,21 @@ def lunar_model(
         message = error.message.removeprefix("model.base: ")
         raise UserError(message, title="edit", hint=error.hint) from error
     name, linear = _linear(model, layer, module)
+    if name not in weights.specs:
+        raise UserError(
+            f"{name_of(base)}: its files have no tensor {name}",
+            hint="They name weights in another way: load the model and save it with transformers.",
+        )
     kinds = {"forget": forget, "retain": retain, "refused": refused}
     seen = {kind: _seen(model, layer, linear, rows, responses) for kind, rows in kinds.items()}
     on_forget, on_retain = seen["forget"], seen["retain"]
     direction = seen["refused"].state - on_forget.state
+    if not direction.any():
+        raise UserError(
+            "--refuse: these prompts give the same states as those of --forget, so that there is "
+            "no direction from one to the other",
+            hint="Give prompts that the model declines.",
+        )
     gram = on_forget.gram + retain_weight * on_retain.gram
     row = redirection(on_forget.total, gram, ridge * float(gram.diagonal().mean()))
 
@@ -197,12 +209,17 @@ def _linear(model: Any, layer: int, module: str) -> tuple[str, nn.Linear]:
 
 
 def _check(base: Base, layer: int, numbers: dict[str, float], prompts: dict[str, Rows]) -> None:
-    blocks = load_config(base).get_text_config().num_hidden_layers
+    refuse(list(config_problems(base, [])), "Activations are redirected in float weights.")
+    text = load_config(base).get_text_config()
+    blocks, longest = text.num_hidden_layers, getattr(text, "max_position_embeddings", None)
     wrong = [] if 0 <= layer < blocks else [f"--layer: expected 0 to {blocks - 1}, found {layer}"]
     for name, value in numbers.items():
         least = "" if name == "coefficient" else " of at least 0"
         if not math.isfinite(value) or (least and value < 0):
             wrong.append(f"--{name}: expected a finite number{least}, found {value}")
     wrong += [f"--{name}: expected at least one row" for name, rows in prompts.items() if not rows]
+    for row in (each for rows in prompts.values() for each in rows):
+        if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest:
+            wrong.append(f"{row.source}: expected at most {longest} tokens, found {found}")
     if wrong:
         raise UserError("\n".join(wrong))

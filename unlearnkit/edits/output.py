@@ -27,10 +27,26 @@ def refuse_existing(folder: Path) -> None:
     """Raises if there is something that would be overwritten.
 
     Raises:
-        UserError: If the folder exists and is not empty.
+        UserError: If the folder exists and is not empty, or is the current one.
     """
+    if not folder.name:
+        raise UserError(
+            f"{folder}: expected the name of a folder to write", hint="Give a new folder's name."
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is not empty", hint="Give another folder.")
+
+
+def refuse_inside(folder: Path, source: Path) -> None:
+    """Raises if a folder would be written into the one that is copied.
+
+    Raises:
+        UserError: If it is below it.
+    """
+    if source.resolve() in folder.resolve().parents:
+        raise UserError(
+            f"{folder} is inside {source}, which is copied", hint="Give a folder outside of it."
+        )
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.data.fingerprint import model_fingerprint
-from unlearnkit.edits.output import new_folder, refuse_existing, write_json
+from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside, write_json
 from unlearnkit.edits.weights import COMPANIONS, downloaded, is_made_of_others
-from unlearnkit.engine.parts import is_inside, pointer_fields
+from unlearnkit.engine.parts import checked_pointers, is_inside, pointer_fields
 from unlearnkit.engine.policy import load_model
 from unlearnkit.engine.rules import PARTS
 from unlearnkit.errors import RecipeError, UserError
@@ -31,10 +31,12 @@ def whole_copy(model: str | Path, out: str | Path) -> Path:
         ``out``.
 
     Raises:
-        UserError: If a part is gone or is no longer the same, the disk is full, or ``out`` exists.
+        UserError: If a part is gone or is no longer the same, the config's pointers are broken, the
+            disk is full, or ``out`` exists or is below a folder that is copied.
     """
     source, target = Path(model), Path(out)
     refuse_existing(target)
+    refuse_inside(target, source)
     try:
         with new_folder(target) as folder:
             _fill(source, folder)
@@ -47,7 +49,7 @@ def _fill(source: Path, folder: Path) -> None:
     """Copies the folder, then what it points at, and makes it point at the copies."""
     shutil.copytree(source, folder, dirs_exist_ok=True)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    for name, pointer in config["parts"].items():
+    for name, pointer in checked_pointers(source, config.get("parts")).items():
         if is_inside(name, pointer):
             continue
         part = BaseModel(**pointer_fields(pointer), dtype="auto")
@@ -73,6 +75,7 @@ def _copy_part(part: BaseModel, place: Path) -> None:
         folder = downloaded(resolved)
     adapter = (folder / "adapter_config.json").is_file()
     if not adapter and is_made_of_others(str(folder)):
+        refuse_inside(place, folder)
         _fill(folder, place)
     elif adapter or resolved.gguf_file or resolved.first_blocks is not None:
         load_model(part).save_pretrained(place)

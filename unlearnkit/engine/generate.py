@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, StoppingCriteriaList
 
 from unlearnkit.engine.ending import RowsDone, cache_of_rows, decode
-from unlearnkit.engine.modes import evaluating
+from unlearnkit.engine.modes import evaluating, without_own_settings
 from unlearnkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def generate(
     Prompts are padded on the left, with an attention mask, whatever the tokenizer says, so that
     greedy ids are the same for every batch size (up to ties within float rounding: float32 is
     exact in practice, half precision may not be). The tokenizer is only read, needs no pad token,
-    and penalties of the model's own generation config do not apply. Once half of a batch's rows
-    have ended, the others go on without them. The model is in eval mode meanwhile, and each of
-    its modules is put back as it was.
+    and of the model's own generation config nothing but the end tokens applies. Once half of a
+    batch's rows have ended, the others go on without them. The model is in eval mode meanwhile,
+    and each of its modules is put back as it was.
 
     Args:
         model: A causal language model, or one wrapped by PEFT.
@@ -74,7 +74,8 @@ def generate(
     ends = _end_ids(model, tokenizer)
     config = _config(tokenizer, ends, temperature, top_p)
     found: list[Generation | None] = [None] * len(prompts)
-    with evaluating(model), torch.no_grad(), _seeded(model, seed, active=temperature > 0):
+    seeded = _seeded(model, seed, active=temperature > 0)
+    with evaluating(model), without_own_settings(model), torch.no_grad(), seeded:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch_limits = [limits[i] for i in rows]
@@ -201,7 +202,6 @@ def _end_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[
 def _config(
     tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], temperature: float, top_p: float
 ) -> GenerationConfig:
-    """Every setting that would change the text is given: a None would take the model's own."""
     fill = tokenizer.pad_token_id
     if fill is None:
         fill = min(ends, default=0)

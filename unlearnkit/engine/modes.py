@@ -1,4 +1,4 @@
-"""Train and eval mode, set on purpose and put back exactly."""
+"""What a model is asked to be for a while, and put back exactly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
+from transformers import GenerationConfig
 
 
 @contextmanager
@@ -27,3 +28,24 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def without_own_settings(model: nn.Module) -> Iterator[None]:
+    """Lays aside the generation configs that a model and its parts bring along.
+
+    ``generate`` of transformers takes from them whatever the config that it is given leaves open:
+    stop strings, processors of logits, a kind of cache.
+    """
+    own = [
+        (module, found)
+        for module in model.modules()
+        if isinstance(found := vars(module).get("generation_config"), GenerationConfig)
+    ]
+    for module, _ in own:
+        vars(module)["generation_config"] = GenerationConfig()
+    try:
+        yield
+    finally:
+        for module, found in own:
+            vars(module)["generation_config"] = found

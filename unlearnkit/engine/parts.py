@@ -138,7 +138,7 @@ def load_part(
     Raises:
         RecipeError: If it is gone, or is no longer the same.
     """
-    pointer = config.parts[name]
+    pointer = checked_pointers(resolved.path, config.parts, name)[name]
     part = replace(
         BaseModel(**pointer_fields(pointer), dtype=resolved.dtype),
         attn_implementation=resolved.attn_implementation,
@@ -158,6 +158,41 @@ def load_part(
         ) from error
     config.parts[name] = {**pointer, "path": part.path}
     return loaded
+
+
+def checked_pointers(folder: str | Path, parts: Any, *expected: str) -> dict[str, dict[str, Any]]:
+    """What a folder's config says of its parts, if it is what an edit writes.
+
+    Args:
+        folder: The folder.
+        parts: The value in its config.
+        *expected: Parts that it must have.
+
+    Raises:
+        RecipeError: With every part that is missing, has a name that is no plain one, or lacks
+            path or fingerprint.
+    """
+    file = Path(folder) / "config.json"
+    if not isinstance(parts, dict):
+        raise RecipeError(f"{file}: parts: expected a mapping, found {parts!r}")
+    wrong = [f"'{name}' is missing" for name in expected if name not in parts]
+    for name, pointer in parts.items():
+        if not name.isidentifier():
+            # It is a folder's name too, and that folder is to be in this one.
+            wrong.append(f"{name!r} is not a name of letters and digits")
+        elif not isinstance(pointer, dict):
+            wrong.append(f"'{name}' is no mapping")
+        else:
+            wrong += [
+                f"'{name}' has no {key}"
+                for key in ("path", "fingerprint")
+                if not isinstance(pointer.get(key), str)
+            ]
+    if wrong:
+        raise RecipeError(
+            f"{file}: parts: {'; '.join(wrong)}", hint="Make the model anew by its edit."
+        )
+    return parts
 
 
 def is_inside(name: str, pointer: Mapping[str, Any]) -> bool:

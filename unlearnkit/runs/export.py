@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.data.base_model import BaseModel, load_tokenizer
-from unlearnkit.edits.output import new_folder
+from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside
 from unlearnkit.edits.weights import is_made_of_others
 from unlearnkit.edits.whole import whole_copy
 from unlearnkit.engine.policy import load_model
@@ -32,8 +32,7 @@ def save_model(
         UserError: If the folder exists, the disk is full or cannot be written to. Nothing is
             left half-written.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} exists and is not empty", hint="Give another folder.")
+    refuse_existing(folder)
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -78,6 +77,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
         return target
     if merge and is_made_of_others(str(model)):
         return whole_copy(model, target)
+    refuse_inside(target, model)
     with new_folder(target) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
     return target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -159,7 +160,7 @@ def load_run(folder: str | Path) -> Run:
     """A finished run.
 
     Raises:
-        UserError: If the folder is not one, or the run did not finish.
+        UserError: If the folder is not one, the run did not finish, or its files are broken.
     """
     path = Path(folder)
     missing = [name for name in ("recipe.yaml", "summary.json") if not (path / name).exists()]
@@ -172,6 +173,50 @@ def load_run(folder: str | Path) -> Run:
             hint="Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
         )
     # Empty where `fit` was called by a program, without a recipe.
-    recipe = yaml.safe_load((path / "recipe.yaml").read_text(encoding="utf-8")) or {}
-    summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    recipe = _read(path / "recipe.yaml", yaml.safe_load)
+    summary = _read(path / "summary.json", json.loads)
+    if wrong := _fault_of(summary):
+        raise UserError(
+            f"{path / 'summary.json'}: {wrong}", hint="It is no longer what `fit` wrote."
+        )
     return Run(path, recipe, summary)
+
+
+def as_mapping(value: Any) -> dict[str, Any]:
+    """The value, if it is a mapping.
+
+    Raises:
+        ValueError: If it is not.
+
+    Example:
+        >>> as_mapping({"a": 1})
+        {'a': 1}
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a mapping, found {type(value).__name__}")
+    return value
+
+
+def _read(file: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        return as_mapping(parse(file.read_text(encoding="utf-8")) or {})
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
+
+
+def _fault_of(summary: dict[str, Any]) -> str | None:
+    """What keeps a summary from being used; keys that are only shown may be missing."""
+    if missing := [key for key in ("recipe", "seed", "suites") if key not in summary]:
+        return f"it has no {', '.join(missing)}"
+    if not isinstance(summary["suites"], dict):
+        return "suites: expected a mapping"
+    phases = summary.get("phases", [])
+    if not isinstance(phases, list):
+        return "phases: expected a list"
+    for number, phase in enumerate(phases, 1):
+        if not isinstance(phase, dict) or not {"name", "folder", "trained"} <= phase.keys():
+            return f"phases: expected name, folder and trained of phase {number}"
+        # It is looked for in the run folder, and nowhere else.
+        if Path(str(phase["folder"])).name != phase["folder"]:
+            return f"phases: expected the name of a folder, found {phase['folder']!r}"
+    return None

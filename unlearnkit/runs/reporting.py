@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -20,6 +22,7 @@ from unlearnkit.runs.attack import read_attack
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.folder import (
     Run,
+    as_mapping,
     load_run,
     write_bytes,
     write_json,
@@ -31,6 +34,7 @@ from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite
 
 REPORT = "report.html"
+T = TypeVar("T")
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -132,73 +136,83 @@ def refuse_existing(path: Path) -> Path:
 
 
 def read_contents(run: Run) -> Contents:
-    """The files of a run folder that a report shows; what is missing or stale is named."""
-    folder, left_out = run.folder, []
-
-    def lines(name: str, lost: str) -> list[dict[str, Any]]:
-        if not (folder / name).is_file():
-            left_out.append(f"{lost}: the run folder has no {name}.")
-            return []
-        try:
-            with (folder / name).open(encoding="utf-8") as file:
-                return [json.loads(line) for line in file if line.strip()]
-        except ValueError as error:
-            left_out.append(f"{lost}: {name} cannot be read ({error}).")
-            return []
-
-    def mapping(name: str, lost: str) -> dict[str, Any]:
-        if not (folder / name).is_file():
-            left_out.append(f"{lost}: the run folder has no {name}.")
-            return {}
-        try:
-            return json.loads((folder / name).read_text(encoding="utf-8"))
-        except ValueError as error:
-            left_out.append(f"{lost}: {name} cannot be read ({error}).")
-            return {}
-
-    rows = lines("rows.jsonl", "Generations and heat map")
-    tokens = lines("tokens.jsonl", "Log-probabilities of tokens")
-    intervals = mapping("intervals.json", "Intervals")
-    environment = mapping(
-        str((run.recipe_file.parent / "environment.json").relative_to(folder)), "Environment"
-    )
+    """The files of a run folder that a report shows; what is missing, broken or stale is named."""
+    left_out: list[str] = []
+    kept = partial(_kept, run.folder, left_out=left_out)
+    environment = (run.recipe_file.parent / "environment.json").relative_to(run.folder)
     return Contents(
-        folder="/".join(folder.absolute().parts[-2:]),
+        folder="/".join(run.folder.absolute().parts[-2:]),
         summary=run.summary,
-        recipe=(folder / "recipe.yaml").read_text(encoding="utf-8"),
-        trainings=_trainings(run, left_out),
-        environment=environment,
-        rows=rows,
-        intervals=intervals,
-        tokens=tokens,
+        recipe=(run.folder / "recipe.yaml").read_text(encoding="utf-8"),
+        rows=kept("rows.jsonl", "Generations and heat map", _rows_of("suite", "stream", "when"))
+        or [],
+        tokens=kept(
+            "tokens.jsonl", "Log-probabilities of tokens", _rows_of("prompt", "tokens", "logps")
+        )
+        or [],
+        intervals=kept("intervals.json", "Intervals", _mapping) or {},
+        environment=kept(str(environment), "Environment", _mapping) or {},
+        trainings=_trainings(run, kept),
         evaluations=_evaluations(run, left_out),
         attacks=_attacks(run, left_out),
         left_out=left_out,
     )
 
 
-def _trainings(run: Run, left_out: list[str]) -> list[Training]:
+def _kept(
+    folder: Path, name: str, lost: str, parse: Callable[[str], T], *, left_out: list[str]
+) -> T | None:
+    """What a file holds; None where it cannot be shown, and why is added to ``left_out``."""
+    if not (folder / name).is_file():
+        left_out.append(f"{lost}: the run folder has no {name}.")
+        return None
+    try:
+        # Newlines as they are: those in a quoted field of CSV are its own.
+        return parse((folder / name).read_bytes().decode("utf-8"))
+    except (ValueError, csv.Error, yaml.YAMLError) as error:
+        left_out.append(f"{lost}: {name} cannot be read ({' '.join(str(error).split())}).")
+        return None
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    return as_mapping(json.loads(text))
+
+
+def _rows_of(*keys: str) -> Callable[[str], list[dict[str, Any]]]:
+    def parse(text: str) -> list[dict[str, Any]]:
+        rows = [_mapping(line) for line in text.split("\n") if line.strip()]
+        for number, row in enumerate(rows, 1):
+            if missing := [key for key in keys if key not in row]:
+                raise ValueError(f"row {number} has no {', '.join(missing)}")
+        return rows
+
+    return parse
+
+
+def _trainings(run: Run, kept: Callable[..., Any]) -> list[Training]:
     trained = [each for each in run.summary.get("phases", []) if each["trained"]]
     folders = {each["name"]: each["folder"] for each in trained} or {"": ""}
     found: list[Training] = []
     for phase, inside in folders.items():
-        file = run.folder / inside / "recipe.yaml"
-        recipe = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-        objectives = ((recipe or {}).get("model") or {}).get("objectives") or ()
-        found.append(Training(phase, tuple(objectives), _metrics(run.folder, inside, left_out)))
+        file, curves = str(Path(inside, "recipe.yaml")), str(Path(inside, "metrics.csv"))
+        objectives = kept(file, "Order of the losses", _objectives) or ()
+        found.append(Training(phase, objectives, kept(curves, "Losses", _metrics) or []))
     return found
 
 
-def _metrics(folder: Path, inside: str, left_out: list[str]) -> list[dict[str, float]]:
-    file = folder / inside / "metrics.csv"
-    if not file.is_file():
-        left_out.append(f"Losses: the run folder has no {Path(inside, file.name)}.")
-        return []
-    with file.open(encoding="utf-8", newline="") as stream:
-        return [
-            {name: float(value) for name, value in line.items() if name and value}
-            for line in csv.DictReader(stream)
-        ]
+def _objectives(text: str) -> tuple[str, ...]:
+    recipe = as_mapping(yaml.safe_load(text) or {})
+    return tuple(as_mapping(as_mapping(recipe.get("model") or {}).get("objectives") or {}))
+
+
+def _metrics(text: str) -> list[dict[str, float]]:
+    lines = [
+        {name: float(value) for name, value in line.items() if name and value}
+        for line in csv.DictReader(io.StringIO(text, newline=""))
+    ]
+    if not lines:
+        raise ValueError("it has no line of figures")
+    return lines
 
 
 def _evaluations(run: Run, left_out: list[str]) -> list[LaterEvaluation]:

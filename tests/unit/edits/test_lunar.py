@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from architectures import tiny_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from stub import save_stub, stub_tokenizer
 from transformers import AutoModelForCausalLM
 
@@ -129,3 +129,35 @@ def test_another_architecture_has_another_layer(base):
     before, after = (load_file(each / "model.safetensors") for each in (folder, out))
     changed = [name for name in before if not torch.equal(before[name], after[name])]
     assert changed == ["gpt_neox.layers.1.mlp.dense_4h_to_h.weight"]
+
+
+def test_a_weight_that_has_another_name_on_disk_is_not_passed_over(base):
+    """Transformers loads files without the prefix of the model's body too."""
+    file = base / "model.safetensors"
+    short = {name.removeprefix("model."): each for name, each in load_file(file).items()}
+    save_file(short, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match=f"its files have no tensor {WEIGHT}"):
+        make(base)
+    assert not (base.parent / "out").exists()
+
+
+def test_prompts_that_give_no_direction_are_refused(base):
+    with pytest.raises(UserError, match="no direction from one to the other"):
+        make(base, refused=FORGET)
+    assert not (base.parent / "out").exists()
+
+
+def test_rows_and_weights_that_the_model_cannot_take_are_refused_before_it_is_loaded(
+    base, monkeypatch
+):
+    monkeypatch.setattr("unlearnkit.edits.lunar.load_model", None)
+    folder = base.parent / "opt"
+    tiny_model("opt").save_pretrained(folder)
+    stub_tokenizer().save_pretrained(folder)
+    with pytest.raises(UserError, match="rows:2: expected at most 128 tokens, found 129"):
+        make(folder, module="fc2", retain=rows((4, 5), [4] * 126))
+    config = json.loads((base / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="quantised weights"):
+        make(base)

@@ -92,6 +92,26 @@ def test_own_generation_config_does_not_change_greedy_text(stub, prompts):
     assert generate(model, tokenizer, prompts, max_new_tokens=8) == expected
 
 
+OWN = {
+    "cache_implementation": "static", "stop_strings": ["c"], "begin_suppress_tokens": [4, 5, 6],
+    "guidance_scale": 2.0, "forced_eos_token_id": 5, "return_dict_in_generate": True,
+    "exponential_decay_length_penalty": [1, 2.0], "prompt_lookup_num_tokens": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("name", OWN)
+def test_settings_that_ours_leave_open_are_not_taken_from_the_model(stub, prompts, name, wrapped):
+    model, tokenizer = stub
+    expected = generate(model, tokenizer, prompts, max_new_tokens=8)
+    own = model.generation_config
+    setattr(own, name, OWN[name])
+    if wrapped:
+        model = get_peft_model(model, LoraConfig(target_modules="all-linear"))
+    assert generate(model, tokenizer, prompts, max_new_tokens=8) == expected
+    assert stub[0].generation_config is own
+
+
 def test_order_and_limits_are_those_of_the_prompts(stub, prompts):
     model, tokenizer = stub
     whole = generate(model, tokenizer, prompts, max_new_tokens=8)

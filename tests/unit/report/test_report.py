@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from dataclasses import asdict
 from html.parser import HTMLParser
 
@@ -122,6 +123,63 @@ def test_a_file_that_is_not_there_leaves_its_section_out_and_is_named(run):
 def test_a_broken_file_is_named_too(run):
     (run / "rows.jsonl").write_text('{"suite": ')
     assert "rows.jsonl cannot be read" in reporting.report(run).read_text(encoding="utf-8")
+
+
+PHASES = [
+    {"name": name, "folder": folder, "trained": True, "steps": 2}
+    for name, folder in (("</script><b>first", "first"), ("last", "last-2"))
+]
+BROKEN = {
+    "rows.jsonl": ["[]", '{"suite": "copyright"}', "\udcff"],
+    "tokens.jsonl": ["{}", "3"],
+    "intervals.json": ["[]", "{"],
+    "last-2/environment.json": ["[]", "nul"],
+    "first/metrics.csv": ["", "epoch,step,train/loss\n", "step,train/loss\n0,high\n", "\udcff"],
+    "first/recipe.yaml": ["model: [", "- 1", "model: 7", "model: {objectives: [1]}", "\udcff"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(name, text) for name, texts in BROKEN.items() for text in texts]
+)
+def test_of_a_run_of_phases_each_broken_file_is_named(tmp_path, name, text):
+    run = write_run(tmp_path / "copyright" / "a", phases=PHASES)
+    for phase in PHASES:
+        (run / phase["folder"]).mkdir()
+        for file in ("metrics.csv", "recipe.yaml", "environment.json"):
+            shutil.copyfile(run / file, run / phase["folder"] / file)
+    html = reporting.report(run).read_text(encoding="utf-8")
+    assert "Left out of this report" not in html
+    assert "<b>first" not in html
+    (run / name).write_text(text, errors="surrogateescape")
+    html = reporting.report(run).read_text(encoding="utf-8")
+    assert f"{name} cannot be read" in html
+    assert html.count("cannot be read") == 1
+    assert 'id="h-figures"' in html
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("summary.json", "{", "summary.json cannot be read"),
+        ("summary.json", "[1]", "summary.json cannot be read"),
+        ("summary.json", "{}", "it has no recipe, seed, suites"),
+        ("recipe.yaml", "model: [", "recipe.yaml cannot be read"),
+        ("recipe.yaml", "- 1", "recipe.yaml cannot be read: expected a mapping"),
+    ],
+)
+def test_a_run_whose_own_files_are_broken_is_refused(run, name, text, message):
+    (run / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        reporting.report(run)
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("phases", [{}, [{"name": "a"}], [{**PHASES[0], "folder": "../other"}]])
+def test_phases_are_below_the_run(tmp_path, phases):
+    run = write_run(tmp_path / "copyright" / "a", phases=phases)
+    with pytest.raises(UserError, match="phases: expected"):
+        reporting.report(run)
 
 
 def test_only_the_own_report_is_overwritten(run, tmp_path):

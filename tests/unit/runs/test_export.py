@@ -203,3 +203,64 @@ def test_nothing_is_overwritten(models, tmp_path):
         with pytest.raises(UserError, match="exists and is not empty"):
             export(whp(models, models / f"made{merge}"), tmp_path / "out", merge=merge)
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_the_out_folder_is_not_in_what_is_copied(models, tmp_path):
+    made = erase_on_whp(models, models / "made")
+    for source, out in [(made, made), (made, models / "whp"), (models / "base", models / "base")]:
+        names = sorted(each.name for each in out.iterdir())
+        with pytest.raises(UserError, match=r"is inside .*, which is copied"):
+            export(source, out / "out", merge=True)
+        assert sorted(each.name for each in out.iterdir()) == names
+
+
+@pytest.mark.parametrize("source", ["base", "adapter", "made"])
+def test_the_out_folder_has_a_name_and_is_no_file(models, tmp_path, monkeypatch, source):
+    whp(models, models / "made")
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="expected the name of a folder"):
+        export(models / source, ".", merge=True)
+    with pytest.raises(UserError, match="file exists"):
+        export(models / source, tmp_path / "file", merge=True)
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+UP = "../../../../escaped"
+BROKEN = {
+    "written outside": (lambda parts: {**parts, UP: parts["base"]}, f"'{UP}' is not a name"),
+    "read outside": (
+        lambda parts: {**parts, UP: {"path": f"parts/{UP}", "fingerprint": "x"}},
+        f"'{UP}' is not a name",
+    ),
+    "no mapping": (lambda parts: [parts], "expected a mapping"),
+    "no parts": (lambda parts: None, "expected a mapping"),
+    "a name alone": (lambda parts: {**parts, "base": "tiny"}, "'base' is no mapping"),
+    "no path": (lambda parts: {**parts, "base": {"fingerprint": "x"}}, "'base' has no path"),
+    "no text": (
+        lambda parts: {**parts, "base": {"path": 7}},
+        "'base' has no path; 'base' has no fingerprint",
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_config_that_no_edit_wrote_is_refused(models, tmp_path, broken):
+    change, message = BROKEN[broken]
+    file = whp(models, models / "made") / "config.json"
+    config = json.loads(file.read_text())
+    config["parts"] = change(config["parts"])
+    file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match=message):
+        export(models / "made", tmp_path / "a" / "b" / "out", merge=True)
+    assert not [*tmp_path.rglob("escaped")]
+
+
+def test_a_part_that_the_config_does_not_name_is_said(models, tmp_path):
+    file = whp(models, models / "made") / "config.json"
+    config = json.loads(file.read_text())
+    del config["parts"]["base"]
+    file.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="'base' is missing"):
+        load_model(str(models / "made"))

@@ -88,7 +88,7 @@ def attack_and_keep(
         on_model: Called with each model's name before it is attacked.
 
     Raises:
-        UserError: If ``out`` is a file of anything else.
+        UserError: If ``out`` is a file of anything else, or its folder cannot be made.
     """
     inputs = {
         "rows": prepared.rows,
@@ -102,10 +102,15 @@ def attack_and_keep(
     known = None if None in digests.values() else fingerprint
     for path in sorted(folder.glob(f"{kind}*.json")) if out is None else [out]:
         found = read_attack(path)
-        if found is not None and found.fingerprint == known:
+        if found is not None and known is not None and found.fingerprint == known:
             return Kept(found, path, reused=True)
     if out is not None and out.exists():
         raise UserError(f"--out: {out} exists and is not overwritten.", hint="Name another file.")
+    place = out or folder / f"{kind}.json"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {place.parent}: {error.strerror}") from error
     started = time.monotonic()
     curves: dict[str, Curve] = {}
     for name, base in models.items():
@@ -121,21 +126,40 @@ def attack_and_keep(
         seconds=round(time.monotonic() - started, 2),
         curves=curves,
     )
-    path = out or _free(folder, kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, asdict(attack))
-    return Kept(attack, path, reused=False)
+    return Kept(attack, _write_new(place, attack), reused=False)
 
 
 def read_attack(path: Path) -> Attack | None:
     """The attack of a file, or None if it is not one."""
     try:
-        return Attack(**json.loads(path.read_text(encoding="utf-8")))
+        found = Attack(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    mappings = (found.settings, found.models, found.curves)
+    if not all(isinstance(each, dict) for each in mappings) or not found.curves:
+        return None
+    known = all(isinstance(each, str) for each in (found.attack, found.created))
+    return found if known and all(map(_is_curve, found.curves.values())) else None
 
 
-def _free(folder: Path, kind: str) -> Path:
-    """The first name of this kind that no file has."""
-    names = (folder / (f"{kind}.json" if n == 1 else f"{kind}-{n}.json") for n in count(1))
-    return next(path for path in names if not path.exists())
+def _is_curve(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and e for e in value)
+
+
+def _write_new(place: Path, attack: Attack) -> Path:
+    """Writes the first file of a name and its numbers that no other process has taken."""
+    path, numbers = place, count(2)
+    while True:
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            path = place.with_name(f"{place.stem}-{next(numbers)}{place.suffix}")
+            continue
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from error
+        try:
+            write_json(path, asdict(attack))
+        except BaseException:
+            path.unlink()
+            raise
+        return path
