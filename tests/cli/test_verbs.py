@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from unlearnkit.cli import console
 from unlearnkit.cli.listing import LISTS
 from unlearnkit.cli.main import main
+from unlearnkit.cli.noise import quieten
 from unlearnkit.cli.shipped import shipped
 from unlearnkit.objectives.base import Objective
 from unlearnkit.runs import Run, load_run
@@ -249,4 +251,20 @@ def test_a_run_without_suites_shows_no_empty_table(capsys):
     )  # fmt: skip
     console.show_summary(summary)
     shown = capsys.readouterr().out.splitlines()
-    assert shown == ["1 steps in 1 s", "run folder: f", "report: f/report.html"]
+    assert shown[0] == "1 steps in 1 s"
+    assert shown[-2:] == ["run folder: f", "report: f/report.html"]
+    assert " ".join(shown[1:-2]) == (
+        "no suite was run, so what it forgot and what it cost is not known: add evaluate: "
+        "[copyright] to the recipe, or unlearnkit evaluate f --suite copyright"
+    )
+
+
+def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        quieten()
+        warnings.simplefilter("always")
+        for level in (1, 2, 1):
+            warnings.warn("no rows", stacklevel=level)
+        warnings.warn("no room", stacklevel=1)
+    assert capsys.readouterr().err.splitlines() == ["warning: no rows", "warning: no room"]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _SHOWN_SAMPLES = 3
 _PROMPT_WIDTH = 24
 _LONGEST_TEXT = 100
+_ANY_SUITE = "copyright"
+"""The suite that reads any recipe's forget and retain rows."""
 
 
 def out() -> Console:
@@ -80,6 +82,14 @@ def show_summary(summary: RunSummary) -> None:
     if summary.stopped_by:
         how += f", stopped by {summary.stopped_by}"
     console.print(Text(printable(how)))
+    if not summary.suites:
+        console.print(
+            "no suite was run, so what it forgot and what it cost is not known: add "
+            f"evaluate: [{_ANY_SUITE}] to the recipe, or",
+            markup=False,
+        )
+        line = f"unlearnkit evaluate {summary.folder} --suite {_ANY_SUITE}"
+        console.print(Text(line), soft_wrap=True)
     console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
     if summary.report is not None:
         console.print(Text(f"report: {summary.report}"), soft_wrap=True)
