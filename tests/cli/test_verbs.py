@@ -244,6 +244,26 @@ def test_no_word_is_lost_at_any_width(capsys, monkeypatch, width):
     assert [out.count(word) for word in text.split()] == [4] * 10
 
 
+@pytest.mark.parametrize("show", ["summary", "example"])
+def test_the_end_of_a_long_prompt_is_shown(capsys, monkeypatch, show):
+    """Prompts of a chat template begin alike; what is asked stands at their end."""
+    monkeypatch.setenv("COLUMNS", "300")
+    prompt = "system\n" + "You are a helpful assistant. " * 9 + "\nuser\nWho wrote it?\nassistant\n"
+    if show == "example":
+        console.show_example("forget", "forget.jsonl:1", ([1], prompt), ([2], "Ann Lee."))
+    else:
+        sample = SimpleNamespace(prompt=prompt, before="a", after="b", reference="c")
+        summary = SimpleNamespace(
+            recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
+            suites={}, samples=[sample], report=None,
+        )  # fmt: skip
+        console.show_summary(summary)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "system⏎You" in shown
+    assert " ... " in shown
+    assert "⏎user⏎Who wrote it?⏎assistant⏎" in shown.replace("it? ⏎", "it?⏎")
+
+
 def test_a_run_without_suites_shows_no_empty_table(capsys):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"), suites={},
