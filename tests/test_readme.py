@@ -53,3 +53,10 @@ def test_the_results_are_those_of_the_page(application: str) -> None:
         for was, now, never in zip(before[:2], after[:2], gold[:2], strict=True)
     ]
     assert row(README, application.lower()) == [*both, *after[2:5]]
+
+
+def test_the_cost_of_a_step_is_that_of_the_page() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    models = re.compile(r"^\| [RSV] \(.*$", flags=re.MULTILINE)
+    assert len(models.findall(README)) == 3
+    assert models.findall(README) == models.findall(page)

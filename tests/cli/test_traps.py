@@ -204,6 +204,14 @@ def test_a_run_without_an_end_is_refused(command, recipe, folder):
     assert "give max_epochs or max_steps" in done.err
 
 
+def test_a_misspelled_end_is_one_mistake(command, recipe, folder):
+    text = (folder / "good.yaml").read_text().replace("max_steps: 1, ", "max_step: 1, ")
+    done = command("fit", "-r", recipe(text))
+    assert done.code == 2
+    assert "Did you mean 'max_steps'?" in done.err
+    assert "give max_epochs or max_steps" not in done.err
+
+
 def test_values_can_be_appended_and_set_in_lists(parse):
     words = (
         "--evaluate+",

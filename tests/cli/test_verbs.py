@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from unlearnkit.cli import console
 from unlearnkit.cli.listing import LISTS
 from unlearnkit.cli.main import main
+from unlearnkit.cli.noise import quieten
 from unlearnkit.cli.shipped import shipped
 from unlearnkit.objectives.base import Objective
 from unlearnkit.runs import Run, load_run
@@ -242,6 +244,26 @@ def test_no_word_is_lost_at_any_width(capsys, monkeypatch, width):
     assert [out.count(word) for word in text.split()] == [4] * 10
 
 
+@pytest.mark.parametrize("show", ["summary", "example"])
+def test_the_end_of_a_long_prompt_is_shown(capsys, monkeypatch, show):
+    """Prompts of a chat template begin alike; what is asked stands at their end."""
+    monkeypatch.setenv("COLUMNS", "300")
+    prompt = "system\n" + "You are a helpful assistant. " * 9 + "\nuser\nWho wrote it?\nassistant\n"
+    if show == "example":
+        console.show_example("forget", "forget.jsonl:1", ([1], prompt), ([2], "Ann Lee."))
+    else:
+        sample = SimpleNamespace(prompt=prompt, before="a", after="b", reference="c")
+        summary = SimpleNamespace(
+            recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
+            suites={}, samples=[sample], report=None,
+        )  # fmt: skip
+        console.show_summary(summary)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "system⏎You" in shown
+    assert " ... " in shown
+    assert "⏎user⏎Who wrote it?⏎assistant⏎" in shown.replace("it? ⏎", "it?⏎")
+
+
 def test_a_run_without_suites_shows_no_empty_table(capsys):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"), suites={},
@@ -249,4 +271,20 @@ def test_a_run_without_suites_shows_no_empty_table(capsys):
     )  # fmt: skip
     console.show_summary(summary)
     shown = capsys.readouterr().out.splitlines()
-    assert shown == ["1 steps in 1 s", "run folder: f", "report: f/report.html"]
+    assert shown[0] == "1 steps in 1 s"
+    assert shown[-2:] == ["run folder: f", "report: f/report.html"]
+    assert " ".join(shown[1:-2]) == (
+        "no suite was run, so what it forgot and what it cost is not known: add evaluate: "
+        "[copyright] to the recipe, or unlearnkit evaluate f --suite copyright"
+    )
+
+
+def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with warnings.catch_warnings():
+        quieten()
+        warnings.simplefilter("always")
+        for level in (1, 2, 1):
+            warnings.warn("no rows", stacklevel=level)
+        warnings.warn("no room", stacklevel=1)
+    assert capsys.readouterr().err.splitlines() == ["warning: no rows", "warning: no room"]

@@ -65,7 +65,8 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     for own in ("my_losses", "my_suites"):
         monkeypatch.delitem(sys.modules, own, raising=False)
-    for name in ("forget", "retain", "chats", "people", "ada", "bo", "cy"):
+    kept = ("retain", "heldout", "neighbour", "chats")
+    for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     return tmp_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,11 @@ class _Checker:
             if not isinstance(name, str) or not name or "." in name:
                 yield (*OBJECTIVES.place, name), f"expected a name without dots, found {name!r}"
         trainer = self.tree.get("trainer") or {}
-        bounds = {"max_epochs", "max_steps", "max_time"}
-        if isinstance(trainer, Mapping) and not bounds & {*trainer}:
+        bounds = ("max_epochs", "max_steps", "max_time")
+        # One that is misspelled is a mistake of its own, which says what was meant.
+        if isinstance(trainer, Mapping) and not any(
+            get_close_matches(str(key), bounds, cutoff=0.85) for key in trainer
+        ):
             yield ("trainer",), "give max_epochs or max_steps; Lightning's default is 1000 epochs."
 
     def _entries(self) -> Iterator[schema.Finding]:

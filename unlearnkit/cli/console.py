@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SHOWN_SAMPLES = 3
 _PROMPT_WIDTH = 24
 _LONGEST_TEXT = 100
+_PROMPT_END = 64
+_ANY_SUITE = "copyright"
+"""The suite that reads any recipe's forget and retain rows."""
 
 
 def out() -> Console:
@@ -72,7 +75,8 @@ def show_summary(summary: RunSummary) -> None:
         table.add_row(*(Text(word, style="bold") for word in headings), end_section=True)
     for sample in summary.samples[:_SHOWN_SAMPLES]:
         texts = (sample.prompt, sample.before, sample.after, sample.reference)
-        table.add_row(*map(_short, texts[: len(phases) + 1]), end_section=True)
+        cells = (_short_prompt(texts[0]), *map(_short, texts[1 : len(phases) + 1]))
+        table.add_row(*cells, end_section=True)
     console = out()
     if table.row_count:
         console.print(table)
@@ -80,6 +84,14 @@ def show_summary(summary: RunSummary) -> None:
     if summary.stopped_by:
         how += f", stopped by {summary.stopped_by}"
     console.print(Text(printable(how)))
+    if not summary.suites:
+        console.print(
+            "no suite was run, so what it forgot and what it cost is not known: add "
+            f"evaluate: [{_ANY_SUITE}] to the recipe, or",
+            markup=False,
+        )
+        line = f"unlearnkit evaluate {summary.folder} --suite {_ANY_SUITE}"
+        console.print(Text(line), soft_wrap=True)
     console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
     if summary.report is not None:
         console.print(Text(f"report: {summary.report}"), soft_wrap=True)
@@ -142,11 +154,11 @@ def show_example(stream: str, source: str, prompt: Any, response: Any) -> None:
     """
     console = out()
     console.print(Text(f"\n{stream}: {printable(source)}", style="bold"))
-    for word, (ids, text), style in (
-        ("prompt    ", prompt, "dim"),
-        ("supervised", response, "green"),
+    for word, (ids, text), short, style in (
+        ("prompt    ", prompt, _short_prompt, "dim"),
+        ("supervised", response, _short, "green"),
     ):
-        console.print(Text.assemble((f"  {word} ", "bold"), (_short(text).plain, style)))
+        console.print(Text.assemble((f"  {word} ", "bold"), (short(text).plain, style)))
         console.print(Text(f"             {_ids(ids)}", style="dim"))
 
 
@@ -189,6 +201,13 @@ def _figure(value: float | None) -> str:
 def _short(text: str) -> Text:
     shown = printable(text).replace("\n", "⏎")
     return Text(shown if len(shown) <= _LONGEST_TEXT else f"{shown[:_LONGEST_TEXT]} ...")
+
+
+def _short_prompt(text: str) -> Text:
+    """Its end too: of a chat model's prompts the beginning is the same system turn in all."""
+    shown = printable(text).replace("\n", "⏎")
+    shorter = f"{shown[: _LONGEST_TEXT - _PROMPT_END]} ... {shown[-_PROMPT_END:]}"
+    return Text(min(shown, shorter, key=len))
 
 
 def _ids(ids: Sequence[int], most: int = 24) -> str:

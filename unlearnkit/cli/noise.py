@@ -34,7 +34,7 @@ class WarningLines(logging.Handler):
 def quieten() -> None:
     """Silences start-up lines, loading bars and the warnings that are known to mean nothing.
 
-    Other warnings become lines without file and line number.
+    Other warnings become lines without file and line number, each said once.
     """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -42,8 +42,12 @@ def quieten() -> None:
     for message in _MESSAGES:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("unlearnkit").handlers = [WarningLines(logging.WARNING)]
-    warnings.showwarning = _show
+    said: set[str] = set()
 
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        # Python tells warnings apart by where they come from too: a suite reads its rows thrice.
+        if str(message) not in said:
+            said.add(str(message))
+            console.warn(str(message))
 
-def _show(message: Warning | str, *_: Any, **__: Any) -> None:
-    console.warn(str(message))
+    warnings.showwarning = show
