@@ -23,6 +23,8 @@ APPLICATION = "copyright"
 MOST_STEPS = 32
 RELATED = {"name": "qa", "path": "tiny/kept/related.jsonl", "batch_size": 4}
 """Protected rows of the book's kind; none of them is among the neighbours that are measured."""
+MORE_RELATED = RELATED | {"path": "tiny/kept/more_related.jsonl"}
+"""Those twelve, and the 46 passages of the embedded book that this model was never taught."""
 WGA = {"name": "weighted_gradient_ascent", "weight": 1.0}
 _LONG: Layer = {"trainer": {"max_steps": 64}}
 NEAR_KL = {"name": "retain_kl", "weight": 8.0, "stream": "related"}
@@ -46,8 +48,8 @@ def _lora(**fields: object) -> Layer:
     return {"model": {"lora": {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"} | fields}}
 
 
-def _broad(**terms: dict[str, object]) -> Layer:
-    return joined(objectives(**terms), {"data": {"streams": {"related": RELATED}}})
+def _broad(rows: dict[str, object] = RELATED, **terms: dict[str, object]) -> Layer:
+    return joined(objectives(**terms), {"data": {"streams": {"related": rows}}})
 
 
 LLMU = {"forget": FORGET, "mismatch": MISMATCH, "retain": KL}
@@ -89,6 +91,20 @@ VARIANTS: dict[str, tuple[str, Layer]] = {
     "s_llmu_broad_heavy": (
         "GA (weight 2) + mismatch + KL, broader, up to 64 steps",
         joined(_broad(**LLMU | {"forget": FORGET | {"weight": 2.0}}, near=NEAR_KL), _LONG),
+    ),
+    "s_llmu_broader": (
+        "GA + mismatch + KL, broader still",
+        _broad(MORE_RELATED, **LLMU, near=NEAR_KL),
+    ),
+    "s_llmu_broader_heavy": (
+        "GA (weight 2) + mismatch + KL, broader still, up to 64 steps",
+        joined(
+            _broad(MORE_RELATED, **LLMU | {"forget": FORGET | {"weight": 2.0}}, near=NEAR_KL), _LONG
+        ),
+    ),
+    "s_npo_broader_heavy": (
+        "NPO (weight 4) + KL, broader still, up to 64 steps",
+        joined(_broad(MORE_RELATED, forget=NPO | {"weight": 4.0}, retain=KL, near=NEAR_KL), _LONG),
     ),
     "s_llmu_whole": ("GA + mismatch + KL, all weights", WHOLE),
     "s_llmu_salient": (
