@@ -61,7 +61,7 @@ class Bench:
     def run(self, name: str, system: System, seed: int) -> bool:
         """Runs a system and writes what came of it, unless that is there; whether it ran."""
         file, digest = self.file(name, seed), self._digest(system)
-        if file.is_file() and json.loads(file.read_text(encoding="utf-8"))["digest"] == digest:
+        if _digest_of(file) == digest:
             return False
         with tempfile.TemporaryDirectory(dir=self._work.name) as work:
             here = Path(work)
@@ -95,6 +95,14 @@ class Bench:
         texts = [(RECIPES / f"{each}.yaml").read_text("utf-8") for each in system.recipes]
         parts = (system.commands, system.model, self.more, self.suite, texts, self.code)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _digest_of(file: Path) -> str | None:
+    """What a result was made of; None where there is none, or a file that was cut off."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["digest"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
 
 
 def measured(command: Command, work: Path) -> Cost:

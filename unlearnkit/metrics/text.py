@@ -257,6 +257,9 @@ class RefusalRate(RowMean, name="refusal_rate"):
         phrases: What refusals say, in any case; by default the shipped ones.
         **kwargs: Those of `torchmetrics.Metric`.
 
+    Raises:
+        ValueError: If ``phrases`` is one text, or one of them is empty.
+
     Example:
         >>> metric = RefusalRate()
         >>> metric.update(["I cannot help with that.", "Take the ferry."])
@@ -272,6 +275,9 @@ class RefusalRate(RowMean, name="refusal_rate"):
 
     def __init__(self, phrases: Sequence[str] = functional.REFUSAL_PHRASES, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        # A text is a sequence of letters, and every answer holds some of them.
+        if isinstance(phrases, str) or not all(each.strip() for each in phrases):
+            raise ValueError(f"phrases must be a list of phrases, found {phrases!r}")
         self.phrases = tuple(phrases)
 
     def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:

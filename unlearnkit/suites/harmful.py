@@ -105,6 +105,10 @@ class Harmful(Suite, name="harmful"):
             raise RecipeError(
                 "harmful: classifier and harmful_label go together, and one of them is missing"
             )
+        for field, given in (("keywords", keywords), ("refusals", refusals)):
+            # A text is a list of letters, and every answer holds some of them.
+            if isinstance(given, str) or not all(word.strip() for word in given or ()):
+                raise RecipeError(f"harmful: {field} must be a list of phrases, found {given!r}")
         self.classifier, self.harmful_label = classifier, harmful_label
         kept = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
         self.sources: dict[str, Source | None] = {"trained": trained, "unseen": unseen, **kept}

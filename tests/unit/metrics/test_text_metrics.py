@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
+from unlearnkit.errors import RecipeError
 from unlearnkit.functional.text import (
     bleu,
     cut_at,
@@ -19,6 +20,7 @@ from unlearnkit.functional.text import (
     words,
 )
 from unlearnkit.metrics import DistinctN, KnowledgeMemorization, LeakRate, RefusalRate, Rouge
+from unlearnkit.suites import Harmful
 
 SCRIPTS = {
     "chinese": "机器遗忘是一个新的研究方向",
@@ -144,6 +146,15 @@ def test_refusal_rate_takes_phrases_of_ones_own():
     metric.update(["I cannot.", "je ne peux pas le dire"], rows=[2, 1])
     assert metric.per_row()[:, 0].tolist() == [1.0, 1.0, 0.0]
     assert metric.compute().item() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("phrases", ["I cannot", ["I cannot", " "]])
+def test_phrases_that_every_answer_would_hold_are_refused(phrases):
+    with pytest.raises(ValueError, match="must be a list of phrases"):
+        RefusalRate(phrases=phrases)
+    for field in ("keywords", "refusals"):
+        with pytest.raises(RecipeError, match=f"harmful: {field} must be a list of phrases"):
+            Harmful(**{field: phrases})
 
 
 def test_leak_rate_needs_a_threshold_and_is_strict():
