@@ -36,6 +36,13 @@ def test_what_is_declared_for_python_is_what_ci_runs() -> None:
     assert PROJECT["requires-python"] == f">={run[0]}"
 
 
+def test_every_extra_of_a_user_is_explained() -> None:
+    page = (ROOT / "docs" / "faq.md").read_text("utf-8")
+    told = re.findall(r"^\| `(\w+)` \|", page, flags=re.M)
+    ours = {"test", "dev", "docs", "browser"}
+    assert set(told) == PROJECT["optional-dependencies"].keys() - ours
+
+
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_ci_calls_targets_that_exist(workflow) -> None:
     rules = (ROOT / "Makefile").read_text("utf-8")
