@@ -27,7 +27,7 @@ from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.forward import decoder_blocks
 from unlearnkit.engine.policy import load_config, load_model
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.functional.redirection import redirection
+from unlearnkit.functional.layer_regression import redirection
 
 Rows = Sequence[Example]
 

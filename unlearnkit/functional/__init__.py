@@ -11,10 +11,10 @@ from unlearnkit.functional.displacement import ceu, ihl, unlikelihood
 from unlearnkit.functional.distillation import undial
 from unlearnkit.functional.divergence import forward_kl, reverse_kl, uniform_kl
 from unlearnkit.functional.f_divergence import flat
+from unlearnkit.functional.layer_regression import redirection
 from unlearnkit.functional.parameters import l2, orthogonal_lora
 from unlearnkit.functional.preference import d2o, dpo, npo, safe_unlearning, simnpo
 from unlearnkit.functional.primal_dual import dual_step, pdu
-from unlearnkit.functional.redirection import redirection
 from unlearnkit.functional.weighted import satimp, wga
 
 __all__ = [

@@ -30,8 +30,9 @@ def redirection(forget: Tensor, gram: Tensor, ridge: float = 0.0) -> Tensor:
 
     Example:
         >>> a = torch.tensor([3.0, 4.0])
-        >>> redirection(a, torch.outer(a, a)) @ a.double()
-        tensor(1.0000, dtype=torch.float64)
+        >>> v = redirection(a, torch.outer(a, a))
+        >>> round(float(v @ a.double()), 6)
+        1.0
 
     References:
         Shen et al. 2025, "LUNAR: LLM Unlearning via Neural Activation Redirection", arXiv
