@@ -22,6 +22,8 @@ from unittest import mock
 
 import yaml
 
+from benchmarks.systems.table import read_results
+from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
 from unlearnkit.cli.families import split_entry
 from unlearnkit.cli.listing import first_line
@@ -198,6 +200,7 @@ def _made(what: str) -> str:
         "papers": papers,
         "recipes": recipes_table,
         "streams": streams_table,
+        "systems": lambda: systems_table(read_results()),
         "verbs": verbs,
     }
     return makers[kind]()

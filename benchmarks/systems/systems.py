@@ -41,6 +41,11 @@ class System:
     paper: str = ""
 
     @property
+    def seeded(self) -> bool:
+        """Whether a seed has a part in it; else its model is the same for all."""
+        return any("SEED" in words for words in self.commands)
+
+    @property
     def source(self) -> str:
         """The paper that the head of the recipe names."""
         if self.paper or not self.recipe:
@@ -145,6 +150,14 @@ SYSTEMS = {
         "Who's Harry Potter, alpha 5", "edits/reinforce",
         (_REINFORCE, edited("whp", "--reinforced", "RUN1", "--alpha", "5")),
         paper="Eldan and Russinovich 2023, arXiv 2310.02238",
+    ),
+    "lunar": System(
+        "LUNAR, closed form, block 3, c 4", "",
+        (edited("lunar", "--forget", "tiny/tofu/forget10.jsonl",
+                "--retain", "tiny/tofu/retain80.jsonl", "--refuse", "tiny/tofu/holdout10.jsonl",
+                "--layer", "3", "--coefficient", "4", "--responses", "true", *FIELDS,
+                "--template", "Question: {prompt}\nAnswer: {response}"),),
+        paper="Shen et al. 2025, arXiv 2502.07218",
     ),
     "o3": System(
         "O3, two requests", "edits/o3",

@@ -32,7 +32,7 @@ def read_results(folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
 
 def table(results: Results, systems: Mapping[str, System] = SYSTEMS) -> str:
     """A row a system: mean over seeds, and the standard deviation of the sample."""
-    head = ["System", "`--system`", "By", *FIGURES.values(), "CPU s", "Peak MiB"]
+    head = ["System", "`--system`", "By", *FIGURES.values(), "CPU s", "Peak MiB", "Seeds"]
     lines = [head, [*["---"] * 3, *["---:"] * (len(head) - 3)]]
     for name, system in systems.items():
         if runs := results.get(name):
@@ -41,7 +41,8 @@ def table(results: Results, systems: Mapping[str, System] = SYSTEMS) -> str:
             if system.commands:
                 costs = [spread([run[key] for run in runs], 0) for key in ("seconds", "peak_mb")]
             title = f"{system.title} ({system.source})" if system.source else system.title
-            lines.append([title, f"`{name}`", _by(system), *figures, *costs])
+            seeds = str(len(runs)) if system.seeded else ""
+            lines.append([title, f"`{name}`", _by(system), *figures, *costs, seeds])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

@@ -1,56 +1,156 @@
-"""The bench of systems goes on where it was stopped, and makes anew what is not whole."""
-
-from __future__ import annotations
+"""The bench of all systems: its commands are accepted, its table is that of the kept results."""
 
 import json
 
 import pytest
 
-from benchmarks.systems import running
-from benchmarks.systems.running import Bench, Cost
-from benchmarks.systems.systems import System
+from benchmarks.systems import running, table
+from benchmarks.systems.__main__ import main
+from benchmarks.systems.running import Bench, Cost, measured
+from benchmarks.systems.systems import SYSTEMS, System, edited, fitted
+from unlearnkit.cli.document import read
+from unlearnkit.cli.main import run
+from unlearnkit.cli.overrides import read_command_line
+from unlearnkit.cli.recipe import RecipeCLI
+from unlearnkit.cli.shipped import shipped
 
-SYSTEM = System("A system", "copyright", (("fit", "--recipe", "copyright"),), "out")
+# The same loss in a recipe of the tiny TOFU, and what is trained for a model made of models.
+ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "graddiff",
+             "llmu": "llmu", "npo": "npo", "npo_rt": "npo", "o3_adapter": "o3", "rmu": "rmu",
+             "safe_unlearning": "safe_unlearning", "simnpo": "simnpo", "sku_stage1": "sku",
+             "uld_assistant": "uld"}  # fmt: skip
+
+
+def result(system, seed, value, seconds=10.0):
+    figures = dict.fromkeys(table.FIGURES, value)
+    return {
+        "system": system,
+        "seed": seed,
+        "figures": figures,
+        "seconds": seconds,
+        "peak_mb": 700.0,
+    }
+
+
+def test_a_row_has_mean_and_spread_over_seeds_and_what_made_it():
+    runs = [result("npo", 0, 0.2, 9.0), result("npo", 1, 0.4, 11.0)]
+    head, _, row = table.table({"npo": runs}).splitlines()
+    assert row == (
+        "| NPO, retain term (Zhang et al. 2024, arXiv 2404.05868) | `npo` | `tiny_tofu/npo` |"
+        + " 0.300 ± 0.141 |" * 4
+        + " 10 ± 1 | 700 ± 0 | 2 |"
+    )
+    assert head.count("|") == row.count("|")
+
+
+def test_a_model_that_is_there_has_neither_spread_nor_cost():
+    row = table.table({"before": [result("before", 0, 0.25)]}).splitlines()[-1]
+    assert row == "| before unlearning | `before` |  |" + " 0.250 |" * 4 + "  |  |  |"
+
+
+def test_an_edit_is_named_after_the_training_that_it_needs():
+    row = table.table({"whp": [result("whp", 0, 0.5)]}).splitlines()[-1]
+    assert row.startswith(
+        "| Who's Harry Potter, alpha 5 (Eldan and Russinovich 2023, arXiv 2310.02238) | `whp` "
+        "| `edits/reinforce`, `edit whp` |"
+    )
+
+
+def test_every_recipe_of_a_method_has_a_row():
+    methods = {name.partition("/")[2] for name in shipped() if name.startswith("methods/")}
+    tiny = {name for name in shipped() if name.startswith("tiny_tofu/")}
+    used = {recipe for system in SYSTEMS.values() for recipe in system.recipes}
+    assert tiny <= used
+    assert {name for name in methods if f"methods/{name}" not in used} == set(ELSEWHERE)
+    assert set(ELSEWHERE.values()) <= set(SYSTEMS)
+
+
+FITS = [
+    (name, words)
+    for name, system in SYSTEMS.items()
+    for words in system.commands
+    if words[0] == "fit" and not any("RUN1" in word for word in words)
+]
+
+
+@pytest.mark.parametrize(("name", "words"), FITS, ids=[name for name, _ in FITS])
+def test_every_training_is_a_recipe(name, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = read_command_line([word.replace("SEED", "1") for word in words[1:]])
+    cli = RecipeCLI(read(line.recipes), line.overrides)
+    assert cli.config.seed_everything == 1
+    assert str(cli.datamodule.streams["forget"].path).startswith("tiny/tofu/")
 
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    bench = Bench(tmp_path / "results")
-    bench.ran = []
+    """Commands in this process, and short ones."""
 
-    def measured(command, work):
-        bench.ran.append(command[0])
-        if command[0] == "evaluate":
-            bench._evaluated.mkdir(exist_ok=True)
-            (bench._evaluated / "tofu.json").write_text('{"values": {"forget/rougeL_recall": 0.5}}')
-        return Cost(1.0, 1.0, 1.0)
+    def inside(command, work):
+        with monkeypatch.context() as patch:
+            patch.chdir(work)
+            run([str(word) for word in command])
+        return Cost(2.0, 3.0, 100.0 + len(command))
 
-    monkeypatch.setattr(running, "measured", measured)
-    return bench
-
-
-def test_what_is_there_is_not_made_again_and_what_is_cut_off_is(bench):
-    assert bench.run("one", SYSTEM, 0)
-    assert not bench.run("one", SYSTEM, 0)
-    assert bench.ran == ["fit", "evaluate"]
-    whole = bench.file("one", 0).read_text()
-    for text in (whole[: len(whole) // 2], "", "[]", "{}"):
-        bench.file("one", 0).write_text(text)
-        assert bench.run("one", SYSTEM, 0)
-        assert json.loads(bench.file("one", 0).read_text()) == json.loads(whole)
+    monkeypatch.setattr(running, "measured", inside)
+    short = ("--trainer.max_steps", "1", "--trainer.accelerator", "cpu")
+    suite = "{name: tofu, data: tiny/tofu, limit: 2, max_new_tokens: 4}"
+    return Bench(tmp_path / "results", short, suite)
 
 
-def test_other_commands_are_another_result(bench):
-    bench.run("one", SYSTEM, 0)
-    other = System("A system", "copyright", (("fit", "--recipe", "sku"),), "out")
-    assert bench.run("one", other, 0)
+def test_a_training_and_an_edit_are_run_once(bench):
+    commands = (
+        fitted("edits/reinforce"),
+        edited("negate", "--tuned", "RUN1", "--scale", "1"),
+    )
+    system = System("negate", "edits/reinforce", commands)
+    assert bench.run("negate", system, 3)
+    found = json.loads(bench.file("negate", 3).read_text())
+    assert found["seconds"] == 4.0
+    assert found["peak_mb"] == max(each["peak_mb"] for each in found["processes"])
+    assert found["commands"][0] == (
+        "unlearnkit fit --recipe edits/reinforce --seed_everything 3 --evaluate '[]'"
+    )
+    assert 0 <= found["figures"]["forget/forget_quality"] <= 1
+    assert not bench.run("negate", system, 3)
+    other = System("negate", "edits/reinforce", (commands[0],), "RUN1")
+    assert bench.run("negate", other, 3)  # made of other commands
+    assert list(bench.results.iterdir()) == [bench.file("negate", 3)]
 
 
-def test_a_command_that_fails_leaves_no_result(bench, monkeypatch):
-    def fail(command, work):
-        raise RuntimeError("killed")
+def test_a_process_is_measured_and_its_words_are_shown_if_it_fails(tmp_path):
+    cost = measured(("list", "recipes"), tmp_path)
+    assert cost.peak_mb > 0
+    assert cost.seconds > 0
+    with pytest.raises(RuntimeError, match="there is no list of 'nothing'"):
+        measured(("list", "nothing"), tmp_path)
 
-    monkeypatch.setattr(running, "measured", fail)
-    with pytest.raises(RuntimeError):
-        bench.run("one", SYSTEM, 0)
-    assert not bench.file("one", 0).exists()
+
+def test_a_model_that_is_there_is_measured_once(tmp_path, monkeypatch):
+    seen = []
+
+    def fake(self, name, system, seed):
+        seen.append((name, seed))
+        file = self.file(name, seed)
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(result(name, seed, 0.5)))
+        return True
+
+    monkeypatch.setattr(Bench, "run", fake)
+    main(["--system", "gold", "npo", "--seeds", "0", "1", "--results", str(tmp_path / "r")])
+    assert seen == [("gold", 0), ("npo", 0), ("npo", 1)]
+
+
+def test_every_system_has_results_of_each_seed_once():
+    found = table.read_results()
+    assert set(found) == set(SYSTEMS)
+    for name, runs in found.items():
+        seeds = [run["seed"] for run in runs]
+        assert seeds == sorted(set(seeds)), name
+        assert SYSTEMS[name].seeded or seeds == [0], name
+
+
+def test_kept_results_are_of_the_commands_that_the_bench_has():
+    for name, runs in table.read_results().items():
+        for each in runs:
+            assert each["commands"] == SYSTEMS[name].lines(each["seed"]), name
