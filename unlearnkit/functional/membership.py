@@ -151,13 +151,15 @@ def recall(loss_alone: Tensor, loss_after_prefix: Tensor) -> Tensor:
         loss_after_prefix: ``[S]`` `loss` of the same tokens behind the prefix.
 
     Example:
-        >>> recall(torch.tensor([2.0]), torch.tensor([3.0]))
-        tensor([-1.5000])
+        >>> recall(torch.tensor([2.0, 0.0]), torch.tensor([3.0, 0.0]))
+        tensor([-1.5000, -1.0000])
 
     References:
         Xie et al. 2024, "ReCaLL", arXiv 2406.15968, eq. 2.
     """
-    return -loss_after_prefix / loss_alone
+    # A text that the model is sure of has no loss at all.
+    least = torch.finfo(loss_alone.dtype).tiny
+    return -(loss_after_prefix + least) / (loss_alone + least)
 
 
 def gradient_norm(loss: Tensor, parameters: Iterable[Tensor], p: float = 2.0) -> Tensor:
