@@ -13,7 +13,10 @@ from unlearnkit.data.encoded import StreamData
 
 
 def model_fingerprint(base: str | BaseModel) -> str:
-    """Digest of a local model's config and weights; a hub id's name and revision otherwise."""
+    """Digest of a local model's config and weights, and of the base below an adapter's.
+
+    Of a hub id it is name and revision.
+    """
     resolved = as_base_model(base)
     if resolved.offset is not None:
         small = BaseModel(resolved.offset.small, first_blocks=resolved.offset.first_blocks)
@@ -34,6 +37,10 @@ def model_fingerprint(base: str | BaseModel) -> str:
         digest.update(file.name.encode())
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        digest.update(model_fingerprint(below).encode() if below else b"")
     return f"sha256:{digest.hexdigest()[:16]}"
 
 

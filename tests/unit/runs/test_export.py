@@ -181,6 +181,19 @@ def test_a_part_that_was_changed_is_named_and_nothing_is_written(models, tmp_pat
     assert sorted(each.name for each in tmp_path.iterdir()) == ["in"]
 
 
+def test_the_base_below_a_part_that_is_an_adapter_belongs_to_it(models, tmp_path):
+    shutil.copytree(models / "base", models / "below")
+    file = models / "adapter" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"base_model_name_or_path": str(models / "below")}))
+    made = whp(models, models / "made")
+    save_stub({"random_init": 9}, models / "below")
+    with pytest.raises(UserError, match=r"'reinforced' cannot be used: .* no longer the model"):
+        load_model(str(made))
+    with pytest.raises(UserError, match=r"its part 'reinforced' .*no longer the model it was"):
+        export(made, tmp_path / "out", merge=True)
+
+
 def test_a_damaged_copy_is_noticed(models, tmp_path):
     out = export(whp(models, models / "made"), tmp_path / "out", merge=True)
     save_stub({"random_init": 9}, out / "parts" / "base")
