@@ -14,6 +14,9 @@ from unlearnkit.cli.recipe import RecipeCLI
 from unlearnkit.cli.scaffold import OBJECTIVE
 from unlearnkit.cli.schema import accepted
 from unlearnkit.cli.shipped import shipped
+from unlearnkit.data.base_model import load_tokenizer
+from unlearnkit.engine.generate import generate as generate_text
+from unlearnkit.engine.policy import load_model
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
 
@@ -45,11 +48,12 @@ def test_the_table_has_every_objective_that_is_listed():
     listed = {name: (what, remark) for name, what, remark in listing.rows("objectives")}
     own = {n for n, c in Objective.registered().items() if c.__module__.startswith("unlearnkit.")}
     rows = re.findall(
-        r"^\| `(\w+)` \| (.+?) \| .*? \| .*? \| .*? \| (.*?) \|", page("methods.md"), re.M
+        r"^\| `(\w+)` \| (.+?) \| (.*?) \| .*? \| .*? \| (.*?) \|", page("methods.md"), re.M
     )
-    assert {name for name, _, _ in rows} == own
-    for name, what, paper in rows:
+    assert {name for name, *_ in rows} == own
+    for name, what, streams, paper in rows:
         assert listed[name][0] == what
+        assert re.match(r"streams? ([\w, ]+)", listed[name][1])[1] == streams.replace("`", "")
         assert paper in listed[name][1]
 
 
@@ -77,6 +81,19 @@ def test_every_method_has_a_section():
     sections = re.findall(r"<!-- generated: method (.+?) -->", page("methods.md"))
     names = [f"methods/{name}" for section in sections for name in section.split()]
     assert sorted(names) == [name for name in shipped() if name.startswith("methods/")]
+
+
+def test_the_model_before_recites_what_the_tutorial_asks_it():
+    prompt = re.search(
+        r'^unlearnkit generate \S+ "(.+)" --against base$', page("tutorial.md"), re.M
+    )
+    assert prompt
+    model, tokenizer = load_model("tiny"), load_tokenizer("tiny")
+    (said,) = generate_text(model, tokenizer, [tokenizer(prompt[1]).input_ids], max_new_tokens=40)
+    book = (DOCS.parent / "unlearnkit" / "tiny" / "book.jsonl").read_text(encoding="utf-8")
+    assert prompt[1] + said.text in book
+    shown = re.search(r"─ base ─+╮\n(.+?)╰", page("tutorial.md"), re.S)[1]
+    assert said.text.split() == re.sub("│", "", shown).split()[: len(said.text.split())]
 
 
 def test_the_loss_of_the_page_is_the_one_of_the_command():

@@ -8,6 +8,7 @@ from typing import Any
 
 from unlearnkit.cli.families import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.cli.shipped import shipped, summary
+from unlearnkit.errors import UserError
 
 FAMILIES = {
     "objectives": OBJECTIVES,
@@ -43,7 +44,11 @@ def _members(family: Family) -> Rows:
 
 
 def _remark(objective: Any) -> str:
-    parts = [f"stream {objective.default_stream}"]
+    try:
+        read = objective().streams
+    except (TypeError, UserError):  # one of a plugin that has to be given something
+        read = (objective.default_stream,)
+    parts = [f"{'streams' if len(read) > 1 else 'stream'} {', '.join(read) or 'none'}"]
     if objective.needs:
         parts.append(f"needs {', '.join(sorted(objective.needs))}")
     return "; ".join([*parts, *([objective.paper] if objective.paper else [])])
