@@ -14,6 +14,7 @@ from unlearnkit.cli.listing import LISTS
 from unlearnkit.cli.main import main
 from unlearnkit.cli.noise import quieten
 from unlearnkit.cli.shipped import shipped
+from unlearnkit.cli.tables import show_attack
 from unlearnkit.objectives.base import Objective
 from unlearnkit.runs import Run, load_run
 
@@ -277,6 +278,16 @@ def test_a_run_without_suites_shows_no_empty_table(capsys):
         "no suite was run, so what it forgot and what it cost is not known: add evaluate: "
         "[copyright] to the recipe, or unlearnkit evaluate f --suite copyright"
     )
+
+
+@pytest.mark.parametrize("attack", ["relearn", "prefix"])
+def test_an_attack_says_which_rows_it_trained_on(capsys, attack):
+    names = ["held/nll", "others/nll"] if attack == "relearn" else ["forget/nll"]
+    curve = [{"step": 0, **dict.fromkeys(names, 1.0)}]
+    found = SimpleNamespace(attack=attack, curves={"unlearned": curve}, created="now")
+    show_attack(SimpleNamespace(attack=found, reused=False, path=Path("f.json")))
+    said = re.findall(r"^(\w+): ", capsys.readouterr().out, flags=re.M)
+    assert said == (["held", "others"] if attack == "relearn" else [])
 
 
 def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 
 _LEFT_COLUMNS, _WIDEST_COLUMN = 44, 12
+_ATTACKED_ROWS = {
+    "held": "rows that the attacker trained on",
+    "others": "forget rows that the attacker did not see, which are what counts",
+}
 
 
 def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None:
@@ -85,5 +89,9 @@ def show_attack(kept: Kept) -> None:
     if numbered:
         for heading, point in zip(headings, points, strict=True):
             console.print(Text(f"  {heading}: {printable(point)}"))
+    kinds = {name.partition("/")[0] for name in names}
+    for kind, which in _ATTACKED_ROWS.items():
+        if kind in kinds:
+            console.print(f"{kind}: {which}", markup=False)
     when = f"unchanged since {attack.created}" if kept.reused else attack.created
     console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)
