@@ -9,6 +9,7 @@ import pytest
 from unlearnkit.cli import listing
 from unlearnkit.cli.check import SECTIONS
 from unlearnkit.cli.document import read
+from unlearnkit.cli.main import main
 from unlearnkit.cli.phased import recipe_of
 from unlearnkit.cli.recipe import RecipeCLI
 from unlearnkit.cli.scaffold import OBJECTIVE
@@ -81,6 +82,16 @@ def test_every_method_has_a_section():
     sections = re.findall(r"<!-- generated: method (.+?) -->", page("methods.md"))
     names = [f"methods/{name}" for section in sections for name in section.split()]
     assert sorted(names) == [name for name in shipped() if name.startswith("methods/")]
+
+
+def test_the_tutorial_shows_what_validate_prints(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["validate", "--recipe", "copyright"]) == 0
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    block = re.search(r"^```text\n(.+?)^```$", page("tutorial.md"), re.M | re.S)[1]
+    shown = [" ".join(line.removesuffix("...").split()) for line in block.splitlines()]
+    assert [line for line in shown if not any(each.startswith(line) for each in printed)] == []
+    assert printed[1 : 1 + len(shown[:-5])] == shown[:-5]
 
 
 def test_the_model_before_recites_what_the_tutorial_asks_it():
