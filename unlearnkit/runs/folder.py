@@ -168,9 +168,12 @@ def load_run(folder: str | Path) -> Run:
         missing = ["model"]
     if missing:
         what = "there is no such folder" if not path.is_dir() else f"it lacks {', '.join(missing)}"
+        below = sorted(path.glob("[0-9]*/summary.json"))  # timestamps sort as they are
         raise UserError(
             f"{path} is not a finished run: {what}",
-            hint="Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
+            hint=f"Its newest run is {below[-1].parent}."
+            if below
+            else "Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
         )
     # Empty where `fit` was called by a program, without a recipe.
     recipe = _read(path / "recipe.yaml", yaml.safe_load)

@@ -209,6 +209,16 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
         export(tmp_path / "nowhere", tmp_path / "out")
 
 
+def test_a_folder_of_runs_is_refused_with_its_newest(tmp_path):
+    for name in ("2026-01-02_00-00-00", "2026-01-10_00-00-00", "other"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        (tmp_path / "mine" / name / "summary.json").touch()
+    (tmp_path / "mine" / "2026-02-01_00-00-00").mkdir()  # not finished
+    with pytest.raises(UserError) as caught:
+        export(tmp_path / "mine", tmp_path / "out")
+    assert caught.value.hint == f"Its newest run is {tmp_path / 'mine' / '2026-01-10_00-00-00'}."
+
+
 def test_nothing_is_overwritten(models, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("kept")
