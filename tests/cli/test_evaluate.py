@@ -216,6 +216,16 @@ def test_a_comparison_needs_finished_runs(command, folder):
     assert "is not a finished run" in done.err
 
 
+def test_of_a_folder_of_runs_the_newest_is_named(command, folder):
+    newest = folder / "mine" / "2026-01-02_00-00-00"
+    newest.mkdir(parents=True)
+    (newest / "summary.json").touch()
+    done = command("evaluate", str(newest.parent))
+    assert done.code == 2
+    assert "Its newest run is" in done.err
+    assert newest.name in "".join(done.err.replace("│", " ").split())
+
+
 def latest_attack(run):
     file = max((run / "attacks").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     return json.loads(file.read_text())

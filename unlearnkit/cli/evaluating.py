@@ -40,6 +40,8 @@ def evaluated(
     context = SuiteContext(batch_size=batch_size, max_length=max_length, seed=seed)
     folder = Path(model)
     chosen = suites_of(suite) if suite else []
+    if any(folder.glob("[0-9]*/summary.json")) and not (folder / "config.json").exists():
+        load_run(folder)  # a folder of runs, which is refused with the newest of them
     if not (folder / "recipe.yaml").is_file():
         if not chosen:
             raise UserError(

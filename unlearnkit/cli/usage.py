@@ -53,7 +53,8 @@ Sections of a recipe:
   model                 base, objectives, optimizer, lora, reference, schedule, ...
   data                  streams, batch_size, max_length, anchor, ...
   trainer               The arguments of Lightning's Trainer: max_epochs, precision, devices, ...
-  evaluate              Suites that are run before and after.
+  evaluate              Suites that are run before and after; without it nothing is measured.
+  gold                  A model that never saw what is forgotten, measured beside.
   phases                A list of model/data/trainer blocks, each laid over those above and run
                         from the model of the one before.
   requests              Files that take the forget stream's place, one after the other.
