@@ -50,7 +50,11 @@ def find_overlaps(streams: Mapping[str, StreamData]) -> list[Overlap]:
         1 row of f.jsonl is also in r.jsonl (lines: forget 1 = retain 4)
     """
     rows = [data for data in streams.values() if isinstance(data, EncodedRows)]
-    overlaps = (_overlap(first, second) for first, second in combinations(rows, 2))
+    overlaps = (
+        _overlap(first, second)
+        for first, second in combinations(rows, 2)
+        if not _asked_elsewhere(first, second)
+    )
     return [overlap for overlap in overlaps if overlap.exact or overlap.loose]
 
 
@@ -58,6 +62,17 @@ def warn_of_overlap(streams: Mapping[str, StreamData]) -> None:
     """Logs a warning for each pair of streams that share rows."""
     for overlap in find_overlaps(streams):
         logger.warning("%s", overlap)
+
+
+def _asked_elsewhere(first: EncodedRows, second: EncodedRows) -> bool:
+    """Whether they are forget rows and the same behind other prompts, which ``unseen`` is for."""
+    if {first.name, second.name} != {"forget", "unseen"}:
+        return False
+    return _prompts(first).isdisjoint(_prompts(second))
+
+
+def _prompts(rows: EncodedRows) -> set[tuple[int, ...]]:
+    return {tuple(each.prompt_ids) for row in range(len(rows)) for each in rows.at(row, 0)}
 
 
 def _overlap(first: EncodedRows, second: EncodedRows) -> Overlap:

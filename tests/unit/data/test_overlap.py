@@ -36,6 +36,14 @@ def test_every_pair_of_streams_is_compared_and_long_lists_are_cut():
     assert "forget 10 = retain 10, and 2 more" in str(overlaps[0])
 
 
+@pytest.mark.parametrize(("prompt", "told"), [([4], True), ([7], False)])
+def test_forget_rows_behind_other_prompts_are_what_unseen_is_for(caplog, prompt, told):
+    unseen = EncodedRows("unseen", "forget.jsonl")
+    unseen.append([(prompt, [5])], 1, "a")
+    warn_of_overlap({"forget": rows("forget", "a"), "unseen": unseen})
+    assert bool(caplog.text) == told
+
+
 def test_a_row_is_matched_once():
     streams = {"forget": rows("forget", "a"), "retain": rows("retain", "a", "A", "a")}
     (overlap,) = find_overlaps(streams)
