@@ -157,6 +157,9 @@ def _places(words: list[str]) -> list[str]:
 
 
 def _python(words: list[str], monkeypatch) -> None:
+    if words == ["docs/generate.py"]:  # its pages are compared by test_docs
+        assert (ROOT / words[0]).is_file()
+        return
     assert words[0] == "-m"
     assert words[1].startswith("benchmarks.")
     name = words[1]
