@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import new_file
+
 FIGURES = (
     "forget/rougeL_recall",
     "normal/rougeL_recall",
@@ -96,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.copyright", description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="seed 0 alone")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     options, overrides = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         seeds = range(1 if options.quick else options.seeds)

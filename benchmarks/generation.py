@@ -23,6 +23,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import new_file
 from unlearnkit import tiny
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.engine.generate import Generation, generate
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--max_new_tokens", type=int, default=40)
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="New file of the figures.")
+    parser.add_argument("--json", type=new_file, help="New file of the figures.")
     options = parser.parse_args()
     found = [
         measure(base, options.prompts, options.max_new_tokens, options.batch_size, options.repeats)

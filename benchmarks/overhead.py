@@ -23,6 +23,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import new_file
+
 SIZES = (50, 500, 5000)
 WORDS = ("ferry", "lamp", "weir", "mill", "pier", "bell", "frost", "crew", "oar", "net", "log")
 
@@ -159,7 +161,7 @@ def main() -> None:
     """Measures, prints, and writes JSON on request."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="without the 5000 rows")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     parser.add_argument("--one-step", action="store_true")
     parser.add_argument("--scale", type=int)
     options = parser.parse_args()

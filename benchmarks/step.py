@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from benchmarks import new_file
 from benchmarks.flops import count_flops
 from benchmarks.variants import (
     GRADDIFF_KL,
@@ -242,7 +243,7 @@ def main() -> None:
     )
     parser.add_argument("--models", default="SRV")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     parser.add_argument("--memory-of", nargs=2, metavar=("MODEL", "VARIANT"))
     options = parser.parse_args()
     if options.memory_of:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.peers as package
+from benchmarks import new_file
 from benchmarks.peers import MODELS, SIDES
 from benchmarks.peers.checkout import PEERS, NoCheckout, recognise
 
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=4e-4)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     known = " or ".join(peer.title for peer in PEERS)

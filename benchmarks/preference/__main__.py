@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks.preference as package
+from benchmarks import new_file
 
 METHODS = ("llmu", "dpo", "grpo")
 COLUMNS = ("method", "lr", "seed", "reached", "kept", "step", "wall", "cpu", "flops")
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--target", type=float, default=0.05, help="rude rate to be reached")
     parser.add_argument("--every", type=int, default=1, help="steps between two looks")
     parser.add_argument("--max-steps", type=int, default=60)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=new_file)
     options = parser.parse_args(argv)
     if {"dpo", "grpo"} & set(options.methods) and find_spec("trl") is None:
         parser.error("DPO and GRPO are TRL's: pip install trl -c constraints.txt")

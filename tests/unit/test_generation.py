@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
+
 import pytest
 
-from benchmarks import generation
+from benchmarks import copyright, generation, overhead, step
 
 
 def test_both_ways_are_asked_the_same_and_compared(monkeypatch):
@@ -38,3 +42,16 @@ def test_a_difference_fails_the_command(monkeypatch):
     monkeypatch.setattr("sys.argv", ["generation", "--base", "tiny"])
     with pytest.raises(SystemExit, match="texts differ"):
         generation.main()
+
+
+def test_a_file_of_figures_is_new_and_that_is_said_before_they_are_measured(tmp_path, monkeypatch):
+    (tmp_path / "mine.json").write_text("kept")
+    for module in (copyright, generation, overhead, step):
+        for name, message in (("mine.json", "not overwritten"), ("no/a.json", "no folder")):
+            words = [module.__name__, "--json", str(tmp_path / name)]
+            monkeypatch.setattr(sys, "argv", words)
+            said = io.StringIO()
+            with pytest.raises(SystemExit, match="2"), contextlib.redirect_stderr(said):
+                module.main()
+            assert message in said.getvalue()
+    assert (tmp_path / "mine.json").read_text() == "kept"
