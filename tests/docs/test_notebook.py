@@ -36,9 +36,24 @@ def kinds(notebook: nbformat.NotebookNode) -> list[list[str]]:
     ]
 
 
+def untrained(notebook: nbformat.NotebookNode) -> list[str]:
+    """Text of the outputs that no training changes: what models said before, names of figures."""
+    texts = [
+        each.get("text") or each.get("data", {}).get("text/plain", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for each in cell.outputs
+    ]
+    lines = [line for text in texts for line in text.splitlines()]
+    prose = [line for line in lines if line.startswith(("prompt ", "before "))]
+    return [*prose, *(line.split()[0] for line in lines if re.match(r"\w+/\w+ ", line))]
+
+
 def test_it_runs_and_shows_what_is_stored(notebook, tmp_path) -> None:
     fresh = execute(notebook, tmp_path)
     assert kinds(fresh) == kinds(notebook)
+    assert len(untrained(notebook)) > 10
+    assert untrained(fresh) == untrained(notebook)
     assert (tmp_path / fresh.cells[-2].outputs[0].text.strip()).is_file()
 
 
