@@ -177,7 +177,7 @@ def _pip(words: list[str], monkeypatch) -> None:
     assert verb == "install"
     assert options in ([], ["-c", "constraints.txt"])
     package, _, extra = name.rstrip("]").partition("[")
-    if package == PROJECT["name"]:
+    if package in (PROJECT["name"], "."):  # by its name, or in a clone
         assert not extra or extra in PROJECT["optional-dependencies"]
     else:
         assert package in pinned
