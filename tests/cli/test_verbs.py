@@ -232,7 +232,7 @@ def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
 @pytest.mark.parametrize("width", [60, 80, 200])
 def test_no_word_is_lost_at_any_width(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    text = "one two three four five six seven eight nine ten"
+    text = "one two three four five six seven eight nine ten " + "q" * 40
     sample = SimpleNamespace(prompt=text, before=text, after=text, reference=text)
     figures = {"forget/exact_memorization": 1.0}
     summary = SimpleNamespace(
@@ -242,7 +242,8 @@ def test_no_word_is_lost_at_any_width(capsys, monkeypatch, width):
     )  # fmt: skip
     console.show_summary(summary)
     out = capsys.readouterr().out
-    assert [out.count(word) for word in text.split()] == [4] * 10
+    assert [out.count(word) for word in text.split()[:10]] == [4] * 10
+    assert out.count("q") == 4 * 40  # a word that is wider than its column
 
 
 @pytest.mark.parametrize("show", ["summary", "example"])

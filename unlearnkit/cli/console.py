@@ -53,6 +53,7 @@ def warn(message: str) -> None:
 
 def show_summary(summary: RunSummary) -> None:
     """One table: figures before and after, then generations side by side."""
+    console = out()
     phases = ["before", "after"]
     if any("gold" in figures for figures in summary.suites.values()):
         phases.append("gold")
@@ -61,7 +62,8 @@ def show_summary(summary: RunSummary) -> None:
     )
     metrics = [m for figures in summary.suites.values() for m in _metrics(figures)]
     # Rich cuts the last column off where a column has a least width and others have shares.
-    table.add_column("", width=max([_PROMPT_WIDTH, *map(len, metrics)]))
+    least = max([_PROMPT_WIDTH, *map(len, metrics)])
+    table.add_column("", width=max(least, console.width // 4), overflow="fold")
     for phase in phases:
         table.add_column(phase, overflow="fold")
     for suite, figures in summary.suites.items():
@@ -77,7 +79,6 @@ def show_summary(summary: RunSummary) -> None:
         texts = (sample.prompt, sample.before, sample.after, sample.reference)
         cells = (_short_prompt(texts[0]), *map(_short, texts[1 : len(phases) + 1]))
         table.add_row(*cells, end_section=True)
-    console = out()
     if table.row_count:
         console.print(table)
     how = f"{summary.steps} steps in {summary.seconds:.0f} s"
