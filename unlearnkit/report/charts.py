@@ -57,10 +57,8 @@ def trade_off(rows: Sequence[FigureRow]) -> Chart | None:
         color=_colour(MODELS),
         tooltip=["model:N", "figure:N", "forget:Q", "utility:Q"],
     )
-    # Below, where long names have room on a phone too.
-    legend = alt.Legend(orient="bottom", columns=1, symbolLimit=12, labelLimit=320)
     marks = base.mark_point(size=110, filled=True, opacity=1).encode(
-        shape=alt.Shape("figure:N", title=None, legend=legend)
+        shape=alt.Shape("figure:N", title=None, legend=alt.Legend(columns=1, symbolLimit=12))
     )
     upright = base.mark_rule().encode(y="low:Q", y2="high:Q")
     level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q")

@@ -15,7 +15,10 @@
       background: "transparent",
       font: "system-ui, sans-serif",
       axis: { ...text, gridColor: of("line"), domainColor: of("quiet"), tickColor: of("quiet") },
-      legend: { ...text, orient: "bottom", columns: 3, labelLimit: 120 },
+      legend: {
+        ...text, orient: "bottom", columns: 3, labelLimit: 240,
+        symbolBaseFillColor: of("ink"), symbolBaseStrokeColor: of("ink"),
+      },
       line: { color: of("accent") },
       point: { color: of("accent") },
       range: {
