@@ -102,6 +102,12 @@ VARIANTS: dict[str, tuple[str, Layer]] = {
             _broad(MORE_RELATED, **LLMU | {"forget": FORGET | {"weight": 2.0}}, near=NEAR_KL), _LONG
         ),
     ),
+    "s_llmu_broader_one": (
+        "GA (weight 1) + mismatch + KL, broader still, up to 64 steps",
+        joined(
+            _broad(MORE_RELATED, **LLMU | {"forget": FORGET | {"weight": 1.0}}, near=NEAR_KL), _LONG
+        ),
+    ),
     "s_npo_broader_heavy": (
         "NPO (weight 4) + KL, broader still, up to 64 steps",
         joined(_broad(MORE_RELATED, forget=NPO | {"weight": 4.0}, retain=KL, near=NEAR_KL), _LONG),
