@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unlearnkit.cli import console
+from unlearnkit.cli.edit_rows import read_rows
 from unlearnkit.cli.imports import without_collection
 
 
@@ -46,7 +47,6 @@ def lunar(
         from unlearnkit.cli.noise import quieten
 
         quieten()
-        from unlearnkit.cli.erasing import read_rows
         from unlearnkit.edits import lunar_model
 
     columns = (prompt_field, response_field, template)

@@ -127,14 +127,14 @@ def lunar_model(
     row = redirection(on_forget.total, gram, ridge * float(gram.diagonal().mean()))
 
     def make(each: str) -> Tensor:
-        found = weights.rows(each)
-        if each == name:
-            edited = found.double() + coefficient * torch.outer(direction, row)
-            found = edited.to(weights.specs[each].dtype)
-            if not torch.isfinite(found).all():
-                raise UserError(f"{each}: a weight overflows {found.dtype}",
-                                hint="Give a smaller --coefficient, or a --ridge.")  # fmt: skip
-        return found.to(weights.specs[each].dtype)
+        found, dtype = weights.rows(each), weights.specs[each].dtype
+        if each != name:
+            return found.to(dtype)
+        edited = (found.double() + coefficient * torch.outer(direction, row)).to(dtype)
+        if not torch.isfinite(edited).all():
+            raise UserError(f"{each}: a weight overflows {dtype}",
+                            hint="Give a smaller --coefficient, or a --ridge.")  # fmt: skip
+        return edited
 
     with new_folder(target) as folder:
         copy_companions(weights.folders, folder)

@@ -15,10 +15,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
-from unlearnkit.engine.context import ContextConfig
-from unlearnkit.engine.gated import GatedConfig
+from unlearnkit.engine.parts import MadeOfOthers
 from unlearnkit.engine.policy import adapter_base, load_config
-from unlearnkit.engine.rules import CombinedConfig
 from unlearnkit.errors import UserError
 
 COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")
@@ -83,7 +81,7 @@ def is_made_of_others(base: str | BaseModel) -> bool:
     Raises:
         RecipeError: If there is no model there.
     """
-    return isinstance(load_config(base), CombinedConfig | GatedConfig | ContextConfig)
+    return isinstance(load_config(base), MadeOfOthers)
 
 
 def tied_names(config: PreTrainedConfig) -> set[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -17,7 +17,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.engine.combined import load_folder
+from unlearnkit.engine.on_base import OnBase, refuse_ignored
 
 
 class ContextConfig(PreTrainedConfig):
@@ -53,7 +53,7 @@ class ContextConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
 
-class ContextForCausalLM(PreTrainedModel, GenerationMixin):
+class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
     """The base, with its examples in front of whatever it is given.
 
     Positions, logits and hidden states are those of the input alone, so that the engine, the
@@ -80,23 +80,13 @@ class ContextForCausalLM(PreTrainedModel, GenerationMixin):
         self.generation_config = copy.deepcopy(base.generation_config)
         self.eval()
 
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, **given: Any
-    ) -> ContextForCausalLM:
-        """A model from its folder and the base that it points at; as of combined models."""
-        model = load_folder(pretrained_model_name_or_path, **given)
-        assert isinstance(model, cls)
-        return model
-
     def save_pretrained(self, save_directory: str | Path, **given: Any) -> None:
         """Writes the examples' tokens, and where the base is.
 
         Raises:
             TypeError: For an argument that would be ignored.
         """
-        if given.keys() - {"state_dict", "max_shard_size"}:
-            raise TypeError(f"a model with examples is saved without {', '.join(sorted(given))}")
+        refuse_ignored("a model with examples", given)
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
 
@@ -147,18 +137,6 @@ class ContextForCausalLM(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(
             loss=loss, logits=output.logits, cache=getattr(output, "cache", None)
         )  # pyright: ignore
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Those of the base."""
-        return self.base.get_input_embeddings()
-
-    def get_output_embeddings(self) -> Any:
-        """The base's head."""
-        return self.base.get_output_embeddings()
-
-    def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
-        """Sets that of the base."""
-        self.base.set_attn_implementation(*args, **kwargs)
 
 
 def _without_begin(input_ids: Tensor, mask: Tensor, token: int | None) -> Tensor:

@@ -22,9 +22,9 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from unlearnkit.data.fingerprint import model_fingerprint
-from unlearnkit.engine.combined import load_folder
 from unlearnkit.engine.detector import Detector
 from unlearnkit.engine.encoder import TextEncoder, own_states
+from unlearnkit.engine.on_base import OnBase, refuse_ignored
 from unlearnkit.engine.rules import PARTS
 
 DETECTOR = "detector.safetensors"
@@ -69,7 +69,7 @@ class GatedConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
 
-class GatedForCausalLM(PreTrainedModel, GenerationMixin):
+class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
     """``y = Wx + w·s·BAx`` with a weight ``w`` for each prompt, found by its detectors.
 
     A prompt has the adapter of the request whose detector gives it the largest weight. Where that
@@ -213,23 +213,13 @@ class GatedForCausalLM(PreTrainedModel, GenerationMixin):
             for layer, name, scaling in before:
                 layer.scaling[name] = scaling
 
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, **given: Any
-    ) -> GatedForCausalLM:
-        """A model from its folder and the base that it points at; as of combined models."""
-        model = load_folder(pretrained_model_name_or_path, **given)
-        assert isinstance(model, cls)
-        return model
-
     def save_pretrained(self, save_directory: str | Path, **given: Any) -> None:
         """Writes adapters and detectors, and where the base is.
 
         Raises:
             TypeError: For an argument that would be ignored.
         """
-        if given.keys() - {"state_dict", "max_shard_size"}:
-            raise TypeError(f"a gated model is saved without {', '.join(sorted(given))}")
+        refuse_ignored("a gated model", given)
         folder = Path(save_directory)
         for name in self.config.adapters:
             # PEFT writes into a folder of the adapter's name.
@@ -238,18 +228,6 @@ class GatedForCausalLM(PreTrainedModel, GenerationMixin):
             detector.save(folder / PARTS / name / DETECTOR)
         with_fingerprints(self.config, folder).save_pretrained(folder)
         self.generation_config.save_pretrained(folder)
-
-    def get_input_embeddings(self) -> nn.Module:
-        """Those of the base."""
-        return self.base.get_input_embeddings()
-
-    def get_output_embeddings(self) -> nn.Module:
-        """The base's head."""
-        return self.base.get_output_embeddings()
-
-    def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
-        """Sets that of the base."""
-        self.base.set_attn_implementation(*args, **kwargs)
 
 
 def with_fingerprints(config: GatedConfig, folder: Path) -> GatedConfig:

@@ -42,12 +42,13 @@ class Options(NamedTuple):
 
 
 def check_kernel(kernel: HeadKernel) -> HeadKernel:
-    """The kernel, unless it is Liger's where that cannot run.
+    """The kernel that can be had: without the package ``auto`` is ``torch``.
 
     Raises:
         RecipeError: If the package is not installed, or there is no GPU.
     """
-    if kernel == "liger" and find_spec("liger_kernel") is None:
+    installed = find_spec("liger_kernel") is not None
+    if kernel == "liger" and not installed:
         raise RecipeError(
             "model.head_kernel: liger needs the package liger-kernel, which is not installed",
             hint="pip install 'unlearnkit[liger]', or leave it out.",
@@ -58,13 +59,13 @@ def check_kernel(kernel: HeadKernel) -> HeadKernel:
             "model.head_kernel: liger runs on a GPU, and this machine has none",
             hint="Leave it out; auto takes it where it can.",
         )
-    return kernel
+    return "torch" if kernel == "auto" and not installed else kernel
 
 
 def _nll_kernel(hidden: Tensor, kernel: HeadKernel) -> Any:
     """Liger's computes in float32 whatever it is given."""
     single = hidden.dtype != torch.float64
-    auto = kernel == "auto" and hidden.is_cuda and find_spec("liger_kernel") is not None
+    auto = kernel == "auto" and hidden.is_cuda
     return _liger_chunk if single and (auto or kernel == "liger") else _nll_chunk
 
 

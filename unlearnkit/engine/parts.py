@@ -21,6 +21,8 @@ from unlearnkit.engine.rules import PARTS, RULES, CombinedConfig
 from unlearnkit.errors import Problem, RecipeError
 
 Loaded = TypeVar("Loaded")
+MadeOfOthers = CombinedConfig | GatedConfig | ContextConfig
+"""Configs of models that point at others."""
 POINTER = ("path", "gguf_file", "revision", "first_blocks")
 """Fields of a model's description that a combined model keeps of its parts."""
 
@@ -73,7 +75,7 @@ def _refuse_made_of_others(parts: Mapping[str, BaseModel], configs: Mapping[str,
     found = [
         f"{parts[name].path} ({name}): expected a model that stands alone, found one made of others"
         for name, config in configs.items()
-        if isinstance(config, CombinedConfig | GatedConfig | ContextConfig)
+        if isinstance(config, MadeOfOthers)
     ]
     if found:
         raise RecipeError("\n".join(found), hint="Name the model that it was made of.")

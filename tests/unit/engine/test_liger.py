@@ -67,10 +67,11 @@ def test_it_is_refused_where_it_cannot_run(monkeypatch) -> None:
     with pytest.raises(RecipeError, match="this machine has none"):
         UnlearningModule(objectives, head_kernel="liger")
     assert UnlearningModule(objectives).head_kernel == "auto"
+    monkeypatch.setattr(kernels, "find_spec", lambda name: None)
+    assert UnlearningModule(objectives).head_kernel == "torch"
 
 
-def test_auto_is_torch_without_a_gpu(monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "find_spec", lambda name: name)
+def test_auto_is_torch_without_a_gpu() -> None:
     assert kernels._nll_kernel(torch.zeros(1, 2), "auto") is kernels._nll_chunk
     assert kernels._nll_kernel(torch.zeros(1, 2), "liger") is kernels._liger_chunk
     assert kernels._nll_kernel(torch.zeros(1, 2).double(), "liger") is kernels._nll_chunk

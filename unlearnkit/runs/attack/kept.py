@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +18,6 @@ from unlearnkit.data.fingerprint import tokenizer_fingerprint
 from unlearnkit.errors import UserError
 from unlearnkit.runs.attack.measuring import Curve
 from unlearnkit.runs.attack.quantizing import torchao_version
-from unlearnkit.runs.folder import write_json
 from unlearnkit.runs.scored import code_fingerprint, fingerprint_of
 from unlearnkit.suites.digest import digest
 
@@ -148,18 +148,17 @@ def _is_curve(value: Any) -> bool:
 
 def _write_new(place: Path, attack: Attack) -> Path:
     """Writes the first file of a name and its numbers that no other process has taken."""
+    text = json.dumps(asdict(attack), indent=2, ensure_ascii=False, default=str) + "\n"
     path, numbers = place, count(2)
     while True:
         try:
-            path.open("x").close()
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
         except FileExistsError:
             path = place.with_name(f"{place.stem}-{next(numbers)}{place.suffix}")
-            continue
         except OSError as error:
+            with suppress(OSError):  # a full disk leaves a part of it
+                path.unlink()
             raise UserError(f"cannot write {path}: {error.strerror}") from error
-        try:
-            write_json(path, asdict(attack))
-        except BaseException:
-            path.unlink()
-            raise
-        return path
+        else:
+            return path
