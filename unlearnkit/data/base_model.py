@@ -138,7 +138,8 @@ def load_tokenizer(base: str | BaseModel) -> PreTrainedTokenizerBase:
     Raises:
         RecipeError: If there is no model there.
     """
-    return _load_tokenizer(as_base_model(base))
+    resolved = as_base_model(base)
+    return _load_tokenizer(resolved, _stamp(Path(resolved.path)))
 
 
 def refuse_other_tokens(
@@ -207,8 +208,16 @@ def explain_missing(base: BaseModel, error: Exception) -> RecipeError:
     )
 
 
+def _stamp(folder: Path) -> tuple[str, ...]:
+    """Tells tokenizers apart that one path led to: folders are written anew, and programs move."""
+    if not folder.is_dir():
+        return ()
+    files = sorted(folder.glob("*.json"))
+    return (str(folder.absolute()), *(f"{f.name} {f.stat().st_mtime_ns}" for f in files))
+
+
 @lru_cache(maxsize=8)
-def _load_tokenizer(base: BaseModel) -> PreTrainedTokenizerBase:
+def _load_tokenizer(base: BaseModel, stamp: tuple[str, ...]) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:

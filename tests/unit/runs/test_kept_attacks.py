@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from stub import save_stub, stub_tokenizer
@@ -57,11 +59,17 @@ def test_an_out_that_cannot_be_is_refused_before_the_attack(keep, tmp_path):
 
 
 def test_a_write_that_fails_leaves_no_empty_file(keep, tmp_path, monkeypatch):
-    def full(path, value):
-        raise UserError("no space left")
+    opened = Path.open
 
-    monkeypatch.setattr("unlearnkit.runs.attack.kept.write_json", full)
-    with pytest.raises(UserError, match="no space"):
+    def full(path, mode="r", **arguments):
+        file = opened(path, mode, **arguments)
+        if mode == "x":
+            file.close()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return file
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(UserError, match="No space"):
         keep()
     assert not any((tmp_path / "attacks").iterdir())
 
