@@ -24,8 +24,8 @@ def installed(monkeypatch):
     """Declares requirements, and what is installed of them."""
 
     def declare(**found: str) -> None:
-        wanted = ["transformers<6,>=5.24", "torch>=2.13", 'scipy>=1.11; extra == "metrics"']
-        versions = {"transformers": "5.24.0", "torch": "2.13.0+cpu", "scipy": "1.0", **found}
+        wanted = ["transformers<6,>=5.24", "torch>=2.13", 'torchao>=0.16; extra == "quantize"']
+        versions = {"transformers": "5.24.0", "torch": "2.13.0+cpu", "torchao": "0.1", **found}
 
         def version(name: str) -> str:
             if name not in versions:

@@ -13,8 +13,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from unlearnkit.errors import UserError
-
 TruthAggregate = Literal["closer_to_1_better", "true_better", "prob_mean", "ratio"]
 TruthMean = Literal["geometric", "arithmetic"]
 OpenUnlearning = Literal["open-unlearning"]
@@ -163,20 +161,12 @@ class KolmogorovSmirnov(NamedTuple):
 def kolmogorov_smirnov(x: Sequence[float], y: Sequence[float]) -> KolmogorovSmirnov:
     """The test by scipy; exact for up to 10 000 values a side.
 
-    Raises:
-        UserError: Without scipy.
-
     Example:
         >>> kolmogorov_smirnov([1.0, 2.0], [3.0, 4.0]).statistic
         1.0
     """
-    try:
-        from scipy.stats import ks_2samp
-    except ImportError:
-        raise UserError(
-            "forget quality needs scipy, which is not installed",
-            hint="pip install 'unlearnkit[metrics]'",
-        ) from None
+    from scipy.stats import ks_2samp  # Here: its import takes a second, and few need it.
+
     result = ks_2samp(list(x), list(y))
     return KolmogorovSmirnov(float(result.statistic), float(result.pvalue))  # pyright: ignore
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,7 +29,6 @@ Asked = dict[str, list[tuple[Example, Example, list[Example]]]]
 _UTILITY = ("retain", "real_authors", "world_facts")
 _WITH_OPTIONS = ("real_authors", "world_facts")
 _NO_GOLD = "no gold model: one that was trained without the forget rows"
-_NO_SCIPY = "no scipy: pip install 'unlearnkit[metrics]'"
 _NO_HELDOUT = "no held-out rows: the file {file}"
 _NO_NEIGHBOUR = "no neighbour rows: give the suite 'neighbour: TABLE'"
 
@@ -109,9 +106,7 @@ class Tofu(Suite, name="tofu"):
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows' tokens."""
-        # Once scipy is there, a result that lacks a figure for want of it is not shown again.
-        lacking = [] if find_spec("scipy") else [_NO_SCIPY]
-        return digest(self.max_new_tokens, self._asked(tokenizer, context), *lacking)
+        return digest(self.max_new_tokens, self._asked(tokenizer, context))
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
@@ -154,12 +149,7 @@ class Tofu(Suite, name="tofu"):
             for row, ratio in zip(forget, gold, strict=True):
                 row["gold_truth_ratio"] = ratio
             own = [row["truth_ratio"] for row in forget]
-            if find_spec("scipy") is None:
-                # All other figures are right, and a training may have led up to them.
-                missing["forget/forget_quality"] = _NO_SCIPY
-                warnings.warn(f"forget quality is left out: {_NO_SCIPY}", stacklevel=2)
-            else:
-                values["forget/forget_quality"] = truth.forget_quality(own, gold)
+            values["forget/forget_quality"] = truth.forget_quality(own, gold)
         return SuiteResult(values, rows, missing)
 
     def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

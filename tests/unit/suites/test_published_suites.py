@@ -129,21 +129,6 @@ def _on_rows(suite, row, model, tokenizer):
         return suite.run(model, tokenizer, SHORT).values
 
 
-def test_tofu_without_scipy_has_all_figures_but_forget_quality(
-    target, tokenizer, with_gold, monkeypatch
-):
-    suite = Tofu(str(DATA / "tofu"))
-    whole = suite.run(target, tokenizer, with_gold)
-    before = suite.fingerprint(tokenizer, with_gold)
-    monkeypatch.setattr("unlearnkit.suites.tofu.find_spec", lambda name: None)
-    assert suite.fingerprint(tokenizer, with_gold) != before
-    with pytest.warns(UserWarning, match=r"left out: no scipy: pip install"):
-        result = suite.run(target, tokenizer, with_gold)
-    assert "scipy" in result.missing["forget/forget_quality"]
-    assert result.rows == whole.rows
-    assert result.values == {k: v for k, v in whole.values.items() if k != "forget/forget_quality"}
-
-
 def test_gold_against_itself_cannot_be_told_apart(gold, tokenizer, with_gold):
     tofu = Tofu(str(DATA / "tofu")).run(gold, tokenizer, with_gold)
     assert tofu.values["forget/forget_quality"] == 1.0

@@ -35,8 +35,9 @@ def quantize(
     * ``nearest``: each row of a matrix of a linear layer is rounded to the nearest of
       ``2^bits - 1`` evenly spaced values, symmetric about 0. The model computes in its own dtype:
       only what is lost by rounding is measured.
-    * ``torchao``, where it is installed: its weight-only integers, with a scale for each group of
-      `GROUP` weights, as 4-bit models are served; the output head is left out.
+    * ``torchao``, where it is installed (``unlearnkit[quantize]``): its weight-only integers, with
+      a scale for each group of `GROUP` weights, as 4-bit models are served; the output head is left
+      out.
 
     Embeddings and norms, and a head that is tied to the embedding, are left as they are.
 
