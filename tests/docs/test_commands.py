@@ -21,6 +21,7 @@ import tomllib
 from pathlib import Path
 from typing import NoReturn
 
+import published
 import pytest
 import yaml
 from fences import LANGUAGES, PAGES, PLACE, ROOT, blocks, every_block, shell_lines, written
@@ -69,6 +70,7 @@ def here(tmp_path, monkeypatch) -> Path:
     for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    published.write_all(tmp_path)
     return tmp_path
 
 

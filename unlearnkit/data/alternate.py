@@ -32,6 +32,7 @@ class AlternateStream(Stream, name="alternate"):
         config: Configuration of a data set on the Hub.
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
+        rows_at: Where the rows stand in the file's objects, such as ``data``.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.
@@ -50,12 +51,15 @@ class AlternateStream(Stream, name="alternate"):
         config: str | None = None,
         where: dict[str, Scalar] | None = None,
         limit: int | None = None,
+        rows_at: str | None = None,
     ) -> None:
         super().__init__()
         if per_prompt < 1:
             raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
         self.path, self.prompts, self.per_prompt = path, prompts, per_prompt
-        self._file = AnswerStream(path, alternate_field, True, split, config, where, limit)
+        self._file = AnswerStream(
+            path, alternate_field, True, split, config, where, limit, rows_at=rows_at
+        )
 
     def depends_on(self) -> tuple[str, ...]:
         """The stream of prompts."""

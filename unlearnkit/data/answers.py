@@ -34,6 +34,7 @@ class AnswerStream(FileStream[AnswerText]):
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
         on_bad_rows: ``error`` or ``drop``.
+        rows_at: Where the rows stand in the file's objects; see `FileStream`.
     """
 
     def __init__(
@@ -46,9 +47,21 @@ class AnswerStream(FileStream[AnswerText]):
         where: dict[str, Scalar] | None = None,
         limit: int | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
-        super().__init__(path, split, config, where, limit, on_bad_rows=on_bad_rows)
+        super().__init__(
+            path, split, config, where, limit, on_bad_rows=on_bad_rows, rows_at=rows_at
+        )
         self.answers_field, self.explode = answers_field, explode
+
+    def fields(self) -> tuple[str, ...]:
+        """The answer."""
+        return (self.answers_field,)
+
+    @property
+    def bare_field(self) -> str:
+        """The answer."""
+        return self.answers_field
 
     def parse(self, table: Table) -> tuple[list[AnswerText], list[Problem]]:
         """Answers that are text."""

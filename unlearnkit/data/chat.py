@@ -47,6 +47,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
         on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
             leaves them out and logs how many.
+        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
+            the fields beside the way there go with each row, and ``*`` is every item.
 
     Raises:
         RecipeError: If only one of ``prompt_field`` and ``response_field`` is given.
@@ -67,13 +69,20 @@ class ChatStream(FileStream[Conversation], name="chat"):
         limit: int | None = None,
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows)
+        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if (prompt_field is None) != (response_field is None):
             raise RecipeError("prompt_field and response_field: expected both or neither")
         self.messages_field = messages_field
         self.prompt_field, self.response_field = prompt_field, response_field
         self.turns, self.system, self.fold_system = turns, system, fold_system
+
+    def fields(self) -> tuple[str, ...]:
+        """The messages, or prompt and response."""
+        if self.prompt_field is not None and self.response_field is not None:
+            return self.prompt_field, self.response_field
+        return (self.messages_field,)
 
     def parse(self, table: Table) -> tuple[list[Conversation], list[Problem]]:
         """Conversations whose messages have a role and text."""

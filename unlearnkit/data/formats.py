@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 from unlearnkit.data.values import kind_of
 from unlearnkit.errors import Problem
 
+BARE = "text"
+"""The field of a row that is plain text, without a name."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -33,14 +36,20 @@ class Table(NamedTuple):
     rows: list[Row]
     problems: list[Problem]
     """Lines that cannot be read as rows."""
+    plain: bool = False
+    """Whether the rows are plain texts, which have no names in the file."""
 
 
 def read_jsonl(name: str, path: Path) -> Table:
-    """One JSON object per line; blank lines are skipped. A file that is one array is read too."""
+    """One JSON object per line, or one text; blank lines and commas behind objects are skipped.
+
+    A file that is one array of them is read too, and one that is one object, which is one row.
+    """
     raw = _without_bom(path.read_bytes())
-    if raw.lstrip()[:1] == b"[":
+    start = raw.lstrip()[:1]
+    if start == b"[":
         return _json_array(name, raw)
-    table = Table(name, [], [])
+    table = Table(name, [], [], plain=start == b'"')
     for number, line in enumerate(raw.split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -49,24 +58,33 @@ def read_jsonl(name: str, path: Path) -> Table:
             continue
         decoder = _Decoder()
         try:
-            _add_object(table, number, decoder.decode(text), decoder.repeated)
+            _add_item(table, number, decoder.decode(_without_comma(text)), decoder.repeated)
         except (ValueError, RecursionError) as error:
-            if not table.rows and not table.problems and _is_json(raw):
-                found = "one JSON value over several lines"
-                expected = "one object per line, or an array of objects"
-                return Table(name, [], [Problem(name, None, None, found, expected)])
+            if not table.rows and not table.problems:
+                over_lines = _objects_over_lines(name, raw)
+                if over_lines is not None:
+                    return over_lines
             table.problems.append(
                 Problem(name, number, None, _json_fault(error), "one JSON object")
             )
     return table
 
 
-def _is_json(raw: bytes) -> bool:
+def _without_comma(line: str) -> str:
+    """A line of an array without its brackets ends with a comma."""
+    line = line.rstrip()
+    return line[:-1] if line.endswith(("},", '",')) else line
+
+
+def _objects_over_lines(name: str, raw: bytes) -> Table | None:
+    """The rows of a file of objects that go over several lines each, as ``jq`` writes them."""
+    table, decoder = Table(name, [], []), _Decoder()
     try:
-        json.loads(raw)
+        for line, value in _items(raw.decode("utf-8"), decoder, 0, ""):
+            _add_item(table, line, value, decoder.repeated)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return table
 
 
 def _json_fault(error: Exception) -> str:
@@ -78,34 +96,36 @@ def _json_fault(error: Exception) -> str:
 
 
 def _json_array(name: str, raw: bytes) -> Table:
-    """The objects of one JSON array, each numbered by the line it begins on."""
-    table = Table(name, [], [])
+    """The objects or texts of one JSON array, each numbered by the line it begins on."""
+    table = Table(name, [], [], plain=raw.lstrip()[1:].lstrip()[:1] == b'"')
     text = _all_decoded(table, raw)
     if text is None:
         return table
     decoder = _Decoder()
     try:
-        for line, value in _array_items(text, decoder):
-            _add_object(table, line, value, decoder.repeated)
+        for line, value in _items(text, decoder, text.index("[") + 1, "]"):
+            _add_item(table, line, value, decoder.repeated)
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else None
-        expected = "a JSON array of objects, as it begins with ["
+        expected = "a JSON array of objects or texts, as it begins with ["
         table.problems.append(Problem(name, line, None, _json_fault(error), expected))
     return table
 
 
-def _array_items(text: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, Any]]:
+def _items(
+    text: str, decoder: json.JSONDecoder, start: int, close: str
+) -> Iterator[tuple[int, Any]]:
     """Line and value of each item, so that a broken item does not hide those before it."""
-    position = _skip_space(text, text.index("[") + 1)
+    position = _skip_space(text, start)
     line, counted = 1, 0
-    while text[position : position + 1] != "]":
+    while text[position : position + 1] != close:
         line, counted = line + text.count("\n", counted, position), position
         value, end = decoder.raw_decode(text, position)
         yield line, value
         position = _skip_space(text, end)
         if text[position : position + 1] == ",":
             position = _skip_space(text, position + 1)
-        elif text[position : position + 1] != "]":
+        elif close and text[position : position + 1] != close:
             raise json.JSONDecodeError("Expecting ',' or ']'", text, position)
     if text[position + 1 :].strip():
         raise json.JSONDecodeError("Extra data after the array", text, position + 1)
@@ -134,15 +154,17 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _add_object(table: Table, line: int, value: Any, repeated: list[str]) -> None:
+def _add_item(table: Table, line: int, value: Any, repeated: list[str]) -> None:
     if repeated:
         table.problems.extend(_not_once(table.file, line, repeated))
         repeated.clear()
-    elif isinstance(value, dict):
+    elif table.plain and isinstance(value, str):
+        table.rows.append(Row(line, {BARE: value}))
+    elif isinstance(value, dict) and not table.plain:
         table.rows.append(Row(line, value))
     else:
-        problem = Problem(table.file, line, None, kind_of(value), "object with named fields")
-        table.problems.append(problem)
+        expected = "text, as the first row" if table.plain else "object with named fields"
+        table.problems.append(Problem(table.file, line, None, kind_of(value), expected))
 
 
 def _not_once(file: str, line: int, names: list[str]) -> list[Problem]:

@@ -27,6 +27,7 @@ class IdkStream(MismatchStream, name="idk"):
         config: Configuration of a data set on the Hub.
         on_bad_rows: ``error`` stops at refusals that cannot be used and names all of them;
             ``drop`` leaves them out and logs how many.
+        rows_at: Where the rows of the file stand in its objects, such as ``data``.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.
@@ -45,8 +46,9 @@ class IdkStream(MismatchStream, name="idk"):
         split: str = "train",
         config: str | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
         pool = str(REFUSALS) if answers is None else answers
         super().__init__(
-            prompts, pool, answers_field, per_prompt, explode, split, config, on_bad_rows
+            prompts, pool, answers_field, per_prompt, explode, split, config, on_bad_rows, rows_at
         )

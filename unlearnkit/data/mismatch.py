@@ -32,6 +32,7 @@ class MismatchStream(Stream, name="mismatch"):
         config: Configuration of a data set on the Hub.
         on_bad_rows: ``error`` stops at answers that cannot be used and names all of them;
             ``drop`` leaves them out and logs how many.
+        rows_at: Where the rows of the file stand in its objects, such as ``data``.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.
@@ -50,6 +51,7 @@ class MismatchStream(Stream, name="mismatch"):
         split: str = "train",
         config: str | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
         super().__init__(None, on_bad_rows)
         if per_prompt < 1:
@@ -58,7 +60,13 @@ class MismatchStream(Stream, name="mismatch"):
         self._file = None
         if "/" in answers or "." in answers:
             self._file = AnswerStream(
-                answers, answers_field, explode, split, config, on_bad_rows=on_bad_rows
+                answers,
+                answers_field,
+                explode,
+                split,
+                config,
+                on_bad_rows=on_bad_rows,
+                rows_at=rows_at,
             )
 
     def depends_on(self) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ class QAStream(FileStream[Pair], name="qa"):
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
         on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
             leaves them out and logs how many.
+        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
+            the fields beside the way there go with each row, and ``*`` is every item.
 
     Raises:
         RecipeError: If the template does not hold ``{prompt}``, or goes on after ``{response}``;
@@ -75,8 +77,9 @@ class QAStream(FileStream[Pair], name="qa"):
         limit: int | None = None,
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows)
+        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
         if "{response}" in template.removesuffix("{response}"):
@@ -86,6 +89,11 @@ class QAStream(FileStream[Pair], name="qa"):
         self.prompt_field, self.response_field = prompt_field, response_field
         self.template, self.explode = template, explode
         self.responses = [_column(each) for each in responses or []]
+
+    def fields(self) -> tuple[str, ...]:
+        """Prompt and response, and those of conditions."""
+        columns = [name for column, where in self._columns() for name in (column, *where)]
+        return (self.prompt_field, *columns)
 
     def parse(self, table: Table) -> tuple[list[Pair], list[Problem]]:
         """Pairs of text, in the order of the file."""

@@ -10,6 +10,7 @@ from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.nested import rows_below, with_fields
 from unlearnkit.data.reader import Table, read_rows
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.registry import Registered
@@ -97,6 +98,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         limit: Use the first rows only.
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
         on_bad_rows: ``error`` or ``drop``.
+        rows_at: Where the rows stand in the file's objects; see `nested.rows_below`.
     """
 
     def __init__(
@@ -108,13 +110,23 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         limit: int | None = None,
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
         super().__init__(batch_size, on_bad_rows)
         if limit is not None and limit < 1:
             raise RecipeError(f"limit: expected at least 1, found {limit}")
         self.path, self.split, self.config = path, split, config
-        self.where, self.limit = where or {}, limit
+        self.where, self.limit, self.rows_at = where or {}, limit, rows_at
         self._checked: _Checked[SampleT] | None = None
+
+    @abstractmethod
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the file that the recipe names; each may be a dotted name."""
+
+    @property
+    def bare_field(self) -> str | None:
+        """The field that plain texts stand for, of a stream that needs no other."""
+        return None
 
     @abstractmethod
     def parse(self, table: Table) -> tuple[list[SampleT], list[Problem]]:
@@ -153,7 +165,11 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: If the file cannot be read, or has none.
         """
-        return self._selected(read_rows(self.path, split=self.split, config=self.config))
+        table = read_rows(self.path, split=self.split, config=self.config)
+        if self.rows_at is not None:
+            table = rows_below(table, self.rows_at)
+        table = with_fields(table, [*self.fields(), *self.where], self.bare_field)
+        return self._selected(table)
 
     def take(self, table: Table) -> None:
         """Checks rows in place of those of the file.

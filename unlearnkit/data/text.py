@@ -38,6 +38,8 @@ class TextStream(FileStream[Passage], name="text"):
         batch_size: Pieces per micro-batch and process; by default the data's ``batch_size``.
         on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
             leaves them out and logs how many.
+        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
+            the fields beside the way there go with each row, and ``*`` is every item.
 
     Raises:
         RecipeError: If a piece would have no room for a prompt and a response.
@@ -55,8 +57,9 @@ class TextStream(FileStream[Passage], name="text"):
         limit: int | None = None,
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows)
+        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if prompt_tokens < 1:
             raise RecipeError(f"prompt_tokens: expected at least 1, found {prompt_tokens}")
         if chunk_tokens is not None and chunk_tokens <= prompt_tokens:
@@ -66,6 +69,15 @@ class TextStream(FileStream[Passage], name="text"):
             )
         self.text_field = text_field
         self.prompt_tokens, self.chunk_tokens = prompt_tokens, chunk_tokens
+
+    def fields(self) -> tuple[str, ...]:
+        """The text."""
+        return (self.text_field,)
+
+    @property
+    def bare_field(self) -> str:
+        """The text."""
+        return self.text_field
 
     def parse(self, table: Table) -> tuple[list[Passage], list[Problem]]:
         """Texts."""
