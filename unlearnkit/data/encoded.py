@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from unlearnkit.data.example import Example
@@ -79,13 +79,30 @@ class EncodedRows(StreamData):
             line: Line of the row in the file.
             text: The row's text, by which it is recognised in other streams.
         """
-        for part in (ids for sequence in sequences for ids in sequence):
-            self._ids.extend(part)
-            self._borders.append(len(self._ids))
-        self._first_sequence.append(len(self._borders) // 2)
-        self.lines.append(line)
-        self.exact_keys.append(_key(text))
-        self.loose_keys.append(_key("".join(text.split()).casefold()))
+        self.extend([sequences], line, text)
+
+    def extend(
+        self,
+        rows: Iterable[Sequence[tuple[Sequence[int], Sequence[int]]]],
+        line: int,
+        text: str,
+    ) -> None:
+        """Adds rows of one text, such as the pieces of a book, whose text is read once.
+
+        Args:
+            rows: For each row its sequences, as in `append`.
+            line: Line of the text in the file.
+            text: The whole text, by which each of its rows is recognised in other streams.
+        """
+        exact, loose = _key(text), _key("".join(text.split()).casefold())
+        for sequences in rows:
+            for part in (ids for sequence in sequences for ids in sequence):
+                self._ids.extend(part)
+                self._borders.append(len(self._ids))
+            self._first_sequence.append(len(self._borders) // 2)
+            self.lines.append(line)
+            self.exact_keys.append(exact)
+            self.loose_keys.append(loose)
 
     def __len__(self) -> int:
         """Rows in one pass."""

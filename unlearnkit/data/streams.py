@@ -204,8 +204,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             except DoesNotFit as error:
                 unfit.append(Problem(self.path, sample.line, None, error.found, error.expected))
                 continue
-            for row in fitted:
-                data.append(row, sample.line, self.text_of(sample))
+            data.extend(fitted, sample.line, self.text_of(sample))
         self._refuse(unfit, kept=len(data))
         data.dropped = self._report([*checked.problems, *unfit], checked.total)
         return data

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -5,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stub import stub_tokenizer
 
-from unlearnkit.data import TextStream
+from unlearnkit.data import TextStream, encoded
 from unlearnkit.data.codec import Codec
 from unlearnkit.errors import DataError, RecipeError
 
@@ -94,3 +95,16 @@ def test_sizes_without_a_response_are_refused(options, message):
 def test_a_prompt_as_long_as_max_length_is_refused(tmp_path, letters):
     with pytest.raises(RecipeError, match="leave no response token at max_length 8"):
         pieces(tmp_path, "abcdeabcde", letters, max_length=8, prompt_tokens=8)
+
+
+def test_a_text_is_hashed_once_however_many_pieces_it_gives(tmp_path, letters, monkeypatch):
+    hashed = []
+
+    def counting(data, **options):
+        hashed.append(len(data))
+        return hashlib.blake2b(data, **options)
+
+    monkeypatch.setattr(encoded, "blake2b", counting)
+    parts = pieces(tmp_path, "abcde" * 200, letters, prompt_tokens=2, chunk_tokens=4)
+    assert len(parts) == 499
+    assert hashed == [1000, 1000]  # as it is, and without regard to white space and case
