@@ -12,6 +12,8 @@ PAIR = {"question": "Who wrote it?", "answer": "Ann Lee."}
 def write_all(folder: Path) -> None:
     """Writes them under the names that the pages use."""
     _json(folder / "authors.json", {"data": [{"name": "Ann Lee", "pairs": [PAIR, PAIR]}]})
+    turns = [{"from": "human", "value": PAIR["question"]}, {"from": "gpt", "value": PAIR["answer"]}]
+    _json(folder / "sharegpt.json", [{"id": "a", "conversations": turns}])
 
 
 def _json(path: Path, content: Any, indent: int | None = None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from unlearnkit.data.codec import Codec
+from unlearnkit.data.messages import layout_fault, plain_messages
 from unlearnkit.data.reader import Row, Table
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.template import ChatTemplate, Message, TurnError
@@ -31,7 +32,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
 
     Args:
         path: A file (JSON lines, JSON, Parquet), or the id of a data set on the Hugging Face Hub.
-        messages_field: The file's column of messages, each with ``role`` and ``content``.
+        messages_field: The file's column of messages, each with ``role`` and ``content`` (text,
+            or parts of text), or as ShareGPT has them with ``from`` and ``value``.
         prompt_field: A column of user turns, for files that have prompts and responses rather
             than messages; needs ``response_field``.
         response_field: The column of the assistant's turns that goes with ``prompt_field``.
@@ -95,7 +97,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
             faults = list(self._message_problems(table.file, row))
             problems += faults
             if not faults:
-                good.append(self._conversation(row.line, row.fields[self.messages_field]))
+                messages = plain_messages(row.fields[self.messages_field])
+                good.append(self._conversation(row.line, messages))
         return good, problems
 
     def _parse_pairs(
@@ -125,7 +128,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
             yield Problem(file, row.line, field, found, "an array of messages")
             return
         for turn, message in enumerate(messages, start=1):
-            fault = _message_fault(message)
+            fault = layout_fault(message) or _message_fault(*plain_messages([message]))
             if fault:
                 found, expected = fault
                 yield Problem(file, row.line, field, f"turn {turn}: {found}", expected)
@@ -209,7 +212,7 @@ def _split(
 def _message_fault(message: Any) -> tuple[str, str] | None:
     """What is found and expected in a message, if it cannot be used."""
     if not isinstance(message, dict):
-        return kind_of(message), "a message with `role` and `content`"
+        return kind_of(message), "a message with `role` and `content`, or `from` and `value`"
     for key in ("role", "content"):
         if key not in message:
             return f"a message with {quoted(message)}", f"`{key}`"

@@ -85,10 +85,10 @@ def test_a_generation_prompt_that_no_answer_begins_with_is_refused(write):
         ("ab", "text"),
         ([], "an empty array"),
         (["ab"], "turn 1: text"),
-        ([USER, {"from": "gpt", "value": "c"}], "turn 2: a message with 'from', 'value'"),
+        ([USER, {"from": "gpt", "text": "c"}], "turn 2: a message with 'from', 'text'"),
         ([USER, {"role": "assistant", "content": None}], "turn 2: null as `content`"),
         ([USER, {"role": "assistant", "content": " "}], "turn 2: blank text as `content`"),
-        ([{"role": "user", "content": [{"type": "text"}]}, ANSWER], "turn 1: array as `content`"),
+        ([{"role": "user", "content": {"text": "a"}}, ANSWER], "turn 1: object as `content`"),
         ([{"role": 3, "content": "a"}, ANSWER], "turn 1: number as `role`"),
     ],
 )
@@ -109,3 +109,54 @@ def test_a_row_without_messages_is_named(write):
 def test_a_file_without_messages_is_told_the_key(write):
     with pytest.raises(DataError, match="`messages_field`"):
         ChatStream(write({"conversations": [USER, ANSWER]})).check()
+
+
+def sharegpt(*turns):
+    return [{"from": role, "value": text} for role, text in turns]
+
+
+def test_sharegpt_turns_are_read_with_their_own_names_of_roles(write):
+    path = write(
+        {"conversations": sharegpt(("human", "ab"), ("gpt", "c"), ("human", "d"), ("gpt", "a"))},
+        {"conversations": sharegpt(("system", "e"), ("User", "ab"), ("Assistant", "c"))},
+    )
+    stream = ChatStream(path, messages_field="conversations", turns="all")
+    assert encode(stream) == [
+        ("dabe", "c<eos>"),
+        ("dabec<eos>dde", "a<eos>"),
+        ("dedabe", "c<eos>"),
+    ]
+
+
+def test_content_parts_of_text_are_joined_by_line_breaks(write):
+    parts = [{"type": "text", "text": "ab"}, {"type": "text", "text": "c"}]
+    path = write({"messages": [{"role": "user", "content": parts}, ANSWER]})
+    stream = ChatStream(path)
+    ((_, messages),), problems = stream.parse(stream.read())
+    assert (messages, problems) == ([{"role": "user", "content": "ab\nc"}, ANSWER], [])
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "c"}]}
+    assert encode(ChatStream(write({"messages": [USER, answer]}))) == [("dabe", "c<eos>")]
+
+
+def test_layouts_that_are_not_read_are_named_by_row_and_turn(write):
+    image = {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image_url"}]}
+    path = write(
+        {"messages": [image, ANSWER]},
+        {"messages": sharegpt(("human", "ab"), ("function_call", "c"))},
+        {"messages": [{"role": "user", "content": []}, ANSWER]},
+        {"messages": [{"role": "user", "content": [3]}, ANSWER]},
+        {"messages": [{"role": "user", "content": [{"type": "text"}]}, ANSWER]},
+        {"messages": sharegpt(("human", "ab"), ("gpt", ""))},
+        {"messages": [{"text": "ab"}]},
+    )
+    with pytest.raises(DataError) as caught:
+        encode(ChatStream(path))
+    assert [(each.line, each.found) for each in caught.value.problems] == [
+        (1, "turn 1: part 2: the type 'image_url' in `content`"),
+        (2, "turn 2: 'function_call' as `from`"),
+        (3, "turn 1: an empty array in `content`"),
+        (4, "turn 1: part 1: number in `content`"),
+        (5, "turn 1: part 1: null in `content`"),
+        (6, "turn 2: empty text as `content`"),
+        (7, "turn 1: a message with 'text'"),
+    ]
