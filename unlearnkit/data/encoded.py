@@ -7,7 +7,10 @@ from array import array
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
+import numpy as np
+
 from unlearnkit.data.example import Example
+from unlearnkit.data.plan import Order
 
 
 class StreamData(ABC):
@@ -43,6 +46,16 @@ class StreamData(ABC):
         examples = self.at(row, occurrence)
         return len(examples), sum(len(example.response_ids) for example in examples)
 
+    def count(self, rows: Order, first: int) -> tuple[int, int]:
+        """Number of sequences and of response tokens of successive draws.
+
+        Args:
+            rows: Row of each draw.
+            first: Occurrence of the first; see `at`.
+        """
+        each = [self.lengths(row, first + n) for n, row in enumerate(rows.tolist())]
+        return sum(sequences for sequences, _ in each), sum(tokens for _, tokens in each)
+
 
 class EncodedRows(StreamData):
     """Rows read from a file, held in flat arrays.
@@ -68,6 +81,7 @@ class EncodedRows(StreamData):
         self._ids = array("i")
         self._borders = array("q", [0])
         self._first_sequence = array("q", [0])
+        self._totals = (np.empty(0), np.empty(0))
 
     def append(
         self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]], line: int, text: str
@@ -120,6 +134,19 @@ class EncodedRows(StreamData):
         """Number of sequences and of response tokens of a row."""
         sequences, borders = self._sequences(row), self._borders
         return len(sequences), sum(borders[2 * s + 2] - borders[2 * s + 1] for s in sequences)
+
+    def count(self, rows: Order, first: int) -> tuple[int, int]:
+        """Number of sequences and of response tokens of successive draws."""
+        if len(self._totals[0]) != len(self):
+            self._totals = self._row_totals()
+        sequences, tokens = self._totals
+        return int(sequences[rows].sum()), int(tokens[rows].sum())
+
+    def _row_totals(self) -> tuple[Order, Order]:
+        """Sequences and response tokens of each row."""
+        borders, first = np.array(self._borders), np.array(self._first_sequence)
+        responses = np.cumsum(np.append(0, borders[2::2] - borders[1::2]))
+        return np.diff(first), np.diff(responses[first])
 
     def _sequences(self, row: int) -> range:
         return range(self._first_sequence[row], self._first_sequence[row + 1])

@@ -6,9 +6,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+
+Order = np.ndarray[tuple[int], np.dtype[Any]]
+"""Row numbers, ``[n]``."""
 
 
 class Draw(NamedTuple):
@@ -20,6 +25,15 @@ class Draw(NamedTuple):
 
     row: int
     occurrence: int
+
+
+class Draws(NamedTuple):
+    """Successive draws of a stream."""
+
+    rows: Order
+    """The row of each draw."""
+    first: int
+    """Occurrence of the first draw; that of the others follows."""
 
 
 class StreamPlan(NamedTuple):
@@ -43,10 +57,28 @@ def derived_seed(*parts: object) -> int:
     return int.from_bytes(digest) >> 1
 
 
-@lru_cache(maxsize=64)
-def permutation(seed: int, rows: int) -> tuple[int, ...]:
-    """A random order of ``rows`` rows."""
-    return tuple(torch.randperm(rows, generator=torch.Generator().manual_seed(seed)).tolist())
+def permutation(seed: int, rows: int) -> Order:
+    """A random order of ``rows`` rows, ``[rows]``; it is not to be written to.
+
+    The last few orders are kept, fewer of long ones: what is kept stays below some dozen MiB for
+    each million rows, however many passes are drawn.
+
+    Example:
+        >>> sorted(permutation(3, 5).tolist())
+        [0, 1, 2, 3, 4]
+    """
+    return (_short_order if rows <= _SHORT else _long_order)(seed, rows)
+
+
+def _order(seed: int, rows: int) -> Order:
+    drawn = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    return drawn.numpy().astype(np.int32 if rows < 2**31 else np.int64)
+
+
+_SHORT = 2**14
+# A step draws from a pass of each stream, or two where it reaches over a pass's end.
+_long_order = lru_cache(maxsize=8)(_order)
+_short_order = lru_cache(maxsize=64)(_order)
 
 
 @dataclass(frozen=True)
@@ -112,20 +144,16 @@ class StepPlan:
 
     def draws(self, stream: str, step: int, rank: int) -> list[Draw]:
         """Rows of one stream in micro-batch ``step`` (counted over all epochs) of a rank."""
-        plan = self.streams[stream]
-        if plan.follows is not None:
-            return self.draws(plan.follows, step, rank)
-        together = plan.batch_size * self.world
-        if stream == self.anchor:
-            epoch, index = divmod(step, self.steps_per_epoch)
-            first = epoch * plan.rows + index * together
-            last = min(first + together, (epoch + 1) * plan.rows)
-        else:
-            first, last = step * together, (step + 1) * together
-        return [
-            Draw(self._row(stream, occurrence), occurrence)
-            for occurrence in range(first + rank, last, self.world)
-        ]
+        stream = self._drawn_from(stream)
+        occurrences = self._occurrences(stream, range(step, step + 1))[rank :: self.world]
+        rows = self._rows(stream, occurrences)
+        return [Draw(int(row), n) for row, n in zip(rows, occurrences, strict=True)]
+
+    def draws_of_window(self, stream: str, step: int) -> Draws:
+        """Rows of one stream in the optimiser step that ``step`` belongs to, of all ranks."""
+        stream = self._drawn_from(stream)
+        occurrences = self._occurrences(stream, self.window(step))
+        return Draws(self._rows(stream, occurrences), occurrences.start)
 
     def window(self, step: int) -> range:
         """The micro-batches of the optimiser step that ``step`` belongs to.
@@ -137,9 +165,31 @@ class StepPlan:
         first = index - index % self.accumulate
         return range(start + first, start + min(first + self.accumulate, self.steps_per_epoch))
 
-    def _row(self, stream: str, occurrence: int) -> int:
+    def _drawn_from(self, stream: str) -> str:
+        while (followed := self.streams[stream].follows) is not None:
+            stream = followed
+        return stream
+
+    def _occurrences(self, stream: str, steps: range) -> range:
+        """The stream's draws in successive micro-batches of one epoch, over all ranks."""
+        plan = self.streams[stream]
+        together = plan.batch_size * self.world
+        if stream != self.anchor:
+            return range(steps.start * together, steps.stop * together)
+        epoch, index = divmod(steps.start, self.steps_per_epoch)
+        first = epoch * plan.rows + index * together
+        return range(first, min(first + len(steps) * together, (epoch + 1) * plan.rows))
+
+    def _rows(self, stream: str, occurrences: range) -> Order:
+        """The row of each draw."""
         rows = self.streams[stream].rows
-        turn, place = divmod(occurrence, rows)
+        turns, places = np.divmod(np.asarray(occurrences, dtype=np.int64), rows)
         if not self.shuffle:
-            return place
-        return permutation(derived_seed(self.seed, stream, turn), rows)[place]
+            return places
+        found = np.empty_like(places)
+        borders = [0, *(np.flatnonzero(np.diff(turns)) + 1), len(turns)]
+        for start, stop in pairwise(borders):
+            if start < stop:
+                order = permutation(derived_seed(self.seed, stream, int(turns[start])), rows)
+                found[start:stop] = order[places[start:stop]]
+        return found

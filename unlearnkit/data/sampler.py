@@ -30,10 +30,12 @@ class StreamBatch(NamedTuple):
 
 
 class StepDataset(Dataset[StreamBatch]):
-    """Maps a step number to the rows of one stream on one rank; holds no state."""
+    """Maps a step number to the rows of one stream on one rank."""
 
     def __init__(self, plan: StepPlan, stream: str, data: StreamData, rank: int) -> None:
         self.plan, self.stream, self.data, self.rank = plan, stream, data, rank
+        # The micro-batches of an optimiser step come one after the other, and share its counts.
+        self._counted: tuple[range, tuple[int, int]] | None = None
 
     def __len__(self) -> int:
         """Steps of one epoch; step numbers go on beyond it."""
@@ -42,15 +44,17 @@ class StepDataset(Dataset[StreamBatch]):
     def __getitem__(self, step: int) -> StreamBatch:
         draws = self.plan.draws(self.stream, step, self.rank)
         examples = tuple(e for draw in draws for e in self.data.at(*draw))
-        sequences = tokens = 0
-        for micro in self.plan.window(step):
-            for rank in range(self.plan.world):
-                for draw in self.plan.draws(self.stream, micro, rank):
-                    more_sequences, more_tokens = self.data.lengths(*draw)
-                    sequences += more_sequences
-                    tokens += more_tokens
+        sequences, tokens = self._of_whole_step(step)
         parts = self.plan.world * self.plan.accumulate
         return StreamBatch(examples, tokens / parts, sequences / parts)
+
+    def _of_whole_step(self, step: int) -> tuple[int, int]:
+        """Sequences and response tokens of the optimiser step, over all ranks."""
+        window = self.plan.window(step)
+        if self._counted is None or self._counted[0] != window:
+            draws = self.plan.draws_of_window(self.stream, step)
+            self._counted = window, self.data.count(*draws)
+        return self._counted[1]
 
 
 class StepSampler(DistributedSampler[int]):
