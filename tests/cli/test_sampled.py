@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from unlearnkit.data import sampled as samples_of_data
 from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.engine import drawing
 
@@ -66,6 +67,17 @@ def test_answers_that_are_there_are_not_drawn_again(command, folder, sampled, ca
     assert command("fit", "-r", sampled).code == 0
     assert len(calls) == 1
     assert answers(folder).read_text() == before
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate"])
+def test_a_file_of_answers_is_read_once(command, sampled, monkeypatch, verb):
+    command("fit", "-r", sampled)
+    read, true = [], samples_of_data.read_samples
+    monkeypatch.setattr(
+        samples_of_data, "read_samples", lambda path: read.append(path) or true(path)
+    )
+    assert command(verb, "-r", sampled).code == 0
+    assert len(read) == 1
 
 
 def test_an_interrupted_drawing_goes_on_as_if_it_had_not_been(command, folder, sampled, calls):

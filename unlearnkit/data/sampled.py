@@ -116,6 +116,7 @@ class SampledData(StreamData):
         self._base: str | BaseModel | None = codec.base
         self._origin: Origin | None = None
         self._paired: PairedData | None = None
+        self._known: tuple[tuple[object, ...], Mapping[Ids, Sampled]] | None = None
 
     @property
     def prompt_ids(self) -> list[Ids]:
@@ -155,18 +156,22 @@ class SampledData(StreamData):
         if base != self._base:
             self._base, self._origin, self._paired = base, None, None
 
-    def known(self) -> dict[Ids, Sampled]:
-        """What the file has so far.
+    def known(self) -> Mapping[Ids, Sampled]:
+        """What the file has so far; it is read again only once it has changed.
 
         Raises:
             DataError: With every line that cannot be read.
         """
-        if not self.file.is_file() or not self.file.stat().st_size:
+        file = self.file
+        if not file.is_file() or not (found := file.stat()).st_size:
             return {}
-        table = read_samples(str(self.file))
-        if table.problems:
-            raise DataError(table.problems, hint="Remove the file to draw its answers anew.")
-        return table.by_prompt
+        version = (str(file), found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._known is None or self._known[0] != version:
+            table = read_samples(str(file))
+            if table.problems:
+                raise DataError(table.problems, hint="Remove the file to draw its answers anew.")
+            self._known = version, table.by_prompt
+        return self._known[1]
 
     @property
     def drawn(self) -> bool:
