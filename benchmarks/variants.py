@@ -18,6 +18,7 @@ from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.cache import Cached
+from unlearnkit.errors import Place
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.base import Objective
 
@@ -117,8 +118,8 @@ def finetune(model: str, streams: Streams, lora: bool = False) -> Step:
 
 def _fill(reference: Cached, module: UnlearningModule, rows: StreamBatch) -> None:
     data = EncodedRows("retain", "drawn")
-    for example in rows.examples:
-        data.append([(example.prompt_ids, example.response_ids)], line=0, text="")
+    for number, example in enumerate(rows.examples, start=1):
+        data.append([(example.prompt_ids, example.response_ids)], Place(number), text="")
     folder = Path(tempfile.mkdtemp())
     reference.fill(module.policy, {"retain": data}, {"retain"}, folder, {})
 

@@ -46,20 +46,57 @@ class Interrupted(UserError):
         self.signum = signum
 
 
-class Problem(NamedTuple):
-    """One bad row of a data file.
+class Place(NamedTuple):
+    """Where a row stands in its file. All but the line is its identity.
 
-    ``line`` counts from 1, in lines for JSON lines and text, in rows for the other formats.
+    Example:
+        >>> str(Place(7, 8)), str(Place(7)), str(Place(7, 8, part=2)), Place(7, 8).words
+        ('8', 'row 7', '8, text 2', 'line 8')
     """
 
+    row: int
+    """Number of the row in its file, from 1."""
+    line: int | None = None
+    """Line it begins on, for messages only; None where a line does not tell it from others."""
+    column: int = 0
+    """Number of its column, from 1, where several columns give a row each."""
+    part: int = 0
+    """Number of the text, from 1, where a column holds several and each gives a row."""
+
+    @property
+    def identity(self) -> tuple[int, int, int]:
+        """Row, column and part: no two of a file are equal."""
+        return self.row, self.column, self.part
+
+    @property
+    def words(self) -> str:
+        """The place in a sentence."""
+        return str(self) if self.line is None else f"line {self}"
+
+    def __str__(self) -> str:
+        row = f"row {self.row}" if self.line is None else str(self.line)
+        column = f", response {self.column}" if self.column else ""
+        return f"{row}{column}{f', text {self.part}' if self.part else ''}"
+
+
+class Problem(NamedTuple):
+    """One bad row of a data file."""
+
     file: str
-    line: int | None
+    place: Place | int | None
+    """The row, or a line that is no row."""
     field: str | None
     found: str
     expected: str
 
+    @property
+    def line(self) -> int | None:
+        """Line in the file, from 1, where it is known."""
+        return self.place.line if isinstance(self.place, Place) else self.place
+
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        words = self.place.words if isinstance(self.place, Place) else f"line {self.place}"
+        place = self.file if self.place is None else f"{self.file}, {words}"
         field = "" if self.field is None else f", field '{self.field}'"
         return f"{place}{field}: found {self.found}, expected {self.expected}"
 

@@ -16,12 +16,12 @@ def test_23_rows_in_both_streams_are_named_by_their_lines(in_case, letters, capl
     expected = json.loads((in_case("23") / "expected.json").read_text())
     streams = {name: encode(letters, name) for name in ("forget", "retain")}
     (overlap,) = find_overlaps(streams)
-    assert [list(pair) for pair in overlap.exact] == expected["overlap"]
-    assert overlap.loose == [(2, 3)]
+    assert [[a.line, b.line] for a, b in overlap.exact] == expected["overlap"]
+    assert [(a.line, b.line) for a, b in overlap.loose] == [(2, 3)]
     warn_of_overlap(streams)
     assert "2 rows of forget.jsonl are also in retain.jsonl" in caplog.text
-    assert "forget 1 = retain 2, forget 3 = retain 1" in caplog.text
-    assert "1 more up to spaces and case (lines: forget 2 = retain 3)" in caplog.text
+    assert "forget line 1 = retain line 2, forget line 3 = retain line 1" in caplog.text
+    assert "1 more up to spaces and case (forget line 2 = retain line 3)" in caplog.text
 
 
 def test_29_each_random_answer_comes_equally_often(in_case, letters):

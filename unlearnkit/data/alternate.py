@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from unlearnkit.data.answers import AnswerStream
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows, StreamData
-from unlearnkit.data.mismatch import place_of, stream_of_rows
+from unlearnkit.data.mismatch import stream_of_rows
 from unlearnkit.data.paired import PairedData
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.streams import Scalar, Stream
@@ -16,12 +16,13 @@ from unlearnkit.errors import DataError, Problem, RecipeError
 
 
 class AlternateStream(Stream, name="alternate"):
-    """Alternate answers, the n-th of the file to the n-th row of another stream.
+    """Alternate answers, those of the file's n-th row to the n-th row of the prompts' file.
 
     The column may hold one text or an array of several; of several the draws take each equally
-    often over the epochs. If the file is the one that the prompts come from, answers and prompts
-    are paired by line, so that the prompts may be a part of the file; else the file has to have
-    as many rows as the prompts.
+    often over the epochs. Rows are counted in their files, before ``where``, ``limit`` and
+    ``on_bad_rows`` leave any out, so that the prompts may be a part of theirs. The file is the
+    one that the prompts come from, or one of as many rows, or of the chosen rows if those are
+    its first.
 
     Args:
         path: A file, or the id of a data set on the Hugging Face Hub.
@@ -85,45 +86,50 @@ class AlternateStream(Stream, name="alternate"):
         prompts = stream_of_rows(name, "prompts", self.prompts, others)
         file = self._file.encode(name, codec, others, seed)
         assert isinstance(file, EncodedRows)
-        answers = self._paired(prompts, _by_line(file))
+        answers = self._paired(prompts, file)
         data = PairedData(
             name, self.path, prompts, answers, self.per_prompt, codec.max_length, seed
         )
+        places = {place.row: place for place in map(file.place, range(len(file)))}
         problems = [
-            Problem(*place_of(answers[row][0][0].source), None, "its own answer", "another")
+            Problem(self.path, places[prompts.place(row).row], None, "its own answer", "another")
             for row in data.rows_not_served()
         ]
         if problems:
             raise DataError(problems)
         return data
 
-    def _paired(
-        self, prompts: EncodedRows, by_line: Mapping[int, list[Answer]]
-    ) -> list[list[list[Answer]]]:
+    def _paired(self, prompts: EncodedRows, file: EncodedRows) -> list[list[list[Answer]]]:
+        of_row: defaultdict[int, list[Answer]] = defaultdict(list)
+        for row in range(len(file)):
+            own = (Answer(each.response_ids, each.source) for each in file.at(row, 0))
+            of_row[file.place(row).row] += own
+        self._check_pairs(prompts, file, of_row)
+        return [[of_row[prompts.place(row).row]] for row in range(len(prompts))]
+
+    def _check_pairs(
+        self, prompts: EncodedRows, file: EncodedRows, numbers: Container[int]
+    ) -> None:
+        """Raises a DataError unless each prompt has answers of its own number."""
         problems = [
-            Problem(prompts.source, prompts.lines[row], None, f"{turns} turns to learn", "one")
+            Problem(prompts.source, prompts.place(row), None, f"{turns} turns to learn", "one")
             for row in range(len(prompts))
             if (turns := prompts.lengths(row, 0)[0]) > 1
         ]
-        if prompts.source == self.path:
+        same = prompts.source == self.path
+        # A row that was dropped counts: without it the rows after it would stand for others.
+        if not same and file.file_rows != prompts.file_rows and file.taken != prompts.taken:
+            expected = (
+                f"{prompts.file_rows}, as {prompts.source} of the stream '{prompts.name}' has: "
+                "row n answers row n"
+            )
+            problems.append(Problem(self.path, None, None, f"{file.file_rows} rows", expected))
+        else:
+            lacking = f"a prompt without an alternate answer in {self.path}"
             problems += [
-                Problem(self.path, line, None, "a prompt without an alternate answer", "one")
-                for line in prompts.lines
-                if line not in by_line
+                Problem(prompts.source, prompts.place(row), None, lacking, "one in the same row")
+                for row in range(len(prompts))
+                if prompts.place(row).row not in numbers
             ]
-        elif len(by_line) != len(prompts):
-            found = f"{len(by_line)} rows"
-            expected = f"{len(prompts)}, as the stream '{prompts.name}' ({prompts.source}) has"
-            problems.append(Problem(self.path, None, None, found, expected))
         if problems:
             raise DataError(problems)
-        if prompts.source == self.path:
-            return [[by_line[line]] for line in prompts.lines]
-        return [[each] for each in by_line.values()]
-
-
-def _by_line(file: EncodedRows) -> dict[int, list[Answer]]:
-    found: defaultdict[int, list[Answer]] = defaultdict(list)
-    for row, line in enumerate(file.lines):
-        found[line] += [Answer(each.response_ids, each.source) for each in file.at(row, 0)]
-    return found

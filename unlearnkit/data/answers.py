@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unlearnkit.data.codec import Codec, DoesNotFit
+from unlearnkit.data.formats import BARE
 from unlearnkit.data.qa import exploded
 from unlearnkit.data.reader import Row, Table
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_columns, check_fields
-from unlearnkit.errors import Problem
+from unlearnkit.errors import Place, Problem
 
 
 class AnswerText(NamedTuple):
     """One answer."""
 
-    line: int
+    place: Place
     text: str
 
 
@@ -65,14 +66,22 @@ class AnswerStream(FileStream[AnswerText]):
 
     def parse(self, table: Table) -> tuple[list[AnswerText], list[Problem]]:
         """Answers that are text."""
-        if Path(self.path).suffix == ".txt":
-            table = _lines(table, self.answers_field)
         columns = {"answers_field": self.answers_field}
-        if self.explode:
-            check_columns(table, columns)
-            table = exploded(table, self.answers_field)
-        rows, problems = check_fields(table, columns)
-        return [AnswerText(row.line, row.fields[self.answers_field]) for row in rows], problems
+        check_columns(table, columns)
+        rows, problems = check_fields(self._exploded(table), columns)
+        return [AnswerText(row.place, row.fields[self.answers_field]) for row in rows], problems
+
+    def count(self, table: Table) -> int:
+        """Answers that the table's rows would give if all were good."""
+        return len(self._exploded(table).rows)
+
+    def read_file(self) -> Table:
+        """The file's rows, or the lines of a plain text file."""
+        table = super().read_file()
+        return _lines(table) if Path(self.path).suffix == ".txt" else table
+
+    def _exploded(self, table: Table) -> Table:
+        return exploded(table, self.answers_field) if self.explode else table
 
     def tokenise(self, samples: Sequence[AnswerText], codec: Codec) -> Iterator[list[list[Tokens]]]:
         """One row per answer, with an empty prompt."""
@@ -89,12 +98,13 @@ class AnswerStream(FileStream[AnswerText]):
         return sample.text
 
 
-def _lines(table: Table, column: str) -> Table:
+def _lines(table: Table) -> Table:
     """One row for each line of a text file that is not blank."""
-    rows = [
-        Row(number, {column: line.strip()})
+    lines = [
+        (number, line.strip())
         for row in table.rows
-        for number, line in enumerate(row.fields["text"].split("\n"), start=1)
+        for number, line in enumerate(row.fields[BARE].split("\n"), start=1)
         if line.strip()
     ]
-    return table._replace(rows=rows)
+    rows = [Row(Place(row, n), {BARE: line}) for row, (n, line) in enumerate(lines, start=1)]
+    return table._replace(rows=rows, total=len(rows), plain=True)

@@ -11,7 +11,7 @@ from unlearnkit.data.reader import Row, Table
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.template import ChatTemplate, Message, TurnError
 from unlearnkit.data.values import check_columns, check_fields, kind_of, quoted, text_fault
-from unlearnkit.errors import Problem, RecipeError
+from unlearnkit.errors import Place, Problem, RecipeError
 
 ASSISTANT = "assistant"
 
@@ -19,7 +19,7 @@ ASSISTANT = "assistant"
 class Conversation(NamedTuple):
     """Messages with roles and text."""
 
-    line: int
+    place: Place
     messages: list[Message]
 
 
@@ -98,7 +98,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
             problems += faults
             if not faults:
                 messages = plain_messages(row.fields[self.messages_field])
-                good.append(self._conversation(row.line, messages))
+                good.append(self._conversation(row.place, messages))
         return good, problems
 
     def _parse_pairs(
@@ -107,7 +107,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
         rows, problems = check_fields(table, {"prompt_field": prompt, "response_field": response})
         good = [
             self._conversation(
-                row.line,
+                row.place,
                 [
                     {"role": "user", "content": row.fields[prompt]},
                     {"role": ASSISTANT, "content": row.fields[response]},
@@ -120,27 +120,27 @@ class ChatStream(FileStream[Conversation], name="chat"):
     def _message_problems(self, file: str, row: Row) -> Iterator[Problem]:
         field = self.messages_field
         if field not in row.fields:
-            yield Problem(file, row.line, field, f"the fields {quoted(row.fields)}", f"'{field}'")
+            yield Problem(file, row.place, field, f"the fields {quoted(row.fields)}", f"'{field}'")
             return
         messages = row.fields[field]
         if not isinstance(messages, list) or not messages:
             found = "an empty array" if messages == [] else kind_of(messages)
-            yield Problem(file, row.line, field, found, "an array of messages")
+            yield Problem(file, row.place, field, found, "an array of messages")
             return
         for turn, message in enumerate(messages, start=1):
             fault = layout_fault(message) or _message_fault(*plain_messages([message]))
             if fault:
                 found, expected = fault
-                yield Problem(file, row.line, field, f"turn {turn}: {found}", expected)
+                yield Problem(file, row.place, field, f"turn {turn}: {found}", expected)
 
-    def _conversation(self, line: int, messages: list[Message]) -> Conversation:
+    def _conversation(self, place: Place, messages: list[Message]) -> Conversation:
         if self.system is not None and messages[0]["role"] != "system":
             messages = [{"role": "system", "content": self.system}, *messages]
         if self.fold_system and messages[0]["role"] == "system" and len(messages) > 1:
             system, first, *rest = messages
             content = f"{system['content']}\n\n{first['content']}"
             messages = [{**first, "content": content}, *rest]
-        return Conversation(line, messages)
+        return Conversation(place, messages)
 
     def tokenise(
         self, samples: Sequence[Conversation], codec: Codec
@@ -173,7 +173,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
 
     def _problem(self, sample: Conversation, found: str, expected: str) -> Problem:
         field = self.messages_field if self.prompt_field is None else self.prompt_field
-        return Problem(self.path, sample.line, field, found, expected)
+        return Problem(self.path, sample.place, field, found, expected)
 
     def text_of(self, sample: Conversation) -> str:
         """The text of all turns."""

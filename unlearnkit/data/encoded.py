@@ -11,6 +11,7 @@ import numpy as np
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.plan import Order
+from unlearnkit.errors import Place
 
 
 class StreamData(ABC):
@@ -62,7 +63,7 @@ class EncodedRows(StreamData):
 
     Example:
         >>> rows = EncodedRows("forget", "book.jsonl")
-        >>> rows.append([([4, 5], [6, 3])], line=7, text="ab c")
+        >>> rows.append([([4, 5], [6, 3])], Place(7, line=7), text="ab c")
         >>> rows.at(0, occurrence=0)
         [Example(prompt_ids=(4, 5), response_ids=(6, 3), row=0, source='book.jsonl:7')]
         >>> rows.lengths(0, occurrence=0)
@@ -71,8 +72,10 @@ class EncodedRows(StreamData):
 
     def __init__(self, name: str, source: str) -> None:
         super().__init__(name, source)
-        self.lines = array("q")
-        """Line of each row in the file."""
+        self.file_rows = 0
+        """Rows of the whole file, of which ``where`` and ``limit`` may have left some out."""
+        self.taken: set[int] = set()
+        """Numbers in the file of the rows that were chosen, bad ones included."""
         self.exact_keys = array("Q")
         """Hash of each row's text."""
         self.loose_keys = array("Q")
@@ -82,30 +85,31 @@ class EncodedRows(StreamData):
         self._borders = array("q", [0])
         self._first_sequence = array("q", [0])
         self._totals = (np.empty(0), np.empty(0))
+        self._places = array("q")
 
     def append(
-        self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]], line: int, text: str
+        self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]], place: Place, text: str
     ) -> None:
         """Adds a row of prompt and response ids.
 
         Args:
             sequences: Prompt and response ids of each of the row's sequences.
-            line: Line of the row in the file.
+            place: Where the row stands in the file.
             text: The row's text, by which it is recognised in other streams.
         """
-        self.extend([sequences], line, text)
+        self.extend([sequences], place, text)
 
     def extend(
         self,
         rows: Iterable[Sequence[tuple[Sequence[int], Sequence[int]]]],
-        line: int,
+        place: Place,
         text: str,
     ) -> None:
         """Adds rows of one text, such as the pieces of a book, whose text is read once.
 
         Args:
             rows: For each row its sequences, as in `append`.
-            line: Line of the text in the file.
+            place: Where the text stands in the file.
             text: The whole text, by which each of its rows is recognised in other streams.
         """
         exact, loose = _key(text), _key("".join(text.split()).casefold())
@@ -114,17 +118,22 @@ class EncodedRows(StreamData):
                 self._ids.extend(part)
                 self._borders.append(len(self._ids))
             self._first_sequence.append(len(self._borders) // 2)
-            self.lines.append(line)
+            self._places.extend((place.row, place.line or 0, place.column, place.part))
             self.exact_keys.append(exact)
             self.loose_keys.append(loose)
 
     def __len__(self) -> int:
         """Rows in one pass."""
-        return len(self.lines)
+        return len(self.exact_keys)
+
+    def place(self, row: int) -> Place:
+        """Where a row stands in the file; the pieces of one text share its place."""
+        number, line, column, part = self._places[4 * row : 4 * row + 4]
+        return Place(number, line or None, column, part)
 
     def at(self, row: int, occurrence: int) -> list[Example]:
         """The sequences of a row; the same at each occurrence."""
-        source = f"{self.source}:{self.lines[row]}"
+        source = f"{self.source}:{self.place(row)}"
         return [
             Example(self._part(2 * sequence), self._part(2 * sequence + 1), row, source)
             for sequence in self._sequences(row)

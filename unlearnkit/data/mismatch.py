@@ -121,7 +121,7 @@ class MismatchData(StreamData):
     def __init__(
         self,
         name: str,
-        prompts: StreamData,
+        prompts: EncodedRows,
         answers: StreamData,
         per_prompt: int,
         max_length: int,
@@ -141,7 +141,11 @@ class MismatchData(StreamData):
     def _check_other_answers(self) -> None:
         problems = [
             Problem(
-                *place_of(own.source), None, f"its own answer alone in {self.source}", "another"
+                self._prompts.source,
+                self._prompts.place(row),
+                None,
+                f"its own answer alone in {self.source}",
+                "another",
             )
             for row in range(len(self))
             for own in self._prompts.at(row, 0)
@@ -184,14 +188,3 @@ def stream_of_rows(
         f"{did_you_mean(wanted, known)}",
         hint=f"Streams of rows: {', '.join(known) or 'none'}.",
     )
-
-
-def place_of(source: str) -> tuple[str, int]:
-    """File and line of an example's source.
-
-    Example:
-        >>> place_of("book.jsonl:7")
-        ('book.jsonl', 7)
-    """
-    file, _, line = source.rpartition(":")
-    return file, int(line)

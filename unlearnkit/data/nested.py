@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from unlearnkit.data.formats import BARE, Row, Table
+from unlearnkit.data.formats import BARE, Row, Table, with_telling_lines
 from unlearnkit.data.values import kind_of, quoted
-from unlearnkit.errors import DataError, Problem
+from unlearnkit.errors import DataError, Place, Problem
 
 EVERY = "*"
 KEY = "key"
@@ -95,40 +95,49 @@ def rows_below(table: Table, rows_at: str) -> Table:
 
     The fields beside the way there go with each row. ``*`` stands for every item of an array and
     for every value of an object, whose key is then the field ``key``. Plain texts become the
-    field ``text``.
+    field ``text``. They are numbered anew, as if the file held them alone.
 
     Raises:
         DataError: If there is no such field in any row.
 
     Example:
-        >>> table = Table("x.json", [Row(1, {"who": "Ada", "qa": [{"q": "a"}, {"q": "b"}]})], [])
-        >>> [row.fields for row in rows_below(table, "qa").rows]
+        >>> row = Row(Place(1), {"who": "Ada", "qa": [{"q": "a"}, {"q": "b"}]})
+        >>> [row.fields for row in rows_below(Table("x.json", [row], []), "qa").rows]
         [{'who': 'Ada', 'q': 'a'}, {'who': 'Ada', 'q': 'b'}]
-        >>> table = Table("x.json", [Row(1, {"Ada": ["a", "b"], "Bo": ["c"]})], [])
+        >>> table = Table("x.json", [Row(Place(1), {"Ada": ["a", "b"], "Bo": ["c"]})], [])
         >>> [row.fields for row in rows_below(table, "*").rows][1:]
         [{'key': 'Ada', 'text': 'b'}, {'key': 'Bo', 'text': 'c'}]
     """
-    below, problems = Table(table.file, [], table.problems), []
-    plain = True
+    # A line that cannot be read is none of the rows below, and has no number among them.
+    unread = [problem._replace(place=problem.line or problem.place) for problem in table.problems]
+    below, problems = Table(table.file, [], unread), []
+    plain, number = True, 0
     for row in table.rows:
         try:
             items = list(_items(row.fields, rows_at, {}))
         except LookupError as error:
             found, expected = str(error.args[0]), f"the rows below '{rows_at}'"
-            problems.append(Problem(table.file, row.line, "rows_at", found, expected))
+            number += 1
+            place = Place(number, row.line)
+            problems.append(Problem(table.file, place, "rows_at", found, expected))
             continue
         for outer, item in items:
+            number += 1
+            place = Place(number, row.line)
             if isinstance(item, Mapping):
-                below.rows.append(Row(row.line, {**outer, **item}))
+                below.rows.append(Row(place, {**outer, **item}))
                 plain = False
             elif isinstance(item, str):
-                below.rows.append(Row(row.line, {**outer, BARE: item}))
+                below.rows.append(Row(place, {**outer, BARE: item}))
             else:
                 found, expected = kind_of(item), f"objects or texts below '{rows_at}'"
-                problems.append(Problem(table.file, row.line, "rows_at", found, expected))
+                problems.append(Problem(table.file, place, "rows_at", found, expected))
     if problems and not below.rows:
         raise DataError(problems[:1])
-    return below._replace(problems=[*table.problems, *problems], plain=plain and bool(below.rows))
+    below = below._replace(
+        problems=[*unread, *problems], plain=plain and bool(below.rows), total=number
+    )
+    return with_telling_lines(below)
 
 
 def _items(value: Any, path: str, outer: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.errors import Place
 
 logger = logging.getLogger(__name__)
 
@@ -19,24 +20,26 @@ class Overlap(NamedTuple):
 
     first: EncodedRows
     second: EncodedRows
-    exact: list[tuple[int, int]]
-    """Lines in the first and in the second file."""
-    loose: list[tuple[int, int]]
-    """Lines of rows that are equal up to white space and case."""
+    exact: list[tuple[Place, Place]]
+    """Places in the first and in the second file."""
+    loose: list[tuple[Place, Place]]
+    """Places of rows that are equal up to white space and case."""
 
     def __str__(self) -> str:
         message = (
             f"{_rows(len(self.exact), self.first.source)} also in {self.second.source}"
-            f"{self._lines(self.exact)}"
+            f"{self._places(self.exact)}"
         )
         if self.loose:
-            message += f"; {len(self.loose)} more up to spaces and case{self._lines(self.loose)}"
+            message += f"; {len(self.loose)} more up to spaces and case{self._places(self.loose)}"
         return message
 
-    def _lines(self, pairs: Sequence[tuple[int, int]]) -> str:
-        shown = [f"{self.first.name} {a} = {self.second.name} {b}" for a, b in pairs[:_SHOWN]]
+    def _places(self, pairs: Sequence[tuple[Place, Place]]) -> str:
+        shown = [
+            f"{self.first.name} {a.words} = {self.second.name} {b.words}" for a, b in pairs[:_SHOWN]
+        ]
         more = [f"and {len(pairs) - _SHOWN} more"] if len(pairs) > _SHOWN else []
-        return f" (lines: {', '.join(shown + more)})" if pairs else ""
+        return f" ({', '.join(shown + more)})" if pairs else ""
 
 
 def find_overlaps(streams: Mapping[str, StreamData]) -> list[Overlap]:
@@ -44,10 +47,10 @@ def find_overlaps(streams: Mapping[str, StreamData]) -> list[Overlap]:
 
     Example:
         >>> forget, retain = EncodedRows("forget", "f.jsonl"), EncodedRows("retain", "r.jsonl")
-        >>> forget.append([([1], [2])], line=1, text="Who rows? Ada.")
-        >>> retain.append([([1], [2])], line=4, text="Who rows? Ada.")
+        >>> forget.append([([1], [2])], Place(1, line=1), text="Who rows? Ada.")
+        >>> retain.append([([1], [2])], Place(4, line=4), text="Who rows? Ada.")
         >>> print(*find_overlaps({"forget": forget, "retain": retain}))
-        1 row of f.jsonl is also in r.jsonl (lines: forget 1 = retain 4)
+        1 row of f.jsonl is also in r.jsonl (forget line 1 = retain line 4)
     """
     rows = [data for data in streams.values() if isinstance(data, EncodedRows)]
     overlaps = (
@@ -77,19 +80,21 @@ def _prompts(rows: EncodedRows) -> set[tuple[int, ...]]:
 
 def _overlap(first: EncodedRows, second: EncodedRows) -> Overlap:
     exact = _matches(first, second, first.exact_keys, second.exact_keys)
-    matched = {line for line, _ in exact}
+    matched = {place for place, _ in exact}
     loose = _matches(first, second, first.loose_keys, second.loose_keys)
     return Overlap(first, second, exact, [pair for pair in loose if pair[0] not in matched])
 
 
 def _matches(
     first: EncodedRows, second: EncodedRows, keys: Sequence[int], others: Sequence[int]
-) -> list[tuple[int, int]]:
-    """Each line of the first stream that is matched, with the first line that matches it."""
+) -> list[tuple[Place, Place]]:
+    """Each row of the first file that is matched, with the first row that matches it."""
     where: dict[int, int] = {}
-    for line, key in zip(second.lines, others, strict=True):
-        where.setdefault(key, line)
-    pairs = {line: where[key] for line, key in zip(first.lines, keys, strict=True) if key in where}
+    for row, key in enumerate(others):
+        where.setdefault(key, row)
+    pairs = {
+        first.place(row): second.place(where[key]) for row, key in enumerate(keys) if key in where
+    }
     return list(pairs.items())
 
 

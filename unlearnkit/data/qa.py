@@ -10,13 +10,13 @@ from unlearnkit.data.codec import Codec
 from unlearnkit.data.reader import Row, Table
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_columns, check_fields
-from unlearnkit.errors import Problem, RecipeError
+from unlearnkit.errors import Place, Problem, RecipeError
 
 
 class Pair(NamedTuple):
     """A prompt and its response, as text."""
 
-    line: int
+    place: Place
     prompt: str
     response: str
 
@@ -99,16 +99,24 @@ class QAStream(FileStream[Pair], name="qa"):
         """Pairs of text, in the order of the file."""
         pairs: list[Pair] = []
         problems: list[Problem] = []
-        for column, where in self._columns():
+        prompt, columns = self.prompt_field, self._columns()
+        for number, (column, where) in enumerate(columns, start=1):
             part = self._part(table, column, where)
-            rows, faults = check_fields(part, self._keys(column), may_be_empty=[self.prompt_field])
-            prompt = self.prompt_field
-            pairs += [Pair(row.line, row.fields[prompt], row.fields[column]) for row in rows]
-            problems += faults
+            rows, faults = check_fields(part, self._keys(column), may_be_empty=[prompt])
+            number = number if len(columns) > 1 else 0
+            pairs += [
+                Pair(row.place._replace(column=number), row.fields[prompt], row.fields[column])
+                for row in rows
+            ]
+            problems += [_of_whole_row(each) if each.field == prompt else each for each in faults]
         if table.rows and not pairs and not problems:
             wanted = "at least one response whose conditions under `responses` hold"
             problems = [Problem(table.file, None, None, "none", wanted)]
-        return sorted(pairs, key=lambda pair: pair.line), list(dict.fromkeys(problems))
+        return sorted(pairs, key=lambda pair: pair.place.identity), list(dict.fromkeys(problems))
+
+    def count(self, table: Table) -> int:
+        """Responses that the table's rows would give if all were good."""
+        return sum(len(self._part(table, *each).rows) for each in self._columns())
 
     def _columns(self) -> list[tuple[str, dict[str, Scalar]]]:
         if self.responses:
@@ -153,13 +161,22 @@ def _column(given: ResponseColumn | Mapping[str, Any]) -> ResponseColumn:
     return given if isinstance(given, ResponseColumn) else ResponseColumn(**given)
 
 
+def _of_whole_row(problem: Problem) -> Problem:
+    """A prompt's fault, said once however many responses it has."""
+    assert isinstance(problem.place, Place)
+    return problem._replace(place=problem.place._replace(part=0))
+
+
 def exploded(table: Table, column: str) -> Table:
     """One row for each text of an array in the column; other values stay, to be reported."""
     rows = []
     for row in table.rows:
         values = row.fields.get(column)
         if isinstance(values, list) and values:
-            rows += [Row(row.line, {**row.fields, column: value}) for value in values]
+            rows += [
+                Row(row.place._replace(part=part), {**row.fields, column: value})
+                for part, value in enumerate(values, start=1)
+            ]
         else:
             rows.append(row)
     return table._replace(rows=rows)

@@ -47,7 +47,7 @@ def read_rows(path: str, *, split: str = "train", config: str | None = None) -> 
         table = formats.read_dataset(path, split, config)
     if not table.rows and not table.problems:
         raise _unreadable(path, "0 rows", "at least one")
-    return table
+    return table._replace(total=max(table.row_numbers(), default=0))
 
 
 def find_file(path: str) -> Path | None:

@@ -11,7 +11,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.reader import Row, Table, read_rows
 from unlearnkit.data.values import quoted
-from unlearnkit.errors import Problem
+from unlearnkit.errors import Place, Problem
 
 Ids = tuple[int, ...]
 
@@ -81,7 +81,7 @@ class SampledAnswer(NamedTuple):
 class Sampled(NamedTuple):
     """A prompt and the answers that a model gave to it."""
 
-    line: int
+    place: Place
     prompt: str
     prompt_ids: Ids
     answers: list[SampledAnswer]
@@ -130,7 +130,7 @@ def as_answers(file: str, sampled: Sampled, own: Example, codec: Codec) -> list[
     """The samples as responses; those that the model ended get the end of the prompt's own."""
     last = own.response_ids[-1]
     end = (last,) if last in codec.end_ids else tuple(codec.eos)
-    source = f"{file}:{sampled.line}"
+    source = f"{file}:{sampled.place}"
     responses = (each.ids + end if each.ended else each.ids for each in sampled.answers)
     return [Answer(ids, source) for ids in responses if ids]
 
@@ -138,7 +138,7 @@ def as_answers(file: str, sampled: Sampled, own: Example, codec: Codec) -> list[
 def _sampled(row: Row) -> Sampled:
     values = row.fields
     return Sampled(
-        row.line,
+        row.place,
         str(values["prompt"]),
         tuple(values["prompt_ids"]),
         [SampledAnswer(s["text"], tuple(s["ids"]), s["ended"]) for s in values["samples"]],
@@ -151,12 +151,14 @@ def _problems(table: Table, row: Row) -> Iterator[Problem]:
     missing = [name for name in names if name not in row.fields]
     if missing:
         expected = f"{quoted(missing)} too, as `unlearnkit sample` writes them"
-        yield Problem(table.file, row.line, None, f"the fields {quoted(row.fields)}", expected)
+        yield Problem(table.file, row.place, None, f"the fields {quoted(row.fields)}", expected)
     elif not _are_ids(row.fields["prompt_ids"]):
-        yield Problem(table.file, row.line, "prompt_ids", "something else", "an array of token ids")
+        yield Problem(
+            table.file, row.place, "prompt_ids", "something else", "an array of token ids"
+        )
     elif not _are_samples(row.fields["samples"]):
         expected = "an array of objects with `text`, `ids` and `ended`"
-        yield Problem(table.file, row.line, "samples", "something else", expected)
+        yield Problem(table.file, row.place, "samples", "something else", expected)
 
 
 def _are_samples(value: Any) -> bool:

@@ -101,13 +101,13 @@ class SelfSamplesStream(Stream, name="self_samples"):
         ours = {"tokenizer": tokenizer_fingerprint(codec.tokenizer)}
         if codec.base is not None:
             ours["model"] = model_fingerprint(codec.base)
-        origins = [(each.line, each.origin) for each in table.by_prompt.values()]
+        origins = [(each.place, each.origin) for each in table.by_prompt.values()]
         for what, own in ours.items():
             other = next((each for each in origins if getattr(each[1], what) != own), None)
             if other is not None:
-                line, origin = other
+                place, origin = other
                 found = f"answers of {what} {getattr(origin, what)}"
-                yield Problem(self.file, line, what, found, f"{own}, this recipe's {what}")
+                yield Problem(self.file, place, what, found, f"{own}, this recipe's {what}")
 
     def _lacking(self, table: SampleTable, prompts: EncodedRows, codec: Codec) -> Iterator[Problem]:
         """Prompts without enough answers."""
@@ -116,6 +116,6 @@ class SelfSamplesStream(Stream, name="self_samples"):
                 sampled = table.by_prompt.get(own.prompt_ids)
                 count = len(as_answers(self.file, sampled, own, codec)) if sampled else 0
                 if count < self.per_prompt:
-                    line = sampled.line if sampled else None
+                    place = sampled.place if sampled else None
                     found = f"{count} answers to the prompt of {own.source}"
-                    yield Problem(self.file, line, None, found, f"at least {self.per_prompt}")
+                    yield Problem(self.file, place, None, found, f"at least {self.per_prompt}")

@@ -12,7 +12,7 @@ from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.nested import rows_below, with_fields
 from unlearnkit.data.reader import Table, read_rows
-from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.errors import DataError, Place, Problem, RecipeError
 from unlearnkit.registry import Registered
 
 logger = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class Sample(Protocol):
     """A checked row, not yet tokenised."""
 
     @property
-    def line(self) -> int:
-        """Line of the row in its file."""
+    def place(self) -> Place:
+        """Where the row stands in its file."""
         ...
 
 
@@ -132,6 +132,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
     def parse(self, table: Table) -> tuple[list[SampleT], list[Problem]]:
         """Samples of the good rows, and the problems of the others."""
 
+    def count(self, table: Table) -> int:
+        """Samples that the table's rows would give if all were good."""
+        return len(table.rows)
+
     @abstractmethod
     def tokenise(
         self, samples: Sequence[SampleT], codec: Codec
@@ -165,11 +169,22 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: If the file cannot be read, or has none.
         """
-        table = read_rows(self.path, split=self.split, config=self.config)
+        return self.selected(self.read_all())
+
+    def read_all(self) -> Table:
+        """The file's rows before any is chosen.
+
+        Raises:
+            DataError: If the file cannot be read, or has none.
+        """
+        table = self.read_file()
         if self.rows_at is not None:
             table = rows_below(table, self.rows_at)
-        table = with_fields(table, [*self.fields(), *self.where], self.bare_field)
-        return self._selected(table)
+        return with_fields(table, [*self.fields(), *self.where], self.bare_field)
+
+    def read_file(self) -> Table:
+        """What the file holds, for a subclass that takes it otherwise."""
+        return read_rows(self.path, split=self.split, config=self.config)
 
     def take(self, table: Table) -> None:
         """Checks rows in place of those of the file.
@@ -178,9 +193,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             DataError: With every bad row.
         """
         samples, problems = self.parse(table)
-        problems = sorted([*table.problems, *problems], key=lambda problem: problem.line or 0)
+        problems = sorted([*table.problems, *problems], key=_in_file_order)
         self._refuse(problems, kept=len(samples))
-        self._checked = _Checked(samples, problems, len(table.rows) + len(table.problems))
+        total = self.count(table) + len({problem.place for problem in table.problems})
+        self._checked = _Checked(samples, problems, total, table.total, table.row_numbers())
 
     def encode(
         self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
@@ -195,6 +211,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         checked, self._checked = self._checked, None
         assert checked is not None
         data, unfit = EncodedRows(name, self.path), []
+        data.file_rows, data.taken = checked.file_rows, checked.taken
         for sample, rows in self._tokenised(checked.samples, codec):
             if isinstance(rows, Problem):
                 unfit.append(rows)
@@ -202,14 +219,20 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             try:
                 fitted = [[self.fit(codec, tokens) for tokens in row] for row in rows]
             except DoesNotFit as error:
-                unfit.append(Problem(self.path, sample.line, None, error.found, error.expected))
+                unfit.append(Problem(self.path, sample.place, None, error.found, error.expected))
                 continue
-            data.extend(fitted, sample.line, self.text_of(sample))
+            data.extend(fitted, sample.place, self.text_of(sample))
         self._refuse(unfit, kept=len(data))
-        data.dropped = self._report([*checked.problems, *unfit], checked.total)
+        data.dropped = checked.total - (len(checked.samples) - len(unfit))
+        self._report([*checked.problems, *unfit], data.dropped, checked.total)
         return data
 
-    def _selected(self, table: Table) -> Table:
+    def selected(self, table: Table) -> Table:
+        """The rows that ``where`` and ``limit`` leave, with their places in the file.
+
+        Raises:
+            DataError: If ``where`` leaves none.
+        """
         rows = (
             row
             for row in table.rows
@@ -234,13 +257,18 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             hint = "Mend the rows, or set `on_bad_rows: drop` of the stream to leave them out."
             raise DataError(problems, hint=hint if kept else None)
 
-    def _report(self, problems: list[Problem], total: int) -> int:
-        """Number of bad rows, logged."""
-        bad = len({problem.line for problem in problems})
-        if bad:
+    def _report(self, problems: list[Problem], dropped: int, total: int) -> None:
+        if dropped:
             reasons = "; ".join(map(str, problems[:3])) + ("; ..." if len(problems) > 3 else "")
-            logger.warning("%s: %d of %d rows dropped: %s", self.path, bad, total, reasons)
-        return bad
+            logger.warning("%s: %d of %d rows dropped: %s", self.path, dropped, total, reasons)
+
+
+def _in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
+    """Rows by their number; before them what concerns the file, after them lines that are none."""
+    place = problem.place
+    if isinstance(place, Place):
+        return False, *place.identity
+    return place is not None, place or 0, 0, 0
 
 
 class _Checked(NamedTuple, Generic[SampleT]):
@@ -249,3 +277,6 @@ class _Checked(NamedTuple, Generic[SampleT]):
     samples: list[SampleT]
     problems: list[Problem]
     total: int
+    """Good and bad."""
+    file_rows: int
+    taken: set[int]

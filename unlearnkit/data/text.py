@@ -9,13 +9,13 @@ from unlearnkit.data.codec import Codec
 from unlearnkit.data.reader import Table
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_fields
-from unlearnkit.errors import Problem, RecipeError
+from unlearnkit.errors import Place, Problem, RecipeError
 
 
 class Passage(NamedTuple):
     """A text of any length."""
 
-    line: int
+    place: Place
     text: str
 
 
@@ -82,7 +82,7 @@ class TextStream(FileStream[Passage], name="text"):
     def parse(self, table: Table) -> tuple[list[Passage], list[Problem]]:
         """Texts."""
         rows, problems = check_fields(table, {"text_field": self.text_field})
-        return [Passage(row.line, row.fields[self.text_field]) for row in rows], problems
+        return [Passage(row.place, row.fields[self.text_field]) for row in rows], problems
 
     def tokenise(
         self, samples: Sequence[Passage], codec: Codec
@@ -101,7 +101,7 @@ class TextStream(FileStream[Passage], name="text"):
             else:
                 found = f"a text of {len(ids)} tokens"
                 expected = f"more than prompt_tokens, {self.prompt_tokens}"
-                yield Problem(self.path, sample.line, self.text_field, found, expected)
+                yield Problem(self.path, sample.place, self.text_field, found, expected)
 
     def _pieces(self, ids: list[int], size: int, codec: Codec) -> Iterator[list[Tokens]]:
         first, step = self.prompt_tokens, size - self.prompt_tokens

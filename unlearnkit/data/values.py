@@ -102,9 +102,9 @@ def _field_problem(file: str, row: Row, column: str, may_be_empty: bool) -> Prob
     if column not in row.fields:
         near = difflib.get_close_matches(column, list(row.fields), n=1)
         found = f"'{near[0]}'" if near else f"the fields {quoted(row.fields)}"
-        return Problem(file, row.line, column, found, f"'{column}'")
+        return Problem(file, row.place, column, found, f"'{column}'")
     fault = text_fault(row.fields[column], may_be_empty=may_be_empty)
-    return None if fault is None else Problem(file, row.line, column, fault, "text")
+    return None if fault is None else Problem(file, row.place, column, fault, "text")
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -171,8 +171,8 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
             fault = _list_fault(row.fields.get(name))
             if fault:
                 expected = "a list of texts"
-                problems.append(Problem(table.file, row.line, name, fault, expected))
-    items = [Item(i, f"{table.file}:{row.line}", row.fields) for i, row in enumerate(rows)]
+                problems.append(Problem(table.file, row.place, name, fault, expected))
+    items = [Item(i, f"{table.file}:{row.place}", row.fields) for i, row in enumerate(rows)]
     return items, problems
 
 

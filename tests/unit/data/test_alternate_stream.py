@@ -8,7 +8,7 @@ from stub import stub_tokenizer
 from unlearnkit.data import AlternateStream, QAStream
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows
-from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.errors import DataError, Place, RecipeError
 
 CODEC = Codec(stub_tokenizer(), 64)
 ROWS = [
@@ -79,7 +79,7 @@ def test_another_file_is_paired_in_order(write):
 def test_another_file_needs_as_many_rows(write):
     forget = prompts(write(ROWS))
     path = write([{"alternate": "d"}], "other.jsonl")
-    with pytest.raises(DataError, match=r"other.jsonl: found 1 rows, expected 3, as the stream 'f"):
+    with pytest.raises(DataError, match=r"other.jsonl: found 1 rows, expected 3, as "):
         encode(path, forget)
 
 
@@ -101,7 +101,7 @@ def test_the_own_answer_is_no_alternate(write):
 
 def test_a_row_of_two_turns_is_refused(write):
     forget = EncodedRows("forget", "forget.jsonl")
-    forget.append([([4], [5]), ([4, 5], [6])], line=7, text="two turns")
+    forget.append([([4], [5]), ([4, 5], [6])], Place(7, 7), text="two turns")
     with pytest.raises(DataError, match=r"forget.jsonl, line 7: found 2 turns to learn"):
         encode(write([{"alternate": "d"}]), forget)
 

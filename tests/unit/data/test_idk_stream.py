@@ -8,6 +8,7 @@ from unlearnkit.data import IdkStream
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.idk import REFUSALS
+from unlearnkit.errors import Place
 
 CODEC = Codec(stub_tokenizer(), 200)
 
@@ -15,7 +16,7 @@ CODEC = Codec(stub_tokenizer(), 200)
 def forget(count):
     data = EncodedRows("forget", "forget.jsonl")
     for line in range(1, count + 1):
-        data.append([(CODEC.prompt("a"), CODEC.response("bc"))], line, f"row {line}")
+        data.append([(CODEC.prompt("a"), CODEC.response("bc"))], Place(line, line), f"row {line}")
     return data
 
 

@@ -8,7 +8,7 @@ from stub import stub_tokenizer
 from unlearnkit.data import MismatchStream
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows
-from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.errors import DataError, Place, RecipeError
 
 CODEC = Codec(stub_tokenizer(), 16)
 
@@ -17,7 +17,7 @@ def rows(name, *texts, prompt="a"):
     data = EncodedRows(name, f"{name}.jsonl")
     for line, text in enumerate(texts, start=1):
         response = CODEC.fit(CODEC.prompt(prompt), CODEC.response(text))
-        data.append([(CODEC.prompt(prompt), response)], line, f"{prompt} {text}")
+        data.append([(CODEC.prompt(prompt), response)], Place(line, line), f"{prompt} {text}")
     return data
 
 
@@ -105,8 +105,8 @@ def test_a_pool_that_becomes_the_own_answer_when_cut_is_refused():
 
 def test_each_turn_of_a_conversation_gets_answers():
     forget = EncodedRows("forget", "forget.jsonl")
-    forget.append([([4], [5, 3]), ([4, 5, 3, 6], [7, 3])], 1, "a b c d")
-    forget.append([([4], [5, 3])], 2, "a b")
+    forget.append([([4], [5, 3]), ([4, 5, 3, 6], [7, 3])], Place(1, 1), "a b c d")
+    forget.append([([4], [5, 3])], Place(2, 2), "a b")
     data = mismatch(forget, rows("retain", "aa", "bb", "cc"), per_prompt=2)
     assert [e.prompt_ids for e in data.at(0, 0)] == [(4,)] * 2 + [(4, 5, 3, 6)] * 2
     assert data.lengths(1, 1)[0] == 2

@@ -12,7 +12,7 @@ from unlearnkit.data.nested import rows_below, value_at, with_fields
 from unlearnkit.data.qa import QAStream
 from unlearnkit.data.reader import read_rows
 from unlearnkit.data.text import TextStream
-from unlearnkit.errors import DataError
+from unlearnkit.errors import DataError, Place
 
 
 def write(folder, name, content):
@@ -137,10 +137,13 @@ def test_rows_without_the_field_do_not_hide_the_others(tmp_path):
     path = write(tmp_path, "a.jsonl", '{"qa": [{"x": 1}]}\n{"q": 3}\n{"qa": [{"x": 2}, 4]}')
     table = rows_below(read_rows(path), "qa")
     assert [row.fields for row in table.rows] == [{"x": 1}, {"x": 2}]
-    assert [(each.line, each.found) for each in table.problems] == [
-        (2, "the fields 'q'"),
-        (3, "number"),
+    # Two of the rows below begin in line 3, so that a line does not tell them apart.
+    assert [row.place for row in table.rows] == [Place(1), Place(3)]
+    assert [(each.place, each.found) for each in table.problems] == [
+        (Place(2), "the fields 'q'"),
+        (Place(4), "number"),
     ]
+    assert table.total == 4
 
 
 def test_dotted_names_stand_for_what_is_deeper(tmp_path):
@@ -160,7 +163,7 @@ def test_dotted_names_stand_for_what_is_deeper(tmp_path):
     _, (problem,) = QAStream(path, "doc.question", "answers.text.1").parse(
         QAStream(path, "doc.question", "answers.text.1").read()
     )
-    assert (problem.line, problem.field) == (1, "answers.text.1")
+    assert (problem.place, problem.field) == (Place(2), "answers.text.1")
 
 
 def test_a_name_that_has_dots_itself_goes_first(tmp_path):
@@ -196,5 +199,7 @@ def test_commas_between_json_lines_are_no_fault(tmp_path, end):
 def test_objects_may_go_over_several_lines(tmp_path, indent, lines):
     content = "\n".join(json.dumps({"a": n}, indent=indent) for n in range(3))
     table = read_rows(write(tmp_path, "a.jsonl", content))
-    assert [tuple(row) for row in table.rows] == [(n, {"a": i}) for i, n in enumerate(lines)]
+    assert [(row.line, row.fields) for row in table.rows] == [
+        (n, {"a": i}) for i, n in enumerate(lines)
+    ]
     assert not table.problems

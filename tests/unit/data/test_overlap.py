@@ -2,12 +2,13 @@ import pytest
 
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.overlap import find_overlaps, warn_of_overlap
+from unlearnkit.errors import Place
 
 
 def rows(name, *texts):
     data = EncodedRows(name, f"{name}.jsonl")
     for line, text in enumerate(texts, start=1):
-        data.append([([4], [5])], line, text)
+        data.append([([4], [5])], Place(line, line), text)
     return data
 
 
@@ -20,7 +21,7 @@ def test_streams_that_share_nothing_are_quiet(caplog):
 def test_white_space_and_case_do_not_hide_a_row(other):
     streams = {"forget": rows("forget", "Who rows? Ada"), "retain": rows("retain", other)}
     (overlap,) = find_overlaps(streams)
-    assert (overlap.exact, overlap.loose) == ([], [(1, 1)])
+    assert (overlap.exact, overlap.loose) == ([], [(Place(1, 1), Place(1, 1))])
 
 
 def test_every_pair_of_streams_is_compared_and_long_lists_are_cut():
@@ -33,13 +34,13 @@ def test_every_pair_of_streams_is_compared_and_long_lists_are_cut():
         ("retain", "extra"),
     ]
     assert "12 rows of forget.jsonl are also in retain.jsonl" in str(overlaps[0])
-    assert "forget 10 = retain 10, and 2 more" in str(overlaps[0])
+    assert "forget line 10 = retain line 10, and 2 more" in str(overlaps[0])
 
 
 @pytest.mark.parametrize(("prompt", "told"), [([4], True), ([7], False)])
 def test_forget_rows_behind_other_prompts_are_what_unseen_is_for(caplog, prompt, told):
     unseen = EncodedRows("unseen", "forget.jsonl")
-    unseen.append([(prompt, [5])], 1, "a")
+    unseen.append([(prompt, [5])], Place(1), "a")
     warn_of_overlap({"forget": rows("forget", "a"), "unseen": unseen})
     assert bool(caplog.text) == told
 
@@ -47,4 +48,4 @@ def test_forget_rows_behind_other_prompts_are_what_unseen_is_for(caplog, prompt,
 def test_a_row_is_matched_once():
     streams = {"forget": rows("forget", "a"), "retain": rows("retain", "a", "A", "a")}
     (overlap,) = find_overlaps(streams)
-    assert (overlap.exact, overlap.loose) == ([(1, 1)], [])
+    assert (overlap.exact, overlap.loose) == ([(Place(1, 1), Place(1, 1))], [])

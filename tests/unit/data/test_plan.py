@@ -6,6 +6,7 @@ from unlearnkit.data import plan as planning
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.plan import StepPlan, StreamPlan, permutation
 from unlearnkit.data.sampler import StepDataset
+from unlearnkit.errors import Place
 
 STREAMS = {
     "forget": StreamPlan(7, 2),
@@ -60,7 +61,7 @@ def test_the_lengths_of_a_step_are_counted_once(letters):
 
     data = Counted("forget", "forget.jsonl")
     for row in range(7):
-        data.append([([4], [5] * (row + 1))], row + 1, str(row))
+        data.append([([4], [5] * (row + 1))], Place(row + 1), str(row))
     steps = StepDataset(PLAN, "forget", data, rank=1)
     shares = [(steps[step].token_share, steps[step].sequence_share) for step in range(4)]
     # Two micro-batches an epoch, fewer than the window: each epoch is one optimiser step.

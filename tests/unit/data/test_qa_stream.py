@@ -87,7 +87,7 @@ def test_arrays_of_responses_are_taken_apart_only_when_asked_to(write, letters):
 @pytest.mark.parametrize("value", [[], ["b", 3], {"b": "c"}])
 def test_arrays_of_anything_but_texts_are_bad_rows(write, value):
     path = write({"prompt": "a", "response": "b"}, {"prompt": "a", "response": value})
-    with pytest.raises(DataError, match="line 2, field 'response'"):
+    with pytest.raises(DataError, match=r"line 2(, text 2)?, field 'response'"):
         QAStream(path, explode=True).check()
 
 

@@ -4,9 +4,10 @@ import pyarrow.parquet
 import pytest
 
 from unlearnkit.data.reader import find_file, read_rows, search_folders
-from unlearnkit.errors import DataError
+from unlearnkit.errors import DataError, Place
 
 ROWS = [{"prompt": "a", "response": "b"}, {"prompt": "c", "response": "d\ne"}]
+NUMBERED = [(Place(1), ROWS[0]), (Place(2), ROWS[1])]
 
 
 def write(folder, name, content):
@@ -52,7 +53,7 @@ def test_text_formats_give_the_same_rows(tmp_path, name, content, lines, mark):
 def test_parquet_rows_are_numbered(tmp_path):
     path = tmp_path / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), path)
-    assert [tuple(row) for row in read_rows(str(path)).rows] == [(1, ROWS[0]), (2, ROWS[1])]
+    assert [tuple(row) for row in read_rows(str(path)).rows] == NUMBERED
 
 
 def test_a_text_file_is_one_row(tmp_path):
@@ -70,7 +71,7 @@ def test_a_data_set_is_asked_for_its_split_and_configuration(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     table = read_rows("somebody/rows", split="forget01", config="small")
     assert asked == [(("somebody/rows", "small"), {"split": "forget01"})]
-    assert [tuple(row) for row in table.rows] == [(1, ROWS[0]), (2, ROWS[1])]
+    assert [tuple(row) for row in table.rows] == NUMBERED
 
 
 def test_a_data_set_that_cannot_be_had_says_why():

@@ -12,7 +12,7 @@ from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.data.samples import Origin, SampledAnswer, read_samples, sample_row
-from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.errors import DataError, Place, RecipeError
 
 TOKENIZER = stub_tokenizer()
 CODEC = Codec(TOKENIZER, 32)
@@ -22,7 +22,7 @@ ORIGIN = Origin("sha256:model", tokenizer_fingerprint(TOKENIZER))
 def forget(*prompts):
     data = EncodedRows("forget", "forget.jsonl")
     for line, prompt in enumerate(prompts, start=1):
-        data.append([(CODEC.prompt(prompt), CODEC.response("bc"))], line, prompt)
+        data.append([(CODEC.prompt(prompt), CODEC.response("bc"))], Place(line, line), prompt)
     return data
 
 

@@ -13,7 +13,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.streams import Stream
-from unlearnkit.errors import UserError
+from unlearnkit.errors import Place, UserError
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.likelihood import NLL
 from unlearnkit.runs.attack.measuring import Curve, Split, measure
@@ -108,8 +108,9 @@ class _Rows(Stream):
     ) -> StreamData:
         """The rows."""
         rows = EncodedRows(name, "attack")
-        for i, example in enumerate(self._examples):
-            rows.append([(example.prompt_ids, example.response_ids)], line=i, text=str(example))
+        for i, example in enumerate(self._examples, start=1):
+            ids = (example.prompt_ids, example.response_ids)
+            rows.append([ids], Place(i), text=str(example))
         return rows
 
 

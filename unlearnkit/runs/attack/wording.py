@@ -37,8 +37,8 @@ def reworded(
         stream: The stream; its rows are read anew.
         codec: Tokenizer and longest sequence.
         field: Column with the prompt in other words, in the stream's file or in ``data``.
-        data: File of the same rows in the same order, with the prompt in other words in the
-            column ``field``, or else in the stream's own.
+        data: File of the same rows, row by row those of the stream's file, with the prompt in
+            other words in the column ``field``, or else in the stream's own.
 
     Returns:
         Rows by wording: None for their own; then ``field`` or ``data``, or, with neither, each
@@ -66,14 +66,8 @@ def reworded(
             hint="Name the columns of the prompt and of the response in the recipe.",
         )
     if field or data:
-        other = table if data is None else _read(stream, data)
-        prompts = _column(other, field or column)
-        if len(prompts) != len(table.rows):
-            raise UserError(
-                f"--data: found {len(prompts)} rows, expected the {len(table.rows)} of "
-                f"{table.file}, in their order"
-            )
-        worded = _with_prompts(table, column, prompts)
+        other = table if data is None else _same_rows(stream, table, data)
+        worded = _with_prompts(table, column, _column(other, field or column))
         return found | {field or data: _examples(stream, worded, codec)}
     for frame in QUESTIONS:
         prompts = [frame.replace("{prompt}", str(row.fields.get(column))) for row in table.rows]
@@ -88,17 +82,26 @@ def _examples(stream: FileStream[Any], table: Table, codec: Codec) -> list[Examp
     return [rows.at(row, row)[0] for row in range(len(rows))]
 
 
-def _read(stream: FileStream[Any], data: str) -> Table:
-    other = copy.copy(stream)
-    other.path = data
-    return other.read()
+def _same_rows(stream: FileStream[Any], table: Table, data: str) -> Table:
+    """The rows of another file that have the numbers of the stream's rows in its own."""
+    reader = copy.copy(stream)
+    reader.path = data
+    other = reader.read_all()
+    of_number = {row.place.row: row for row in other.rows}
+    numbers = [row.place.row for row in table.rows]
+    if other.total not in (table.total, len(table.rows)) or not set(numbers) <= of_number.keys():
+        raise UserError(
+            f"--data: found {other.total} rows, expected the {table.total} of {table.file}, in "
+            "their order"
+        )
+    return other._replace(rows=[of_number[number] for number in numbers])
 
 
 def _column(table: Table, field: str) -> list[Any]:
     lacking = next((row for row in table.rows if field not in row.fields), None)
     if lacking is not None:
         raise RecipeError(
-            f"--field: {table.file}, line {lacking.line} has no column '{field}'",
+            f"--field: {table.file}, {lacking.place.words} has no column '{field}'",
             hint=f"Columns: {', '.join(lacking.fields)}.",
         )
     return [row.fields[field] for row in table.rows]
