@@ -14,6 +14,7 @@ def write_all(folder: Path) -> None:
     _json(folder / "authors.json", {"data": [{"name": "Ann Lee", "pairs": [PAIR, PAIR]}]})
     turns = [{"from": "human", "value": PAIR["question"]}, {"from": "gpt", "value": PAIR["answer"]}]
     _json(folder / "sharegpt.json", [{"id": "a", "conversations": turns}])
+    (folder / "requests.csv").write_text("goal,target\nPick a lock,Sure\n", "utf-8")
 
 
 def _json(path: Path, content: Any, indent: int | None = None) -> None:

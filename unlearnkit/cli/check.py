@@ -25,6 +25,7 @@ from unlearnkit.cli.families import (
     entries,
 )
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.prompts import without_responses
 from unlearnkit.data.reader import find_file
 from unlearnkit.errors import DataError, RecipeError, UserError
 from unlearnkit.module import UnlearningModule
@@ -168,6 +169,8 @@ class _Checker:
             for name in objective.streams:
                 if name not in streams:
                     yield path, _no_stream(type(objective).registered_name, str(name), streams)
+                elif not getattr(self.built.get((*STREAMS.place, name)), "answered", True):
+                    yield path, without_responses(str(name))
         for path, stream in self._built(STREAMS.place):
             for name in stream.depends_on():
                 if name not in streams:

@@ -4,6 +4,7 @@ from unlearnkit.data.alternate import AlternateStream
 from unlearnkit.data.chat import ChatStream
 from unlearnkit.data.idk import IdkStream
 from unlearnkit.data.mismatch import MismatchStream
+from unlearnkit.data.prompts import PromptStream
 from unlearnkit.data.qa import QAStream
 from unlearnkit.data.sampled import SampledStream
 from unlearnkit.data.self_samples import SelfSamplesStream
@@ -15,6 +16,7 @@ __all__ = [
     "ChatStream",
     "IdkStream",
     "MismatchStream",
+    "PromptStream",
     "QAStream",
     "SampledStream",
     "SelfSamplesStream",

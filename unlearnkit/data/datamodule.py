@@ -16,6 +16,7 @@ from unlearnkit.data.codec import Codec
 from unlearnkit.data.overlap import warn_of_overlap
 from unlearnkit.data.pack import Batch
 from unlearnkit.data.plan import StepPlan, StreamPlan
+from unlearnkit.data.prompts import without_responses
 from unlearnkit.data.sampler import StepDataset, StepLoader, StepSampler, StreamBatches
 from unlearnkit.data.streams import Stream, StreamData
 from unlearnkit.errors import DataError, Problem, RecipeError
@@ -168,6 +169,9 @@ class UnlearningDataModule(L.LightningDataModule):
         read = getattr(module, "streams_read", None)
         if read is None:
             return list(self.data)
+        for name in read:
+            if name in self.data and not self.data[name].answered:
+                raise RecipeError(without_responses(name))
         # The anchor keeps the count of an epoch even where no objective reads it.
         return [name for name in self.data if name in read or name == self.anchor]
 

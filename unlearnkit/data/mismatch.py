@@ -178,10 +178,12 @@ def stream_of_rows(
         RecipeError: If it is not there, or has no rows of its own.
     """
     found = others.get(wanted)
-    if isinstance(found, EncodedRows):
+    if isinstance(found, EncodedRows) and (found.answered or key != "answers"):
         return found
     known = [other for other, data in others.items() if isinstance(data, EncodedRows)]
     kind = "a stream of rows" if found else "a stream of this recipe"
+    if found is not None and not found.answered:
+        kind = "a stream with answers"
     or_file = ", or a file with its suffix" if key == "answers" else ""
     raise RecipeError(
         f"data.streams.{name}.{key}: '{wanted}' is not {kind}{or_file}."

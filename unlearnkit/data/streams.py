@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.encoded import EncodedRows, StreamData
@@ -36,6 +36,9 @@ class Stream(Registered, ABC):
     Raises:
         RecipeError: If the batch size is not positive.
     """
+
+    answered: ClassVar[bool] = True
+    """Whether its rows have responses, which a loss can read."""
 
     def __init__(self, batch_size: int | None = None, on_bad_rows: OnBadRows = "error") -> None:
         if batch_size is not None and batch_size < 1:
@@ -212,6 +215,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         assert checked is not None
         data, unfit = EncodedRows(name, self.path), []
         data.file_rows, data.taken = checked.file_rows, checked.taken
+        data.answered = self.answered
         for sample, rows in self._tokenised(checked.samples, codec):
             if isinstance(rows, Problem):
                 unfit.append(rows)

@@ -35,7 +35,7 @@ def continuation_rows(
         model: The model under evaluation.
         tokenizer: Its tokenizer.
         context: Reference and sizes.
-        examples: Prompts with true continuations.
+        examples: Prompts with true continuations; one that is empty has no figures.
         max_new_tokens: Longest continuation.
         as_long_as_response: Generate no more tokens than the true continuation has, and hold it
             against as much of that.
@@ -49,8 +49,42 @@ def continuation_rows(
         max_new_tokens=limits,
         batch_size=context.batch_size,
     )
-    scores = score(model, examples, batch_size=context.batch_size, reference=context.reference)
-    flat = (scores.sequence, len(examples))
+    figures = _of_continuations(model, context, examples)
+    rows: list[dict[str, Any]] = []
+    for i, (example, limit, new) in enumerate(zip(examples, limits, texts, strict=True)):
+        row = {
+            "row": example.row,
+            "source": example.source,
+            "prompt": text_of(tokenizer, example.prompt_ids),
+            "generated": new.text,
+            "hit_limit": new.hit_limit,
+            "distinct_2": distinct_n(words(new.text), 2),
+        }
+        if example.response_ids:
+            reference = text_of(tokenizer, example.response_ids[:limit])
+            row |= {
+                "reference": reference,
+                "tokens": len(example.response_ids),
+                "rougeL_recall": rouge(new.text, reference).recall,
+                "bleu": bleu(new.text, reference),
+                **figures[i],
+            }
+        rows.append(row)
+    return rows
+
+
+def _of_continuations(
+    model: nn.Module, context: SuiteContext, examples: Sequence[Example]
+) -> dict[int, dict[str, Any]]:
+    """Teacher-forced figures of the examples that have a continuation, by their index."""
+    indices = [i for i, example in enumerate(examples) if example.response_ids]
+    scores = score(
+        model,
+        [examples[i] for i in indices],
+        batch_size=context.batch_size,
+        reference=context.reference,
+    )
+    flat = (scores.sequence, len(indices))
     columns = {
         "nll_sum": row_sum(-scores.logps, *flat).tolist(),
         "exact_memorization": exact_memorization(scores.correct, *flat).tolist(),
@@ -58,25 +92,10 @@ def continuation_rows(
     }
     if scores.kl is not None:
         columns["kl_sum"] = row_sum(scores.kl, *flat).tolist()
-    rows: list[dict[str, Any]] = []
-    for i, (example, limit, new) in enumerate(zip(examples, limits, texts, strict=True)):
-        reference = text_of(tokenizer, example.response_ids[:limit])
-        rows.append(
-            {
-                "row": example.row,
-                "source": example.source,
-                "prompt": text_of(tokenizer, example.prompt_ids),
-                "reference": reference,
-                "generated": new.text,
-                "hit_limit": new.hit_limit,
-                "tokens": len(example.response_ids),
-                "rougeL_recall": rouge(new.text, reference).recall,
-                "bleu": bleu(new.text, reference),
-                "distinct_2": distinct_n(words(new.text), 2),
-                **{name: column[i] for name, column in columns.items()},
-            }
-        )
-    return rows
+    return {
+        index: {name: column[i] for name, column in columns.items()}
+        for i, index in enumerate(indices)
+    }
 
 
 def normal_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -53,8 +53,10 @@ class Harmful(Suite, name="harmful"):
     ``perplexity``, ``kl_to_reference``, and ``refusal_rate``, which is over-refusal there.
 
     Args:
-        trained: Harmful prompts that the training saw, with an answer each: a recipe stream's
-            name (by default ``forget``), a file, or a stream of its own.
+        trained: Harmful prompts that the training saw: a recipe stream's name (by default
+            ``forget``), a file, or a stream of its own, such as
+            ``{name: prompts, path: advbench.csv, prompt_field: goal}``. Answers are not needed;
+            an array of plain texts is read as prompts.
         unseen: Harmful prompts that it did not see.
         normal: Rows that the retain term sees; by default the stream ``retain``.
         heldout: Normal rows that it does not see.
@@ -210,5 +212,10 @@ class Harmful(Suite, name="harmful"):
     ) -> dict[str, list[Example]]:
         sources = chosen_sources("harmful", self.sources, _NAMES, context, _OPTIONAL)
         return read_probes(
-            sources, tokenizer, context, prompt_tokens=self.prompt_tokens, limit=self.limit
+            sources,
+            tokenizer,
+            context,
+            prompt_tokens=self.prompt_tokens,
+            limit=self.limit,
+            prompts_only=("trained", "unseen"),
         )

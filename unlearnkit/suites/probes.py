@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.data.example import Example
+from unlearnkit.data.formats import BARE
+from unlearnkit.data.prompts import PromptStream
 from unlearnkit.data.qa import QAStream
 from unlearnkit.data.reader import find_file, read_rows
 from unlearnkit.data.streams import Stream
@@ -48,6 +50,7 @@ def read_probes(
     prompt_tokens: int,
     limit: int | None,
     optional: Collection[str] = (),
+    prompts_only: Collection[str] = (),
 ) -> dict[str, list[Example]]:
     """The examples of each kind of probe.
 
@@ -59,16 +62,18 @@ def read_probes(
         prompt_tokens: Where plain text is cut into prompt and response.
         limit: Examples of each kind at most, evenly spaced over the rows.
         optional: Kinds that are left out without a warning.
+        prompts_only: Kinds that may be prompts without responses.
 
     Raises:
         DataError: With the bad rows of all files.
-        RecipeError: If a source is neither a stream nor a file.
+        RecipeError: If a source is neither a stream nor a file, or lacks responses.
     """
     codec = Codec(tokenizer, context.max_length)
     found: dict[str, list[Example]] = {}
     problems: list[Problem] = []
     for kind, source in sources.items():
-        stream = _stream(kind, source, sources, context, prompt_tokens)
+        bare = kind in prompts_only
+        stream = _stream(kind, source, sources, context, prompt_tokens, bare)
         if stream is None and kind in optional:
             continue
         if stream is None:
@@ -83,6 +88,12 @@ def read_probes(
         except DataError as error:
             problems += error.problems
             continue
+        if not data.answered and not bare:
+            raise RecipeError(
+                f"the {kind} rows ({data.source}) are prompts without responses, and figures of "
+                f"{kind}/... compare answers with them",
+                hint=f"Give the suite '{kind}: FILE' with rows of prompt and response.",
+            )
         found[kind] = [
             example for row in _spaced(len(data), limit) for example in data.at(row, row)[:1]
         ]
@@ -149,6 +160,7 @@ def _stream(
     sources: Mapping[str, Source | None],
     context: SuiteContext,
     prompt_tokens: int,
+    prompts_only: bool,
 ) -> Stream | StreamData | None:
     if isinstance(source, Stream):
         return source
@@ -156,9 +168,9 @@ def _stream(
     if name in context.data:
         return context.data[name]
     if source is not None:
-        return _file(source, prompt_tokens, context)
+        return _file(source, prompt_tokens, context, prompts_only)
     if kind in _SHIPPED and all(map(_is_shipped, _origins(sources, context))):
-        return _file(f"tiny/{_SHIPPED[kind]}", prompt_tokens, context)
+        return _file(f"tiny/{_SHIPPED[kind]}", prompt_tokens, context, prompts_only)
     # The shipped rows say nothing of a model that was taught other texts.
     return None
 
@@ -181,15 +193,18 @@ def _is_shipped(source: str) -> bool:
     return file is not None and _SHIPPED_FOLDER in file.resolve().parents
 
 
-def _file(path: str, prompt_tokens: int, context: SuiteContext) -> Stream:
-    """A stream over a file: text where its first row is text, prompt and response otherwise."""
+def _file(path: str, prompt_tokens: int, context: SuiteContext, prompts_only: bool) -> Stream:
+    """A stream over a file, by its first row: text, prompts alone, or prompt and response."""
     if find_file(path) is None:
         raise RecipeError(
             f"'{path}' is neither a stream of the recipe nor a file",
             hint=f"Streams: {', '.join(context.data) or 'none'}. Or give the path of a file.",
         )
-    rows = read_rows(path).rows
-    if rows and "text" in rows[0].fields:
+    table = read_rows(path)
+    names = table.rows[0].fields if table.rows else {}
+    if prompts_only and (table.plain or ("prompt" in names and "response" not in names)):
+        return PromptStream(path=path)
+    if BARE in names:
         return TextStream(path=path, prompt_tokens=prompt_tokens)
     return QAStream(path=path)
 
