@@ -41,13 +41,14 @@ from unlearnkit.engine.resume import ExactResume, keep_what_is_trained, refuse_g
 from unlearnkit.engine.saliency import Saliency, SalientWeights
 from unlearnkit.engine.schedule import Schedule, check_warmup, scheduled
 from unlearnkit.engine.sharding import check_shardable, let_go, shard
+from unlearnkit.engine.step_figures import StepFigures, step_share
 from unlearnkit.engine.trainable import restrict
 from unlearnkit.engine.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
 
 
-class UnlearningModule(L.LightningModule):
+class UnlearningModule(StepFigures):
     """Minimises ``Σ weight·objective`` over the response tokens of all streams.
 
     With ``gradient_ascent`` on a forget stream, ``random_mismatch`` on random answers to the same
@@ -249,20 +250,20 @@ class UnlearningModule(L.LightningModule):
 
     def training_step(self, batch: list[Batch], batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
-        loss = self.training_loss(batch)
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=1)
-        self.log_dict({f"train/{k}": v for k, v in self.figures.items()}, batch_size=1)
+        loss = self.training_loss(batch, step_share(self.trainer, batch_idx))
+        self.log_micro_batch({"loss": loss.detach(), **self.figures}, batch_idx)
         return loss
 
-    def training_loss(self, batches: list[Batch]) -> Tensor:
+    def training_loss(self, batches: list[Batch], share: float = 1.0) -> Tensor:
         """The weighted sum of the objectives on the parts of a batch; sets `figures`."""
         self.figures = {}
-        return accumulated(self.loss, batches, self.policy.parameters())
+        part = partial(self.loss, share=share / len(batches))
+        return accumulated(part, batches, self.policy.parameters())
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The weighted sum of the objectives on one batch; adds to `figures`."""
+    def loss(self, batch: Batch, share: float = 1.0) -> Tensor:
+        """As `training_loss`, of one part; objectives without rows give their ``share`` of it."""
         views = self(batch)
-        terms = {key: objective(views) for key, objective in self.active.items()}
+        terms = {k: o(views) * (1.0 if o.streams else share) for k, o in self.active.items()}
         found = {key: term.detach() for key, term in terms.items()}
         for name, view in views.items():
             found |= {f"{name}_{key}": value for key, value in view.figures().items()}
@@ -278,7 +279,7 @@ class UnlearningModule(L.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Steps, then lets objectives with a state of their own (dual weights) take theirs."""
         super().optimizer_step(*args, **kwargs)
-        for objective in self.active.values():
+        for objective in () if self.step_refused else self.active.values():
             objective.after_step(partial(self.trainer.strategy.reduce, reduce_op="mean"))
 
     def configure_optimizers(self) -> Any:

@@ -51,16 +51,20 @@ def stub_module(
 
 
 class Recorder(L.Callback):
-    """Keeps each micro-batch's rows, figures and modes."""
+    """Keeps each micro-batch's rows, figures and modes, and each optimiser step's figures."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, tuple[int, ...]]] = []
         self.figures: list[dict[str, float]] = []
         self.policy_trains: list[bool] = []
+        self.steps: list[dict[str, float]] = []
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
         self.rows.append({name: part.rows for name, part in batch[0].streams.items()})
         self.policy_trains.append(all(m.training for m in pl_module.policy.modules()))
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        self.steps.append({key: float(value) for key, value in pl_module.step_figures.items()})
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         seen = {key: float(value) for key, value in pl_module.figures.items()}

@@ -47,6 +47,11 @@ def test_two_processes_train_as_one_with_twice_the_batch(two_ranks, tmp_path, ca
         for key in ("gradient_ascent", "random_mismatch", "retain_kl"):
             mean = sum(rank["figures"][step][key] for rank in two_ranks) / 2
             assert mean == pytest.approx(whole[key], rel=1e-5, abs=1e-7)
+    # What is logged is the whole step's, on both.
+    assert two_ranks[0]["steps"] == two_ranks[1]["steps"]
+    assert len(one["steps"]) == len(two_ranks[0]["steps"]) == 4
+    for ours, whole in zip(two_ranks[0]["steps"], one["steps"], strict=True):
+        assert ours == pytest.approx(whole, rel=1e-5, abs=1e-6)
 
 
 def test_a_rank_without_a_forget_row_takes_part(tmp_path) -> None:

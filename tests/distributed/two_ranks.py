@@ -58,7 +58,12 @@ def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, 
     )
     trainer.fit(module, datamodule=data)
     weights = torch.cat([p.detach().flatten() for p in module.policy.parameters()])
-    found = {"rows": recorder.rows, "figures": recorder.figures, "weights": weights.tolist()}
+    found = {
+        "rows": recorder.rows,
+        "figures": recorder.figures,
+        "steps": recorder.steps,
+        "weights": weights.tolist(),
+    }
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))
 
 

@@ -61,32 +61,19 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
                 raise RecipeError(f"collapse_stop.{key}: expected above 0, found {ceiling}")
         self.ceilings = {f"{forget}_nll": forget_nll, f"{retain}_kl": retain_kl}
         self.reason: str | None = None
-        self._sums: dict[str, Tensor] = {}
-
-    def on_before_backward(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor
-    ) -> None:
-        """Adds this micro-batch's figures to those of the step."""
-        for key, value in pl_module.figures.items():  # pyright: ignore
-            self._sums[key] = self._sums.get(key, torch.zeros_like(value)) + value
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Looks at the step's figures and gradient; drops the gradient if they are too far."""
-        parts = trainer.accumulate_grad_batches
-        figures = {
-            key: float(trainer.strategy.reduce(value / parts, reduce_op="mean"))
-            for key, value in self._sums.items()
-        }
-        self._sums.clear()
+        found: dict[str, Tensor] = pl_module.step_figures  # pyright: ignore
+        figures = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
         self._refuse_non_finite(trainer, pl_module, figures)
         crossed = self._crossed(figures)
         if crossed is None:
             return
         self.reason = f"step {trainer.global_step}: {crossed}"
-        for parameter in pl_module.parameters():
-            parameter.grad = None
+        pl_module.refuse_step()  # pyright: ignore
         trainer.should_stop = True
 
     def on_save_checkpoint(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.engine.sharding import is_sharded
+from unlearnkit.engine.step_figures import ends_step
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -82,7 +83,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Evaluates, if it is this step's turn and the step is complete."""
         step = trainer.global_step
-        if step % self.steps or step == self._last:
+        if step % self.steps or step == self._last or not ends_step(trainer):
             return
         self._last = step
         values = self._values(trainer, pl_module)

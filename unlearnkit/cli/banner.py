@@ -21,11 +21,16 @@ def show_start(start: Start) -> None:
 
 
 def in_parts(batches: Batches) -> str:
-    """How the rows of a step come about: ``2 × 4 accumulated × 1 process``."""
+    """How the rows of a step come about: ``2 × 4 accumulated × 1 process``.
+
+    Where an epoch has fewer rows: ``all of an epoch, fewer than 2 × 4 accumulated × 1 process``.
+    """
     processes = "process" if batches.processes == 1 else "processes"
-    return (
+    parts = (
         f"{batches.batch_size} × {batches.accumulate} accumulated × {batches.processes} {processes}"
     )
+    room = batches.batch_size * batches.accumulate * batches.processes
+    return parts if batches.effective_batch == room else f"all of an epoch, fewer than {parts}"
 
 
 def _lines(start: Start) -> list[tuple[str, str]]:

@@ -165,6 +165,16 @@ class StepPlan:
         first = index - index % self.accumulate
         return range(start + first, start + min(first + self.accumulate, self.steps_per_epoch))
 
+    def rows_per_update(self, stream: str) -> int:
+        """Rows of one stream in an optimiser step, over all processes; a short last one has fewer.
+
+        Example:
+            >>> plan = StepPlan({"forget": StreamPlan(3, 8), "retain": StreamPlan(50, 8)})
+            >>> plan.rows_per_update("forget"), plan.rows_per_update("retain")
+            (3, 8)
+        """
+        return len(self._occurrences(self._drawn_from(stream), self.window(0)))
+
     def _drawn_from(self, stream: str) -> str:
         while (followed := self.streams[stream].follows) is not None:
             stream = followed

@@ -87,6 +87,9 @@ class CEU(Objective, name="ceu"):
         if ignore_first_n < 0:
             raise RecipeError(f"ceu: ignore_first_n must be at least 0, found {ignore_first_n}")
         self.ignore_first_n = ignore_first_n
+        # A part does not know how many responses of the other parts are shorter than that; none
+        # is shorter than one token.
+        self.additive = ignore_first_n <= 1
 
     def forward(self, views: Mapping[str, StreamView]) -> Tensor:
         """Mean over the tokens that are kept."""

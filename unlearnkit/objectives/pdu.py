@@ -62,7 +62,7 @@ class PDU(Objective, name="pdu"):
         self.dual_step_size = dual_step_size
         self.dual_warmup = dual_warmup
         self._steps = 0
-        self._retain_losses: list[Tensor] = []
+        self._retain: list[Tensor] = []
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -72,25 +72,27 @@ class PDU(Objective, name="pdu"):
     def forward(self, views: Mapping[str, StreamView]) -> Tensor:
         """The Lagrangian at the present dual weight."""
         forget, retain = views[self.stream], views[self.retain]
-        retain_loss = -retain.mean(retain.logps)
+        nll = -retain.logps
         if self.training and torch.is_grad_enabled():
-            self._retain_losses.append(retain_loss.detach())
+            self._retain.append(torch.stack([nll.detach().sum(), nll.new_tensor(len(nll))]))
         flatness = forget.mean(pdu(forget.logits))
-        return self.gamma * flatness + self.dual * (retain_loss - self.retain_bound)
+        # The bound is taken from each token: a constant would count once in each part of a step.
+        return self.gamma * flatness + self.dual * retain.mean(nll - self.retain_bound)
 
     def after_step(self, mean_over_ranks: Callable[[Tensor], Tensor]) -> None:
-        """Moves the dual weight by the step's retain loss, the mean over micro-batches and ranks.
+        """Moves the dual weight by the step's retain loss, the mean over all of its tokens.
 
         Args:
             mean_over_ranks: Averages a tensor over all processes.
         """
-        if not self._retain_losses:
+        if not self._retain:
             return
-        retain_loss = mean_over_ranks(torch.stack(self._retain_losses).mean()).item()
-        self._retain_losses.clear()
+        total, tokens = mean_over_ranks(torch.stack(self._retain).sum(0)).tolist()
+        self._retain.clear()
         self._steps += 1
-        if self._steps > self.dual_warmup:
-            self.dual = dual_step(self.dual, self.dual_step_size, retain_loss - self.retain_bound)
+        if tokens and self._steps > self.dual_warmup:
+            excess = total / tokens - self.retain_bound
+            self.dual = dual_step(self.dual, self.dual_step_size, excess)
 
     def get_extra_state(self) -> Tensor:
         """Dual weight and step, as a float64 tensor that no change of the model's dtype rounds."""

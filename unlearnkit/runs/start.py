@@ -23,6 +23,7 @@ class Batches:
     """Rows of the anchor stream in a micro-batch of one process."""
     accumulate: int
     effective_batch: int
+    """Rows of the anchor stream in an optimiser step: no more than it has."""
     rows_per_step: dict[str, int]
     """Rows of each stream that is trained on, over all processes; a short last step has fewer."""
     micro_batches_per_epoch: int
@@ -44,17 +45,14 @@ class Batches:
         plan = data.plan_for(trainer)
         steps = plan.updates(trainer.max_epochs, trainer.max_steps)
         check_end(module.schedule, module.warmup, steps)
-        micro_batches = plan.world * plan.accumulate
         rows = {
-            name: stream.batch_size * micro_batches
-            for name, stream in plan.streams.items()
-            if name in module.streams_read
+            name: plan.rows_per_update(name) for name in plan.streams if name in module.streams_read
         }
         return cls(
             processes=plan.world,
             batch_size=plan.streams[plan.anchor].batch_size,
             accumulate=plan.accumulate,
-            effective_batch=plan.streams[plan.anchor].batch_size * micro_batches,
+            effective_batch=plan.rows_per_update(plan.anchor),
             rows_per_step=rows,
             micro_batches_per_epoch=plan.steps_per_epoch,
             steps_per_epoch=plan.updates_per_epoch,

@@ -100,6 +100,7 @@ BROKEN = {
     "order of rows": with_forward(lambda o, v: v.row_sum(v.logps)[0]),
     "one sequence of one token": with_forward(lambda o, v: v.mean(v.logps) / (len(v) - 1)),
     "two micro-batches": with_forward(lambda o, v: v.logps.mean()),
+    "of two micro-batches have": with_forward(lambda o, v: v.mean(v.logps) + 1.0),
     "reads .'logits'.": with_forward(lambda o, v: v.mean(v.logits.amax(-1))),
     "needs = .'reference'.": with_forward(
         lambda o, v: v.mean(v.logps), needs=frozenset({"reference"})

@@ -1,0 +1,86 @@
+"""Figures and counts of optimiser steps, whatever micro-batches they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+
+class StepFigures(L.LightningModule):
+    """A LightningModule that logs optimiser steps, and may refuse one.
+
+    A figure of one micro-batch is a share of the step's: its sum over tokens, divided by the
+    tokens that a micro-batch of the step has on average. So the mean over all parts that the
+    trainer divides the loss by is the mean over the tokens of the step, however it was split.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step_figures: dict[str, Tensor] = {}
+        """Figures of the last complete step, the same on all ranks."""
+        self.step_refused = False
+        self._sums: dict[str, Tensor] = {}
+
+    def log_micro_batch(self, figures: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Takes in a micro-batch; with the step's last one, logs the step as ``train/<figure>``.
+
+        Args:
+            figures: Its figures by name, without gradient; ``loss`` is shown in the progress bar.
+            batch_idx: Its index in the epoch.
+        """
+        trainer = self.trainer
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            self._sums = {}  # an interrupted step may have left some
+        for name, value in figures.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        if not ends_step(trainer):
+            return
+        shares = torch.stack(list(self._sums.values())) / trainer.accumulate_grad_batches
+        means: Any = trainer.strategy.reduce(shares, reduce_op="mean")
+        self.step_figures = dict(zip(self._sums, means.unbind(), strict=True))
+        for name, value in self.step_figures.items():
+            self.log(f"train/{name}", value, prog_bar=name == "loss", batch_size=1)
+
+    def refuse_step(self) -> None:
+        """Drops the gradient, so that the optimiser step leaves all as it is and is not counted."""
+        self.step_refused = True
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Steps, and takes back Lightning's count of a step that was refused."""
+        self.step_refused = False
+        super().optimizer_step(*args, **kwargs)
+        if self.step_refused:
+            progress: Any = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress
+            for count in (progress.optimizer.step.total, progress.optimizer.step.current):
+                count.ready -= 1
+                count.completed -= 1  # one is added when this method returns
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Moves the learning rate on, unless the step was refused."""
+        if not self.step_refused:
+            super().lr_scheduler_step(scheduler, metric)
+
+
+def ends_step(trainer: L.Trainer) -> bool:
+    """Whether the present micro-batch is the last of an optimiser step."""
+    progress: Any = trainer.fit_loop.epoch_loop.batch_progress
+    ready = progress.current.ready
+    last = progress.is_last_batch or ready == trainer.num_training_batches
+    return last or ready % trainer.accumulate_grad_batches == 0
+
+
+def step_share(trainer: L.Trainer, batch_idx: int) -> float:
+    """What one micro-batch contributes of a value that the whole step has once.
+
+    The trainer divides by the micro-batches of a full step; the last step of an epoch may have
+    fewer.
+    """
+    full = trainer.accumulate_grad_batches
+    first = batch_idx - batch_idx % full
+    return full / min(full, trainer.num_training_batches - first)
