@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.template import ChatTemplate
+from unlearnkit.data.tokens.kept import LEAST_CHARACTERS, KeptTokens
 from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -102,9 +103,22 @@ class Codec:
         """Token ids of each text, with nothing added."""
         if not texts:
             return []
+        return self._tokens(texts)
+
+    @cached_property
+    def _kept(self) -> KeptTokens | None:
+        return KeptTokens.of(self.tokenizer)
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """What the tokenizer gives, or gave before."""
+        kept = self._kept if sum(map(len, texts)) >= LEAST_CHARACTERS else None
+        if kept is not None and (found := kept.load(texts)) is not None:
+            return found
         encoded = self.tokenizer(
             list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
         )
+        if kept is not None:
+            kept.store(texts, encoded["input_ids"])
         return encoded["input_ids"]
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
