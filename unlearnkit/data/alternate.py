@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Container, Mapping
 
@@ -11,8 +12,11 @@ from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.mismatch import stream_of_rows
 from unlearnkit.data.paired import PairedData
 from unlearnkit.data.pool import Answer
+from unlearnkit.data.same import UP_TO, keys_of
 from unlearnkit.data.streams import Scalar, Stream
 from unlearnkit.errors import DataError, Problem, RecipeError
+
+logger = logging.getLogger(__name__)
 
 
 class AlternateStream(Stream, name="alternate"):
@@ -88,7 +92,14 @@ class AlternateStream(Stream, name="alternate"):
         assert isinstance(file, EncodedRows)
         answers = self._paired(prompts, file)
         data = PairedData(
-            name, self.path, prompts, answers, self.per_prompt, codec.max_length, seed
+            name,
+            self.path,
+            prompts,
+            answers,
+            self.per_prompt,
+            codec.max_length,
+            seed,
+            keys_of=keys_of(codec),
         )
         places = {place.row: place for place in map(file.place, range(len(file)))}
         problems = [
@@ -97,6 +108,14 @@ class AlternateStream(Stream, name="alternate"):
         ]
         if problems:
             raise DataError(problems)
+        if count := data.count_own():
+            logger.warning(
+                "%s: %d of %d alternates are the prompt's own answer but for %s, and are left out",
+                self.path,
+                count,
+                sum(len(each) for row in answers for each in row),
+                UP_TO,
+            )
         return data
 
     def _paired(self, prompts: EncodedRows, file: EncodedRows) -> list[list[list[Answer]]]:

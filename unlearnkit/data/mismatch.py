@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from unlearnkit.data.answers import AnswerStream
@@ -9,9 +10,12 @@ from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
+from unlearnkit.data.same import UP_TO, keys_of
 from unlearnkit.data.streams import OnBadRows, Stream
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.registry import did_you_mean
+
+logger = logging.getLogger(__name__)
 
 
 class MismatchStream(Stream, name="mismatch"):
@@ -96,9 +100,7 @@ class MismatchStream(Stream, name="mismatch"):
             answers = self._file.encode(name, codec, others, seed)
         else:
             answers = stream_of_rows(name, "answers", self.answers, others)
-        data = MismatchData(
-            name, prompts, answers, self.per_prompt, max_length=codec.max_length, seed=seed
-        )
+        data = MismatchData(name, prompts, answers, self.per_prompt, codec, seed)
         data.dropped = answers.dropped if self._file else 0
         return data
 
@@ -111,7 +113,7 @@ class MismatchData(StreamData):
         prompts: The stream whose prompts are answered.
         answers: The stream whose responses are the pool.
         per_prompt: Answers per prompt.
-        max_length: Longest sequence in tokens; answers are cut to fit.
+        codec: Tokenizer, and the longest sequence; answers are cut to fit.
         seed: Seed of the draws.
 
     Raises:
@@ -124,7 +126,7 @@ class MismatchData(StreamData):
         prompts: EncodedRows,
         answers: StreamData,
         per_prompt: int,
-        max_length: int,
+        codec: Codec,
         seed: int,
     ) -> None:
         super().__init__(name, source=answers.source, follows=prompts.name)
@@ -134,9 +136,23 @@ class MismatchData(StreamData):
             for row in range(len(answers))
             for example in answers.at(row, 0)
         ]
-        self._pool = AnswerPool(name, pool, max_length, seed)
+        self._pool = AnswerPool(name, pool, codec.max_length, seed, keys_of=keys_of(codec))
         self._most_turns = max(prompts.lengths(row, 0)[0] for row in range(len(prompts)))
         self._check_other_answers()
+        self._tell_of_own_answers()
+
+    def _tell_of_own_answers(self) -> None:
+        owns = (own for row in range(len(self)) for own in self._prompts.at(row, 0))
+        if count := self._pool.count_own(owns, reworded=True):
+            logger.warning(
+                "%s: %d of %d answers in %s are some prompt's own answer but for %s; no prompt is "
+                "given its own",
+                self.name,
+                count,
+                len(self._pool),
+                self.source,
+                UP_TO,
+            )
 
     def _check_other_answers(self) -> None:
         problems = [

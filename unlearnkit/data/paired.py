@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
+from unlearnkit.data.same import KeysOf
 
 
 class PairedData(StreamData):
@@ -24,6 +25,7 @@ class PairedData(StreamData):
         max_length: Longest sequence in tokens; answers are cut to fit.
         seed: Seed of the draws.
         keep_own: Whether an answer may be the prompt's own, or the same one twice.
+        keys_of: Tells answers that say the same, beside those of the same ids.
     """
 
     def __init__(
@@ -37,16 +39,32 @@ class PairedData(StreamData):
         seed: int,
         *,
         keep_own: bool = False,
+        keys_of: KeysOf | None = None,
     ) -> None:
         super().__init__(name, source, follows=prompts.name)
         self._prompts, self._per_prompt = prompts, per_prompt
         self._pools = [
             [
-                AnswerPool(f"{name}/{row}/{turn}", each, max_length, seed, keep_own=keep_own)
+                AnswerPool(
+                    f"{name}/{row}/{turn}",
+                    each,
+                    max_length,
+                    seed,
+                    keep_own=keep_own,
+                    keys_of=keys_of,
+                )
                 for turn, each in enumerate(turns)
             ]
             for row, turns in enumerate(answers)
         ]
+
+    def count_own(self) -> int:
+        """Answers that say the same as their prompt's own, and are never drawn."""
+        return sum(
+            pool.count_own([own])
+            for row, pools in enumerate(self._pools)
+            for pool, own in zip(pools, self._prompts.at(row, 0), strict=True)
+        )
 
     def rows_not_served(self) -> list[int]:
         """Rows with a prompt whose only answer is its own."""
