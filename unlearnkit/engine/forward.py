@@ -46,10 +46,7 @@ class ForwardPass:
                 assert blocks is not None
                 handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
                 hooks.callback(handle.remove)
-            caught = hooks.enter_context(captured_states(head.module))
-            model(use_cache=False, **_arguments(model, batch))
-        flat = caught[-1].flatten(0, -2)
-        self._states = flat[batch.source]
+            self._states = head_inputs(model, head.module, batch)[batch.source]
         self._blocks = {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
 
     def states(self, tokens: Tensor) -> Tensor:
@@ -167,6 +164,13 @@ def stream_views(
     return views
 
 
+def head_inputs(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
+    """``[R * T, H]`` what the output head would see at every position of a batch."""
+    with captured_states(head) as caught:
+        model(use_cache=False, **_arguments(model, batch))
+    return caught[-1].flatten(0, -2)
+
+
 def decoder_blocks(model: nn.Module) -> nn.ModuleList:
     """The model's decoder blocks: its longest list of modules."""
     lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
@@ -185,13 +189,12 @@ def _keep(into: dict[int, Tensor], layer: int) -> Callable[..., None]:
 
 
 def _arguments(model: nn.Module, batch: Batch) -> dict[str, object]:
-    given: dict[str, object] = {
-        "input_ids": batch.input_ids,
-        "position_ids": batch.position_ids,
-    }
+    given: dict[str, object] = {"input_ids": batch.input_ids}
     if batch.trees is None:
+        # Positions are left to the model: those of RoBERTa and its like begin behind its padding.
         given["attention_mask"] = batch.attention_mask
     else:
+        given["position_ids"] = batch.position_ids
         given["attention_mask"] = no_mask(batch.input_ids.device)
         given["tree"] = Forest(batch.trees, batch.position_ids)
     if getattr(model, "reads_prompts", False):

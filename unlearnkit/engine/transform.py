@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from unlearnkit.engine.modes import evaluating
 from unlearnkit.errors import RecipeError
 
-_FIELDS = ("final_logit_softcapping", "logit_scale", "lm_head_multiplier", "logits_scaling")
+_CAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+_FIELDS = (*_CAPS, "logit_scale", "lm_head_multiplier", "logits_scaling")
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ def transform_fields(config: Any) -> dict[str, float]:
 
 def _candidates(config: Any) -> Iterator[LogitTransform]:
     yield LogitTransform()
-    cap = getattr(config, "final_logit_softcapping", None)
-    if cap:
-        yield LogitTransform(cap=cap)
+    for name in _CAPS:
+        if cap := getattr(config, name, None):
+            yield LogitTransform(cap=cap)
     for name in ("logit_scale", "lm_head_multiplier"):
         if scale := getattr(config, name, None):
             yield LogitTransform(scale=scale)
