@@ -27,6 +27,8 @@ class StreamData(ABC):
         self.name, self.source, self.follows = name, source, follows
         self.dropped = 0
         """Rows left out by ``on_bad_rows: drop``."""
+        self.cut: dict[int, int] = {}
+        """Response tokens that the maximal length took away, of each row that lost some."""
         self.answered = True
         """Whether its rows have responses, which a loss can read."""
 

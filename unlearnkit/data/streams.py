@@ -220,11 +220,17 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             if isinstance(rows, Problem):
                 unfit.append(rows)
                 continue
+            fitted: list[list[Tokens]] = []
+            cut: dict[int, int] = {}
             try:
-                fitted = [[self.fit(codec, tokens) for tokens in row] for row in rows]
+                for row in rows:
+                    fitted.append([self.fit(codec, tokens) for tokens in row])
+                    if lost := sum(len(r) for _, r in row) - sum(len(r) for _, r in fitted[-1]):
+                        cut[len(data) + len(fitted) - 1] = lost
             except DoesNotFit as error:
                 unfit.append(Problem(self.path, sample.place, None, error.found, error.expected))
                 continue
+            data.cut |= cut
             data.extend(fitted, sample.place, self.text_of(sample))
         self._refuse(unfit, kept=len(data))
         data.dropped = checked.total - (len(checked.samples) - len(unfit))

@@ -133,3 +133,13 @@ def test_a_stream_can_be_encoded_twice(write, letters):
     stream = QAStream(write({"prompt": "a", "response": "b"}))
     stream.check()
     assert encode(stream, letters) == encode(stream, letters)
+
+
+def test_what_the_maximal_length_takes_away_is_counted_row_by_row(write, letters):
+    # A prompt of one letter leaves room for 4 tokens: of cdcdcd and its end, 7, it takes 3.
+    path = write(*({"prompt": "a", "response": r} for r in ("cdcdcd", "cd", "cddd")))
+    stream = QAStream(path)
+    data = stream.encode("forget", Codec(letters, 5), {}, 0)
+    assert data.cut == {0: 3, 2: 1}
+    assert [len(data.at(row, 0)[0].response_ids) for row in range(3)] == [4, 3, 4]
+    assert stream.encode("forget", Codec(letters, 64), {}, 0).cut == {}
