@@ -5,16 +5,37 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # torch first and by exact version: the range of our dependencies would take a CUDA build.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
 
-.PHONY: demo test test-all test-gpu check docs notebook bench tiny fuzz audit package clean
+# What a run of tests takes, and the kernels of torch, oneDNN and MKL on other processors.
+TESTS ?= tests unlearnkit
+QUICK := -m "not slow and not gpu" -n 2 --dist worksteal
+CPU_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
+CPU_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+CPUS := default-1 default-2 avx2-1 avx2-2 own-1 own-2
+
+.PHONY: demo test test-all test-cpus test-extras test-gpu test-ranks check docs notebook bench tiny \
+	fuzz audit package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
 	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
 
 test: $(VENV)/installed-test  ## Installs the test extra, and runs the tests
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(QUICK) $(TESTS)
 
 test-all: $(VENV)/installed-test  ## All tests that need no GPU
 	$(BIN)/python -m pytest -m "not gpu"
+
+test-cpus: $(CPUS:%=test-cpu-%)  ## The tests with the kernels of other CPUs, on 1 and 2 threads
+
+test-cpu-%: $(VENV)/installed-test  # such as test-cpu-avx2-2
+	$(CPU_$(word 1,$(subst -, ,$*))) UNLEARNKIT_TEST_THREADS=$(word 2,$(subst -, ,$*)) \
+		$(BIN)/python -m pytest $(QUICK) $(TESTS)
+
+test-ranks: $(VENV)/installed-test  ## Short runs on two processes, interrupted ones included
+	$(BIN)/python -m pytest -m ranks -n 2 tests
+
+test-extras:  ## Installs the extras that run on a CPU elsewhere, and runs the tests that need them
+	$(MAKE) VENV=$(VENV)-extras $(VENV)-extras/installed-test-extras
+	$(VENV)-extras/bin/python -m pytest -m "extra and not gpu" --need-extras tests
 
 test-gpu: $(VENV)/installed-test  ## Tests of a CUDA machine
 	$(BIN)/python -m pytest -m gpu tests/gpu
@@ -67,4 +88,4 @@ $(VENV)/installed-%: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-extras build dist site .pytest_cache .ruff_cache .hypothesis

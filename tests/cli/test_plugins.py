@@ -1,11 +1,11 @@
 """Objectives of other packages, installed as any package is."""
 
-import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import processes
 import pytest
 
 GOOD = """\
@@ -23,9 +23,6 @@ class Shout(Objective, name="shout"):
 """
 BROKEN = "import a_module_that_nobody_has\n"
 THIEF = GOOD.replace("shout", "npo")
-RESOLVE = (
-    "from unlearnkit.objectives import Objective; print(Objective.resolve('shout').__module__)"
-)
 
 
 def wheel(folder: Path, name: str, code: str) -> Path:
@@ -62,13 +59,22 @@ def site(tmp_path_factory):
     return target
 
 
-def run(site, *words):
-    environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "300"}
-    return subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
+def resolve(site: str) -> None:
+    sys.path.append(site)
+    from unlearnkit.objectives import Objective
+
+    print(Objective.resolve("shout").__module__)
+
+
+def say(site: str, *words: str) -> int:
+    sys.path.append(site)
+    from unlearnkit.cli.main import main
+
+    return main(list(words))
 
 
 def test_a_plugins_objective_resolves_by_name_and_broken_ones_warn(site):
-    done = run(site, "-c", RESOLVE)
+    done = processes.run(resolve, str(site))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "good_plugin"
     assert "the unlearnkit plugin 'broken_plugin_entry' (broken_plugin) could not be" in done.stderr
@@ -79,7 +85,7 @@ def test_a_plugins_objective_resolves_by_name_and_broken_ones_warn(site):
 
 
 def test_a_plugins_objective_is_listed_with_the_others(site):
-    done = run(site, "-m", "unlearnkit.cli.main", "list", "objectives")
+    done = processes.run(say, str(site), "list", "objectives", env={"COLUMNS": "300"})
     assert done.returncode == 0, done.stderr
     assert "Makes forget responses louder." in done.stdout
     assert "stream forget; Nobody 2020" in done.stdout

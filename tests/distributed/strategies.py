@@ -1,23 +1,20 @@
-"""One fit by one strategy, on one or two processes; started by the tests, not collected by them.
+"""One fit by one strategy, on one or two processes; run by the tests on each rank.
 
-python strategies.py OUT FOLDER OPTIONS, with the options as JSON.
+Its arguments: OUT FOLDER OPTIONS, with the options as JSON.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+import lightning as L
 import torch
 from cases.runs import Recorder, objective, qa, stub_data
 from peft import LoraConfig
 from stub import stub_model
 
-import lightning as L  # isort: skip
 from unlearnkit import UnlearningModule
 from unlearnkit.data.streams import Stream
 from unlearnkit.engine.sharding import is_sharded, whole_state
@@ -55,7 +52,6 @@ class Module(UnlearningModule):
 
 
 def main(out: str, folder: str, options: str) -> None:
-    torch.set_num_threads(1)
     given = json.loads(options)
     files = Path(folder)
     torch.manual_seed(2)
@@ -101,7 +97,3 @@ def main(out: str, folder: str, options: str) -> None:
     trainer.fit(module, datamodule=data, ckpt_path=given.get("resume"), weights_only=True)
     found = {"rows": recorder.rows, "figures": recorder.figures, "weights": weights.found}
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_ranks
+from two_ranks import main
 
-SCRIPT = Path(__file__).with_name("two_ranks.py")
 METHOD = ("gradient_ascent=forget", "random_mismatch=mismatch", "retain_kl=retain")
 
 
 def _fit(out: Path, folder: Path, devices: int, batch_size: int, accumulate: int, *names: str):
     out.mkdir()
     arguments = map(str, (out, devices, batch_size, accumulate, folder))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, SCRIPT, *arguments, *names],
-        check=True, timeout=240, env=environment, capture_output=True,
-    )  # fmt: skip
+    for done in run_ranks(devices, main, *arguments, *names):
+        assert done.returncode == 0, done.stderr
     return [json.loads(path.read_text()) for path in sorted(out.glob("rank*.json"))]
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from stub import read_spec, save_stub
 from transformers import AutoModelForCausalLM
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ranks]
 
 RECIPE = """\
 model:
@@ -51,7 +51,7 @@ def command(case_folder, tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "unlearnkit", "fit", "-r", "recipe.yaml", *words],
             cwd=tmp_path, timeout=120, capture_output=True, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
+            env={**os.environ, "COLUMNS": "300"},
         )  # fmt: skip
 
     return run

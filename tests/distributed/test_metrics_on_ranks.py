@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
-import torch.multiprocessing as mp
+from processes import run_ranks
 
 from unlearnkit.metrics import MembershipAUC, Perplexity, RefusalRate, Rouge, UnlearningMetric
 
@@ -35,7 +36,8 @@ def metrics(rows: list[int]) -> dict[str, UnlearningMetric]:
 DEALT = {"in turn": ([0, 2, 4, 6], [1, 3, 5, 0]), "all to one": (ROWS, [])}
 
 
-def one_rank(rank: int, folder: str) -> None:
+def one_rank(folder: str) -> None:
+    rank = int(os.environ["LOCAL_RANK"])
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
@@ -49,7 +51,7 @@ def one_rank(rank: int, folder: str) -> None:
 
 def test_two_processes_give_the_figures_of_one(tmp_path):
     alone = {name: metric.compute().item() for name, metric in metrics(ROWS).items()}
-    mp.spawn(one_rank, (str(tmp_path),), nprocs=2)
+    assert [done.returncode for done in run_ranks(2, one_rank, str(tmp_path))] == [0, 0]
     for rank in (0, 1):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert found == {way: alone for way in DEALT}

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from processes import run_ranks
+from strategies import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ranks]
 
-SCRIPT = Path(__file__).with_name("strategies.py")
 STRATEGIES = ("ddp", "fsdp2")
 
 
 @pytest.fixture
 def start(tmp_path, case_folder):
-    """Runs the script; what each rank found, or the output of a run that failed."""
+    """Runs a fit; gives what each rank found."""
 
     def run(name: str, **options):
         out = tmp_path / name
         out.mkdir()
-        words = [SCRIPT, out, case_folder("31"), json.dumps({"steps": 6, **options})]
-        done = subprocess.run(
-            [sys.executable, *map(str, words)],
-            timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode:
-            return done.stderr
+        words = (out, case_folder("31"), json.dumps({"steps": 6, **options}))
+        for done in run_ranks(options.get("devices", 1), main, *map(str, words)):
+            assert done.returncode == 0, done.stderr
         return [json.loads(path.read_text()) for path in sorted(out.glob("rank*.json"))]
 
     return run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 
@@ -50,7 +49,7 @@ def fit(tmp_path):
                 *(sys.executable, "-m", "unlearnkit", "fit", "--recipe", "recipe.yaml"),
                 *("--run_dir", name, *words),
             ],
-            cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200,
+            cwd=tmp_path, timeout=200,
             capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -68,6 +67,7 @@ def fit(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ranks
 def test_figures_on_two_processes_are_those_on_one(fit) -> None:
     one, one_way = fit("one", "--data.batch_size", "2")
     two, two_way = fit(

@@ -51,7 +51,7 @@ def _fit(folder: Path, run_dir: str, *words: str, launcher: tuple[str, ...] = ()
          "--run_dir", run_dir, *words],
         cwd=folder, timeout=240, capture_output=True, text=True,
         env={
-            **os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300",
+            **os.environ, "COLUMNS": "300",
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
         },
     )  # fmt: skip
@@ -69,6 +69,7 @@ def whole(folder) -> dict[str, torch.Tensor]:
     return _weights(folder, "whole")
 
 
+@pytest.mark.ranks
 def test_torchrun_trains_as_devices_do(folder, whole) -> None:
     done = _fit(folder, "torchrun", launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
@@ -79,7 +80,12 @@ def test_torchrun_trains_as_devices_do(folder, whole) -> None:
 
 
 @pytest.mark.parametrize(
-    ("to", "launcher"), [("launcher", TORCHRUN), ("both", TORCHRUN), ("self", ())]
+    ("to", "launcher"),
+    [
+        pytest.param("launcher", TORCHRUN, marks=pytest.mark.ranks),
+        ("both", TORCHRUN),
+        ("self", ()),
+    ],
 )
 def test_a_terminated_run_saves_and_ends_where_the_whole_one_ends(
     folder, whole, to, launcher

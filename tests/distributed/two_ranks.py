@@ -1,28 +1,26 @@
-"""One fit on one or two processes; started by the tests, not collected by them.
+"""One fit on one or two processes; run by the tests on each rank.
 
-python two_ranks.py OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
+Its arguments: OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
 [saliency=FRACTION] [lr=RATE]
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
+import lightning as L
 import torch
 from cases.runs import Recorder, objective, qa, stub_data, stub_module
 
-import lightning as L  # isort: skip
 from unlearnkit.data.sampled import SampledStream
 from unlearnkit.data.streams import Stream
 from unlearnkit.engine.saliency import Saliency
 
 
-def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, *names: str):
-    torch.set_num_threads(1)
+def main(
+    out: str, devices: str, batch_size: str, accumulate: str, folder: str, *names: str
+) -> None:
     terms = dict(name.split("=") for name in names)
     lr = float(terms.pop("lr", 0.1))
     fraction = terms.pop("saliency", None)
@@ -65,7 +63,3 @@ def main(out: str, devices: str, batch_size: str, accumulate: str, folder: str, 
         "weights": weights.tolist(),
     }
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -103,10 +103,10 @@ def test_unlearning_lowers_both_rates(task: methods.Task) -> None:
     assert shown.count("|") == command.heading().splitlines()[0].count("|")
 
 
+@pytest.mark.extra("trl")
 def test_preference_training_starts_from_the_taught_model_as_its_reference(
     task: methods.Task,
 ) -> None:
-    pytest.importorskip("trl")
     clock = watch.Watch(lambda model: {"trained": 1.0, "unseen": 1.0}, target=0.0, every=1)
     result = methods.dpo_trainer(task, 1e-3, 1, clock).train()
     assert result.training_loss == pytest.approx(math.log(2), abs=1e-4)

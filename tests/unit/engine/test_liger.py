@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 import torch
@@ -47,7 +46,7 @@ for transform in (LogitTransform(), LogitTransform(scale=2.0, cap=1.5)):
 """
 
 
-@pytest.mark.skipif(find_spec("liger_kernel") is None, reason="the extra liger is not installed")
+@pytest.mark.extra("liger_kernel")
 def test_values_and_gradients_are_those_of_torch() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run(

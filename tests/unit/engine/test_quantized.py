@@ -45,12 +45,12 @@ def base(tmp_path_factory) -> str:
     return str(folder)
 
 
+@pytest.mark.extra("bitsandbytes")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 def test_an_adapter_learns_on_quantised_weights(
     base, case_folder, tmp_path, bits, precision
 ) -> None:
-    pytest.importorskip("bitsandbytes")
     folder = case_folder("31")
     module = _module(base, quantization=bits)
     data = UnlearningDataModule(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 
 import lightning as L
 import peft
@@ -13,6 +11,7 @@ import pytest
 import torch
 from cases.runs import objective, qa
 from peft import PeftModel
+from processes import run_code
 from safetensors.torch import load_file
 from stub import save_stub, stub_model
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
@@ -115,12 +114,13 @@ def test_the_saved_adapter_is_a_plain_one_of_the_base_as_it_is(start, data, tmp_
     loads = f"""
 import torch
 from peft import PeftModel
+from processes import run_code
 from transformers import AutoModelForCausalLM
 base = AutoModelForCausalLM.from_pretrained({str(tmp_path / "base")!r})
 model = PeftModel.from_pretrained(base, {str(tmp_path / "adapter")!r}).eval()
 torch.save(model(torch.tensor({IDS.tolist()})).logits, {str(tmp_path / "logits")!r})
 """
-    subprocess.run([sys.executable, "-c", loads], check=True, capture_output=True)
+    run_code(loads)
     found = torch.load(tmp_path / "logits", weights_only=True)
     torch.testing.assert_close(found, policy(IDS).logits, rtol=1e-4, atol=1e-5)
     merged = copy.deepcopy(policy).merge_and_unload()

@@ -27,7 +27,6 @@ def config(**labels):
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     """Folder of an encoder whose sentence embedding is the mean over tokens."""
-    pytest.importorskip("sentence_transformers")
     folder = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(0)
     BertModel(config()).save_pretrained(folder)
@@ -59,6 +58,7 @@ def rows(tmp_path):
     return str(path)
 
 
+@pytest.mark.extra("sentence_transformers")
 def test_equal_texts_are_alike_and_others_less(encoder):
     metric = SemanticSimilarity(encoder)
     metric.update(["abc", "abc", "", "a b"], ["abc", "eed", "abc", "a b"], rows=[0, 1, 2, 3])
@@ -69,6 +69,7 @@ def test_equal_texts_are_alike_and_others_less(encoder):
     assert metric.compute().item() == pytest.approx((same + other + empty + again) / 4)
 
 
+@pytest.mark.extra("sentence_transformers")
 def test_similarity_is_the_cosine_of_the_mean_states(encoder):
     metric = SemanticSimilarity(encoder)
     metric.update(["ab"], ["ce"])
@@ -94,16 +95,20 @@ def test_harmfulness_is_the_probability_of_the_label(classifier):
 
 
 def test_models_and_labels_that_are_not_there_are_named(classifier):
-    pytest.importorskip("sentence_transformers")
     with pytest.raises(RecipeError, match="Its labels: harmful, safe") as caught:
         Harmfulness(classifier, "toxic")
     assert "no label 'toxic'" in str(caught.value)
     with pytest.raises(RecipeError, match="'no/model' is no model that can be loaded"):
         Harmfulness("no/model", "toxic")
+
+
+@pytest.mark.extra("sentence_transformers")
+def test_an_encoder_that_is_not_there_is_named():
     with pytest.raises(RecipeError, match="'no/model' is no model that can be loaded"):
         Copyright(semantic="no/model").check(stub_tokenizer(), SHORT)
 
 
+@pytest.mark.extra("sentence_transformers")
 def test_copyright_reports_similarity_where_a_model_is_named(encoder, rows):
     model, tokenizer = stub_model({"random_init": 1}), stub_tokenizer()
     suite = Copyright(*[rows] * 4, semantic=encoder)

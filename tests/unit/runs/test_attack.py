@@ -122,8 +122,8 @@ def test_coarse_weights_are_measured_from_the_model_as_it_is(monkeypatch, save):
     assert all(len(row.unique()) <= 3 for row in coarse)
 
 
+@pytest.mark.extra("torchao")
 def test_torchao_makes_weights_coarse_too(save):
-    pytest.importorskip("torchao")
     tokenizer = stub_tokenizer()
     base = save(stub_model(RANDOM))
     rows = examples(Codec(tokenizer, 64), ("ab", "cde"), ("c", "ab"))

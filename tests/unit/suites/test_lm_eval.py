@@ -13,7 +13,7 @@ from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites import LmEval, SuiteContext, Wmdp
 
-pytest.importorskip("lm_eval")
+pytestmark = pytest.mark.extra("lm_eval")
 
 DATA = Path(__file__).parent / "data" / "lm_eval"
 
