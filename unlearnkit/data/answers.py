@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from unlearnkit.data.codec import Codec, DoesNotFit
-from unlearnkit.data.formats import BARE
 from unlearnkit.data.qa import exploded
-from unlearnkit.data.reader import Row, Table
+from unlearnkit.data.reader import Table
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_columns, check_fields
 from unlearnkit.errors import Place, Problem
@@ -26,8 +24,8 @@ class AnswerStream(FileStream[AnswerText]):
     """Rows of an answer alone; they are cut when they meet a prompt, not before.
 
     Args:
-        path: A file, or the id of a data set on the Hugging Face Hub. Of a plain text file each
-            line is an answer.
+        path: A file, or the id of a data set on the Hugging Face Hub. Of a plain text file,
+            whatever its suffix, each line is an answer.
         answers_field: The file's column that holds the answer.
         explode: The column holds arrays of texts, each of which is an answer.
         split: Split of a data set on the Hub.
@@ -37,6 +35,8 @@ class AnswerStream(FileStream[AnswerText]):
         on_bad_rows: ``error`` or ``drop``.
         rows_at: Where the rows stand in the file's objects; see `FileStream`.
     """
+
+    lines: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -75,11 +75,6 @@ class AnswerStream(FileStream[AnswerText]):
         """Answers that the table's rows would give if all were good."""
         return len(self._exploded(table).rows)
 
-    def read_file(self) -> Table:
-        """The file's rows, or the lines of a plain text file."""
-        table = super().read_file()
-        return _lines(table) if Path(self.path).suffix == ".txt" else table
-
     def _exploded(self, table: Table) -> Table:
         return exploded(table, self.answers_field) if self.explode else table
 
@@ -96,15 +91,3 @@ class AnswerStream(FileStream[AnswerText]):
     def text_of(self, sample: AnswerText) -> str:
         """The answer."""
         return sample.text
-
-
-def _lines(table: Table) -> Table:
-    """One row for each line of a text file that is not blank."""
-    lines = [
-        (number, line.strip())
-        for row in table.rows
-        for number, line in enumerate(row.fields[BARE].split("\n"), start=1)
-        if line.strip()
-    ]
-    rows = [Row(Place(row, n), {BARE: line}) for row, (n, line) in enumerate(lines, start=1)]
-    return table._replace(rows=rows, total=len(rows), plain=True)

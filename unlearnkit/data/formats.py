@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from unlearnkit.data.values import kind_of
+from unlearnkit.data.delimited import read_csv, read_text
+from unlearnkit.data.opening import decoded, decoded_line
+from unlearnkit.data.table import BARE, Row, Table, not_once, repeated_names, with_telling_lines
+from unlearnkit.data.values import kind_of, quoted
 from unlearnkit.errors import Place, Problem
 
-BARE = "text"
-"""The field of a row that is plain text, without a name."""
 
-_BOM = b"\xef\xbb\xbf"
-
-
-class Row(NamedTuple):
-    """One row as the file has it."""
-
-    place: Place
-    """Number and line; what tells it from all other rows of its file."""
-    fields: dict[str, Any]
-
-    @property
-    def line(self) -> int | None:
-        """Line in the file, from 1, where it is known."""
-        return self.place.line
-
-
-class Table(NamedTuple):
-    """All rows of a file."""
-
-    file: str
-    """As the recipe names it."""
-    rows: list[Row]
-    problems: list[Problem]
-    """Lines that cannot be read as rows."""
-    plain: bool = False
-    """Whether the rows are plain texts, which have no names in the file."""
-    total: int = 0
-    """Rows of the whole file, readable or not, once it has been read."""
-
-    def row_numbers(self) -> set[int]:
-        """Numbers in the file of these rows and of those that cannot be read."""
-        places = (each.place for part in (self.rows, self.problems) for each in part)
-        return {place.row for place in places if isinstance(place, Place)}
-
-
-def read_jsonl(name: str, path: Path) -> Table:
+def read_jsonl(name: str, raw: bytes) -> Table:
     """One JSON object per line, or one text; blank lines and commas behind objects are skipped.
 
     A file that is one array of them is read too, and one that is one object, which is one row.
     """
-    raw = _without_bom(path.read_bytes())
     start = raw.lstrip()[:1]
     if start == b"[":
         return _json_array(name, raw)
     table = Table(name, [], [], plain=start == b'"')
     lines = ((n, line) for n, line in enumerate(raw.split(b"\n"), start=1) if line.strip())
     for place, line in ((Place(row, n), line) for row, (n, line) in enumerate(lines, start=1)):
-        text = _decoded(table, line, place)
+        text = decoded_line(table, line, place)
         if text is None:
             continue
         decoder = _Decoder()
@@ -107,7 +69,7 @@ def _json_fault(error: Exception) -> str:
 def _json_array(name: str, raw: bytes) -> Table:
     """The objects or texts of one JSON array; with their lines, unless some share one."""
     table = Table(name, [], [], plain=raw.lstrip()[1:].lstrip()[:1] == b'"')
-    text = _all_decoded(table, raw)
+    text = decoded(table, raw)
     if text is None:
         return table
     decoder = _Decoder()
@@ -121,21 +83,6 @@ def _json_array(name: str, raw: bytes) -> Table:
         fault = [Problem(name, line, None, _json_fault(error), expected)]
     table = with_telling_lines(table)
     return table._replace(problems=[*table.problems, *fault])
-
-
-def with_telling_lines(table: Table) -> Table:
-    """The table, without lines where two rows begin on the same one."""
-    places = {each.place for part in (table.rows, table.problems) for each in part}
-    lines = Counter(place.line for place in places if isinstance(place, Place))
-    if all(count == 1 for count in lines.values()):
-        return table
-
-    def without_line(place: Place | int | None) -> Place | int | None:
-        return place._replace(line=None) if isinstance(place, Place) else place
-
-    rows = [row._replace(place=row.place._replace(line=None)) for row in table.rows]
-    problems = [each._replace(place=without_line(each.place)) for each in table.problems]
-    return table._replace(rows=rows, problems=problems)
 
 
 def _items(
@@ -172,17 +119,13 @@ class _Decoder(json.JSONDecoder):
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(fields := dict(pairs)) < len(pairs):
-            self.repeated += _repeated(key for key, _ in pairs)
+            self.repeated += repeated_names(key for key, _ in pairs)
         return fields
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _add_item(table: Table, place: Place, value: Any, repeated: list[str]) -> None:
     if repeated:
-        table.problems.extend(_not_once(table.file, place, repeated))
+        table.problems.extend(not_once(table.file, place, repeated))
         repeated.clear()
     elif table.plain and isinstance(value, str):
         table.rows.append(Row(place, {BARE: value}))
@@ -193,64 +136,17 @@ def _add_item(table: Table, place: Place, value: Any, repeated: list[str]) -> No
         table.problems.append(Problem(table.file, place, None, kind_of(value), expected))
 
 
-def _not_once(file: str, place: Place | int, names: list[str]) -> list[Problem]:
-    """The problem of names that stand more than once: which value is meant cannot be told."""
-    return [Problem(file, place, name, "the name more than once", "it once") for name in names]
-
-
-def read_csv(name: str, path: Path) -> Table:
-    """Comma-separated, or tab-separated for ``.tsv``; the first line names the columns."""
-    table = Table(name, [], [])
-    text = _all_decoded(table, _without_bom(path.read_bytes()))
-    if text is None:
-        return table
-    # A cell may hold a chapter; the module's own limit is 128 KiB.
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    before = number = 0
-    try:
-        columns = next(reader, [])
-        if repeated := _repeated(columns):
-            return Table(name, [], _not_once(name, 1, repeated))
-        before = reader.line_num
-        for cells in reader:
-            line, before = before + 1, reader.line_num
-            if not cells:
-                continue
-            number += 1
-            if len(cells) == len(columns):
-                row = dict(zip(columns, cells, strict=True))
-                table.rows.append(Row(Place(number, line), row))
-            else:
-                found, expected = f"{len(cells)} columns", f"{len(columns)}, as in the first line"
-                table.problems.append(Problem(name, Place(number, line), None, found, expected))
-    except csv.Error as error:
-        found = f"broken CSV ({error})"
-        table.problems.append(Problem(name, before + 1, None, found, "quoted cells that end"))
-    return table
-
-
-def read_parquet(name: str, path: Path) -> Table:
+def read_parquet(name: str, raw: bytes) -> Table:
     """Apache Parquet; rows are numbered from 1."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        values = pyarrow.parquet.read_table(path).to_pylist()
+        values = pyarrow.parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()
     except pyarrow.ArrowException as error:
         found = f"broken Parquet ({str(error).splitlines()[0]})"
         return Table(name, [], [Problem(name, None, None, found, "an Apache Parquet file")])
     return Table(name, [Row(Place(number), row) for number, row in enumerate(values, start=1)], [])
-
-
-def read_text(name: str, path: Path) -> Table:
-    """Plain text: the whole file is one row with the field ``text``."""
-    table = Table(name, [], [])
-    text = _all_decoded(table, _without_bom(path.read_bytes()))
-    if text is not None and text.strip():
-        table.rows.append(Row(Place(1, 1), {"text": text.replace("\r\n", "\n")}))
-    return table
 
 
 def read_dataset(name: str, split: str, config: str | None) -> Table:
@@ -263,38 +159,64 @@ def read_dataset(name: str, split: str, config: str | None) -> Table:
         reason = str(error).strip().splitlines()
         found = f"no such file, and no such data set ({reason[0] if reason else error!r})"
         return Table(name, [], [Problem(name, None, None, found, "a file or the id of a data set")])
+    return _of_dataset(name, data)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is a data set that ``save_to_disk`` of datasets wrote."""
+    return any((folder / each).is_file() for each in ("state.json", "dataset_dict.json"))
+
+
+def read_saved(name: str, folder: Path, split: str) -> Table:
+    """A data set that ``save_to_disk`` wrote; of several splits the one that is named."""
+    import datasets
+
+    try:
+        data = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError) as error:
+        found = f"a data set that cannot be loaded ({error})"
+        return Table(name, [], [Problem(name, None, None, found, "one that save_to_disk wrote")])
+    if isinstance(data, datasets.DatasetDict):
+        if (split := split.partition("[")[0]) not in data:
+            expected = f"one of {quoted(map(str, data))}"
+            return Table(name, [], [Problem(name, None, "split", f"'{split}'", expected)])
+        data = data[split]
+    return _of_dataset(name, data)
+
+
+def _of_dataset(name: str, data: Iterable[Any]) -> Table:
     rows = [Row(Place(number), dict(row)) for number, row in enumerate(data, start=1)]
     return Table(name, rows, [])
 
 
-READERS: dict[str, Callable[[str, Path], Table]] = {
+READERS: dict[str, Callable[[str, bytes], Table]] = {
     ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
     ".json": read_jsonl,
     ".csv": read_csv,
-    ".tsv": read_csv,
+    ".tsv": partial(read_csv, separator="\t"),
     ".parquet": read_parquet,
     ".txt": read_text,
 }
+"""By suffix; each takes the file's name and its content, text in UTF-8."""
+BINARY = (".parquet",)
 
 
-def _without_bom(raw: bytes) -> bytes:
-    return raw.removeprefix(_BOM)
+def is_lines(suffix: str, raw: bytes) -> bool:
+    """Whether a file is plain text, with a row a line, whatever its suffix says."""
+    if suffix == ".txt" or suffix not in READERS:
+        return True
+    if READERS[suffix] is not read_jsonl:
+        return False
+    lines = [line for line in raw.split(b"\n") if line.strip()]
+    # One that begins as JSON and is none is a mistake in a file of JSON.
+    return not any(line.lstrip()[:1] in (b"{", b"[") for line in lines) and not _is_json(lines[:1])
 
 
-def _decoded(table: Table, line: bytes, place: Place | int) -> str | None:
+def _is_json(lines: Sequence[bytes]) -> bool:
     try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        found = f"byte 0x{line[error.start]:02X} at byte {error.start + 1}, which is not UTF-8"
-        table.problems.append(Problem(table.file, place, None, found, "UTF-8 text"))
-        return None
-
-
-def _all_decoded(table: Table, raw: bytes) -> str | None:
-    """The whole text, or None and a problem for each line that is not UTF-8."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        for number, line in enumerate(raw.split(b"\n"), start=1):
-            _decoded(table, line, number)
-        return None
+        for line in lines:
+            json.loads(_without_comma(line.decode()))
+    except (ValueError, RecursionError):
+        return False
+    return True

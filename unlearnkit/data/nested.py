@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from unlearnkit.data.formats import BARE, Row, Table, with_telling_lines
+from unlearnkit.data.table import BARE, Row, Table, with_telling_lines
 from unlearnkit.data.values import kind_of, quoted
 from unlearnkit.errors import DataError, Place, Problem
 

@@ -46,6 +46,7 @@ class PromptStream(FileStream[Prompt], name="prompts"):
     """
 
     answered: ClassVar[bool] = False
+    lines: ClassVar[bool] = True
 
     def __init__(
         self,

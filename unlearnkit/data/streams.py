@@ -10,8 +10,9 @@ from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.encoded import EncodedRows, StreamData
-from unlearnkit.data.nested import rows_below, with_fields
+from unlearnkit.data.nested import with_fields
 from unlearnkit.data.reader import Table, read_rows
+from unlearnkit.data.table import Files, located
 from unlearnkit.errors import DataError, Place, Problem, RecipeError
 from unlearnkit.registry import Registered
 
@@ -93,8 +94,8 @@ class FileStream(Stream, ABC, Generic[SampleT]):
     (`tokenise`); reading, bad rows and cutting are done here.
 
     Args:
-        path: A file (JSON lines, JSON, CSV, TSV, Parquet, text), or the id of a data set on the
-            Hugging Face Hub.
+        path: A file (JSON lines, JSON, CSV, TSV, Parquet, text), a folder of such, a pattern
+            such as ``data/*.jsonl``, or the id of a data set on the Hugging Face Hub.
         split: Split of a data set on the Hub.
         config: Configuration of a data set on the Hub.
         where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
@@ -103,6 +104,9 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         on_bad_rows: ``error`` or ``drop``.
         rows_at: Where the rows stand in the file's objects; see `nested.rows_below`.
     """
+
+    lines: ClassVar[bool] = False
+    """Whether each line of a plain text file is a row, whatever the file's suffix."""
 
     def __init__(
         self,
@@ -121,6 +125,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         self.path, self.split, self.config = path, split, config
         self.where, self.limit, self.rows_at = where or {}, limit, rows_at
         self._checked: _Checked[SampleT] | None = None
+        self._files: Files = ()
 
     @abstractmethod
     def fields(self) -> tuple[str, ...]:
@@ -180,14 +185,14 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: If the file cannot be read, or has none.
         """
-        table = self.read_file()
-        if self.rows_at is not None:
-            table = rows_below(table, self.rows_at)
+        table = read_rows(
+            self.path,
+            split=self.split,
+            config=self.config,
+            lines=self.lines,
+            rows_at=self.rows_at,
+        )
         return with_fields(table, [*self.fields(), *self.where], self.bare_field)
-
-    def read_file(self) -> Table:
-        """What the file holds, for a subclass that takes it otherwise."""
-        return read_rows(self.path, split=self.split, config=self.config)
 
     def take(self, table: Table) -> None:
         """Checks rows in place of those of the file.
@@ -197,6 +202,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         """
         samples, problems = self.parse(table)
         problems = sorted([*table.problems, *problems], key=_in_file_order)
+        self._files = table.files
         self._refuse(problems, kept=len(samples))
         total = self.count(table) + len({problem.place for problem in table.problems})
         self._checked = _Checked(samples, problems, total, table.total, table.row_numbers())
@@ -265,11 +271,13 @@ class FileStream(Stream, ABC, Generic[SampleT]):
     def _refuse(self, problems: list[Problem], kept: int) -> None:
         if problems and (self.on_bad_rows == "error" or not kept):
             hint = "Mend the rows, or set `on_bad_rows: drop` of the stream to leave them out."
+            problems = [located(each, self._files) for each in problems]
             raise DataError(problems, hint=hint if kept else None)
 
     def _report(self, problems: list[Problem], dropped: int, total: int) -> None:
         if dropped:
-            reasons = "; ".join(map(str, problems[:3])) + ("; ..." if len(problems) > 3 else "")
+            shown = [str(located(each, self._files)) for each in problems[:3]]
+            reasons = "; ".join(shown) + ("; ..." if len(problems) > 3 else "")
             logger.warning("%s: %d of %d rows dropped: %s", self.path, dropped, total, reasons)
 
 

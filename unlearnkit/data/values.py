@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnkit.errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from unlearnkit.data.formats import Row, Table
+    from unlearnkit.data.table import Row, Table
 
 
 def kind_of(value: Any) -> str:

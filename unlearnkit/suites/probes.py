@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeAlias
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.data.example import Example
-from unlearnkit.data.formats import BARE
 from unlearnkit.data.prompts import PromptStream
 from unlearnkit.data.qa import QAStream
 from unlearnkit.data.reader import find_file, read_rows
 from unlearnkit.data.streams import Stream
+from unlearnkit.data.table import BARE
 from unlearnkit.data.text import TextStream
 from unlearnkit.errors import DataError, Problem, RecipeError
 

@@ -154,10 +154,6 @@ def test_a_missing_file_names_the_nearest_one(tmp_path):
     assert f"Did you mean '{tmp_path / 'forget.jsonl'}'?" in problem.expected
 
 
-def test_a_folder_is_no_file(tmp_path):
-    assert problem_of(str(tmp_path)).found == "a folder"
-
-
 def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
     path = write(tmp_path, "a.jsonl", "{}")
 
