@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.example import Example
 from unlearnkit.data.formats import READERS
+from unlearnkit.data.nested import with_fields
+from unlearnkit.data.opening import COMPRESSED
 from unlearnkit.data.reader import find_file, read_rows
 from unlearnkit.data.values import check_fields, kind_of, text_fault
 from unlearnkit.errors import DataError, Problem, RecipeError
@@ -24,7 +27,8 @@ class Part:
 
     Args:
         stream: What its rows are called in figures.
-        config: Its configuration on the Hub; a local file or folder of that name.
+        config: Its configuration on the Hub; a local file (its suffix may be left out) or folder
+            of that name.
         texts: Fields that hold text.
         lists: Fields that hold lists of texts.
         split: Its split on the Hub; with ``folder``, a local file of that name in it.
@@ -155,15 +159,19 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
     folder = find_file(data)
     if folder is None:
         table = read_rows(data, split=part.split, config=part.config)
+    elif folder.is_file():
+        raise DataError([Problem(data, None, None, "a file", "the folder that it stands in")])
     else:
         file = _local(folder, part)
         if file is None:
             suffixes = ", ".join(READERS)
             expected = f"a file {part.name} with one of the suffixes {suffixes}"
             raise _Absent(Problem(data, None, None, "no such file in it", expected))
-        table = read_rows(str(file))
+        table = read_rows(file)
     if table.problems and not table.rows:
         return [], table.problems
+    bare = part.texts[0] if len(part.texts) == 1 and not part.lists else None
+    table = with_fields(table, [*part.texts, *part.lists], bare)
     rows, problems = check_fields(table, {f"{part.name}.{name}": name for name in part.texts})
     problems = [*table.problems, *problems]
     for row in rows:
@@ -176,10 +184,14 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
     return items, problems
 
 
-def _local(folder: Path, part: Part) -> Path | None:
+def _local(folder: Path, part: Part) -> str | None:
+    """Its file, or its pieces as the Hub stores them."""
     names = (part.name, *([part.file] if part.file else []))
-    files = (folder / f"{name}{suffix}" for name in names for suffix in READERS)
-    return next((file for file in files if file.is_file()), None)
+    ends = [f"{suffix}{packed}" for suffix in READERS for packed in ("", *COMPRESSED)]
+    files = [folder / f"{name}{end}" for name in names for end in ("", *ends)]
+    pieces = folder / f"{glob.escape(part.config)}/{part.split}-*.parquet"
+    whole = next((str(file) for file in files if file.is_file()), None)
+    return whole or (str(pieces) if find_file(str(pieces)) else None)
 
 
 def _list_fault(value: Any) -> str | None:

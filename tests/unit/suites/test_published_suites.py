@@ -13,7 +13,6 @@ import torch
 from scipy.stats import hmean, ks_2samp
 
 from tests.stub import stub_model, stub_tokenizer
-from unlearnkit.data import PromptStream
 from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
@@ -217,23 +216,6 @@ def test_refusal_rate_is_that_of_the_phrases_given(target, tokenizer):
         assert result.values[f"{stream}/refusal_rate"] == fmean(refusing)
     assert result.values["trained/refusal_rate"] > 0
     assert said.values["trained/refusal_rate"] == 0
-
-
-def test_harmful_prompts_need_no_answers(target, tokenizer, tmp_path):
-    asked = [row["prompt"] for row in lines("harmful/trained.jsonl")]
-    (tmp_path / "texts.json").write_text(json.dumps(asked))
-    rows = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in asked)
-    (tmp_path / "rows.jsonl").write_text(rows)
-    answered = Harmful(str(DATA / "harmful/trained.jsonl")).run(target, tokenizer, SHORT)
-    for name in ("texts.json", "rows.jsonl"):
-        result = Harmful(str(tmp_path / name)).run(target, tokenizer, SHORT)
-        assert result.values == answered.values
-        said = [(row["prompt"], row["generated"]) for row in answered.rows]
-        assert [(row["prompt"], row["generated"]) for row in result.rows] == said
-        assert not result.rows[0].keys() & {"reference", "nll_sum", "rougeL_recall"}
-    prompts = PromptStream(str(tmp_path / "rows.jsonl"))
-    with pytest.raises(RecipeError, match=r"the normal rows .* are prompts without responses"):
-        Harmful(prompts, normal=prompts).check(tokenizer, SHORT)
 
 
 def test_hallucination_prefers_what_the_model_was_taught(target, tokenizer):
