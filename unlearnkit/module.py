@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
+from unlearnkit.engine.adapter_probe import add_restorable_adapter
 from unlearnkit.engine.attention import use_tree_attention
 from unlearnkit.engine.cache import Cached, fill_from
 from unlearnkit.engine.compiled import compile_blocks
@@ -63,7 +64,7 @@ class UnlearningModule(StepFigures):
         saliency: Train the part of the weights that the forget loss depends on most (SalUn).
         reference: How the model as it was at the start is kept, if an objective needs it:
             ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values
-            on disk, no second model), or ``auto`` (one of the first two).
+            on disk, no second model), or ``auto`` (the first where it is right, else the second).
         reference_dtype: Type of a frozen reference's weights, whatever ``trainer.precision`` makes
             of the policy's; by default they are alike.
         optimizer: Makes the optimizer from the trainable parameters.
@@ -117,17 +118,16 @@ class UnlearningModule(StepFigures):
             )
         self.objectives = nn.ModuleDict(objectives)
         self.base, self.lora, self.trainable, self.saliency = base, lora, trainable, saliency
-        self.reference_kind = choose_reference(reference, lora is not None, reference_dtype)
-        self.reference_dtype = reference_dtype
-        check_quantization(base, lora is not None, self.reference_kind)
+        self.reference_kind = choose_reference(reference, lora, reference_dtype)
+        check_quantization(base, lora, self.reference_kind if "reference" in self.needs else None)
         check_start(lora, base)
-        self.make_optimizer = optimizer
+        self.make_optimizer, self.warmup = optimizer, check_warmup(warmup)
         self.schedule: Schedule = schedule
-        self.warmup, self.compiled = check_warmup(warmup), compile
+        self.reference_dtype, self.compiled = reference_dtype, compile
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
-        whole = [key for key, objective in self.active.items() if not objective.additive]
+        whole = [key for key, each in self.active.items() if not each.additive]
         check_parts(max_tokens_per_micro_batch, whole)
         self.head_kernel: HeadKernel = check_kernel(head_kernel)
         self.reference: Reference | None = None
@@ -173,12 +173,13 @@ class UnlearningModule(StepFigures):
         self.layout, self.layout_reason = choose_layout(model, self.layout)
         if self.layout == "packed":
             use_tree_attention(model)
-        needs_copy = "reference" in self.needs and self.reference_kind == "frozen"
-        reference = frozen_copy(model, self.reference_dtype) if needs_copy else None
+        kind = self.reference_kind if "reference" in self.needs else None
+        reference = frozen_copy(model, self.reference_dtype) if kind == "frozen" else None
         if self.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
             model.enable_input_require_grads()
-        self.policy = add_adapter(model, self.lora) if self.lora else model
+        add = add_restorable_adapter if kind == "adapter_off" else add_adapter
+        self.policy = add(model, self.lora) if self.lora else model
         restrict(self.policy, self.trainable)
         self.head = Head(self.policy, kernel=self.head_kernel)
         if self.device_mesh is not None:
@@ -217,8 +218,7 @@ class UnlearningModule(StepFigures):
         """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
         self.policy.train()
         if self.compiled:
-            copied = self.reference.model if isinstance(self.reference, Frozen) else None
-            compile_blocks([self.policy, copied])
+            compile_blocks([self.policy, getattr(self.reference, "model", None)])
 
     def pack(self, batches: StreamBatches) -> list[Batch]:
         """Joins the rows of the streams that are read; the data module calls it.

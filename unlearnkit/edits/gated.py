@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
@@ -19,6 +20,7 @@ from unlearnkit.engine.encoder import TextEncoder, load_encoder, own_states, sta
 from unlearnkit.engine.gated import DETECTOR, GatedForCausalLM, with_fingerprints
 from unlearnkit.engine.gated_folder import describe_gated, with_adapters
 from unlearnkit.engine.generate import left_pad
+from unlearnkit.engine.lora import beyond_low_rank
 from unlearnkit.engine.policy import adapter_base, load_config, load_model
 from unlearnkit.engine.rules import PARTS
 from unlearnkit.errors import RecipeError, UserError
@@ -172,5 +174,13 @@ def _refuse_other_bases(base: BaseModel, folders: Sequence[Path]) -> None:
         own = adapter_base(as_base_model(str(folder)))
         if model_fingerprint(own) != known:
             wrong.append(f"{folder}: expected an adapter of {base.path}, found one of {own.path}")
+            continue
+        config = PeftConfig.from_pretrained(str(folder))
+        # The gate's weight scales low-rank products; all else would be on for every prompt.
+        more = (
+            beyond_low_rank(config) if isinstance(config, LoraConfig) else [f"{config.peft_type}"]
+        )
+        if more:
+            wrong.append(f"{folder}: expected a plain LoRA adapter, found {', '.join(more)}")
     if wrong:
         raise UserError("\n".join(wrong), hint="Train every adapter on --base (model.lora).")

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
+from unlearnkit.engine.lora import beyond_low_rank
 from unlearnkit.engine.parts import MadeOfOthers
 from unlearnkit.engine.policy import adapter_base, load_config
 from unlearnkit.errors import UserError
@@ -193,15 +194,8 @@ def _plain_lora(folder: Path) -> LoraConfig:
     if not isinstance(config, LoraConfig):
         kind = getattr(config.peft_type, "value", config.peft_type)
         raise UserError(f"{folder}: an adapter of type {kind} is not LoRA", hint=_MERGE_FIRST)
-    more = {
-        "use_dora": config.use_dora,
-        "bias": config.bias != "none",
-        "modules_to_save": config.modules_to_save,
-        "rank_pattern": config.rank_pattern,
-        "alpha_pattern": config.alpha_pattern,
-        "trainable_token_indices": config.trainable_token_indices,
-    }
-    if found := [name for name, value in more.items() if value]:
+    patterns = [name for name in ("rank_pattern", "alpha_pattern") if getattr(config, name)]
+    if found := [*beyond_low_rank(config), *patterns]:
         raise UserError(
             f"{folder}: the adapter is more than a low-rank product ({', '.join(found)})",
             hint=_MERGE_FIRST,

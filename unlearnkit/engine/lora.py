@@ -18,6 +18,18 @@ _VARIANTS = (
     "monteclora_config", "kasa_config", "layer_replication",
 )  # fmt: skip
 _MUTATING = ("corda", "loftq", "lora_ga")
+_UNMERGED = ("layer_replication", "alora_invocation_tokens", "arrow_config")
+"""Settings of adapters that cannot be merged into the model, as they are for evaluation."""
+
+_OF_LOW_RANK = {
+    "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
+    "inference_mode", "r", "target_modules", "exclude_modules", "lora_alpha", "lora_dropout",
+    "fan_in_fan_out", "use_rslora", "init_lora_weights", "layers_to_transform", "layers_pattern",
+    "rank_pattern", "alpha_pattern", "megatron_config", "megatron_core", "loftq_config",
+    "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config",
+    "ensure_weight_tying",
+}  # fmt: skip
+"""Fields of PEFT's config with which an adapter is ``s·B·A`` and nothing more."""
 
 
 @dataclass
@@ -80,6 +92,36 @@ def importance_of(lora: peft.LoraConfig | None) -> Importance | None:
     return lora.importance if isinstance(lora, LoraConfig) else Importance()
 
 
+def changes_base(lora: peft.LoraConfig | None) -> str | None:
+    """The setting by which an adapter changes weights of the base, which stay changed without it.
+
+    Example:
+        >>> changes_base(LoraConfig(bias="all"))
+        'bias: all'
+    """
+    if lora is None:
+        return None
+    if lora.bias != "none":
+        return f"bias: {lora.bias}"
+    # It cuts small singular values off the weights that it adapts.
+    return None if lora.kasa_config is None else "kasa_config"
+
+
+def beyond_low_rank(config: peft.LoraConfig) -> list[str]:
+    """The settings by which an adapter is more than a low-rank product beside each weight.
+
+    Example:
+        >>> beyond_low_rank(peft.LoraConfig(r=4, use_dora=True, bias="all"))
+        ['bias', 'use_dora']
+    """
+    plain = peft.LoraConfig()
+    return [
+        each.name
+        for each in fields(peft.LoraConfig)
+        if each.name not in _OF_LOW_RANK and getattr(config, each.name) != getattr(plain, each.name)
+    ]
+
+
 def check_start(lora: peft.LoraConfig | None, base: str | BaseModel) -> None:
     """Refuses a start that does not go with the adapter or the base.
 
@@ -94,6 +136,13 @@ def check_start(lora: peft.LoraConfig | None, base: str | BaseModel) -> None:
             "and the adapter alone would be saved",
             hint=f"Take one of: true, gaussian, orthogonal, {', '.join(FROM_WEIGHTS)}.",
         )
+    for name in _UNMERGED:
+        if getattr(lora, name) is not None:
+            raise RecipeError(
+                f"model.lora.{name}: such an adapter cannot be merged into the model, which is "
+                "how the trained model is loaded",
+                hint=f"Leave {name} out.",
+            )
     start = start_of(lora)
     if start is None:
         return

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.pack import Layout, pack
+from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.attention import use_tree_attention
 from unlearnkit.engine.forward import head_inputs
@@ -26,7 +26,7 @@ _ALONE = 2
 """The row that is run alone too; it is padded where it is run with the others."""
 _WINDOW = 3
 """What sliding windows are narrowed to meanwhile, so that the rows are longer."""
-_ROUNDING = {torch.float32: 2e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
+ROUNDING = {torch.float32: 2e-5, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 """Relative difference that is rounding in any case."""
 _NOISE = 8.0
 """So many times the difference between a row in a batch and the same row alone is rounding too."""
@@ -66,7 +66,7 @@ def examine(model: nn.Module, packed: bool = True) -> Findings:
             return Findings("its output head is not given one state a token", None)
         if not (together.isfinite().all() and alone.isfinite().all()):
             return Findings(None, None)  # that is another fault, and `Head` names it
-        noise = _relative(same, alone)
+        noise = relative_difference(same, alone)
         if noise > (1e-3 if _is_exact(model, together.dtype) else _FAULT):
             return Findings(f"a row in a batch and the same row alone differ by {noise:.2g}", None)
         reason = _packed_fault(model, examples, together, noise) if packed else None
@@ -89,8 +89,8 @@ def _packed_fault(
         # A model may refuse the arguments in any way; then it cannot be packed.
         first = (str(error).strip().splitlines() or [""])[0]
         return f"it does not run packed ({type(error).__name__}: {first})"
-    difference = _relative(found, together)
-    if difference <= max(_ROUNDING.get(together.dtype, 2e-5), _NOISE * noise):
+    difference = relative_difference(found, together)
+    if difference <= max(ROUNDING.get(together.dtype, 2e-5), _NOISE * noise):
         return None
     return f"made-up rows differ when they are packed (by {difference:.2g} of their size)"
 
@@ -99,8 +99,17 @@ def _states(
     model: nn.Module, examples: list[Example], layout: Layout, device: torch.device
 ) -> Tensor:
     """``[N, H]`` what the output head is given at the positions that predict responses."""
-    batch = pack({"probe": StreamBatch(tuple(examples), 1, 1)}, layout).to(device)
+    batch = _batch(examples, layout, device)
     return head_inputs(model, _head(model), batch)[batch.source]
+
+
+def made_up_rows(model: nn.Module, device: torch.device) -> Batch:
+    """The made-up rows as a batch in the layout ``rows``."""
+    return _batch(_made_up(model), "rows", device)
+
+
+def _batch(examples: list[Example], layout: Layout, device: torch.device) -> Batch:
+    return pack({"probe": StreamBatch(tuple(examples), 1, 1)}, layout).to(device)
 
 
 def _states_alone(model: nn.Module, example: Example, device: torch.device) -> Tensor:
@@ -183,7 +192,7 @@ def _parts_of(config: object) -> list[Any]:
     return [getattr(config, name, None) for name in names]
 
 
-def _relative(one: Tensor, other: Tensor) -> float:
+def relative_difference(one: Tensor, other: Tensor) -> float:
     """Difference of ``[N, H]`` states, in parts of their size.
 
     It is the mean over tokens; in half precision the median, since rounding sends single tokens of

@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection
 from typing import Literal, Protocol
 
 import torch
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unlearnkit.data.pack import Batch
 from unlearnkit.engine.forward import ForwardPass
 from unlearnkit.engine.head import Head
+from unlearnkit.engine.lora import changes_base
 from unlearnkit.engine.modes import evaluating
 from unlearnkit.engine.views import TokenSource
 from unlearnkit.errors import RecipeError
@@ -32,7 +33,7 @@ class Reference(Protocol):
 class AdapterOff:
     """The policy with its new adapter switched off; costs no memory.
 
-    Right only while the base weights stay as they are and the adapter began as a no-op.
+    Right only while the base weights stay as they are, as `refuse_changed_base` finds out.
     """
 
     def __init__(self, policy: PeftModel, head: Head) -> None:
@@ -89,20 +90,28 @@ class Frozen(nn.Module):
 
 
 def choose_reference(
-    kind: ReferenceKind, has_adapter: bool, dtype: str | None = None
+    kind: ReferenceKind, lora: LoraConfig | None, dtype: str | None = None
 ) -> Literal["adapter_off", "frozen", "cached"]:
     """The kind that ``auto`` stands for.
 
     Raises:
-        RecipeError: If ``adapter_off`` is asked for without an adapter, or a dtype for a
-            reference that has no weights of its own.
+        RecipeError: If ``adapter_off`` is asked for without an adapter, or with one that changes
+            the base, or a dtype for a reference that has no weights of its own.
     """
-    if kind == "adapter_off" and not has_adapter:
+    if kind == "adapter_off" and lora is None:
         raise RecipeError(
             "model.reference: 'adapter_off' needs an adapter, and model.lora is null",
             hint="Set model.lora, or model.reference: frozen.",
         )
-    chosen = ("adapter_off" if has_adapter else "frozen") if kind == "auto" else kind
+    changing = changes_base(lora)
+    if kind == "adapter_off" and changing:
+        raise RecipeError(
+            f"model.reference: 'adapter_off' does not go with model.lora.{changing}, which changes "
+            "weights of the base: with the adapter off the model would not be what it was",
+            hint=f"Set model.reference: frozen, or leave model.lora.{changing.split(':')[0]} out.",
+        )
+    restored = lora is not None and not changing
+    chosen = ("adapter_off" if restored else "frozen") if kind == "auto" else kind
     if dtype is not None and chosen != "frozen":
         raise RecipeError(
             f"model.reference_dtype: {dtype}: a reference of kind '{chosen}' has no weights of its "

@@ -255,6 +255,17 @@ def test_adapters_of_another_base_are_refused_together(parts):
     assert not (parts / "out").exists()
 
 
+@pytest.mark.parametrize("more", ["bias", "modules_to_save", "use_dora"])
+def test_adapters_that_a_gate_cannot_scale_are_refused(parts, more):
+    """They would change the base for every prompt: biases are the base's own."""
+    given = {"bias": "all", "modules_to_save": ["norm"], "use_dora": True}[more]
+    model = AutoModelForCausalLM.from_pretrained(parts / "base")
+    config = LoraConfig(r=2, target_modules=["q_proj"], **{more: given})
+    get_peft_model(model, config).save_pretrained(parts / "c")
+    with pytest.raises(UserError, match=f"c: expected a plain LoRA adapter, found {more}"):
+        make(parts, adapters=("c",), prompts=(ONE,))
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
