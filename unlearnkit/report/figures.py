@@ -17,7 +17,7 @@ _FORGET = ("trained", "unseen", "forget", "mia_forget", "wmdp")
 # What is said of a suite in one figure; of one that has none of these, its first.
 _HEADLINES = (
     "forget_quality", "harmful_rate", "hallucination_rate", "verbmem", "rougeL_recall",
-    "model_utility",
+    "model_utility", "accuracy",
 )  # fmt: skip
 # How an answer reads, not whether it was forgotten.
 _QUALITY = ("distinct_2",)

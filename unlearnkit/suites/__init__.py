@@ -5,6 +5,7 @@ from unlearnkit.suites.copyright import Copyright
 from unlearnkit.suites.hallucination import Hallucination
 from unlearnkit.suites.harmful import Harmful
 from unlearnkit.suites.lm_eval import LmEval, Wmdp
+from unlearnkit.suites.multiple_choice import MultipleChoice
 from unlearnkit.suites.muse import Muse
 from unlearnkit.suites.privacy import Privacy
 from unlearnkit.suites.requests import Requests
@@ -16,6 +17,7 @@ __all__ = [
     "Hallucination",
     "Harmful",
     "LmEval",
+    "MultipleChoice",
     "Muse",
     "Privacy",
     "Requests",
