@@ -94,6 +94,7 @@ def _begin(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    multiprocessing.set_start_method(None, force=True)  # for data loaders, as anywhere else
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     rank_zero_only.rank = int(env.get("LOCAL_RANK", 0))  # as it reads it when it is imported
