@@ -21,6 +21,8 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.registry import did_you_mean
 
 Finding = tuple[KeyPath, str]
+_SCALARS = (bool, int, float, str)
+_NULL = type(None)
 
 SYNONYMS = {
     "learning_rate": "model.optimizer.lr",
@@ -187,12 +189,11 @@ def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> I
         for index, each in enumerate(value):
             yield from check_arguments(typing.cast(type, listed), each, (*path, index))
         return
-    parser = ArgumentParser(exit_on_error=False)
-    others: set[str | int] = {each for each in accepted(cls) if each != key}
-    parser.add_class_arguments(cls, "_", fail_untyped=False, skip=others)
+    if (type(value) in _SCALARS and type(value) in members) or (value is None and _NULL in members):
+        return
     try:
         # The parser puts the classes that it finds into the value itself.
-        parser.parse_object({"_": {key: copy.deepcopy(value)}})
+        _parser(cls, key).parse_object({"_": {key: copy.deepcopy(value)}})
     except ArgumentError as error:
         if hint is None:
             yield path, f"found {value!r}: {str(error).splitlines()[-1].strip()}"
@@ -200,6 +201,15 @@ def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> I
         choices = [str(each) for each in members if isinstance(each, str)]
         near = did_you_mean(str(value), choices) if choices else ""
         yield path, f"expected {describe(hint)}, found {value!r}.{near}"
+
+
+@cache
+def _parser(cls: type, key: str) -> ArgumentParser:
+    """A parser of one argument; it takes longer to make than to use."""
+    parser = ArgumentParser(exit_on_error=False)
+    others: set[str | int] = {each for each in accepted(cls) if each != key}
+    parser.add_class_arguments(cls, "_", fail_untyped=False, skip=others)
+    return parser
 
 
 def _is_list(hint: Any) -> bool:

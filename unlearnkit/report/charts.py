@@ -55,13 +55,13 @@ def trade_off(rows: Sequence[FigureRow]) -> Chart | None:
         x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
         y=alt.Y("utility:Q", title="figure of utility").scale(zero=False),
         color=_colour(MODELS),
-        tooltip=["model:N", "figure:N", "forget:Q", "utility:Q"],
+        tooltip=tips("model:N", "figure:N", "forget:Q", "utility:Q"),
     )
     marks = base.mark_point(size=110, filled=True, opacity=1).encode(
         shape=alt.Shape("figure:N", title=None, legend=alt.Legend(columns=1, symbolLimit=12))
     )
-    upright = base.mark_rule().encode(y="low:Q", y2="high:Q")
-    level = base.mark_rule().encode(x="forget_low:Q", x2="forget_high:Q")
+    upright = base.mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    level = base.mark_rule().encode(x=alt.X("forget_low:Q"), x2=alt.X2("forget_high:Q"))
     caption = (
         f"{forget.suite}: {axis_title(forget)}, against figures of utility. Lines are 95 % "
         "intervals."
@@ -94,7 +94,7 @@ def losses(
             .encode(
                 x=alt.X("step:Q", title="step"),
                 y=alt.Y("value:Q", title=None).scale(zero=False),
-                tooltip=["step:Q", "value:Q"],
+                tooltip=tips("step:Q", "value:Q"),
             )
         )
         what = "weighted sum of all objectives" if name == "train/loss" else name
@@ -133,7 +133,7 @@ def heat_maps(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
                     color=alt.Color("value:Q", title=None)
                     .scale(domain=[0, 1], scheme="viridis")
                     .legend(orient="bottom", gradientLength=160),
-                    tooltip=["row:N", "model:N", "value:Q"],
+                    tooltip=tips("row:N", "model:N", "value:Q"),
                 )
             )
             caption = f"{suite}: {name} of every forget row, 1 where all of it is recited"
@@ -168,7 +168,7 @@ def request_curves(curve: Sequence[Mapping[str, Any]]) -> list[Chart]:
                 x=alt.X("after:N", title="after request", sort=order),
                 y=alt.Y("value:Q", title=None).scale(zero=False),
                 color=_colour(list(dict.fromkeys(point["model"] for point in points))),
-                tooltip=["model:N", "after:N", "value:Q"],
+                tooltip=tips("model:N", "after:N", "value:Q"),
             )
         )
         caption = f"{figure} of every request after each of them"
@@ -201,7 +201,7 @@ def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
                 x=alt.X("at:Q" if numeric else "at:N", title=by, sort=None),
                 y=alt.Y("value:Q", title=None),
                 color=_colour(list(curves)),
-                tooltip=["model:N", "at:N", "value:Q"],
+                tooltip=tips("model:N", "at:N", "value:Q"),
             )
         )
         caption = f"{attack['attack']}: {name}, by {by}"
@@ -218,7 +218,7 @@ def token_chart(models: Sequence[str]) -> Chart:
             x=alt.X("position:Q", title="token of the true text").axis(tickMinStep=1),
             y=alt.Y("logp:Q", title="log-probability, nats"),
             color=_colour(models),
-            tooltip=["token:N", "model:N", "logp:Q"],
+            tooltip=tips("token:N", "model:N", "logp:Q"),
         )
     )
     caption = (
@@ -241,6 +241,11 @@ def _is_number(value: Any) -> bool:
 def _colour(models: Sequence[str]) -> Any:
     """The same colour for a model in every chart."""
     return alt.Color("model:N", title=None, sort=list(models)).scale(domain=list(models))
+
+
+def tips(*shorthands: str) -> list[alt.Tooltip]:
+    """What is shown under the pointer. Altair goes through its whole schema for each bare name."""
+    return [alt.Tooltip(each) for each in shorthands]
 
 
 def finished(chart: Any, description: str, height: int) -> Spec:

@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from unlearnkit.report.charts import Chart, axis_title, finished
+from unlearnkit.report.charts import Chart, axis_title, finished, tips
 from unlearnkit.report.figures import FigureRow, headline, is_known, number
 from unlearnkit.report.page import VEGA_LITE, Charts, embedded, render
 from unlearnkit.suites.direction import direction
@@ -119,14 +119,14 @@ def _chart(points: Sequence[Mapping[str, Any]], forget: FigureRow, kept: FigureR
     base = alt.Chart(alt.Data(values=points)).encode(
         x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
         y=alt.Y("utility:Q", title=axis_title(kept)).scale(zero=False),
-        tooltip=["model:N", "forget:Q", "utility:Q"],
+        tooltip=tips("model:N", "forget:Q", "utility:Q"),
     )
     # The shape too, for many recipes and for eyes that tell few colours apart.
     marks = base.mark_point(size=110, filled=True, opacity=1).encode(
         color=alt.Color("model:N", title=None, sort=None),
         shape=alt.Shape("model:N", title=None, sort=None),
     )
-    upright = base.mark_rule(color="gray").encode(y="low:Q", y2="high:Q")
-    level = base.mark_rule(color="gray").encode(x="forget_low:Q", x2="forget_high:Q")
+    upright = base.mark_rule(color="gray").encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    level = base.mark_rule(color="gray").encode(x=alt.X("forget_low:Q"), x2=alt.X2("forget_high:Q"))
     caption = f"{forget.suite}: {forget.name} against {kept.name}. Bars are one standard deviation."
     return Chart(caption, finished(upright + level + marks, caption, 300))
