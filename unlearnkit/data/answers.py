@@ -7,7 +7,8 @@ from typing import ClassVar, NamedTuple
 
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.qa import exploded
-from unlearnkit.data.reader import Table
+from unlearnkit.data.reader import Row, Table
+from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_columns, check_fields
 from unlearnkit.errors import Place, Problem
@@ -64,12 +65,15 @@ class AnswerStream(FileStream[AnswerText]):
         """The answer."""
         return self.answers_field
 
-    def parse(self, table: Table) -> tuple[list[AnswerText], list[Problem]]:
+    def parse(self, table: Table) -> tuple[Sequence[AnswerText], list[Problem]]:
         """Answers that are text."""
         columns = {"answers_field": self.answers_field}
         check_columns(table, columns)
         rows, problems = check_fields(self._exploded(table), columns)
-        return [AnswerText(row.place, row.fields[self.answers_field]) for row in rows], problems
+        return Mapped(rows, self._text), problems
+
+    def _text(self, row: Row) -> AnswerText:
+        return AnswerText(row.place, row.fields[self.answers_field])
 
     def count(self, table: Table) -> int:
         """Answers that the table's rows would give if all were good."""

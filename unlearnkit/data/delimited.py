@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from unlearnkit.data.opening import decoded
-from unlearnkit.data.table import BARE, Row, Table, not_once, repeated_names
+from unlearnkit.data.table import BARE, Row, Table, not_once, packed, repeated_names
 from unlearnkit.errors import Place, Problem
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -22,7 +22,7 @@ def read_csv(name: str, raw: bytes, separator: str | None = None) -> Table:
         raw: UTF-8 text.
         separator: What stands between cells; by default what cuts the first line into most.
     """
-    table = Table(name, [], [])
+    table = Table(name, packed(), [])
     text = decoded(table, raw)
     if text is None:
         return table
@@ -81,10 +81,11 @@ def read_text(name: str, raw: bytes) -> Table:
 
 def read_lines(name: str, raw: bytes) -> Table:
     """Plain text whose lines are rows of their own; blank ones are skipped."""
-    table = Table(name, [], [], plain=True)
+    table = Table(name, packed(), [], plain=True)
     text = decoded(table, raw)
     if text is not None:
         lines = ((n, line.strip()) for n, line in enumerate(text.split("\n"), start=1))
         kept = enumerate(((n, line) for n, line in lines if line), start=1)
-        table.rows.extend(Row(Place(row, n), {BARE: line}) for row, (n, line) in kept)
+        for row, (n, line) in kept:
+            table.rows.append(Row(Place(row, n), {BARE: line}))
     return table

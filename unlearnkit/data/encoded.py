@@ -78,8 +78,8 @@ class EncodedRows(StreamData):
         super().__init__(name, source)
         self.file_rows = 0
         """Rows of the whole file, of which ``where`` and ``limit`` may have left some out."""
-        self.taken: set[int] = set()
-        """Numbers in the file of the rows that were chosen, bad ones included."""
+        self.taken = array("q")
+        """Numbers in the file of the rows that were chosen, bad ones included, in order."""
         self.exact_keys = array("Q")
         """Hash of each row's text."""
         self.loose_keys = array("Q")

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from unlearnkit.data.delimited import read_csv, read_text
 from unlearnkit.data.opening import decoded, decoded_line
-from unlearnkit.data.table import BARE, Row, Table, not_once, repeated_names, with_telling_lines
+from unlearnkit.data.table import (
+    BARE,
+    Row,
+    Table,
+    not_once,
+    packed,
+    repeated_names,
+    with_telling_lines,
+)
 from unlearnkit.data.values import kind_of, quoted
 from unlearnkit.errors import Place, Problem
+
+_BATCH = 1000
 
 
 def read_jsonl(name: str, raw: bytes) -> Table:
@@ -20,25 +32,31 @@ def read_jsonl(name: str, raw: bytes) -> Table:
 
     A file that is one array of them is read too, and one that is one object, which is one row.
     """
-    start = raw.lstrip()[:1]
+    start = next((line.lstrip()[:1] for _, line in _lines(raw)), b"")
     if start == b"[":
         return _json_array(name, raw)
-    table = Table(name, [], [], plain=start == b'"')
-    lines = ((n, line) for n, line in enumerate(raw.split(b"\n"), start=1) if line.strip())
-    for place, line in ((Place(row, n), line) for row, (n, line) in enumerate(lines, start=1)):
+    table = Table(name, packed(), [], plain=start == b'"')
+    decoder = _Decoder()
+    for row, (number, line) in enumerate(_lines(raw), start=1):
+        place = Place(row, number)
         text = decoded_line(table, line, place)
         if text is None:
             continue
-        decoder = _Decoder()
         try:
             _add_item(table, place, decoder.decode(_without_comma(text)), decoder.repeated)
         except (ValueError, RecursionError) as error:
+            decoder.repeated.clear()
             if not table.rows and not table.problems:
                 over_lines = _objects_over_lines(name, raw)
                 if over_lines is not None:
                     return over_lines
             table.problems.append(Problem(name, place, None, _json_fault(error), "one JSON object"))
     return table
+
+
+def _lines(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each line that is not blank, one after the other."""
+    return ((n, line) for n, line in enumerate(io.BytesIO(raw), start=1) if line.strip())
 
 
 def _without_comma(line: str) -> str:
@@ -49,7 +67,7 @@ def _without_comma(line: str) -> str:
 
 def _objects_over_lines(name: str, raw: bytes) -> Table | None:
     """The rows of a file of objects that go over several lines each, as ``jq`` writes them."""
-    table, decoder = Table(name, [], []), _Decoder()
+    table, decoder = Table(name, packed(), []), _Decoder()
     try:
         for number, (line, value) in enumerate(_items(raw.decode("utf-8"), decoder, 0, ""), 1):
             _add_item(table, Place(number, line), value, decoder.repeated)
@@ -68,7 +86,7 @@ def _json_fault(error: Exception) -> str:
 
 def _json_array(name: str, raw: bytes) -> Table:
     """The objects or texts of one JSON array; with their lines, unless some share one."""
-    table = Table(name, [], [], plain=raw.lstrip()[1:].lstrip()[:1] == b'"')
+    table = Table(name, packed(), [], plain=raw.lstrip()[1:].lstrip()[:1] == b'"')
     text = decoded(table, raw)
     if text is None:
         return table
@@ -141,12 +159,18 @@ def read_parquet(name: str, raw: bytes) -> Table:
     import pyarrow
     import pyarrow.parquet
 
+    table = Table(name, packed(), [])
     try:
-        values = pyarrow.parquet.read_table(pyarrow.BufferReader(raw)).to_pylist()
+        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(raw)) as file:
+            if repeated := repeated_names(file.schema_arrow.names):
+                return Table(name, [], not_once(name, None, repeated))
+            for batch in file.iter_batches(batch_size=_BATCH):
+                for row in batch.to_pylist():
+                    table.rows.append(Row(Place(len(table.rows) + 1), row))
     except pyarrow.ArrowException as error:
         found = f"broken Parquet ({str(error).splitlines()[0]})"
         return Table(name, [], [Problem(name, None, None, found, "an Apache Parquet file")])
-    return Table(name, [Row(Place(number), row) for number, row in enumerate(values, start=1)], [])
+    return table
 
 
 def read_dataset(name: str, split: str, config: str | None) -> Table:
@@ -185,7 +209,7 @@ def read_saved(name: str, folder: Path, split: str) -> Table:
 
 
 def _of_dataset(name: str, data: Iterable[Any]) -> Table:
-    rows = [Row(Place(number), dict(row)) for number, row in enumerate(data, start=1)]
+    rows = packed(Row(Place(number), dict(row)) for number, row in enumerate(data, start=1))
     return Table(name, rows, [])
 
 
@@ -208,9 +232,10 @@ def is_lines(suffix: str, raw: bytes) -> bool:
         return True
     if READERS[suffix] is not read_jsonl:
         return False
-    lines = [line for line in raw.split(b"\n") if line.strip()]
     # One that begins as JSON and is none is a mistake in a file of JSON.
-    return not any(line.lstrip()[:1] in (b"{", b"[") for line in lines) and not _is_json(lines[:1])
+    if any(line.lstrip()[:1] in (b"{", b"[") for _, line in _lines(raw)):
+        return False
+    return not _is_json([line for _, line in islice(_lines(raw), 1)])
 
 
 def _is_json(lines: Sequence[bytes]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from unlearnkit.data.table import BARE, Row, Table, with_telling_lines
+from unlearnkit.data.table import BARE, Row, Table, packed, with_telling_lines
 from unlearnkit.data.values import kind_of, quoted
 from unlearnkit.errors import DataError, Place, Problem
 
@@ -75,12 +75,13 @@ def with_fields(table: Table, names: Iterable[str], bare: str | None = None) -> 
             hint="Streams of one text a row read them: `text`, or `idk` as its pool.",
         )
     if table.plain and bare is not None and bare != BARE:
-        rows = [row._replace(fields={**row.fields, bare: row.fields[BARE]}) for row in table.rows]
-        return table._replace(rows=rows)
+        named = ({**row.fields, bare: row.fields[BARE]} for row in table.rows)
+        rows = (row._replace(fields=each) for row, each in zip(table.rows, named, strict=True))
+        return table._replace(rows=packed(rows))
     deep = [name for name in names if "." in name]
     if not deep:
         return table
-    return table._replace(rows=[_with(row, deep) for row in table.rows])
+    return table._replace(rows=packed(_with(row, deep) for row in table.rows))
 
 
 def _with(row: Row, names: Iterable[str]) -> Row:
@@ -110,7 +111,7 @@ def rows_below(table: Table, rows_at: str) -> Table:
     """
     # A line that cannot be read is none of the rows below, and has no number among them.
     unread = [problem._replace(place=problem.line or problem.place) for problem in table.problems]
-    below, problems = Table(table.file, [], unread), []
+    below, problems = Table(table.file, packed(), unread), []
     plain, number = True, 0
     for row in table.rows:
         try:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 from unlearnkit.data.codec import Codec, DoesNotFit
-from unlearnkit.data.reader import Table
+from unlearnkit.data.reader import Row, Table
+from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_fields
 from unlearnkit.errors import Place, Problem, RecipeError
@@ -76,10 +77,13 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         """The prompt."""
         return self.prompt_field
 
-    def parse(self, table: Table) -> tuple[list[Prompt], list[Problem]]:
+    def parse(self, table: Table) -> tuple[Sequence[Prompt], list[Problem]]:
         """Prompts that are text."""
         rows, problems = check_fields(table, {"prompt_field": self.prompt_field})
-        return [Prompt(row.place, row.fields[self.prompt_field]) for row in rows], problems
+        return Mapped(rows, self._prompt), problems
+
+    def _prompt(self, row: Row) -> Prompt:
+        return Prompt(row.place, row.fields[self.prompt_field])
 
     def tokenise(self, samples: Sequence[Prompt], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per prompt, with an empty response."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.reader import Row, Table
+from unlearnkit.data.rows.packed import Mapped, Packed, only
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.table import packed
 from unlearnkit.data.values import check_columns, check_fields
 from unlearnkit.errors import Place, Problem, RecipeError
 
@@ -95,24 +99,26 @@ class QAStream(FileStream[Pair], name="qa"):
         columns = [name for column, where in self._columns() for name in (column, *where)]
         return (self.prompt_field, *columns)
 
-    def parse(self, table: Table) -> tuple[list[Pair], list[Problem]]:
+    def parse(self, table: Table) -> tuple[Sequence[Pair], list[Problem]]:
         """Pairs of text, in the order of the file."""
-        pairs: list[Pair] = []
+        parts: list[Sequence[Pair]] = []
         problems: list[Problem] = []
         prompt, columns = self.prompt_field, self._columns()
         for number, (column, where) in enumerate(columns, start=1):
             part = self._part(table, column, where)
             rows, faults = check_fields(part, self._keys(column), may_be_empty=[prompt])
             number = number if len(columns) > 1 else 0
-            pairs += [
-                Pair(row.place._replace(column=number), row.fields[prompt], row.fields[column])
-                for row in rows
-            ]
+            parts.append(Mapped(rows, partial(self._pair, column, number)))
             problems += [_of_whole_row(each) if each.field == prompt else each for each in faults]
+        pairs = parts[0] if len(parts) == 1 else _merged(parts)
         if table.rows and not pairs and not problems:
             wanted = "at least one response whose conditions under `responses` hold"
             problems = [Problem(table.file, None, None, "none", wanted)]
-        return sorted(pairs, key=lambda pair: pair.place.identity), list(dict.fromkeys(problems))
+        return pairs, list(dict.fromkeys(problems))
+
+    def _pair(self, column: str, number: int, row: Row) -> Pair:
+        place = row.place._replace(column=number)
+        return Pair(place, row.fields[self.prompt_field], row.fields[column])
 
     def count(self, table: Table) -> int:
         """Responses that the table's rows would give if all were good."""
@@ -130,13 +136,14 @@ class QAStream(FileStream[Pair], name="qa"):
     def _part(self, table: Table, column: str, where: Mapping[str, Scalar]) -> Table:
         """The rows that give a response from this column, one for each response."""
         check_columns(table, self._keys(column) | {f"responses.{key}": key for key in where})
-        rows = [
-            row
-            for row in table.rows
-            if all(row.fields.get(key) == value for key, value in where.items())
-        ]
-        part = table._replace(rows=rows)
-        return exploded(part, column) if self.explode else part
+        if where:
+            chosen = (
+                index
+                for index, row in enumerate(table.rows)
+                if all(row.fields.get(key) == value for key, value in where.items())
+            )
+            table = table._replace(rows=only(table.rows, chosen))
+        return exploded(table, column) if self.explode else table
 
     def tokenise(self, samples: Sequence[Pair], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per pair."""
@@ -161,6 +168,15 @@ def _column(given: ResponseColumn | Mapping[str, Any]) -> ResponseColumn:
     return given if isinstance(given, ResponseColumn) else ResponseColumn(**given)
 
 
+def _merged(parts: Sequence[Sequence[Pair]]) -> Sequence[Pair]:
+    """The pairs of all columns, row by row."""
+    return Packed(
+        heapq.merge(*parts, key=lambda pair: pair.place.identity),
+        lambda pair: (*pair.place, pair.prompt, pair.response),
+        lambda value: Pair(Place(*value[:4]), *value[4:]),
+    )
+
+
 def _of_whole_row(problem: Problem) -> Problem:
     """A prompt's fault, said once however many responses it has."""
     assert isinstance(problem.place, Place)
@@ -169,14 +185,12 @@ def _of_whole_row(problem: Problem) -> Problem:
 
 def exploded(table: Table, column: str) -> Table:
     """One row for each text of an array in the column; other values stay, to be reported."""
-    rows = []
+    rows = packed()
     for row in table.rows:
         values = row.fields.get(column)
         if isinstance(values, list) and values:
-            rows += [
-                Row(row.place._replace(part=part), {**row.fields, column: value})
-                for part, value in enumerate(values, start=1)
-            ]
+            for part, value in enumerate(values, start=1):
+                rows.append(Row(row.place._replace(part=part), {**row.fields, column: value}))
         else:
             rows.append(row)
     return table._replace(rows=rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -12,6 +13,7 @@ from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.nested import with_fields
 from unlearnkit.data.reader import Table, read_rows
+from unlearnkit.data.rows.packed import only
 from unlearnkit.data.table import Files, located
 from unlearnkit.errors import DataError, Place, Problem, RecipeError
 from unlearnkit.registry import Registered
@@ -137,7 +139,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         return None
 
     @abstractmethod
-    def parse(self, table: Table) -> tuple[list[SampleT], list[Problem]]:
+    def parse(self, table: Table) -> tuple[Sequence[SampleT], list[Problem]]:
         """Samples of the good rows, and the problems of the others."""
 
     def count(self, table: Table) -> int:
@@ -249,12 +251,14 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: If ``where`` leaves none.
         """
-        rows = (
-            row
-            for row in table.rows
+        if not self.where and self.limit is None:
+            return table
+        chosen = (
+            index
+            for index, row in enumerate(table.rows)
             if all(row.fields.get(key) == value for key, value in self.where.items())
         )
-        selected = list(islice(rows, self.limit))
+        selected = only(table.rows, islice(chosen, self.limit))
         if self.where and table.rows and not selected:
             wanted = ", ".join(f"{key}: {value!r}" for key, value in self.where.items())
             problem = Problem(self.path, None, None, "0 rows", f"at least one with {wanted}")
@@ -292,9 +296,9 @@ def _in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
 class _Checked(NamedTuple, Generic[SampleT]):
     """What `FileStream.check` leaves to `FileStream.encode`."""
 
-    samples: list[SampleT]
+    samples: Sequence[SampleT]
     problems: list[Problem]
     total: int
     """Good and bad."""
     file_rows: int
-    taken: set[int]
+    taken: array[int]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from unlearnkit.data.rows.packed import Packed
 from unlearnkit.errors import Place, Problem
 
 Files = tuple[tuple[int, str], ...]
@@ -27,12 +31,22 @@ class Row(NamedTuple):
         return self.place.line
 
 
+Rows = list[Row] | Packed[Row]
+
+
+def packed(rows: Iterable[Row] = ()) -> Packed[Row]:
+    """Rows in little room."""
+    return Packed(
+        rows, lambda row: (*row.place, row.fields), lambda value: Row(Place(*value[:4]), value[4])
+    )
+
+
 class Table(NamedTuple):
     """All rows of a file."""
 
     file: str
     """As the recipe names it."""
-    rows: list[Row]
+    rows: Rows
     problems: list[Problem]
     """Lines that cannot be read as rows."""
     plain: bool = False
@@ -42,10 +56,11 @@ class Table(NamedTuple):
     files: Files = ()
     """Number of its first row and name, of each of several files."""
 
-    def row_numbers(self) -> set[int]:
-        """Numbers in the file of these rows and of those that cannot be read."""
+    def row_numbers(self) -> array[int]:
+        """Numbers in the file of these rows and of those that cannot be read, in order."""
         places = (each.place for part in (self.rows, self.problems) for each in part)
-        return {place.row for place in places if isinstance(place, Place)}
+        numbers = array("q", (place.row for place in places if isinstance(place, Place)))
+        return array("q", np.unique(numbers).tobytes())
 
 
 def with_telling_lines(table: Table) -> Table:
@@ -58,7 +73,7 @@ def with_telling_lines(table: Table) -> Table:
     def without_line(place: Place | int | None) -> Place | int | None:
         return place._replace(line=None) if isinstance(place, Place) else place
 
-    rows = [row._replace(place=row.place._replace(line=None)) for row in table.rows]
+    rows = packed(row._replace(place=row.place._replace(line=None)) for row in table.rows)
     problems = [each._replace(place=without_line(each.place)) for each in table.problems]
     return table._replace(rows=rows, problems=problems)
 
@@ -68,7 +83,7 @@ def repeated_names(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def not_once(file: str, place: Place | int, names: list[str]) -> list[Problem]:
+def not_once(file: str, place: Place | int | None, names: list[str]) -> list[Problem]:
     """The problem of names that stand more than once: which value is meant cannot be told."""
     return [Problem(file, place, name, "the name more than once", "it once") for name in names]
 
@@ -83,12 +98,13 @@ def joined(name: str, tables: Sequence[Table]) -> Table:
         ([Place(row=1, line=None, column=0, part=0), Place(row=2, line=None, column=0, part=0)], \
 ((1, 'a'), (2, 'b')))
     """
-    rows: list[Row] = []
+    rows = packed()
     problems: list[Problem] = []
     files: list[tuple[int, str]] = []
     before = 0
     for table in tables:
-        rows += [Row(Place(before + row.place.row), row.fields) for row in table.rows]
+        for row in table.rows:
+            rows.append(Row(Place(before + row.place.row), row.fields))
         for each in table.problems:
             numbered = isinstance(each.place, Place)
             place = Place(before + each.place.row) if numbered else None  # pyright: ignore

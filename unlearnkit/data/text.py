@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from unlearnkit.data.codec import Codec
-from unlearnkit.data.reader import Table
+from unlearnkit.data.reader import Row, Table
+from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.values import check_fields
 from unlearnkit.errors import Place, Problem, RecipeError
@@ -79,10 +80,13 @@ class TextStream(FileStream[Passage], name="text"):
         """The text."""
         return self.text_field
 
-    def parse(self, table: Table) -> tuple[list[Passage], list[Problem]]:
+    def parse(self, table: Table) -> tuple[Sequence[Passage], list[Problem]]:
         """Texts."""
         rows, problems = check_fields(table, {"text_field": self.text_field})
-        return [Passage(row.place, row.fields[self.text_field]) for row in rows], problems
+        return Mapped(rows, self._passage), problems
+
+    def _passage(self, row: Row) -> Passage:
+        return Passage(row.place, row.fields[self.text_field])
 
     def tokenise(
         self, samples: Sequence[Passage], codec: Codec

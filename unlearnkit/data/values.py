@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unlearnkit.data.rows.packed import only
 from unlearnkit.errors import DataError, Problem
 
 if TYPE_CHECKING:
-    from unlearnkit.data.table import Row, Table
+    from unlearnkit.data.table import Row, Rows, Table
 
 
 def kind_of(value: Any) -> str:
@@ -52,7 +53,7 @@ def text_fault(value: Any, *, may_be_empty: bool = False) -> str | None:
 
 def check_fields(
     table: Table, columns: Mapping[str, str], may_be_empty: Collection[str] = ()
-) -> tuple[list[Row], list[Problem]]:
+) -> tuple[Rows, list[Problem]]:
     """Splits a table into rows whose columns hold text, and the problems of the others.
 
     Args:
@@ -64,24 +65,32 @@ def check_fields(
         DataError: If no row has a column: the file's columns, and the keys that map them.
     """
     check_columns(table, columns)
-    good, problems = [], []
-    for row in table.rows:
+    bad: set[int] = set()
+    problems: list[Problem] = []
+    for index, row in enumerate(table.rows):
         faults = [
             problem
             for column in columns.values()
             if (problem := _field_problem(table.file, row, column, column in may_be_empty))
         ]
         problems += faults
-        if not faults:
-            good.append(row)
-    return good, problems
+        if faults:
+            bad.add(index)
+    if not bad:
+        return table.rows, problems
+    return only(table.rows, (i for i in range(len(table.rows)) if i not in bad)), problems
 
 
 def check_columns(table: Table, columns: Mapping[str, str]) -> None:
     """Raises a DataError if some column is in no row at all."""
-    present = {name: None for row in table.rows for name in row.fields}
-    missing = {key: column for key, column in columns.items() if column not in present}
-    if not missing or not table.rows:
+    present: dict[str, None] = {}
+    missing = dict(columns)
+    for row in table.rows:
+        present |= dict.fromkeys(row.fields)
+        missing = {key: column for key, column in missing.items() if column not in present}
+        if not missing:
+            return
+    if not table.rows:
         return
     keys = " and ".join(f"`{key}`" for key in missing)
     raise DataError(

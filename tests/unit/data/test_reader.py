@@ -102,7 +102,8 @@ def test_a_parquet_column_that_stands_twice_is_refused(tmp_path):
     table = pyarrow.table([[1], [2]], names=["prompt", "prompt"])
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     (problem,) = read_rows(str(tmp_path / "a.parquet")).problems
-    assert "Multiple matches for FieldRef.Name(prompt)" in problem.found
+    assert (problem.place, problem.field) == (None, "prompt")
+    assert problem.found == "the name more than once"
 
 
 def test_only_a_newline_ends_a_line(tmp_path):

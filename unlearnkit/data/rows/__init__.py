@@ -1,0 +1,1 @@
+"""Rows as files have them, before they are tokens."""
