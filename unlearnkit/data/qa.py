@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from unlearnkit.data.codec import Codec
 from unlearnkit.data.reader import Row, Table
-from unlearnkit.data.rows.packed import Mapped, Packed, only
+from unlearnkit.data.rows.packed import Mapped, Packed
 from unlearnkit.data.streams import FileStream, OnBadRows, Scalar, Tokens
-from unlearnkit.data.table import packed
+from unlearnkit.data.table import chosen, packed
 from unlearnkit.data.values import check_columns, check_fields
 from unlearnkit.errors import Place, Problem, RecipeError
 
@@ -136,14 +136,8 @@ class QAStream(FileStream[Pair], name="qa"):
     def _part(self, table: Table, column: str, where: Mapping[str, Scalar]) -> Table:
         """The rows that give a response from this column, one for each response."""
         check_columns(table, self._keys(column) | {f"responses.{key}": key for key in where})
-        if where:
-            chosen = (
-                index
-                for index, row in enumerate(table.rows)
-                if all(row.fields.get(key) == value for key, value in where.items())
-            )
-            table = table._replace(rows=only(table.rows, chosen))
-        return exploded(table, column) if self.explode else table
+        part = chosen(table, where)
+        return exploded(part, column) if self.explode else part
 
     def tokenise(self, samples: Sequence[Pair], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per pair."""

@@ -6,15 +6,13 @@ import logging
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.nested import with_fields
 from unlearnkit.data.reader import Table, read_rows
-from unlearnkit.data.rows.packed import only
-from unlearnkit.data.table import Files, located
+from unlearnkit.data.table import Files, chosen, located
 from unlearnkit.errors import DataError, Place, Problem, RecipeError
 from unlearnkit.registry import Registered
 
@@ -251,19 +249,12 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: If ``where`` leaves none.
         """
-        if not self.where and self.limit is None:
-            return table
-        chosen = (
-            index
-            for index, row in enumerate(table.rows)
-            if all(row.fields.get(key) == value for key, value in self.where.items())
-        )
-        selected = only(table.rows, islice(chosen, self.limit))
-        if self.where and table.rows and not selected:
+        selected = chosen(table, self.where, self.limit)
+        if self.where and table.rows and not selected.rows:
             wanted = ", ".join(f"{key}: {value!r}" for key, value in self.where.items())
             problem = Problem(self.path, None, None, "0 rows", f"at least one with {wanted}")
             raise DataError([problem])
-        return table._replace(rows=selected)
+        return selected
 
     def _tokenised(
         self, samples: Sequence[SampleT], codec: Codec

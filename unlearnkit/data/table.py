@@ -5,12 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from unlearnkit.data.rows.packed import Packed
+from unlearnkit.data.rows.packed import Packed, only
 from unlearnkit.errors import Place, Problem
 
 Files = tuple[tuple[int, str], ...]
@@ -61,6 +62,24 @@ class Table(NamedTuple):
         places = (each.place for part in (self.rows, self.problems) for each in part)
         numbers = array("q", (place.row for place in places if isinstance(place, Place)))
         return array("q", np.unique(numbers).tobytes())
+
+
+def chosen(table: Table, where: Mapping[str, Any], limit: int | None = None) -> Table:
+    """The rows whose fields have these values, the first ``limit`` of them.
+
+    Example:
+        >>> rows = [Row(Place(n), {"kept": n > 1, "x": n}) for n in (1, 2, 3)]
+        >>> [row.fields["x"] for row in chosen(Table("x.json", rows, []), {"kept": True}).rows]
+        [2, 3]
+    """
+    if not where and limit is None:
+        return table
+    places = (
+        index
+        for index, row in enumerate(table.rows)
+        if all(row.fields.get(key) == value for key, value in where.items())
+    )
+    return table._replace(rows=only(table.rows, islice(places, limit)))
 
 
 def with_telling_lines(table: Table) -> Table:
