@@ -21,12 +21,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.edits import delete_examples, erase_model
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.policy import load_model
+from unlearnkit.engine.generation.generate import generate
 from unlearnkit.functional.cost import break_even
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 
 PAIRS = (
     "hot cold|big small|up down|fast slow|day night|good bad|happy sad|rich poor|young old|"

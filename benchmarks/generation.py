@@ -25,9 +25,9 @@ from rich.table import Table
 
 from benchmarks import new_file
 from unlearnkit import tiny
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.generate import Generation, generate
-from unlearnkit.engine.policy import load_model
+from unlearnkit.engine.generation.generate import Generation, generate
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import SuiteContext
 
 BATCH_SIZE = SuiteContext().batch_size

@@ -17,7 +17,7 @@ from benchmarks.workload import random_llama
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.engine.cache import Cached
+from unlearnkit.engine.reference.cached import Cached
 from unlearnkit.errors import Place
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.base import Objective

@@ -25,15 +25,15 @@ import yaml
 from benchmarks.systems.table import read_results
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
-from unlearnkit.cli.families import split_entry
-from unlearnkit.cli.listing import first_line
+from unlearnkit.attacks import PASSAGES, QUESTIONS
 from unlearnkit.cli.main import run
-from unlearnkit.cli.shipped import shipped
+from unlearnkit.cli.recipe.names import split_entry
+from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.cli.usage import VERBS
+from unlearnkit.cli.verbs.list import first_line
 from unlearnkit.data import Stream
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
-from unlearnkit.runs.attack import PASSAGES, QUESTIONS
 
 DOCS = Path(__file__).parent
 PAGES = (

@@ -38,7 +38,7 @@ HOMES = {
 OBJECTIVES_KNOW = (
     "unlearnkit.functional",
     "unlearnkit.objectives",
-    "unlearnkit.engine.views",
+    "unlearnkit.engine.step.views",
     "unlearnkit.errors",
     "unlearnkit.registry",
 )

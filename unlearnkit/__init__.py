@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import CollapseStop, SampleGenerations
-    from unlearnkit.data.base_model import BaseModel
     from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.example import Example
     from unlearnkit.data.pack import Batch
-    from unlearnkit.data.streams import Stream
-    from unlearnkit.engine.generate import generate
-    from unlearnkit.engine.views import StreamView
+    from unlearnkit.data.streams.base import Stream
+    from unlearnkit.engine.generation.generate import generate
+    from unlearnkit.engine.step.views import StreamView
     from unlearnkit.errors import DataError, RecipeError, UserError
+    from unlearnkit.models.base import BaseModel
     from unlearnkit.module import UnlearningModule
     from unlearnkit.objectives.base import Objective
     from unlearnkit.runs import RunSummary, export, fit, load_run

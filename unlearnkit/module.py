@@ -11,26 +11,12 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from unlearnkit.data.base_model import BaseModel
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
-from unlearnkit.engine.adapter_probe import add_restorable_adapter
-from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.cache import Cached, fill_from
-from unlearnkit.engine.compiled import compile_blocks
-from unlearnkit.engine.drawing import draw_for
-from unlearnkit.engine.expected import expected_weights
-from unlearnkit.engine.forward import ForwardPass, stream_views
-from unlearnkit.engine.head import Head
-from unlearnkit.engine.importance import begin_by_importance
-from unlearnkit.engine.kernels import HeadKernel, check_kernel
-from unlearnkit.engine.layout import choose_layout
-from unlearnkit.engine.lora import LoraConfig, check_start, importance_of
-from unlearnkit.engine.micro import accumulated, check_parts, split
-from unlearnkit.engine.parts import check_trainable
-from unlearnkit.engine.policy import Policy, add_adapter, load_model
-from unlearnkit.engine.quantized import check_quantization
-from unlearnkit.engine.reference import (
+from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
+from unlearnkit.engine.reference.cached import Cached, fill_from
+from unlearnkit.engine.reference.kinds import (
     AdapterOff,
     Frozen,
     Reference,
@@ -38,14 +24,28 @@ from unlearnkit.engine.reference import (
     choose_reference,
     frozen_copy,
 )
-from unlearnkit.engine.resume import ExactResume, keep_what_is_trained, refuse_gaps
-from unlearnkit.engine.saliency import Saliency, SalientWeights
-from unlearnkit.engine.schedule import Schedule, check_warmup, scheduled
-from unlearnkit.engine.sharding import check_shardable, let_go, shard
-from unlearnkit.engine.step_figures import StepFigures, step_share
-from unlearnkit.engine.trainable import restrict
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.attention import use_tree_attention
+from unlearnkit.engine.step.compiled import compile_blocks
+from unlearnkit.engine.step.figures import StepFigures, step_share
+from unlearnkit.engine.step.forward import ForwardPass, stream_views
+from unlearnkit.engine.step.head import Head
+from unlearnkit.engine.step.kernels import HeadKernel, check_kernel
+from unlearnkit.engine.step.layout import choose_layout
+from unlearnkit.engine.step.micro_batches import accumulated, check_parts, split
+from unlearnkit.engine.step.token_weights import expected_weights
+from unlearnkit.engine.step.views import StreamView
+from unlearnkit.engine.training.fila import begin_by_importance
+from unlearnkit.engine.training.freezing import restrict
+from unlearnkit.engine.training.fsdp2 import check_shardable, let_go, shard
+from unlearnkit.engine.training.resume import ExactResume, keep_what_is_trained, refuse_gaps
+from unlearnkit.engine.training.salun import Saliency, SalientWeights
+from unlearnkit.engine.training.schedule import Schedule, check_warmup, scheduled
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.adapter import LoraConfig, check_start, importance_of
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.composite.parts import check_trainable
+from unlearnkit.models.load import Policy, add_adapter, load_model
+from unlearnkit.models.quantized import check_quantization
 from unlearnkit.objectives.base import Objective
 
 

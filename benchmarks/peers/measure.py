@@ -24,7 +24,7 @@ from benchmarks.peers.sides import ours
 from benchmarks.variants import padded
 from benchmarks.workload import random_llama
 from unlearnkit.data.example import Example
-from unlearnkit.engine.policy import load_model
+from unlearnkit.models.load import load_model
 
 
 class Setting(NamedTuple):

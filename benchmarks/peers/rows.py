@@ -7,10 +7,10 @@ import random
 from importlib import resources
 from typing import Any, NamedTuple
 
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.models.base import load_tokenizer
 
 PROMPT_WORDS = 10
 LONGEST = 512

@@ -46,7 +46,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 
     from benchmarks.preference.measure import Goal, flops_of_a_step, looker, ratios, run
     from benchmarks.preference.methods import taught
-    from unlearnkit.cli.noise import quieten
+    from unlearnkit.cli.quiet import quieten
 
     quieten()
     torch.set_num_threads(1)

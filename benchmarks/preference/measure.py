@@ -9,8 +9,8 @@ from benchmarks.flops import count_flops
 from benchmarks.preference.data import Row, is_rude
 from benchmarks.preference.methods import METHODS, Task
 from benchmarks.preference.watch import Figures, Watch
-from unlearnkit.data.codec import Codec
-from unlearnkit.engine.generate import generate
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.generate import generate
 
 LONGEST = 24
 KEPT = 0.9

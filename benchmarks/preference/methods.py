@@ -16,11 +16,11 @@ from transformers import TrainerCallback
 
 from benchmarks.preference.data import Row, is_rude, make, write
 from benchmarks.preference.watch import Watch
-from unlearnkit.data.base_model import load_tokenizer
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.data.mismatch import MismatchStream
-from unlearnkit.data.qa import QAStream
-from unlearnkit.engine.policy import load_model
+from unlearnkit.data.streams.mismatch import MismatchStream
+from unlearnkit.data.streams.qa import QAStream
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives import NLL, GradientAscent, RandomMismatch, RetainKL
 from unlearnkit.runs.export import save_model

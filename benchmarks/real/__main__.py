@@ -12,7 +12,7 @@ from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS
 from benchmarks.real.training import Models
 from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS, stopped
-from unlearnkit.cli.noise import quieten
+from unlearnkit.cli.quiet import quieten
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "real"

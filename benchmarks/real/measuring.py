@@ -14,8 +14,8 @@ import torch
 from benchmarks.real.figures import columns
 from benchmarks.real.methods import Layer
 from benchmarks.real.training import Models, built, trained
-from unlearnkit.data.base_model import BaseModel
-from unlearnkit.engine.policy import load_model
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.load import load_model
 from unlearnkit.runs.fit import peak_memory_mb
 from unlearnkit.runs.trainer import stopped_by
 from unlearnkit.suites.base import SuiteContext

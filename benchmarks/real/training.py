@@ -10,12 +10,12 @@ from typing import Any
 import lightning as L
 
 from benchmarks.real.methods import Layer, objectives
-from unlearnkit.cli.document import read
-from unlearnkit.cli.recipe import RecipeCLI
-from unlearnkit.cli.shipped import shipped
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.edits.task_vector import add_task_vectors
-from unlearnkit.engine.policy import load_model
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.runs.export import save_model
 
 QUIET = {

@@ -13,7 +13,7 @@ import torch
 from stub import stub_model, stub_tokenizer
 
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.data.streams import Stream
+from unlearnkit.data.streams.base import Stream
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.base import Objective
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 from unlearnkit.cli.main import main
 from unlearnkit.cli.versions import outside_range
 from unlearnkit.data import ChatStream
-from unlearnkit.data.codec import Codec
+from unlearnkit.data.tokens.codec import Codec
 
 ROOT = Path(__file__).parents[2]
 

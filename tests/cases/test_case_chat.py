@@ -9,7 +9,7 @@ from stub import response_bits
 from transformers.utils import chat_template_utils
 
 from unlearnkit.data import ChatStream
-from unlearnkit.data.codec import Codec
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError
 
 

@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 
 from unlearnkit.data import QAStream
-from unlearnkit.data.codec import Codec
-from unlearnkit.data.reader import read_rows
+from unlearnkit.data.rows.reader import read_rows
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError
 
 

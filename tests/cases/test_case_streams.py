@@ -4,8 +4,8 @@ import json
 from collections import Counter
 
 from unlearnkit.data import MismatchStream, QAStream
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.overlap import find_overlaps, warn_of_overlap
+from unlearnkit.data.tokens.codec import Codec
 
 
 def encode(letters, name):

@@ -7,7 +7,7 @@ import torch
 from stub import response_bits
 
 from unlearnkit.data import ChatStream, MismatchStream, QAStream
-from unlearnkit.data.codec import Codec
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError
 
 EOS_BITS = 3.0

@@ -13,8 +13,8 @@ from stub import NATS_PER_BIT, read_spec, stub_model
 
 from unlearnkit.data.pack import pack
 from unlearnkit.data.sampler import StepDataset
-from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.reference import frozen_copy
+from unlearnkit.engine.reference.kinds import frozen_copy
+from unlearnkit.engine.step.attention import use_tree_attention
 
 
 def _reference_is(module, spec) -> None:

@@ -14,9 +14,9 @@ from stub import read_spec, stub_model, stub_tokenizer
 
 from unlearnkit.callbacks import CollapseStop
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
-from unlearnkit.data.streams import Stream
-from unlearnkit.engine.policy import check_config
+from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.load import check_config
 
 
 def _both(folder: Path, **arguments):

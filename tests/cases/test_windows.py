@@ -11,7 +11,7 @@ from cases.runs import Recorder, objective, qa, stub_data, stub_module, train
 from stub import NATS_PER_BIT, read_spec
 
 from unlearnkit.data.plan import StepPlan
-from unlearnkit.data.streams import Stream
+from unlearnkit.data.streams.base import Stream
 
 METHOD = {
     "forget": "npo",

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from unlearnkit.cli.document import read
 from unlearnkit.cli.main import main
-from unlearnkit.cli.overrides import read_command_line
-from unlearnkit.cli.recipe import RecipeCLI
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import read_command_line
 
 FORGET = [("a", "cd"), ("b", "ee"), ("c", "da")]
 RETAIN = [("c", "ab"), ("d", "ba"), ("e", "cab"), ("a", "bc")]

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from stub import save_stub
 
-from unlearnkit.cli.editing import EDITS
-from unlearnkit.data.base_model import BaseModel
-from unlearnkit.engine.policy import load_model
+from unlearnkit.cli.verbs.edit import EDITS
 from unlearnkit.functional import uld_logits
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.load import load_model
 from unlearnkit.runs import load_run
 
 

@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from unlearnkit.cli.main import main
-from unlearnkit.data.base_model import as_base_model
+from unlearnkit.models.base import as_base_model
 from unlearnkit.runs import load_run
 
 SMALL = "{name: copyright, limit: 2, max_new_tokens: 4}"
@@ -146,7 +146,7 @@ def other_ids(folder):
 
 @pytest.mark.parametrize("option", ["gold", "reference"])
 def test_a_model_beside_needs_the_same_ids(command, folder, runs, other_ids, option, monkeypatch):
-    for module in ("unlearnkit.runs.scored", "unlearnkit.runs.attack.prompting"):
+    for module in ("unlearnkit.runs.evaluate", "unlearnkit.attacks.prompting"):
         monkeypatch.setattr(f"{module}.load_model", lambda base: pytest.fail("a model was loaded"))
     words = [["evaluate", "tiny", "--suite", SMALL]]
     if option == "gold":

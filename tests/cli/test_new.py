@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unlearnkit.cli.scaffold import new_files
+from unlearnkit.cli.verbs.new import new_files
 from unlearnkit.errors import UserError
 
 RECIPE = """\

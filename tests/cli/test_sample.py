@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unlearnkit.data.fingerprint import model_fingerprint
+from unlearnkit.models.fingerprint import model_fingerprint
 
 SELF = """\
 model:

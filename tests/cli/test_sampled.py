@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from unlearnkit.data import sampled as samples_of_data
-from unlearnkit.data.fingerprint import model_fingerprint
-from unlearnkit.engine import drawing
+from unlearnkit.data.streams import sampled as samples_of_data
+from unlearnkit.engine.generation import sampling as drawing
+from unlearnkit.models.fingerprint import model_fingerprint
 
 RECIPE = """\
 model:

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from unlearnkit.cli.families import CALLBACKS, FAMILIES, OBJECTIVES, STREAMS, SUITES
-from unlearnkit.cli.schema import accepted
+from unlearnkit.cli.recipe.names import CALLBACKS, FAMILIES, OBJECTIVES, STREAMS, SUITES
+from unlearnkit.cli.recipe.signature import accepted
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule

@@ -9,11 +9,11 @@ import pytest
 from processes import run_code
 
 from unlearnkit.cli import console
-from unlearnkit.cli.listing import LISTS
 from unlearnkit.cli.main import main
-from unlearnkit.cli.noise import quieten
-from unlearnkit.cli.shipped import shipped
+from unlearnkit.cli.quiet import quieten
+from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.cli.tables import show_attack
+from unlearnkit.cli.verbs.list import LISTS
 from unlearnkit.objectives.base import Objective
 from unlearnkit.runs import Run, load_run
 

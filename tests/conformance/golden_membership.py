@@ -10,8 +10,9 @@ from golden_adapters import OPEN, adapter, result
 from golden_metrics import World, as_example
 from torch import Tensor
 
-from unlearnkit.engine.scoring import gradient_norms
-from unlearnkit.functional import membership, truth
+from unlearnkit.engine.generation.scoring import gradient_norms
+from unlearnkit.functional import membership
+from unlearnkit.functional import tofu as truth
 from unlearnkit.metrics import MembershipAUC, PrivLeak
 
 TWO_SETS = ("mia_members", "mia_nonmembers")

@@ -21,8 +21,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unlearnkit.data.example import Example
-from unlearnkit.engine.generate import Generation, generate
-from unlearnkit.engine.scoring import TokenScores, score
+from unlearnkit.engine.generation.generate import Generation, generate
+from unlearnkit.engine.generation.scoring import TokenScores, score
 from unlearnkit.functional import membership
 
 REL = 1e-5

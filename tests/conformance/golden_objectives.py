@@ -19,9 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from unlearnkit.data.pack import Layout
-from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.head import Head
-from unlearnkit.engine.reference import Frozen
+from unlearnkit.engine.reference.kinds import Frozen
+from unlearnkit.engine.step.attention import use_tree_attention
+from unlearnkit.engine.step.head import Head
 
 IGNORED = -100
 LOSS_REL = {torch.float32: 1e-5, torch.float64: 2e-6}

@@ -18,8 +18,8 @@ from torch import Tensor
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, Layout, StreamSlice, pack
 from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.engine.forward import ForwardPass, stream_views
-from unlearnkit.engine.views import StreamView, TokenSource
+from unlearnkit.engine.step.forward import ForwardPass, stream_views
+from unlearnkit.engine.step.views import StreamView, TokenSource
 
 
 class Positions(Enum):

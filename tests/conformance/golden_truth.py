@@ -11,7 +11,7 @@ from golden_metrics import World, as_example
 from golden_text import tofu_rouge
 from torch import Tensor
 
-from unlearnkit.functional import truth
+from unlearnkit.functional import tofu as truth
 from unlearnkit.metrics import (
     ForgetQuality,
     ModelUtility,

@@ -21,10 +21,10 @@ from transformers.utils import logging as transformers_logging
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Layout, pack
 from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.engine.attention import use_tree_attention
-from unlearnkit.engine.forward import ForwardPass
-from unlearnkit.engine.head import Head
-from unlearnkit.engine.layout import choose_layout, declared_refusal
+from unlearnkit.engine.step.attention import use_tree_attention
+from unlearnkit.engine.step.forward import ForwardPass
+from unlearnkit.engine.step.head import Head
+from unlearnkit.engine.step.layout import choose_layout, declared_refusal
 from unlearnkit.errors import RecipeError
 
 LIST = Path(__file__).with_name("families.json")

@@ -16,8 +16,8 @@ from peft import LoraConfig
 from stub import stub_model
 
 from unlearnkit import UnlearningModule
-from unlearnkit.data.streams import Stream
-from unlearnkit.engine.sharding import is_sharded, whole_state
+from unlearnkit.data.streams.base import Stream
+from unlearnkit.engine.training.fsdp2 import is_sharded, whole_state
 
 
 class SaveAt(L.Callback):

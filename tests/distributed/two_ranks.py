@@ -13,9 +13,9 @@ import lightning as L
 import torch
 from cases.runs import Recorder, objective, qa, stub_data, stub_module
 
-from unlearnkit.data.sampled import SampledStream
-from unlearnkit.data.streams import Stream
-from unlearnkit.engine.saliency import Saliency
+from unlearnkit.data.streams.base import Stream
+from unlearnkit.data.streams.sampled import SampledStream
+from unlearnkit.engine.training.salun import Saliency
 
 
 def main(

@@ -26,12 +26,12 @@ import pytest
 import yaml
 from fences import LANGUAGES, PAGES, PLACE, ROOT, blocks, every_block, shell_lines, written
 
-from unlearnkit.cli.arguments import VerbParser
-from unlearnkit.cli.document import read
 from unlearnkit.cli.main import run
-from unlearnkit.cli.overrides import read_command_line
-from unlearnkit.cli.phased import recipe_of
-from unlearnkit.cli.shipped import find
+from unlearnkit.cli.recipe.build_phases import recipe_of
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import read_command_line
+from unlearnkit.cli.recipe.shipped import find
+from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives import Objective
 from unlearnkit.registry import PLUGIN_GROUP

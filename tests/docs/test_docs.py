@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from unlearnkit.cli import listing
-from unlearnkit.cli.check import SECTIONS
-from unlearnkit.cli.document import read
 from unlearnkit.cli.main import main
-from unlearnkit.cli.phased import recipe_of
-from unlearnkit.cli.recipe import RecipeCLI
-from unlearnkit.cli.scaffold import OBJECTIVE
-from unlearnkit.cli.schema import accepted
-from unlearnkit.cli.shipped import shipped
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.generate import generate as generate_text
-from unlearnkit.engine.policy import load_model
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.build_phases import recipe_of
+from unlearnkit.cli.recipe.check import SECTIONS
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.shipped import shipped
+from unlearnkit.cli.recipe.signature import accepted
+from unlearnkit.cli.verbs import list as listing
+from unlearnkit.cli.verbs.new import OBJECTIVE
+from unlearnkit.engine.generation.generate import generate as generate_text
 from unlearnkit.metrics import UnlearningMetric
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.objectives import Objective
 
 DOCS = Path(__file__).parents[2] / "docs"

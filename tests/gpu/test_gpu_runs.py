@@ -19,7 +19,7 @@ from stub import save_stub, stub_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, load_run
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.models.base import BaseModel
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from stub import save_stub
 
-from unlearnkit.cli.document import read
-from unlearnkit.cli.overrides import read_command_line
-from unlearnkit.cli.phased import PhasedRecipe, recipe_of
-from unlearnkit.cli.recipe import RecipeCLI
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.build_phases import PhasedRecipe, recipe_of
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import read_command_line
 
 DATA = Path(__file__).parent / "data"
 TRUTHFUL_QA = DATA / "truthful_qa.jsonl"

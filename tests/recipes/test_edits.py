@@ -2,11 +2,11 @@
 
 import torch
 
-from unlearnkit.cli.document import read
-from unlearnkit.cli.overrides import read_command_line
-from unlearnkit.cli.recipe import RecipeCLI
-from unlearnkit.engine.combined import CombinedForCausalLM
-from unlearnkit.engine.policy import load_model
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import read_command_line
+from unlearnkit.models.composite.logits import CombinedForCausalLM
+from unlearnkit.models.load import load_model
 
 WORDS = ("--evaluate=[]", "--trainer.max_steps=2", "--trainer.accelerator=cpu",
          "--trainer.enable_progress_bar=false", "--trainer.logger=false",

@@ -8,11 +8,11 @@ import torch
 import yaml
 
 from unlearnkit import load_run
-from unlearnkit.cli.layers import has_phases
-from unlearnkit.cli.shipped import shipped
+from unlearnkit.cli.recipe.phases import has_phases
+from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.data import SampledStream
 from unlearnkit.objectives import Objective
-from unlearnkit.runs.phases import fit_phases
+from unlearnkit.runs.phases.run import fit_phases
 
 RECIPES = shipped()
 PHASED = [

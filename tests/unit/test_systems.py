@@ -8,11 +8,11 @@ from benchmarks.systems import running, table
 from benchmarks.systems.__main__ import main
 from benchmarks.systems.running import Bench, Cost, measured
 from benchmarks.systems.systems import SYSTEMS, System, edited, fitted
-from unlearnkit.cli.document import read
 from unlearnkit.cli.main import run
-from unlearnkit.cli.overrides import read_command_line
-from unlearnkit.cli.recipe import RecipeCLI
-from unlearnkit.cli.shipped import shipped
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import read_command_line
+from unlearnkit.cli.recipe.shipped import shipped
 
 # The same loss in a recipe of the tiny TOFU, and what is trained for a model made of models.
 ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "graddiff",

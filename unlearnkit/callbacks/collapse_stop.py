@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from unlearnkit.callbacks.base import NamedCallback
-from unlearnkit.engine.finite import listed, not_finite
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.models.finite import listed, not_finite
 
 
 class TrainingDiverged(UserError):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from unlearnkit.callbacks.base import NamedCallback
-from unlearnkit.engine.sharding import is_sharded
-from unlearnkit.engine.step_figures import ends_step
+from unlearnkit.engine.step.figures import ends_step
+from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Suite, SuiteContext
 

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.callbacks.base import NamedCallback
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.sharding import is_sharded
-from unlearnkit.text import printable
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.redact import printable
 
 
 class SampleGenerations(NamedCallback, name="sample_generations"):

@@ -6,8 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.cli import console
+from unlearnkit.redact import printable
 from unlearnkit.runs.start import Batches, Start
-from unlearnkit.text import printable
 
 
 def show_start(start: Start) -> None:

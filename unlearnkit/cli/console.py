@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from unlearnkit.text import printable
+from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
     from unlearnkit.runs import RunSummary

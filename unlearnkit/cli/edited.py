@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from unlearnkit.cli.document import Mistake
-from unlearnkit.cli.layer import Layer
-from unlearnkit.cli.schema import check_arguments
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.cli.recipe.document import Mistake
+from unlearnkit.cli.recipe.phase import Layer
+from unlearnkit.cli.recipe.signature import check_arguments
 from unlearnkit.errors import RecipeError
-from unlearnkit.runs.edit import Edit
-from unlearnkit.runs.phase import Base
+from unlearnkit.models.base import BaseModel
+from unlearnkit.runs.phases.edit import Edit
+from unlearnkit.runs.phases.phase import Base
 
 
 def edit_mistakes(layer: Layer) -> Iterator[Mistake]:

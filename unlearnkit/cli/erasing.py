@@ -10,9 +10,9 @@ from unlearnkit.cli.imports import without_collection
 
 
 def make(base: str, examples: str, columns: Columns, out: str, **options: Any) -> Path:
-    """Makes the model; see `unlearnkit.cli.editing.erase`."""
+    """Makes the model; see `unlearnkit.cli.verbs.edit.erase`."""
     with without_collection():
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
 
         quieten()
         from unlearnkit.edits import erase_model
@@ -23,7 +23,7 @@ def make(base: str, examples: str, columns: Columns, out: str, **options: Any) -
 def take_out(model: str, forget: str, columns: Columns, out: str) -> str:
     """Makes the model without the rows, and says what that took."""
     with without_collection():
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
 
         quieten()
         from unlearnkit.edits import delete_examples

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.cli.document import read
 from unlearnkit.cli.imports import without_collection
-from unlearnkit.cli.recipe import RecipeCLI
-from unlearnkit.data.reader import search_folders
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.data.rows.reader import search_folders
 from unlearnkit.errors import UserError
 from unlearnkit.runs import load_run
 
 
 def gate_model(base: str, adapters: Sequence[str], out: str, **options: Any) -> Path:
-    """Makes the model; see `unlearnkit.cli.editing.o3`.
+    """Makes the model; see `unlearnkit.cli.verbs.edit.o3`.
 
     Raises:
         UserError: If a run did not finish, or has no forget stream.
     """
     with without_collection():
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
 
         quieten()
         from unlearnkit.edits import o3_model

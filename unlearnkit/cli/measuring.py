@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unlearnkit.cli.arguments import VerbParser, call
 from unlearnkit.cli.imports import without_collection
+from unlearnkit.cli.verbs.base import VerbParser, call
 
 
 def evaluate(
@@ -40,9 +40,9 @@ def evaluate(
         device: Where the models run, such as cpu; by default the GPU if there is one.
     """
     with without_collection():
-        from unlearnkit.cli.evaluating import evaluated
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
         from unlearnkit.cli.tables import show_evaluations
+        from unlearnkit.cli.verbs.evaluate import evaluated
 
     quieten()
     show_evaluations(
@@ -55,11 +55,11 @@ def compare(
 ) -> None:
     """Puts the figures of runs in one table, printed as ``form`` says, and in files."""
     with without_collection():
-        from unlearnkit.cli.comparing import show
         from unlearnkit.cli.console import err
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
+        from unlearnkit.cli.verbs.compare import show
         from unlearnkit.runs.compare import compare as compared
-        from unlearnkit.runs.reporting import report_comparison
+        from unlearnkit.runs.report import report_comparison
 
     quieten()
     comparison = compared(runs)
@@ -113,9 +113,9 @@ def attack(
         seed: Of the choice of rows.
     """
     with without_collection():
-        from unlearnkit.cli.attacking import Options, attacked
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
         from unlearnkit.cli.tables import show_attack
+        from unlearnkit.cli.verbs.attack import Options, attacked
 
     quieten()
     options = Options(rows, steps, every, lr, limit, bits, data, field, seed)

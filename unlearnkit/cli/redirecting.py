@@ -44,7 +44,7 @@ def lunar(
         template: Text around the prompt, as of a stream qa.
     """
     with without_collection():
-        from unlearnkit.cli.noise import quieten
+        from unlearnkit.cli.quiet import quieten
 
         quieten()
         from unlearnkit.edits import lunar_model

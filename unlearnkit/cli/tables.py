@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.cli.console import out
-from unlearnkit.text import printable
+from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
-    from unlearnkit.runs.attack import Kept
-    from unlearnkit.runs.scored import Found
+    from unlearnkit.attacks import Kept
+    from unlearnkit.runs.evaluate import Found
 
 
 _LEFT_COLUMNS, _WIDEST_COLUMN = 44, 12

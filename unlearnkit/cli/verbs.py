@@ -6,25 +6,26 @@ import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unlearnkit.cli import console, listing
-from unlearnkit.cli.arguments import call
-from unlearnkit.cli.document import read
+from unlearnkit.cli import console
 from unlearnkit.cli.imports import without_collection
-from unlearnkit.cli.overrides import CommandLine, read_command_line, split_options
-from unlearnkit.cli.shipped import find, recipe_name
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import CommandLine, read_command_line, split_options
+from unlearnkit.cli.recipe.shipped import find, recipe_name
+from unlearnkit.cli.verbs import list as listing
+from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from unlearnkit.cli.phased import PhasedRecipe
-    from unlearnkit.cli.recipe import RecipeCLI
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
 
 
 def fit_command(argv: list[str]) -> None:
     """Unlearns by a recipe."""
     cli, line = _recipe(argv, "fit")
     from unlearnkit.cli.banner import show_start
-    from unlearnkit.cli.phased import PhasedRecipe
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.runs import fit
 
     if isinstance(cli, PhasedRecipe):
@@ -50,8 +51,8 @@ def fit_command(argv: list[str]) -> None:
 def validate_command(argv: list[str]) -> None:
     """Checks a recipe and its data."""
     cli, _ = _recipe(argv, "validate")
-    from unlearnkit.cli.phased import PhasedRecipe
-    from unlearnkit.cli.preview import preview, preview_phases
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.cli.verbs.validate import preview, preview_phases
 
     if isinstance(cli, PhasedRecipe):
         preview_phases(cli)
@@ -153,8 +154,8 @@ def generate(
         max_new_tokens: Longest continuation, in tokens.
         chat: Put the prompt through the model's chat template.
     """
-    from unlearnkit.cli.continuations import continuations
-    from unlearnkit.cli.noise import quieten
+    from unlearnkit.cli.quiet import quieten
+    from unlearnkit.cli.verbs.generate import continuations
 
     quieten()
     console.show_generations(continuations(run, prompt, against, max_new_tokens, chat))
@@ -170,7 +171,7 @@ def export(run: str, out: str, merge: bool = False) -> None:
             edit such as uld or o3 points at.
     """
     from unlearnkit import runs
-    from unlearnkit.cli.noise import quieten
+    from unlearnkit.cli.quiet import quieten
 
     quieten()
     console.out().print(str(runs.export(run, out, merge=merge)), markup=False, soft_wrap=True)
@@ -183,7 +184,7 @@ def new(kind: str, path: str) -> None:
         kind: What is begun: objective.
         path: The new file, such as my_losses.py; it must not exist.
     """
-    from unlearnkit.cli.scaffold import new_files
+    from unlearnkit.cli.verbs.new import new_files
 
     target, test = new_files(kind, path)
     console.out().print(f"{target}\n{test}\npytest {test}", markup=False, soft_wrap=True)
@@ -225,7 +226,7 @@ def sample(
         UserError: If neither a recipe nor a model with prompts is given, or for values that
             nothing can be sampled with.
     """
-    from unlearnkit.cli import sampling
+    from unlearnkit.cli.verbs import sample as sampling
     from unlearnkit.data.samples import Sampling, check_sampling
 
     how = Sampling(temperature, top_p, max_new_tokens, seed, template)
@@ -250,7 +251,7 @@ def sample(
 
 
 def _fit_phases(recipe: PhasedRecipe, line: CommandLine) -> None:
-    from unlearnkit.runs.phases import fit_phases
+    from unlearnkit.runs.phases.run import fit_phases
 
     summary = fit_phases(
         recipe.phases(),
@@ -274,9 +275,9 @@ def _recipe(argv: list[str], verb: str) -> tuple[RecipeCLI | PhasedRecipe, Comma
         raise RecipeError("no recipe is given.", hint=f"unlearnkit {verb} --recipe copyright")
     document = None if everything else read(line.recipes)
     with without_collection():
-        from unlearnkit.cli.noise import quieten
-        from unlearnkit.cli.phased import recipe_of
-        from unlearnkit.data.reader import search_folders
+        from unlearnkit.cli.quiet import quieten
+        from unlearnkit.cli.recipe.build_phases import recipe_of
+        from unlearnkit.data.rows.reader import search_folders
 
     quieten()
     search_folders.set(tuple(path.parent for path in line.recipes))

@@ -1,15 +1,15 @@
 """Streams of rows, from file to batch."""
 
-from unlearnkit.data.alternate import AlternateStream
-from unlearnkit.data.chat import ChatStream
-from unlearnkit.data.idk import IdkStream
-from unlearnkit.data.mismatch import MismatchStream
-from unlearnkit.data.prompts import PromptStream
-from unlearnkit.data.qa import QAStream
-from unlearnkit.data.sampled import SampledStream
-from unlearnkit.data.self_samples import SelfSamplesStream
-from unlearnkit.data.streams import Stream, StreamData
-from unlearnkit.data.text import TextStream
+from unlearnkit.data.streams.alternate import AlternateStream
+from unlearnkit.data.streams.base import Stream, StreamData
+from unlearnkit.data.streams.chat import ChatStream
+from unlearnkit.data.streams.idk import IdkStream
+from unlearnkit.data.streams.mismatch import MismatchStream
+from unlearnkit.data.streams.prompts import PromptStream
+from unlearnkit.data.streams.qa import QAStream
+from unlearnkit.data.streams.sampled import SampledStream
+from unlearnkit.data.streams.self_samples import SelfSamplesStream
+from unlearnkit.data.streams.text import TextStream
 
 __all__ = [
     "AlternateStream",

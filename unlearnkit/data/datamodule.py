@@ -11,15 +11,15 @@ import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import CombinedLoader
 
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.overlap import warn_of_overlap
 from unlearnkit.data.pack import Batch
 from unlearnkit.data.plan import StepPlan, StreamPlan
-from unlearnkit.data.prompts import without_responses
 from unlearnkit.data.sampler import StepDataset, StepLoader, StepSampler, StreamBatches
-from unlearnkit.data.streams import Stream, StreamData
+from unlearnkit.data.streams.base import Stream, StreamData
+from unlearnkit.data.streams.prompts import without_responses
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.models.base import BaseModel, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.plan import derived_seed, permutation
-from unlearnkit.data.same import KeysOf
+from unlearnkit.data.rows.same import KeysOf
 
 
 class Answer(NamedTuple):

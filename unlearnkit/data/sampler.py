@@ -13,7 +13,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.plan import StepPlan
 
 if TYPE_CHECKING:
-    from unlearnkit.data.streams import StreamData
+    from unlearnkit.data.streams.base import StreamData
 
 
 class StreamBatch(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer
-from unlearnkit.data.reader import Row, Table, read_rows
-from unlearnkit.data.values import quoted
+from unlearnkit.data.rows.reader import Row, Table, read_rows
+from unlearnkit.data.rows.values import quoted
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import Place, Problem
 
 Ids = tuple[int, ...]

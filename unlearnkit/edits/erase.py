@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
-from unlearnkit.engine.context import ContextConfig
-from unlearnkit.engine.context_folder import describe_context
-from unlearnkit.engine.encoder import load_encoder, own_states, states_of
-from unlearnkit.engine.parts import load_part
-from unlearnkit.engine.policy import load_config, load_model
-from unlearnkit.engine.selection import Deletion, QuantisedKMeans
 from unlearnkit.errors import Problem, RecipeError, UserError
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
+from unlearnkit.models.composite.in_context import ContextConfig
+from unlearnkit.models.composite.in_context_folder import describe_context
+from unlearnkit.models.composite.parts import load_part
+from unlearnkit.models.composite.selection import Deletion, QuantisedKMeans
+from unlearnkit.models.load import load_config, load_model
 
 RECORD, EXAMPLES, INDEX = "erase.json", "examples.jsonl", "examples.index"
 """``INDEX`` is a safetensors file; its name keeps loaders of weights from taking it for some."""

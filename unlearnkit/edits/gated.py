@@ -12,18 +12,23 @@ import torch
 from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
-from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
-from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
-from unlearnkit.engine.detector import SCORES, ScoreKind, fit_detector, refuse_missing_sklearn
-from unlearnkit.engine.encoder import TextEncoder, load_encoder, own_states, states_of
-from unlearnkit.engine.gated import DETECTOR, GatedForCausalLM, with_fingerprints
-from unlearnkit.engine.gated_folder import describe_gated, with_adapters
-from unlearnkit.engine.generate import left_pad
-from unlearnkit.engine.lora import beyond_low_rank
-from unlearnkit.engine.policy import adapter_base, load_config, load_model
-from unlearnkit.engine.rules import PARTS
+from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.models.adapter import beyond_low_rank
+from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.models.composite.detector import (
+    SCORES,
+    ScoreKind,
+    fit_detector,
+    refuse_missing_sklearn,
+)
+from unlearnkit.models.composite.encoder import TextEncoder, load_encoder, own_states, states_of
+from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM, with_fingerprints
+from unlearnkit.models.composite.gated_folder import describe_gated, with_adapters
+from unlearnkit.models.composite.logit_rules import PARTS
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import adapter_base, load_config, load_model
 
 GateKind = Literal["soft", "hard"]
 RECORD = "gate.json"

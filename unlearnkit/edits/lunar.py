@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.example import Example
-from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.edits.matching import Base, config_problems, name_of, refuse
 from unlearnkit.edits.output import (
     RECORD,
@@ -24,10 +22,12 @@ from unlearnkit.edits.output import (
     write_weights,
 )
 from unlearnkit.edits.weights import open_weights
-from unlearnkit.engine.forward import decoder_blocks
-from unlearnkit.engine.policy import load_config, load_model
+from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.functional.layer_regression import redirection
+from unlearnkit.functional.lunar import redirection
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import load_config, load_model
 
 Rows = Sequence[Example]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from transformers import PreTrainedConfig
 
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
-from unlearnkit.data.fingerprint import tokenizer_fingerprint
 from unlearnkit.edits.weights import Weights
-from unlearnkit.engine.policy import load_config
 from unlearnkit.errors import Problem, RecipeError, UserError
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.fingerprint import tokenizer_fingerprint
+from unlearnkit.models.load import load_config
 
 SAME = (
     "model_type", "architectures", "tie_word_embeddings", "num_hidden_layers",

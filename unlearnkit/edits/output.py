@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import GenerationConfig
 
-from unlearnkit.data.base_model import BaseModel, as_base_model
 from unlearnkit.edits.weights import COMPANIONS, Spec
 from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel, as_base_model
 
 SHARD_BYTES = 2**30
 """Largest file of weights; one file is in memory at a time."""

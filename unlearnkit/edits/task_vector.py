@@ -10,7 +10,6 @@ import torch
 from peft.utils import merge_utils
 from torch import Tensor
 
-from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.data.plan import derived_seed
 from unlearnkit.edits.matching import Base, config_problems, name_of, refuse, weight_problems
 from unlearnkit.edits.output import (
@@ -24,6 +23,7 @@ from unlearnkit.edits.output import (
 )
 from unlearnkit.edits.weights import Weights, open_weights
 from unlearnkit.errors import UserError
+from unlearnkit.models.fingerprint import model_fingerprint
 
 CHUNK = 2**24
 """Elements of a tensor that are worked on in float32 at a time."""

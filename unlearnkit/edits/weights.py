@@ -14,11 +14,11 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
-from unlearnkit.data.base_model import BaseModel, as_base_model, explain_missing
-from unlearnkit.engine.lora import beyond_low_rank
-from unlearnkit.engine.parts import MadeOfOthers
-from unlearnkit.engine.policy import adapter_base, load_config
 from unlearnkit.errors import UserError
+from unlearnkit.models.adapter import beyond_low_rank
+from unlearnkit.models.base import BaseModel, as_base_model, explain_missing
+from unlearnkit.models.composite.parts import MadeOfOthers
+from unlearnkit.models.load import adapter_base, load_config
 
 COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")
 """Files of a model folder beside its weights: configs, tokenizer, chat template."""

@@ -6,14 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
-from unlearnkit.data.base_model import BaseModel, as_base_model, load_tokenizer
-from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside, write_json
 from unlearnkit.edits.weights import COMPANIONS, downloaded, is_made_of_others
-from unlearnkit.engine.parts import checked_pointers, is_inside, pointer_fields
-from unlearnkit.engine.policy import load_model
-from unlearnkit.engine.rules import PARTS
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.models.composite.logit_rules import PARTS
+from unlearnkit.models.composite.parts import checked_pointers, is_inside, pointer_fields
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import load_model
 
 
 def whole_copy(model: str | Path, out: str | Path) -> Path:

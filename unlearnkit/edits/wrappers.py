@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing
-from unlearnkit.engine.parts import describe_parts, with_fingerprints
-from unlearnkit.engine.policy import load_config, load_model
-from unlearnkit.engine.rules import PARTS, RULES
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.composite.logit_rules import PARTS, RULES
+from unlearnkit.models.composite.parts import describe_parts, with_fingerprints
+from unlearnkit.models.load import load_config, load_model
 
 Base = str | BaseModel
 

@@ -5,13 +5,13 @@ loss is their plain mean, so that the caller chooses the average.
 """
 
 from unlearnkit.functional.activation import control_vector, rmu
-from unlearnkit.functional.combination import offset_logits, uld_logits, whp_logits
 from unlearnkit.functional.core import row_mean, row_sum, token_logps
 from unlearnkit.functional.displacement import ceu, ihl, unlikelihood
 from unlearnkit.functional.distillation import undial
 from unlearnkit.functional.divergence import forward_kl, reverse_kl, uniform_kl
 from unlearnkit.functional.f_divergence import flat
-from unlearnkit.functional.layer_regression import redirection
+from unlearnkit.functional.logit_rules import offset_logits, uld_logits, whp_logits
+from unlearnkit.functional.lunar import redirection
 from unlearnkit.functional.parameters import l2, orthogonal_lora
 from unlearnkit.functional.preference import d2o, dpo, npo, safe_unlearning, simnpo
 from unlearnkit.functional.primal_dual import dual_step, pdu

@@ -17,7 +17,7 @@ from unlearnkit.functional.memorization import (
     exact_memorization,
     extraction_strength,
 )
-from unlearnkit.functional.truth import probability
+from unlearnkit.functional.tofu import probability
 from unlearnkit.metrics.base import RowMean, TokenMean
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.functional import membership as functional
-from unlearnkit.functional.truth import OpenUnlearning, privleak
+from unlearnkit.functional.tofu import OpenUnlearning, privleak
 from unlearnkit.metrics.base import UnlearningMetric
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearnkit.functional import truth as functional
-from unlearnkit.functional.truth import OpenUnlearning, TruthAggregate, TruthMean
+from unlearnkit.functional import tofu as functional
+from unlearnkit.functional.tofu import OpenUnlearning, TruthAggregate, TruthMean
 from unlearnkit.metrics.base import RowMean, UnlearningMetric
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.activation import control_vector, rmu
 from unlearnkit.objectives.reduction import Reduction, TokenObjective

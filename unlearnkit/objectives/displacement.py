@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional import displacement as functional
 from unlearnkit.objectives.base import Objective

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.divergence import reverse_kl, uniform_kl
 from unlearnkit.objectives.reduction import LLM_UNLEARN, Reduction, TokenObjective

@@ -7,7 +7,7 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import UserError
 
 

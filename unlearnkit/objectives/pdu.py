@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.primal_dual import dual_step, pdu
 from unlearnkit.objectives.base import Objective

@@ -7,7 +7,7 @@ from typing import ClassVar, get_args
 
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional import preference as functional
 from unlearnkit.functional.preference import Scale

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView
+from unlearnkit.engine.step.views import StreamView
 from unlearnkit.functional import weighted as functional
 from unlearnkit.objectives.reduction import Reduction, TokenObjective
 

@@ -13,9 +13,9 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from unlearnkit.redact import printable
 from unlearnkit.report.charts import Chart
 from unlearnkit.report.figures import number
-from unlearnkit.text import printable
 
 VEGA_LITE = "6.4"
 """That which Altair writes specifications for."""

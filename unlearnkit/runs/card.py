@@ -12,10 +12,10 @@ from typing import Any
 import lightning as L
 from huggingface_hub import ModelCard, ModelCardData
 
-from unlearnkit.data.base_model import BaseModel
+from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
+from unlearnkit.redact import printable
 from unlearnkit.runs.folder import RunSummary, write_text
-from unlearnkit.text import printable
 
 TAGS = ("unlearnkit", "machine-unlearning")
 WHENS = ("before", "after", "gold")

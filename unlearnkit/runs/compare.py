@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, load_run
-from unlearnkit.runs.scored import fingerprint_of, read_evaluation
 from unlearnkit.suites.base import Better
 from unlearnkit.suites.direction import direction
 

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside
 from unlearnkit.edits.weights import is_made_of_others
 from unlearnkit.edits.whole import whole_copy
-from unlearnkit.engine.policy import load_model
-from unlearnkit.engine.start import save_policy
 from unlearnkit.errors import UserError
+from unlearnkit.models.adapter_init import save_policy
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.runs.card import card_of_merged
 from unlearnkit.runs.folder import load_run
 

@@ -18,22 +18,22 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import nn
 
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
-from unlearnkit.data.base_model import BaseModel, refuse_other_tokens
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.engine.drawing import draw_for
-from unlearnkit.engine.lora import check_streams
-from unlearnkit.engine.parts import check_trainable
-from unlearnkit.engine.policy import check_config, load_config
-from unlearnkit.engine.reference import Frozen
-from unlearnkit.engine.sharding import is_sharded
-from unlearnkit.engine.trainable import check_trainable_names
+from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.engine.reference.kinds import Frozen
+from unlearnkit.engine.training.freezing import check_trainable_names
+from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.adapter import check_streams
+from unlearnkit.models.base import BaseModel, refuse_other_tokens
+from unlearnkit.models.composite.parts import check_trainable
+from unlearnkit.models.load import check_config, load_config
 from unlearnkit.module import UnlearningModule
-from unlearnkit.runs import evaluation
+from unlearnkit.runs import measure as evaluation
 from unlearnkit.runs.card import write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.environment import describe
 from unlearnkit.runs.export import save_model
+from unlearnkit.runs.facts import describe
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import (
     RunSummary,
@@ -43,8 +43,8 @@ from unlearnkit.runs.folder import (
     write_rows,
     write_text,
 )
-from unlearnkit.runs.refused import refuse_strategies
-from unlearnkit.runs.reporting import report_after_fit
+from unlearnkit.runs.preflight import refuse_strategies
+from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start

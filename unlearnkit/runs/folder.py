@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from unlearnkit.data.base_model import model_of_run
 from unlearnkit.errors import UserError
+from unlearnkit.models.base import model_of_run
 
 Suites = dict[str, dict[str, dict[str, float]]]
 

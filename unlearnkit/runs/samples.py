@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unlearnkit.data.encoded import StreamData
-from unlearnkit.data.sampled import SampledData
 from unlearnkit.data.samples import sample_row
+from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.runs.folder import write_rows
 
 

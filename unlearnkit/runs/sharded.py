@@ -7,9 +7,9 @@ from typing import Any
 
 import lightning as L
 
-from unlearnkit.data.base_model import BaseModel
-from unlearnkit.engine.policy import load_model
-from unlearnkit.engine.sharding import whole_state
+from unlearnkit.engine.training.fsdp2 import whole_state
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.load import load_model
 from unlearnkit.runs.export import save_model
 
 

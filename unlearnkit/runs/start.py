@@ -9,8 +9,8 @@ from typing import Any
 import lightning as L
 
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.engine.policy import Policy
-from unlearnkit.engine.schedule import check_end, warmup_steps
+from unlearnkit.engine.training.schedule import check_end, warmup_steps
+from unlearnkit.models.load import Policy
 from unlearnkit.module import UnlearningModule
 
 

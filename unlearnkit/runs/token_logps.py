@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.encoded import StreamData
-from unlearnkit.engine.scoring import score
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.suites.continuations import text_of
 
 if TYPE_CHECKING:

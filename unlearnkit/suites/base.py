@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from unlearnkit.data.encoded import StreamData
-    from unlearnkit.engine.reference import Reference
+    from unlearnkit.engine.reference.kinds import Reference
 
 
 Better: TypeAlias = Literal["lower", "higher", "zero"]

@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.scoring import score
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.functional.core import row_sum
 from unlearnkit.functional.memorization import exact_memorization, extraction_strength
 from unlearnkit.functional.text import bleu, distinct_n, rouge, words

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
-from unlearnkit.engine.scoring import score
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.membership import loss
 from unlearnkit.functional.text import rouge

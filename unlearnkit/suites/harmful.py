@@ -7,10 +7,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.fingerprint import model_fingerprint
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.text import REFUSAL_PHRASES, folded, refuses, repetition_rate, words
 from unlearnkit.metrics.judged import Harmfulness
+from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import continuation_rows, normal_figures
 from unlearnkit.suites.digest import by_stream, digest

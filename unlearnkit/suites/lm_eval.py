@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from unlearnkit.data.reader import find_file
-from unlearnkit.engine.generate import device_of
-from unlearnkit.engine.modes import evaluating
+from unlearnkit.data.rows.reader import find_file
+from unlearnkit.engine.generation.generate import device_of
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.modes import evaluating
 from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.digest import by_stream

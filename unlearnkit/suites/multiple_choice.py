@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from unlearnkit.data.codec import Codec
-from unlearnkit.data.nested import with_fields
-from unlearnkit.data.reader import find_file, read_rows
-from unlearnkit.data.table import Row, Table
-from unlearnkit.data.values import check_columns, kind_of, text_fault
+from unlearnkit.data.rows.nested import with_fields
+from unlearnkit.data.rows.reader import find_file, read_rows
+from unlearnkit.data.rows.table import Row, Table
+from unlearnkit.data.rows.values import check_columns, kind_of, text_fault
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.digest import by_stream, digest

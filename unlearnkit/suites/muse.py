@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.scoring import score
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem, RecipeError
-from unlearnkit.functional import membership, truth
+from unlearnkit.functional import membership
+from unlearnkit.functional import tofu as truth
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import text_of

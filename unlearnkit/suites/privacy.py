@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
-from unlearnkit.engine.scoring import gradient_norms, score
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.scoring import gradient_norms, score
 from unlearnkit.errors import RecipeError
-from unlearnkit.functional import membership, truth
+from unlearnkit.functional import membership
+from unlearnkit.functional import tofu as truth
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.digest import by_stream, digest

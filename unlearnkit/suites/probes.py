@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.data.example import Example
-from unlearnkit.data.prompts import PromptStream
-from unlearnkit.data.qa import QAStream
-from unlearnkit.data.reader import find_file, read_rows
-from unlearnkit.data.streams import Stream
-from unlearnkit.data.table import BARE
-from unlearnkit.data.text import TextStream
+from unlearnkit.data.rows.reader import find_file, read_rows
+from unlearnkit.data.rows.table import BARE
+from unlearnkit.data.streams.base import Stream
+from unlearnkit.data.streams.prompts import PromptStream
+from unlearnkit.data.streams.qa import QAStream
+from unlearnkit.data.streams.text import TextStream
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 
 if TYPE_CHECKING:

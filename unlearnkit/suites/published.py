@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnkit.data.codec import Codec, DoesNotFit
 from unlearnkit.data.example import Example
-from unlearnkit.data.formats import READERS
-from unlearnkit.data.nested import with_fields
-from unlearnkit.data.opening import COMPRESSED
-from unlearnkit.data.reader import find_file, read_rows
-from unlearnkit.data.values import check_fields, kind_of, text_fault
+from unlearnkit.data.rows.formats import READERS
+from unlearnkit.data.rows.nested import with_fields
+from unlearnkit.data.rows.opening import COMPRESSED
+from unlearnkit.data.rows.reader import find_file, read_rows
+from unlearnkit.data.rows.values import check_fields, kind_of, text_fault
+from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.errors import DataError, Problem, RecipeError
 
 if TYPE_CHECKING:

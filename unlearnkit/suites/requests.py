@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.streams import Stream
+from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import continuation_rows

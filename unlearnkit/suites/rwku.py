@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
-from unlearnkit.engine.scoring import score
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.functional import membership
 from unlearnkit.functional.text import rouge

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.example import Example
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.scoring import score
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem
 from unlearnkit.functional.core import row_sum
 from unlearnkit.functional.text import ngram_entropy, words

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from unlearnkit.data.example import Example
-from unlearnkit.engine.scoring import score
+from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import RecipeError
-from unlearnkit.functional import truth
+from unlearnkit.functional import tofu as truth
 from unlearnkit.functional.membership import loss
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unlearnkit.engine.views import StreamView, TokenSource
+from unlearnkit.engine.step.views import StreamView, TokenSource
 from unlearnkit.functional.core import token_logps
 from unlearnkit.functional.divergence import forward_kl
 

@@ -1,8 +1,8 @@
 import pytest
 from stub import stub_tokenizer
 
-from unlearnkit.data.codec import Codec
-from unlearnkit.data.template import ChatTemplate, TurnError
+from unlearnkit.data.tokens.chat_template import ChatTemplate, TurnError
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import RecipeError
 
 USER = {"role": "user", "content": "ab"}

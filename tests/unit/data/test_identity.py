@@ -6,10 +6,10 @@ import pytest
 from stub import stub_tokenizer
 
 from unlearnkit.data import AlternateStream, MismatchStream, QAStream
-from unlearnkit.data.codec import Codec
 from unlearnkit.data.overlap import find_overlaps
-from unlearnkit.data.qa import ResponseColumn
-from unlearnkit.data.reader import read_rows
+from unlearnkit.data.rows.reader import read_rows
+from unlearnkit.data.streams.qa import ResponseColumn
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Place
 
 CODEC = Codec(stub_tokenizer(), 64)

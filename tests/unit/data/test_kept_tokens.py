@@ -9,14 +9,14 @@ import pytest
 from stub import stub_tokenizer
 
 from unlearnkit.data import QAStream
-from unlearnkit.data.codec import Codec
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.kept import KeptTokens, cache_folder, remove_oldest
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("UNLEARNKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("unlearnkit.data.codec.LEAST_CHARACTERS", 2)
+    monkeypatch.setattr("unlearnkit.data.tokens.codec.LEAST_CHARACTERS", 2)
     return tmp_path / "cache" / "tokens"
 
 

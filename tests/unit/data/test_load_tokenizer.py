@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stub import stub_tokenizer
 
-from unlearnkit.data.base_model import load_tokenizer
+from unlearnkit.models.base import load_tokenizer
 
 
 def test_one_path_may_lead_to_several_tokenizers(tmp_path, monkeypatch) -> None:

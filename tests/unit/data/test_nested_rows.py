@@ -6,12 +6,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from unlearnkit.data.chat import ChatStream
-from unlearnkit.data.idk import IdkStream
-from unlearnkit.data.nested import rows_below, value_at, with_fields
-from unlearnkit.data.qa import QAStream
-from unlearnkit.data.reader import read_rows
-from unlearnkit.data.text import TextStream
+from unlearnkit.data.rows.nested import rows_below, value_at, with_fields
+from unlearnkit.data.rows.reader import read_rows
+from unlearnkit.data.streams.chat import ChatStream
+from unlearnkit.data.streams.idk import IdkStream
+from unlearnkit.data.streams.qa import QAStream
+from unlearnkit.data.streams.text import TextStream
 from unlearnkit.errors import DataError, Place
 
 

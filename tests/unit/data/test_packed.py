@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearnkit.data import QAStream, formats
-from unlearnkit.data.reader import read_rows
+from unlearnkit.data import QAStream
+from unlearnkit.data.rows import formats
 from unlearnkit.data.rows.packed import Mapped, Packed, only
-from unlearnkit.data.table import Row, packed
+from unlearnkit.data.rows.reader import read_rows
+from unlearnkit.data.rows.table import Row, packed
 from unlearnkit.errors import DataError, Place
 
 JSON = st.recursive(

@@ -6,7 +6,7 @@ import pytest
 from stub import stub_tokenizer
 
 from unlearnkit.data import QAStream
-from unlearnkit.data.codec import Codec
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, RecipeError
 
 LETTERS = stub_tokenizer()

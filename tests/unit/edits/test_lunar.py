@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM
 
 from unlearnkit.data.example import Example
 from unlearnkit.edits import lunar_model
-from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import UserError
 from unlearnkit.functional import redirection
+from unlearnkit.models.load import load_model
 
 WEIGHT = "model.layers.1.mlp.down_proj.weight"
 

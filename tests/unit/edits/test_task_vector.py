@@ -15,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from unlearnkit.data.fingerprint import tokenizer_fingerprint
 from unlearnkit.data.plan import derived_seed
 from unlearnkit.edits import add_task_vectors, task_vector
 from unlearnkit.errors import UserError
+from unlearnkit.models.fingerprint import tokenizer_fingerprint
 
 
 def save(folder: Path, seed: int, *, dtype=torch.float32, shards="5GB", **spec) -> Path:

@@ -11,7 +11,7 @@ from peft import LoraConfig
 from safetensors import safe_open
 from stub import read_spec
 
-from unlearnkit.data.streams import Stream
+from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
 
 LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
@@ -83,7 +83,7 @@ def test_values_that_fit_are_not_worked_out_again(folder, tmp_path, monkeypatch)
     def never(*arguments):
         pytest.fail("the values were worked out again")
 
-    monkeypatch.setattr("unlearnkit.engine.cache.Cached._compute", never)
+    monkeypatch.setattr("unlearnkit.engine.reference.cached.Cached._compute", never)
     _, second = _fit(folder, tmp_path, "cached", names)
     assert first == second
 

@@ -3,8 +3,8 @@
 import pytest
 from stub import stub_model
 
-from unlearnkit.engine.policy import check_config
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.load import check_config
 
 
 def test_a_block_that_the_model_does_not_have():

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from unlearnkit import RecipeError, UnlearningModule
-from unlearnkit.engine import kernels
+from unlearnkit.engine.step import kernels
 from unlearnkit.objectives.base import Objective
 
 # Triton reads the variable when it is imported, so this runs in a process of its own.
 COMPARED = """
 import torch
-from unlearnkit.engine import kernels
-from unlearnkit.engine.transform import LogitTransform
+from unlearnkit.engine.step import kernels
+from unlearnkit.models.logit_transform import LogitTransform
 
 def step(kernel, transform, pattern, dtype):
     generator = torch.Generator().manual_seed(0)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unlearnkit.functional.truth import (
+from unlearnkit.functional.tofu import (
     forget_quality,
     model_utility,
     privleak,

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from run_folder import write_run
 
-from unlearnkit.runs.reporting import report
+from unlearnkit.runs.report import report
 
 pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api")

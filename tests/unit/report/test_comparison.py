@@ -6,7 +6,7 @@ from run_folder import SUITES, write_run
 from unlearnkit.errors import UserError
 from unlearnkit.report.comparison import Compared, Spread, comparison_report, picture, trade_offs
 from unlearnkit.runs.compare import compare
-from unlearnkit.runs.reporting import report_comparison
+from unlearnkit.runs.report import report_comparison
 
 ROWS = ["copyright: forget/rougeL_recall", "copyright: normal/rougeL_recall"]
 PNG = b"\x89PNG\r\n\x1a\n"

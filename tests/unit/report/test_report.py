@@ -10,14 +10,14 @@ from html.parser import HTMLParser
 import pytest
 from run_folder import HOSTILE, SUITES, TRUE, write_run
 
+from unlearnkit.attacks import Attack
 from unlearnkit.errors import UserError
 from unlearnkit.report.charts import losses, request_curves
 from unlearnkit.report.figures import figure_rows
 from unlearnkit.report.page import embedded
 from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
-from unlearnkit.runs import reporting
-from unlearnkit.runs.attack import Attack
+from unlearnkit.runs import report as reporting
 
 
 class Page(HTMLParser):

@@ -131,7 +131,7 @@ def test_names_are_shown_and_not_rendered(run) -> None:
 
 
 def test_stage_3_of_deepspeed_is_refused(case_folder, monkeypatch) -> None:
-    from unlearnkit.runs.refused import refuse_strategies
+    from unlearnkit.runs.preflight import refuse_strategies
 
     module = UnlearningModule({"forget": objective("nll")})
     strategy = object.__new__(DeepSpeedStrategy)

@@ -10,8 +10,8 @@ import torch
 
 from unlearnkit.callbacks import EvaluateEvery
 from unlearnkit.cli.main import main
-from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import Copyright
 
 SUITE = "{name: copyright, limit: 2, max_new_tokens: 4}"

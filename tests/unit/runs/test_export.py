@@ -13,7 +13,6 @@ from stub import save_stub, stub_tokenizer
 from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
 from unlearnkit import UserError, export
-from unlearnkit.data.base_model import BaseModel, load_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.edits import (
     add_task_vectors,
@@ -24,9 +23,10 @@ from unlearnkit.edits import (
     uld_model,
     whp_model,
 )
-from unlearnkit.engine.generate import generate
-from unlearnkit.engine.policy import load_model
-from unlearnkit.runs.scored import fingerprint_of
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.load import load_model
+from unlearnkit.runs.evaluate import fingerprint_of
 
 PROMPTS = [[4, 4, 5, 4], [6, 6, 7, 6], [8, 9, 8]]
 IDS = torch.tensor([[4, 4, 5, 4], [6, 6, 7, 6]])

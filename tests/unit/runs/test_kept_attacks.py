@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from stub import save_stub, stub_tokenizer
 
+from unlearnkit.attacks.kept import Attack, Prepared, attack_and_keep, read_attack
 from unlearnkit.errors import UserError
-from unlearnkit.runs.attack.kept import Attack, Prepared, attack_and_keep, read_attack
 
 CURVE = [{"step": 0, "forget/rougeL_recall": 0.5}]
 

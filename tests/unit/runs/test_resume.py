@@ -17,7 +17,7 @@ from stub import stub_model
 
 from unlearnkit import UnlearningModule
 from unlearnkit.callbacks import CollapseStop
-from unlearnkit.data.streams import Stream
+from unlearnkit.data.streams.base import Stream
 
 ROWS = {"forget": "cdabe", "retain": "abcdeabcdea"}
 EPOCHS = 4

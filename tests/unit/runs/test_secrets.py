@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.runs.environment import describe
-from unlearnkit.text import redacted_words
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.redact import redacted_words
+from unlearnkit.runs.facts import describe
 
 TOKEN = "hf_" + "abcDEF123" * 3
 

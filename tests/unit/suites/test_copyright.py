@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.data.codec import Codec
-from unlearnkit.data.qa import QAStream
-from unlearnkit.data.text import TextStream
-from unlearnkit.engine.policy import load_model
-from unlearnkit.engine.reference import frozen_copy
+from unlearnkit.data.streams.qa import QAStream
+from unlearnkit.data.streams.text import TextStream
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.reference.kinds import frozen_copy
 from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import Copyright, Suite, SuiteContext
 from unlearnkit.suites.probes import KEPT
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from tests.stub import stub_model, stub_tokenizer
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.report.figures import role_of
 from unlearnkit.suites import MultipleChoice, SuiteContext
+from unlearnkit.suites.bootstrap import bootstrap
 from unlearnkit.suites.direction import direction
-from unlearnkit.suites.intervals import bootstrap
 
 # A is half as long again as B and C in bits, wherever it stands.
 BITS = {"<pad>": 4, "<unk>": 3, "<bos>": 4, "<eos>": 3, "A": 2, "B": 3, "C": 3, " ": 4, "a": 4}

@@ -13,9 +13,9 @@ import torch
 from scipy.stats import hmean, ks_2samp
 
 from tests.stub import stub_model, stub_tokenizer
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import (
     Hallucination,
     Harmful,
@@ -26,7 +26,7 @@ from unlearnkit.suites import (
     SuiteContext,
     Tofu,
 )
-from unlearnkit.suites.intervals import bootstrap
+from unlearnkit.suites.bootstrap import bootstrap
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=6)

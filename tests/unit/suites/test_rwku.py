@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.stub import stub_model, stub_tokenizer
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import Rwku, SuiteContext
 
 DATA = Path(__file__).parent / "data" / "rwku"

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from unlearnkit.data import PromptStream
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
 from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import Hallucination, Harmful, SuiteContext, muse
 from unlearnkit.suites.published import Part, read_parts
 

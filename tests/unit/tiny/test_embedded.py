@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.copyright import Copyright
 from unlearnkit.tiny import make, texts

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import unlearnkit.tiny.muse
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import Muse, SuiteContext
 from unlearnkit.tiny.muse.news import FORGOTTEN, HELD_OUT, PROTECTED, UNSEEN, tables
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import unlearnkit.tiny.tofu
-from unlearnkit.data.base_model import load_tokenizer
-from unlearnkit.engine.policy import load_model
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
 from unlearnkit.suites import SuiteContext, Tofu
 from unlearnkit.tiny.tofu.authors import (
     AUTHORS,

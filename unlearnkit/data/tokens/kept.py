@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from unlearnkit.data.fingerprint import tokenizer_fingerprint
+from unlearnkit.models.fingerprint import tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class KeptTokens:
 
     Example:
         >>> from tempfile import mkdtemp
-        >>> from unlearnkit.data.base_model import load_tokenizer
+        >>> from unlearnkit.models.base import load_tokenizer
         >>> kept = KeptTokens(load_tokenizer("tiny"), Path(mkdtemp()))
         >>> kept.load(["a ferry"]) is None
         True

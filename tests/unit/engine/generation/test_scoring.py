@@ -1,0 +1,90 @@
+"""Teacher-forced figures against plain forward passes, row by row."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from unlearnkit.data.example import Example
+from unlearnkit.engine.generation.scoring import gradient_norms, score
+from unlearnkit.engine.reference.kinds import frozen_copy
+
+EXAMPLES = [
+    Example((4, 5, 6), (7, 8, 3), 0, "a:1"),
+    Example((4,), (5,), 1, "a:2"),
+    Example((8, 7), (6, 5, 4, 4, 4, 3), 2, "a:3"),
+]
+
+
+@pytest.fixture
+def model(make_stub):
+    return make_stub({"random_init": 1})[0]
+
+
+@torch.no_grad()
+def plain_logs(model, example):
+    """``[n, V]`` log-probabilities that predict the response."""
+    ids = torch.tensor([[*example.prompt_ids, *example.response_ids]])
+    return model(ids).logits[0, len(example.prompt_ids) - 1 : -1].log_softmax(-1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_figures_are_those_of_single_rows(model, make_stub, batch_size):
+    other = make_stub({"random_init": 2})[0]
+    found = score(model, EXAMPLES, batch_size=batch_size, reference=frozen_copy(other))
+    logs = [plain_logs(model, e) for e in EXAMPLES]
+    other_logs = [plain_logs(other, e) for e in EXAMPLES]
+    logps = [
+        log[range(len(e.response_ids)), e.response_ids]
+        for log, e in zip(logs, EXAMPLES, strict=True)
+    ]
+    kl = [(r.exp() * (r - p)).sum(-1) for r, p in zip(other_logs, logs, strict=True)]
+    first = [
+        log.argmax(-1) == torch.tensor(e.response_ids)
+        for log, e in zip(logs, EXAMPLES, strict=True)
+    ]
+    torch.testing.assert_close(found.logps, torch.cat(logps), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.kl, torch.cat(kl), rtol=1e-4, atol=1e-6)
+    assert found.correct.tolist() == torch.cat(first).tolist()
+    assert found.sequence.tolist() == [0] * 3 + [1] + [2] * 6
+    assert found.sequences == 3
+
+
+def test_nats_are_those_worked_out_by_hand(make_stub):
+    # a costs 2 bits, b and EOS 3, d 4.
+    found = score(make_stub()[0], [Example((4,), (4, 5, 7, 3), 0, "a:1")])
+    assert (found.logps / -math.log(2)).tolist() == pytest.approx([2, 3, 4, 3], rel=1e-5)
+    assert found.correct.tolist() == [True, False, False, False]
+
+
+def test_divergence_from_itself_is_zero(model):
+    assert score(model, EXAMPLES, reference=frozen_copy(model)).kl.abs().max() == 0
+
+
+def test_modes_are_put_back(model):
+    model.train()
+    score(model, EXAMPLES)
+    gradient_norms(model, EXAMPLES)
+    assert model.training
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_no_examples(model):
+    found = score(model, [])
+    assert found.logps.shape == found.sequence.shape == (0,)
+    assert found.kl is None
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+def test_gradient_norms_by_backward(model, p):
+    found = gradient_norms(model, EXAMPLES, p)
+    for norm, example in zip(found, EXAMPLES, strict=True):
+        model.zero_grad()
+        ids = torch.tensor([[*example.prompt_ids, *example.response_ids]])
+        labels = ids.clone()
+        labels[:, : len(example.prompt_ids)] = -100
+        model(ids, labels=labels).loss.backward()
+        norms = [w.grad.norm(p).item() for w in model.parameters()]
+        assert norm.item() == pytest.approx(sum(norms) / len(norms), rel=1e-4)

@@ -1,0 +1,164 @@
+"""Attacks kept in files that know what they belong to, and none takes the place of another."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unlearnkit.attacks.measuring import Curve
+from unlearnkit.attacks.quantize import torchao_version
+from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.fingerprint import tokenizer_fingerprint
+from unlearnkit.runs.evaluate import code_fingerprint, fingerprint_of
+from unlearnkit.suites.digest import digest
+
+Base = str | BaseModel
+_CODE = ("module.py", "objectives", "runs/attack")
+
+
+class Prepared(NamedTuple):
+    """An attack whose options and rows are read."""
+
+    run: Callable[[Base], Curve]
+    rows: str
+    """Digest of the rows that it shows and measures."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attack found, as it stands in its file."""
+
+    attack: str
+    settings: dict[str, Any]
+    """The options that this attack reads."""
+    models: dict[str, str | None]
+    """Digests of the models, by the names that the curves have."""
+    fingerprint: str
+    """Digest of everything the curves depend on."""
+    inputs: dict[str, Any]
+    """The digests that `fingerprint` is made of, beside those of the models."""
+    created: str
+    seconds: float
+    curves: dict[str, Curve]
+
+
+class Kept(NamedTuple):
+    """An attack, its file, and whether that was there already."""
+
+    attack: Attack
+    path: Path
+    reused: bool
+
+
+def attack_and_keep(
+    kind: str,
+    settings: dict[str, Any],
+    prepared: Prepared,
+    models: Mapping[str, Base],
+    folder: Path,
+    *,
+    tokenizer: Any,
+    max_length: int,
+    out: Path | None = None,
+    on_model: Callable[[str], None] = lambda name: None,
+) -> Kept:
+    """Runs an attack on each model, unless a file has this very attack already.
+
+    An attack of the same kind with other options, rows, models or code gets a file of its own:
+    ``relearn.json``, ``relearn-2.json`` and so on.
+
+    Args:
+        kind: Name of the attack.
+        settings: The options that it reads.
+        prepared: What it does to a model.
+        models: What is attacked, by name.
+        folder: Where its files are.
+        tokenizer: Of the rows.
+        max_length: Longest sequence in tokens.
+        out: A file in place of those in the folder.
+        on_model: Called with each model's name before it is attacked.
+
+    Raises:
+        UserError: If ``out`` is a file of anything else, or its folder cannot be made.
+    """
+    inputs = {
+        "rows": prepared.rows,
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "max_length": max_length,
+        "code": digest(code_fingerprint(*_CODE), version("lightning"), torchao_version()),
+    }
+    digests = {name: fingerprint_of(base) for name, base in models.items()}
+    fingerprint = digest(kind, settings, digests, inputs)
+    # None stands for a model on the hub that may be another one by now.
+    known = None if None in digests.values() else fingerprint
+    for path in sorted(folder.glob(f"{kind}*.json")) if out is None else [out]:
+        found = read_attack(path)
+        if found is not None and known is not None and found.fingerprint == known:
+            return Kept(found, path, reused=True)
+    if out is not None and out.exists():
+        raise UserError(f"--out: {out} exists and is not overwritten.", hint="Name another file.")
+    place = out or folder / f"{kind}.json"
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {place.parent}: {error.strerror}") from error
+    started = time.monotonic()
+    curves: dict[str, Curve] = {}
+    for name, base in models.items():
+        on_model(name)
+        curves[name] = prepared.run(base)
+    attack = Attack(
+        attack=kind,
+        settings=settings,
+        models=digests,
+        fingerprint=fingerprint,
+        inputs=inputs,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 2),
+        curves=curves,
+    )
+    return Kept(attack, _write_new(place, attack), reused=False)
+
+
+def read_attack(path: Path) -> Attack | None:
+    """The attack of a file, or None if it is not one."""
+    try:
+        found = Attack(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    mappings = (found.settings, found.models, found.curves)
+    if not all(isinstance(each, dict) for each in mappings) or not found.curves:
+        return None
+    known = all(isinstance(each, str) for each in (found.attack, found.created))
+    return found if known and all(map(_is_curve, found.curves.values())) else None
+
+
+def _is_curve(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and e for e in value)
+
+
+def _write_new(place: Path, attack: Attack) -> Path:
+    """Writes the first file of a name and its numbers that no other process has taken."""
+    text = json.dumps(asdict(attack), indent=2, ensure_ascii=False, default=str) + "\n"
+    path, numbers = place, count(2)
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            path = place.with_name(f"{place.stem}-{next(numbers)}{place.suffix}")
+        except OSError as error:
+            with suppress(OSError):  # a full disk leaves a part of it
+                path.unlink()
+            raise UserError(f"cannot write {path}: {error.strerror}") from error
+        else:
+            return path

@@ -1,0 +1,130 @@
+"""What each layer of a model would say, read out by the model's own head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.attacks.measuring import Curve
+from unlearnkit.data.example import Example
+from unlearnkit.data.pack import Batch, pack
+from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.generation.generate import device_of
+from unlearnkit.engine.step.forward import decoder_blocks
+from unlearnkit.engine.step.head import Head
+from unlearnkit.errors import UserError
+from unlearnkit.functional.core import at_least_float32, row_mean
+from unlearnkit.functional.text import rouge
+from unlearnkit.functional.tofu import probability
+from unlearnkit.models.load import load_model
+from unlearnkit.models.modes import evaluating
+from unlearnkit.suites.base import SuiteContext
+from unlearnkit.suites.continuations import text_of
+
+
+def logit_lens(
+    base: Any, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
+) -> Curve:
+    """Reads the true answer out of each layer: the final norm and the head on its hidden states.
+
+    Unlearning that only stops the last layers from saying what earlier ones still know shows as
+    a curve that rises and falls again. Each token is predicted from the true ones before it.
+
+    Returns:
+        A mapping a decoder block, from 0: ``layer``, ``forget/probability`` (length-normalised),
+        ``forget/rougeL_recall`` of the likeliest tokens, and ``forget/exact_memorization``, mean
+        over rows. The last block's are the model's own.
+
+    Raises:
+        UserError: If the model's final norm is not found.
+
+    References:
+        nostalgebraist 2020, "Interpreting GPT: the logit lens"; Patil et al. 2024,
+        arXiv 2309.17410, sec. 3, for the attack; Lynch et al. 2024, arXiv 2402.16835.
+    """
+    model = load_model(base)
+    per_layer: list[list[dict[str, float]]] = []
+    with torch.no_grad(), evaluating(model):
+        head, norm = Head(model), _final_norm(model)
+        for start in range(0, len(examples), context.batch_size):
+            some = examples[start : start + context.batch_size]
+            batch = pack({"probe": StreamBatch(tuple(some), 1.0, 1.0)}, "rows")
+            batch = batch.to(device_of(model))
+            for layer, states in enumerate(_states(model, batch, norm)):
+                if layer == len(per_layer):
+                    per_layer.append([])
+                per_layer[layer] += _rows(head, norm(states), batch, tokenizer, some)
+    return [
+        {"layer": layer, **{f"forget/{name}": fmean(r[name] for r in rows) for name in rows[0]}}
+        for layer, rows in enumerate(per_layer)
+    ]
+
+
+def _states(model: nn.Module, batch: Batch, norm: nn.Module) -> list[Tensor]:
+    """``[N, H]`` output of each block where it predicts the response tokens."""
+    caught: list[Tensor] = []
+
+    def catch(_module: nn.Module, _arguments: object, output: Any) -> None:
+        states = output[0] if isinstance(output, tuple) else output
+        caught.append(states.flatten(0, -2)[batch.source])
+
+    hooks = [block.register_forward_hook(catch) for block in decoder_blocks(model)]
+    try:
+        last = _decoder(model)(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        )[0]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not torch.allclose(norm(caught[-1]), last.flatten(0, -2)[batch.source]):
+        raise UserError(f"logit_lens: {type(model).__name__} has more after its last layer")
+    return caught
+
+
+def _rows(
+    head: Head, states: Tensor, batch: Batch, tokenizer: Any, examples: Sequence[Example]
+) -> list[dict[str, float]]:
+    logps: list[Tensor] = []
+    chosen: list[Tensor] = []
+    for some, target in zip(
+        states.split(head.chunk_tokens), batch.target.split(head.chunk_tokens), strict=True
+    ):
+        logits = at_least_float32(head.logits(some))
+        logps.append(logits.log_softmax(-1).gather(1, target[:, None])[:, 0])
+        chosen.append(logits.argmax(-1))
+    said = torch.cat(chosen)
+    flat = (batch.sequence, len(examples))
+    likely = probability(-row_mean(torch.cat(logps), *flat)).tolist()
+    exact = row_mean((said == batch.target).float(), *flat).tolist()
+    lengths = [len(example.response_ids) for example in examples]
+    texts = [text_of(tokenizer, ids.tolist()) for ids in said.split(lengths)]
+    return [
+        {
+            "probability": likely[i],
+            "rougeL_recall": rouge(texts[i], text_of(tokenizer, example.response_ids)).recall,
+            "exact_memorization": exact[i],
+        }
+        for i, example in enumerate(examples)
+    ]
+
+
+def _decoder(model: nn.Module) -> nn.Module:
+    return model.get_decoder()  # pyright: ignore
+
+
+def _final_norm(model: nn.Module) -> nn.Module:
+    """The last norm among the decoder's own modules, after its blocks."""
+    owner = next(
+        (m for m in _decoder(model).modules() if decoder_blocks(model) in m.children()), None
+    )
+    norms = [m for m in owner.children() if "norm" in type(m).__name__.lower()] if owner else []
+    if not norms:
+        raise UserError(f"logit_lens: {type(model).__name__} has no final norm that is known")
+    return norms[-1]

@@ -1,0 +1,152 @@
+"""A recipe of several phases as objects that can be checked, shown and run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from unlearnkit.cli.banner import show_start
+from unlearnkit.cli.edited import edit_phase
+from unlearnkit.cli.recipe.build import RecipeCLI, find_own_modules
+from unlearnkit.cli.recipe.document import MERGED, Document, load_yaml
+from unlearnkit.cli.recipe.names import at, dotted
+from unlearnkit.cli.recipe.overrides import Override, apply
+from unlearnkit.cli.recipe.phase import PHASES, Layer
+from unlearnkit.cli.recipe.phases import BASE, has_phases, layers
+from unlearnkit.errors import RecipeError
+from unlearnkit.runs.phases.phase import Phase, Training
+
+
+class _Parsed(RecipeCLI):
+    """A phase's recipe with its defaults, and no objects."""
+
+    def instantiate_classes(self) -> None:
+        """Builds nothing."""
+
+
+class PhasedRecipe:
+    """The phases of a recipe.
+
+    Args:
+        document: The recipe, with the overrides of its common blocks in it.
+        overrides: Overrides that name a phase.
+        verb: For messages.
+        print_only: Print the recipe with every default filled in, phase by phase, and exit.
+
+    Attributes:
+        warnings: Things in the recipe that are allowed and probably not meant.
+        base: The model that the first phase starts from.
+        run_dir: Folder of the run folders.
+        recipe_text: The recipe with every default resolved; it can be run again.
+
+    Raises:
+        RecipeError: With every mistake of all phases.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        overrides: Sequence[Override] = (),
+        verb: str = "fit",
+        print_only: bool = False,
+    ) -> None:
+        find_own_modules()
+        found, self.warnings = layers(document, overrides)
+        kind = _Parsed if print_only else RecipeCLI
+        self.clis: dict[str, RecipeCLI] = {
+            layer.name: kind(layer.document, verb=verb) for layer in found if layer.edit is None
+        }
+        first = next(iter(self.clis.values()))
+        self.run_dir: str = first.config.run_dir
+        recipes = {name: load_yaml(cli.recipe_text) for name, cli in self.clis.items()}
+        base = at(next(iter(recipes.values())), BASE)
+        self.recipe_text = _text(found, recipes, base)
+        if print_only:
+            sys.stdout.write(self.recipe_text)
+            sys.exit(0)
+        self.base = first.model.base
+        self._found, self._recipes = found, recipes
+
+    def phases(self) -> list[Phase]:
+        """The phases, to be run once: afterwards nothing here holds their models."""
+        made: list[Phase] = []
+        for layer in self._found:
+            if layer.edit is not None:
+                made.append(edit_phase(layer, self.base))
+                continue
+            cli = self.clis.pop(layer.name)
+            made.append(
+                Training(
+                    layer.name,
+                    self._recipes[layer.name],
+                    cli.model,
+                    cli.datamodule,
+                    cli.trainer,
+                    evaluate=cli.suites,
+                    gold=cli.config.gold,
+                    seed=cli.config.seed_everything,
+                    on_start=show_start,
+                )
+            )
+        return made
+
+
+def recipe_of(
+    document: Document | None, overrides: Sequence[Override], verb: str, print_only: bool
+) -> RecipeCLI | PhasedRecipe:
+    """The objects of a recipe, of one phase or of several; see `RecipeCLI` for the arguments."""
+    inside = [each for each in overrides if each.path[0] == PHASES and len(each.path) > 1]
+    if document is None:
+        return RecipeCLI(None, overrides, verb, print_only)
+    apply(document, [each for each in overrides if each not in inside])
+    if has_phases(document.tree):
+        return PhasedRecipe(document, inside, verb, print_only)
+    if inside:
+        raise RecipeError(
+            f"{dotted(inside[0].path)}: this recipe has no phases.",
+            hint=f"Give --{dotted(inside[0].path[2:])} for the recipe itself.",
+        )
+    return RecipeCLI(document, (), verb, print_only)
+
+
+def _text(found: Sequence[Layer], recipes: Mapping[str, dict[str, Any]], base: Any) -> str:
+    """One recipe again: what all phases have in common at the top, the rest in each."""
+    tree: dict[str, Any] = {"model": {"base": base}}
+    own: dict[str, dict[str, Any]] = {name: {} for name in recipes}
+    sections = list(dict.fromkeys(key for recipe in recipes.values() for key in recipe))
+    for section in sections:
+        given = [recipe.get(section) for recipe in recipes.values()]
+        if section not in MERGED:
+            if all(each == given[0] for each in given):
+                tree[section] = given[0]
+            else:
+                for name, value in zip(own, given, strict=True):
+                    own[name][section] = value
+            continue
+        for key in given[0] or {}:
+            values = [(each or {}).get(key) for each in given]
+            if (section, key) == BASE:
+                continue
+            if all(each == values[0] for each in values):
+                tree.setdefault(section, {})[key] = values[0]
+            else:
+                for name, value in zip(own, values, strict=True):
+                    own[name].setdefault(section, {})[key] = value
+    tree[PHASES] = [
+        {"name": layer.name, **own[layer.name]}
+        if layer.edit is None
+        else {"name": layer.name, "edit": dict(layer.edit)}
+        for layer in found
+    ]
+    return yaml.dump(tree, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
+
+
+class _NoAliases(yaml.SafeDumper):
+    """Writes out what stands in several phases each time."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        return True

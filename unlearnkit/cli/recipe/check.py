@@ -1,0 +1,274 @@
+"""Finds every mistake of a recipe before a model is loaded: names, keys, types, streams, files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch.optim import Optimizer
+
+from unlearnkit.cli.recipe import signature as schema
+from unlearnkit.cli.recipe.document import Document, Mistake
+from unlearnkit.cli.recipe.names import (
+    FAMILIES,
+    OBJECTIVES,
+    OPTIMIZER,
+    STREAMS,
+    SUITES,
+    Entry,
+    KeyPath,
+    at,
+    dotted,
+    entries,
+)
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.rows.reader import find_file
+from unlearnkit.data.streams.prompts import without_responses
+from unlearnkit.errors import DataError, RecipeError, UserError
+from unlearnkit.module import UnlearningModule
+from unlearnkit.registry import Registered, did_you_mean
+
+SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": Trainer}
+"""The classes whose signatures are the sections of a recipe."""
+
+# Filled in from elsewhere in the recipe.
+LINKED: dict[KeyPath, str] = {
+    ("data", "tokenizer"): "model.base",
+    ("data", "seed"): "seed_everything",
+}
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "seed_everything": (int,),
+    "run_dir": (str,),
+    "gold": (str, type(None)),
+}
+
+
+def check(document: Document) -> list[str]:
+    """Refuses a recipe that cannot be run, with every mistake in one error.
+
+    Returns:
+        Warnings: things that are allowed and probably not meant.
+
+    Raises:
+        RecipeError: With a line ``file:line: key: what is wrong`` for each mistake.
+    """
+    mistakes, warnings = find_mistakes(document)
+    if mistakes:
+        raise refusal(document.name, mistakes)
+    return warnings
+
+
+def find_mistakes(document: Document) -> tuple[list[Mistake], list[str]]:
+    """Everything that is wrong in a recipe, and warnings."""
+    checker = _Checker(document)
+    return [*document.mistakes, *checker.run()], checker.warnings
+
+
+def refusal(name: str, mistakes: list[Mistake]) -> RecipeError:
+    """One error for all mistakes, in the order of the file."""
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda each: _line(each.place))
+    if len(ordered) == 1:
+        return RecipeError(str(ordered[0]))
+    lines = [f"{each.heading}\n    {each.message}" for each in ordered]
+    return RecipeError("\n".join([f"{name} has {len(ordered)} mistakes.", *lines]))
+
+
+class _Checker:
+    """One pass over a document."""
+
+    def __init__(self, document: Document) -> None:
+        self.document, self.tree = document, document.tree
+        self.warnings: list[str] = []
+        self.built: dict[KeyPath, Any] = {}
+
+    def run(self) -> list[Mistake]:
+        """All mistakes."""
+        found = [*self._sections(), *self._entries()]
+        found += self._streams()
+        return [Mistake(path, message, self.document.place(path)) for path, message in found]
+
+    def _sections(self) -> Iterator[schema.Finding]:
+        for key, value in self.tree.items():
+            if key in SECTIONS:
+                skip = [str(path[1]) for path in LINKED if path[0] == key]
+                for path, message in schema.check_arguments(
+                    SECTIONS[key], value, (key,), skip=skip, given_elsewhere=_own_keys(key)
+                ):
+                    if path in LINKED:
+                        message = f"this is taken from {LINKED[path]}; give it there."
+                    yield path, message
+            elif key in _PLAIN:
+                if not isinstance(value, _PLAIN[key]) or isinstance(value, bool):
+                    yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {value!r}"
+                elif isinstance(value, int) and not 0 <= value < 2**32:
+                    yield (key,), f"expected a number from 0 to {2**32 - 1}, found {value}"
+            elif key != "evaluate":
+                yield (key,), _unknown_section(str(key))
+        for section, name in (("model", "objectives"), ("data", "streams")):
+            if not isinstance(at(self.tree, (section, name)), Mapping):
+                yield (section, name), f"a recipe needs a mapping of named {name} here."
+        objectives = at(self.tree, OBJECTIVES.place)
+        for name in objectives if isinstance(objectives, Mapping) else ():
+            # They are modules of a torch module, and stand in the names of its weights.
+            if not isinstance(name, str) or not name or "." in name:
+                yield (*OBJECTIVES.place, name), f"expected a name without dots, found {name!r}"
+        trainer = self.tree.get("trainer") or {}
+        bounds = ("max_epochs", "max_steps", "max_time")
+        # One that is misspelled is a mistake of its own, which says what was meant.
+        if isinstance(trainer, Mapping) and not any(
+            get_close_matches(str(key), bounds, cutoff=0.85) for key in trainer
+        ):
+            yield ("trainer",), "give max_epochs or max_steps; Lightning's default is 1000 epochs."
+
+    def _entries(self) -> Iterator[schema.Finding]:
+        for entry in entries(self.tree):
+            if entry.error is not None or entry.class_path is None:
+                assert entry.error is not None
+                yield (*entry.path, "name"), _sentences(entry.error)
+                continue
+            try:
+                cls = schema.import_class(entry.class_path, _bound(entry))
+            except RecipeError as error:
+                yield (*entry.path, "name"), _sentences(error)
+                continue
+            skip = ("params",) if entry.path == OPTIMIZER else ()
+            found = list(schema.check_arguments(cls, entry.arguments, entry.path, skip=skip))
+            yield from found
+            if issubclass(cls, Registered):
+                yield from self._build(entry, cls, found)
+
+    def _build(
+        self, entry: Entry, cls: type, found: list[schema.Finding]
+    ) -> Iterator[schema.Finding]:
+        """Builds it: that is cheap, and a constructor knows more than its types say."""
+        wrong = {path[-1] for path, _ in found}
+        arguments = {key: value for key, value in entry.arguments.items() if key not in wrong}
+        if any(map(_holds_classes, arguments.values())):
+            return
+        try:
+            self.built[entry.path] = cls(**arguments)
+        except UserError as error:
+            yield entry.path, _sentences(error)
+        except Exception as error:
+            if not found:  # else it is for want of an argument that is reported
+                yield entry.path, f"{cls.__name__}: {error}"
+
+    def _streams(self) -> Iterator[schema.Finding]:
+        given = at(self.tree, STREAMS.place)
+        if not isinstance(given, Mapping):
+            return
+        streams = list(given)
+        used: set[str] = set()
+        for path, objective in self._built(OBJECTIVES.place):
+            if not objective.weight:
+                continue
+            used |= set(objective.streams)
+            for name in objective.streams:
+                if name not in streams:
+                    yield path, _no_stream(type(objective).registered_name, str(name), streams)
+                elif not getattr(self.built.get((*STREAMS.place, name)), "answered", True):
+                    yield path, without_responses(str(name))
+        for path, stream in self._built(STREAMS.place):
+            for name in stream.depends_on():
+                if name not in streams:
+                    yield path, _no_stream(type(stream).registered_name, str(name), streams)
+            yield from self._file(path, stream)
+        anchor = at(self.tree, ("data", "anchor")) or "forget"
+        if anchor not in streams:
+            near = did_you_mean(str(anchor), streams)
+            yield ("data", "anchor"), f"no stream is named '{anchor}'.{near}"
+        lora = at(self.tree, ("model", "lora"))
+        if isinstance(lora, Mapping) and lora.get("init_lora_weights") == "fila":
+            wanted = lora.get("importance")
+            wanted = wanted if isinstance(wanted, Mapping) else {}
+            used |= {str(wanted.get(each, each)) for each in ("forget", "retain")}
+        self._warn_of_unused(used | {anchor}, streams)
+
+    def _file(self, path: KeyPath, stream: Any) -> Iterator[schema.Finding]:
+        """Names a missing file; rows are checked later, all at once."""
+        file = getattr(stream, "path", None)
+        # Without a suffix it may be the id of a data set on the Hub.
+        if isinstance(file, str) and Path(file).suffix and find_file(file) is None:
+            try:
+                stream.check()
+            except DataError as error:
+                for problem in error.problems:
+                    yield (*path, "path"), str(problem)
+
+    def _warn_of_unused(self, used: set[str], streams: list[str]) -> None:
+        if any(each.path not in self.built for each in entries(self.tree) if _reads(each)):
+            return  # what it reads is not known
+        for _, suite in self._built(SUITES.place):
+            used |= set(map(str, suite.streams))
+        for path, stream in self._built(STREAMS.place):
+            if path[-1] in used:
+                used |= set(map(str, stream.depends_on()))
+        for name in streams:
+            if name not in used:
+                path = (*STREAMS.place, name)
+                unread = "neither an objective nor a suite reads this stream"
+                self.warnings.append(f"{self.document.place(path)}: {dotted(path)}: {unread}")
+
+    def _built(self, place: KeyPath) -> list[tuple[KeyPath, Any]]:
+        return [(path, each) for path, each in self.built.items() if path[:-1] == place]
+
+
+def _own_keys(section: str) -> list[str]:
+    """Keys of a section that hold entries, which are checked on their own."""
+    places = [family.place for family in FAMILIES] + [OPTIMIZER]
+    return [str(place[1]) for place in places if place[0] == section and len(place) > 1]
+
+
+def _bound(entry: Entry) -> type:
+    if entry.family is None:
+        return Optimizer
+    return entry.family.bound
+
+
+def _holds_classes(value: Any) -> bool:
+    """Whether a value is a class and its arguments, or a mapping of such."""
+    if not isinstance(value, Mapping):
+        return False
+    return "class_path" in value or any(map(_holds_classes, value.values()))
+
+
+def _reads(entry: Entry) -> bool:
+    return entry.family in (OBJECTIVES, STREAMS, SUITES)
+
+
+def _unknown_section(key: str) -> str:
+    message = f"a recipe has no section '{key}'."
+    sections = [*SECTIONS, *_PLAIN, "evaluate"]
+    elsewhere = schema.SYNONYMS | {
+        name: f"{section}.{name}"
+        for section, cls in SECTIONS.items()
+        for name in schema.accepted(cls)
+    }
+    near = did_you_mean(key, [*sections, *elsewhere])
+    if not near:
+        return f"{message} It has: {', '.join(sections)}."
+    word = near.split("'")[1]
+    if word in sections:
+        return message + near
+    where = f" It is '{elsewhere[word]}'."
+    return message + (where if word == key else near + where)
+
+
+def _no_stream(reader: str | None, name: str, streams: list[str]) -> str:
+    return (
+        f"{reader or 'this entry'} reads the stream '{name}', and data.streams.{name} is "
+        f"missing.{did_you_mean(name, streams)} The recipe has: {', '.join(streams) or 'none'}."
+    )
+
+
+def _sentences(error: UserError) -> str:
+    message = error.message if error.message.endswith((".", "?")) else f"{error.message}."
+    return message if error.hint is None else f"{message} {error.hint}"
+
+
+def _line(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return (file, int(line)) if line.isdigit() else ("~", 0)

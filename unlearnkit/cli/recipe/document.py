@@ -1,0 +1,141 @@
+"""A recipe's text as a tree that knows the file and line of every key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jsonargparse import get_loader
+
+from unlearnkit.cli.recipe.names import KeyPath, dotted
+from unlearnkit.errors import RecipeError
+
+COMMAND_LINE = "command line"
+# Sections that a later recipe adds to, key by key; any other value it replaces whole.
+MERGED = ("model", "data", "trainer")
+
+
+class Mistake(NamedTuple):
+    """Something wrong in a recipe."""
+
+    path: KeyPath
+    message: str
+    place: str = ""
+    """``file:line`` or ``command line``."""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.heading, self.message) if part)
+
+    @property
+    def heading(self) -> str:
+        """Place and key."""
+        return ": ".join(part for part in (self.place, dotted(self.path)) if part)
+
+
+@dataclass
+class Document:
+    """Recipes merged in their order.
+
+    Args:
+        tree: The values.
+        name: The first file.
+        places: ``file:line`` by key path; ``init_args`` left out of the paths.
+        mistakes: What is wrong with the text itself.
+    """
+
+    tree: dict[str, Any]
+    name: str
+    places: dict[KeyPath, str] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def place(self, path: KeyPath) -> str:
+        """Where the key, or the nearest one above it, stands."""
+        path = plain(path)
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, self.name)
+
+
+def plain(path: KeyPath) -> KeyPath:
+    """The path without ``init_args``, and with ``class_path`` as ``name``."""
+    steps = (step for step in path if step != "init_args")
+    return tuple("name" if step == "class_path" else step for step in steps)
+
+
+def load_yaml(text: str) -> Any:
+    """YAML as jsonargparse reads it: ``2e-6`` is a number."""
+    return get_loader("yaml")(text)
+
+
+def read(files: list[Path]) -> Document:
+    """Reads recipes; of two that give the same key, the later wins.
+
+    Raises:
+        RecipeError: For a file that is not text, not YAML or not a mapping, with the line.
+    """
+    document = Document(tree={}, name=str(files[0]) if files else COMMAND_LINE)
+    for path in files:
+        tree, node = _parse(path)
+        for key, place, duplicate in _keys(node, str(path)):
+            document.places[key] = place
+            if duplicate:
+                document.mistakes.append(
+                    Mistake(key, "this key stands twice in its mapping.", place)
+                )
+        for section, value in tree.items():
+            merged = document.tree.get(section)
+            if section in MERGED and isinstance(merged, dict) and isinstance(value, dict):
+                merged.update(value)
+            else:
+                document.tree[section] = value
+    return document
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{path} is not UTF-8 text: byte {error.start} cannot be read."
+        ) from error
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        tree = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{_at(path, error)}: this is not YAML: {getattr(error, 'problem', None) or error}.",
+            hint="Look at the indentation, and for a missing quote, bracket or colon.",
+        ) from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(tree, dict):
+        found = "nothing" if node is None else "something else"
+        raise RecipeError(
+            f"{path}: expected a mapping with the sections model, data and trainer, found {found}.",
+            hint="`unlearnkit cp copyright my.yaml` gives one to start from.",
+        )
+    return tree, node
+
+
+def _at(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return str(path) if mark is None else f"{path}:{mark.line + 1}"
+
+
+def _keys(node: yaml.Node, file: str, above: KeyPath = ()) -> Iterator[tuple[KeyPath, str, bool]]:
+    """Path, place and whether the key is there already, of all keys and list items."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            path = plain((*above, str(key.value)))
+            yield path, f"{file}:{key.start_mark.line + 1}", key.value in seen
+            seen.add(key.value)
+            yield from _keys(value, file, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            path = (*above, index)
+            yield path, f"{file}:{value.start_mark.line + 1}", False
+            yield from _keys(value, file, path)

@@ -1,0 +1,91 @@
+"""``requests:`` of a recipe: its forget stream replaced by one file after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.cli.recipe.document import Document, Mistake
+from unlearnkit.cli.recipe.names import STREAMS, KeyPath, at, split_entry
+from unlearnkit.cli.recipe.phase import REQUESTS, Layer, copied, fault_of_name
+from unlearnkit.errors import RecipeError
+from unlearnkit.suites.requests import KEPT
+
+FORGET: KeyPath = (*STREAMS.place, "forget")
+
+
+def of_requests(document: Document) -> Iterator[Layer | Mistake]:
+    """A phase for each request, and what is wrong with them."""
+    given = document.tree[REQUESTS]
+    common = {key: value for key, value in document.tree.items() if key != REQUESTS}
+
+    def wrong(path: KeyPath, message: str) -> Mistake:
+        return Mistake(path, message, document.place(path))
+
+    if isinstance(given, list):
+        items: list[tuple[Any, str, Any]] = []
+        for index, file in enumerate(given):
+            stem = Path(file).stem if isinstance(file, str) else f"request-{index}"
+            items.append((index, stem, file))
+    elif isinstance(given, Mapping):
+        items = [(name, str(name), each) for name, each in given.items()]
+    else:
+        items = []
+    if not items:
+        message = f"expected a list of files, or a mapping of names to files, found {given!r}"
+        yield wrong((REQUESTS,), message)
+        return
+    forget = at(common, FORGET)
+    if forget is None:
+        yield wrong(FORGET, "requests replace the path of this stream, and it is missing.")
+        return
+    names: list[str] = []
+    streams: dict[str, dict[str, Any]] = {}
+    for key, name, value in items:
+        if name in KEPT:
+            yield wrong((REQUESTS, key), f"'{name}' is the name of rows that are to stay.")
+        if (fault := fault_of_name(name, names)) is not None:
+            yield wrong((REQUESTS, key), f"{fault} Give names: `requests: {{name: file}}`.")
+        names.append(name)
+        if isinstance(value, str):
+            value = {"path": value}
+        if not isinstance(value, Mapping):
+            message = f"expected a file, or keys of the forget stream, found {value!r}"
+            yield wrong((REQUESTS, key), message)
+            continue
+        try:
+            streams[name] = _entry(forget, value)
+        except RecipeError as error:
+            yield wrong(FORGET, error.message)
+            return
+    evaluate = common.get("evaluate") or []
+    evaluate = list(evaluate) if isinstance(evaluate, list) else [evaluate]
+    suites = _with_requests(evaluate, streams)
+    for key, name, value in items:
+        if name in streams:
+            tree = copied({**common, "evaluate": suites})
+            tree["data"]["streams"]["forget"] = dict(streams[name])
+            given = value if isinstance(value, Mapping) else {"path": value}
+            own: set[KeyPath] = {(*FORGET, each) for each in given}
+            places = document.places | {path: document.place((REQUESTS, key)) for path in own}
+            yield Layer(name, (REQUESTS, key), Document(tree, document.name, places), own)
+
+
+def _entry(forget: Any, over: Mapping[str, Any]) -> dict[str, Any]:
+    """The forget stream with other arguments, in the short form."""
+    name, arguments = split_entry(forget)
+    return {"name": name or "forget", **arguments, **over}
+
+
+def _with_requests(evaluate: list[Any], streams: Mapping[str, Any]) -> list[Any]:
+    """The suites, and the one of requests with all of them; its own arguments are kept."""
+    found: list[Any] = []
+    own: dict[str, Any] = {}
+    for suite in evaluate:
+        name, arguments = split_entry(suite)
+        if name == REQUESTS:
+            own = arguments
+        else:
+            found.append(suite)
+    return [*found, {"name": REQUESTS, "streams": dict(streams), **own}]

@@ -1,0 +1,119 @@
+"""``unlearnkit compare``: runs in one table, for people, papers and programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.cli.console import out
+from unlearnkit.cli.tables import figure
+from unlearnkit.errors import UserError
+from unlearnkit.redact import printable
+from unlearnkit.runs.compare import Column, Comparison, Figure
+
+FORMATS = ("table", "md", "csv", "json")
+
+
+def show(comparison: Comparison, form: str) -> None:
+    """Prints a comparison.
+
+    Raises:
+        UserError: For another format.
+    """
+    if form not in FORMATS:
+        raise UserError(f"--format: expected {', '.join(FORMATS)}, found '{form}'", title="usage")
+    if form == "table":
+        _table(comparison)
+        return
+    writers = {"md": _markdown, "csv": _csv, "json": _json}
+    sys.stdout.write(writers[form](comparison))
+
+
+def _heading(column: Column) -> str:
+    seeds = len(column.runs)
+    return f"{column.name} ({seeds} seeds)" if seeds > 1 else column.name
+
+
+def _cell(found: Figure | None) -> str:
+    if found is None:
+        return "-"
+    if found.deviation is None:
+        return figure(found.mean)
+    return f"{figure(found.mean)} ± {figure(found.deviation)}"
+
+
+def _rows(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
+    """Name of each row, and the text of its cells with whether each is best."""
+    for row in comparison.better:
+        best = comparison.best(row)
+        yield (
+            row,
+            [(_cell(c.figures.get(row)), c.ranked and c.name in best) for c in comparison.columns],
+        )
+
+
+def _table(comparison: Comparison) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for column in comparison.columns:
+        table.add_column(Text(printable(_heading(column))), justify="right", overflow="fold")
+    shown = None
+    for name, cells in _rows(comparison):
+        suite, _, name = name.partition(": ")
+        if suite != shown:
+            table.add_row(Text(suite, style="bold"))
+            shown = suite
+        texts = (Text(text, style="bold green" if best else "") for text, best in cells)
+        table.add_row(Text(name), *texts)
+    console = out()
+    console.print(table)
+    several = any(len(column.runs) > 1 for column in comparison.columns)
+    note = "Best values are bold." + (" Several seeds: mean ± sd." if several else "")
+    console.print(note, style="dim")
+
+
+def _markdown(comparison: Comparison) -> str:
+    def line(*cells: str) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+    text = line("", *map(_heading, comparison.columns))
+    text += line("---", *["---:"] * len(comparison.columns))
+    for name, cells in _rows(comparison):
+        text += line(name, *(f"**{cell}**" if best else cell for cell, best in cells))
+    return text
+
+
+def _csv(comparison: Comparison) -> str:
+    """One line a figure and recipe, at full precision."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["figure", "recipe", "mean", "sd", "runs", "best"])
+    for row in comparison.better:
+        best = comparison.best(row)
+        for column in comparison.columns:
+            found = column.figures.get(row)
+            if found is not None:
+                deviation = "" if found.deviation is None else found.deviation
+                is_best = int(column.ranked and column.name in best)
+                writer.writerow([row, column.name, found.mean, deviation, found.count, is_best])
+    return file.getvalue()
+
+
+def _json(comparison: Comparison) -> str:
+    columns = [
+        {
+            "recipe": column.name,
+            "runs": list(map(str, column.runs)),
+            "figures": {row: found._asdict() for row, found in column.figures.items()},
+        }
+        for column in comparison.columns
+    ]
+    best = {row: list(comparison.best(row)) for row in comparison.better}
+    return json.dumps({"columns": columns, "best": best}, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,128 @@
+"""``unlearnkit evaluate``: suites on any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unlearnkit.cli import console
+from unlearnkit.cli.recipe.build import MODE, RecipeCLI, RecipeParser
+from unlearnkit.cli.recipe.document import load_yaml, read
+from unlearnkit.cli.recipe.names import SUITES, expand
+from unlearnkit.data.rows.reader import search_folders
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.models.base import BaseModel
+from unlearnkit.runs import load_run
+from unlearnkit.runs.evaluate import Found, evaluate
+from unlearnkit.suites import Suite, SuiteContext
+
+NONE = "none"
+
+
+def evaluated(
+    model: str,
+    suite: Sequence[str] | None,
+    reference: str | None,
+    gold: str | None,
+    out: str | None,
+    batch_size: int,
+    max_length: int,
+    seed: int,
+    device: str | None,
+) -> tuple[list[Found], list[Found]]:
+    """Runs the suites on a model, and on the gold model where there is one."""
+    for name, value in (("batch_size", batch_size), ("max_length", max_length)):
+        if value < 1:
+            raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
+    context = SuiteContext(batch_size=batch_size, max_length=max_length, seed=seed)
+    folder = Path(model)
+    chosen = suites_of(suite) if suite else []
+    if any(folder.glob("[0-9]*/summary.json")) and not (folder / "config.json").exists():
+        load_run(folder)  # a folder of runs, which is refused with the newest of them
+    if not (folder / "recipe.yaml").is_file():
+        if not chosen:
+            raise UserError(
+                "no suite is given.",
+                title="usage",
+                hint=f"Add --suite NAME, one of {', '.join(SUITES.root.registered())}.",
+            )
+        target = Path(out) if out else Path("evaluations", *_safe(model))
+        return _run(model, chosen, target, context, _given(reference), _given(gold), device)
+    run = load_run(folder)
+    search_folders.set((folder,))
+    cli = RecipeCLI(read([run.recipe_file]), verb="evaluate")
+    cli.datamodule.check()
+    context = SuiteContext(
+        data=cli.datamodule.data,
+        batch_size=batch_size,
+        max_length=cli.datamodule.max_length,
+        seed=seed,
+    )
+    base = BaseModel.from_recipe(run.base)
+    return _run(
+        str(run.model),
+        chosen or cli.suites,
+        Path(out) if out else folder / "evaluation",
+        context,
+        base if reference is None else _given(reference),
+        cli.config.gold if gold is None else _given(gold),
+        device,
+    )
+
+
+def suites_of(texts: Sequence[str]) -> list[Suite]:
+    """Suites from what a recipe's ``evaluate`` could hold: names, or mappings as YAML.
+
+    Raises:
+        RecipeError: If one of them is no suite, or has arguments that it does not take.
+    """
+    given: list[Any] = []
+    for text in texts:
+        try:
+            value = load_yaml(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--suite: {text!r} is not YAML ({error})") from error
+        given += value if isinstance(value, list) else [value]
+    parser = RecipeParser(prog="unlearnkit evaluate", parser_mode=MODE)
+    parser.add_argument("--evaluate", type=list[Suite])
+    parsed = parser.parse_object(expand({"evaluate": given}))
+    try:
+        return parser.instantiate_classes(parsed)["evaluate"]
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"--suite: {error}") from error
+
+
+def _run(
+    model: str,
+    suites: Sequence[Suite],
+    out: Path,
+    context: SuiteContext,
+    reference: str | BaseModel | None,
+    gold: str | BaseModel | None,
+    device: str | None,
+) -> tuple[list[Found], list[Found]]:
+    if not suites:
+        raise UserError(f"the recipe of {model} names no suite.", hint="Add --suite NAME.")
+    arguments: dict[str, Any] = {"context": context, "gold": gold, "device": device}
+    with console.err().status("reading the data") as status:
+
+        def show(suite: str) -> None:
+            status.update(f"suite {suite}")
+
+        found = evaluate(model, suites, out, reference=reference, on_suite=show, **arguments)
+        if gold is None:
+            return found, []
+        return found, evaluate(gold, suites, out / "gold", on_suite=show, **arguments)
+
+
+def _given(base: str | None) -> str | None:
+    """A model, or None for the word ``none``."""
+    return None if base == NONE else base
+
+
+def _safe(model: str) -> tuple[str, ...]:
+    """Folder names for a model's name, which may be a path anywhere."""
+    return tuple(part for part in Path(model).parts if part not in ("/", "..", ".", "~"))

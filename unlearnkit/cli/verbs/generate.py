@@ -1,0 +1,57 @@
+"""``unlearnkit generate``: the same prompt to one model or two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.load import load_model
+from unlearnkit.runs import load_run
+
+
+def continuations(
+    run: str, prompt: str, against: str | None, max_new_tokens: int, chat: bool
+) -> list[tuple[str, str]]:
+    """Greedy continuations of a prompt.
+
+    Args:
+        run: Run folder, or any model that a recipe's ``model.base`` can name.
+        prompt: Text to continue.
+        against: ``base`` for the model that the run started from, another run or model, or None.
+        max_new_tokens: Longest continuation, in tokens.
+        chat: Put the prompt through the chat template.
+
+    Returns:
+        Name and text, of ``against`` first.
+
+    Raises:
+        UserError: If there is no such run, or the prompt is empty.
+    """
+    if not prompt:
+        raise UserError("the prompt is empty.", hint='unlearnkit generate RUN "Once upon"')
+    if max_new_tokens < 1:
+        raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
+    models: list[tuple[str, str | BaseModel]] = [(run, _model(run))]
+    if against == "base":
+        models.insert(0, ("base", BaseModel.from_recipe(load_run(run).base)))
+    elif against is not None:
+        models.insert(0, (against, _model(against)))
+    return [(name, _continue(model, prompt, max_new_tokens, chat)) for name, model in models]
+
+
+def _model(name: str) -> str:
+    folder = Path(name)
+    return str(load_run(folder).model) if (folder / "recipe.yaml").is_file() else name
+
+
+def _continue(base: str | BaseModel, prompt: str, max_new_tokens: int, chat: bool) -> str:
+    tokenizer = load_tokenizer(base)
+    codec = Codec(tokenizer, max_length=max(len(prompt), 2))
+    if chat:
+        prompt = codec.chat.render([{"role": "user", "content": prompt}], answer_next=True)
+    ids = codec.prompt(prompt)
+    model = load_model(base)
+    return generate(model, tokenizer, [ids], max_new_tokens=max_new_tokens)[0].text

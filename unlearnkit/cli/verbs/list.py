@@ -1,0 +1,54 @@
+"""What ``unlearnkit list`` shows: the registered classes and the shipped recipes."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from unlearnkit.cli.recipe.names import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
+from unlearnkit.cli.recipe.shipped import shipped, summary
+from unlearnkit.errors import UserError
+
+FAMILIES = {
+    "objectives": OBJECTIVES,
+    "streams": STREAMS,
+    "suites": SUITES,
+    "callbacks": CALLBACKS,
+}
+LISTS = (*FAMILIES, "recipes", "metrics")
+
+Rows = list[tuple[str, str, str]]
+
+
+def rows(what: str) -> Rows:
+    """Name, description and remark of each member of a list."""
+    if what == "recipes":
+        return [(name, summary(path), "") for name, path in shipped().items()]
+    if what == "metrics":
+        root = importlib.import_module("unlearnkit.metrics").UnlearningMetric
+        return [(name, first_line(cls), cls.direction) for name, cls in root.registered().items()]
+    return _members(FAMILIES[what])
+
+
+def first_line(cls: type) -> str:
+    """First line of a class's docstring."""
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+
+def _members(family: Family) -> Rows:
+    return [
+        (name, first_line(cls), _remark(cls) if family is OBJECTIVES else "")
+        for name, cls in family.root.registered().items()
+    ]
+
+
+def _remark(objective: Any) -> str:
+    try:
+        read = objective().streams
+    except (TypeError, UserError):  # one of a plugin that has to be given something
+        read = (objective.default_stream,)
+    parts = [f"{'streams' if len(read) > 1 else 'stream'} {', '.join(read) or 'none'}"]
+    if objective.needs:
+        parts.append(f"needs {', '.join(sorted(objective.needs))}")
+    return "; ".join([*parts, *([objective.paper] if objective.paper else [])])

@@ -1,0 +1,87 @@
+"""``unlearnkit validate``: what a recipe would train on, without a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unlearnkit.cli import console
+from unlearnkit.cli.banner import in_parts
+from unlearnkit.data.streams.sampled import SampledData
+from unlearnkit.runs.fit import check_before_loading
+from unlearnkit.runs.phases.run import check_phases
+from unlearnkit.runs.preflight import refuse_strategies
+from unlearnkit.runs.start import Batches
+from unlearnkit.suites import SuiteContext
+
+if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.data.encoded import StreamData
+
+
+def preview(cli: RecipeCLI) -> None:
+    """Checks the data, then shows streams, steps and the first row of each stream.
+
+    Raises:
+        DataError: With all bad rows.
+        RecipeError: If model, adapter and data do not go together.
+    """
+    data, trainer = cli.datamodule, cli.trainer
+    refuse_strategies(cli.model, trainer)
+    context = SuiteContext(max_length=data.max_length, seed=data.seed)
+    check_before_loading(cli.model, data, cli.suites, context, cli.config.gold)
+    batches = Batches.of(cli.model, data, trainer)
+    per_step = batches.rows_per_step
+    batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
+    steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)
+    console.show_data(
+        [
+            (
+                "optimiser steps per epoch",
+                f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",
+            ),
+            ("optimiser steps in all", steps),
+            ("warm-up steps", str(batches.warmup_steps)),
+            ("effective batch", batch),
+        ],
+        [
+            (name, each.source, len(each), _tokens(each), each.dropped, per_step.get(name, "-"))
+            for name, each in data.data.items()
+        ],
+    )
+    for name, each in data.data.items():
+        if _waits(each):
+            continue
+        first = each.at(0, 0)[0]
+        console.show_example(
+            name,
+            first.source,
+            (first.prompt_ids, data.tokenizer.decode(list(first.prompt_ids))),
+            (first.response_ids, data.tokenizer.decode(list(first.response_ids))),
+        )
+
+
+def preview_phases(recipe: PhasedRecipe) -> None:
+    """Checks all phases, then shows each as `preview` does.
+
+    Raises:
+        DataError: With all bad rows of all phases.
+        RecipeError: If model, adapter and data do not go together.
+    """
+    clis = dict(recipe.clis)
+    check_phases(recipe.phases())
+    for name, cli in clis.items():
+        console.show_phase(name)
+        preview(cli)
+
+
+def _tokens(data: StreamData) -> int:
+    """Response tokens of one pass; 0 where the model has not answered yet."""
+    if _waits(data):
+        return 0
+    return sum(data.lengths(row, row)[1] for row in range(len(data)))
+
+
+def _waits(data: StreamData) -> bool:
+    """Whether the rows are answers that the run is to draw first."""
+    return isinstance(data, SampledData) and not data.drawn

@@ -1,0 +1,157 @@
+"""Reads rows from files and data sets; every line that is no row is named."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import re
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+from unlearnkit.data.rows import formats
+from unlearnkit.data.rows.delimited import read_lines
+from unlearnkit.data.rows.nested import rows_below
+from unlearnkit.data.rows.opening import Unreadable, as_utf8, read_bytes, suffix_of
+from unlearnkit.data.rows.table import Row, Table, joined
+from unlearnkit.errors import DataError, Problem
+
+search_folders: ContextVar[tuple[Path, ...]] = ContextVar("search_folders", default=())
+"""Folders in which a relative path is looked up after the working directory: the recipe's."""
+
+_PACKAGE = Path(__file__).parents[1]
+_SHIPPED = "tiny"
+_DATASET_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def read_rows(
+    path: str,
+    *,
+    split: str = "train",
+    config: str | None = None,
+    lines: bool = False,
+    rows_at: str | None = None,
+) -> Table:
+    """The rows of a file, of several, or of a Hugging Face data set, in order.
+
+    Files are JSON lines, JSON, CSV, TSV, Parquet or plain text, by their suffix, and may be
+    compressed (``.gz``, ``.bz2``, ``.zst``, ``.lz4``); text is UTF-8, or UTF-16 with its byte
+    order mark. A plain text file is one row with the field ``text``.
+
+    Args:
+        path: A file, absolute or relative to the working directory, to the recipe or to the
+            package's own data (``tiny/book.jsonl``); a folder of files of one kind; a pattern
+            such as ``data/*.jsonl``; a data set saved by ``save_to_disk``; else the id of one on
+            the Hub.
+        split: Split of a data set.
+        config: Configuration of a data set on the Hub.
+        lines: Each line of a plain text file is a row, whatever the file's suffix.
+        rows_at: Where the rows stand in the file's objects; see `rows_below`.
+
+    Returns:
+        The rows, and a problem for each line that cannot be read as one.
+
+    Raises:
+        DataError: If the file is missing, cannot be read or has no rows.
+    """
+    file = find_file(path)
+    if file is not None and formats.is_saved(file):
+        tables = [formats.read_saved(path, file, split)]
+    elif file is not None:
+        tables = [_read_file(*each, lines) for each in _files(path, file)]
+    elif suffix_of(path) in formats.READERS or not _DATASET_ID.fullmatch(path):
+        found = "no file of such a name" if _is_pattern(path) else "no such file"
+        raise _unreadable(path, found, f"a file.{_near_files(path)}")
+    else:
+        tables = [formats.read_dataset(path, split, config)]
+    if rows_at is not None:
+        tables = [rows_below(table, rows_at) for table in tables]
+    tables = [
+        table._replace(total=max(table.row_numbers(), default=0)) if not table.total else table
+        for table in tables
+    ]
+    table = tables[0] if len(tables) == 1 else joined(path, tables)
+    if not table.rows and not table.problems:
+        raise _unreadable(path, "0 rows", "at least one")
+    return table
+
+
+def find_file(path: str) -> Path | None:
+    """The first existing match of a recipe's path, or None; of a pattern, the first file."""
+    candidates = list(_candidates(path))
+    found = next((each for each in candidates if each.exists()), None)
+    if found is None and _is_pattern(path):
+        found = next((Path(each[0]) for each in map(_matches, candidates) if each), None)
+    return found
+
+
+def _is_pattern(path: str) -> bool:
+    return glob.escape(path) != path
+
+
+def _matches(pattern: Path) -> list[str]:
+    return sorted(each for each in glob.glob(str(pattern), recursive=True) if Path(each).is_file())
+
+
+def _files(path: str, found: Path) -> list[tuple[str, Path]]:
+    """Name and place of each file that a path stands for."""
+    if not found.is_dir():
+        if not _is_pattern(path) or Path(path).expanduser().exists():
+            return [(path, found)]
+        matches = next(each for each in map(_matches, _candidates(path)) if each)
+        return [(each, Path(each)) for each in matches]
+    entries = sorted(each for each in found.iterdir() if not each.name.startswith("."))
+    files = [each for each in entries if each.is_file() and suffix_of(each) in formats.READERS]
+    kinds = sorted({suffix_of(each) for each in files})
+    if len(kinds) != 1:
+        kind = f"files of several kinds, {', '.join(kinds)}" if kinds else "no files of rows"
+        pattern = Path(path) / f"*{kinds[0] if kinds else '.jsonl'}"
+        expected = f"those of one kind, such as {pattern}"
+        raise _unreadable(path, f"a folder with {kind}", expected)
+    return [(str(Path(path) / each.name), each) for each in files]
+
+
+def _candidates(path: str) -> Iterator[Path]:
+    given = Path(path).expanduser()
+    yield given
+    if not given.is_absolute():
+        yield from (folder / given for folder in search_folders.get())
+        if given.parts[:1] == (_SHIPPED,):
+            yield _PACKAGE / given
+
+
+def _read_file(name: str, file: Path, lines: bool) -> Table:
+    suffix = suffix_of(file)
+    if suffix not in formats.READERS and not lines:
+        suffixes = ", ".join(formats.READERS)
+        raise _unreadable(name, f"the suffix '{file.suffix}'", f"one of {suffixes}")
+    try:
+        raw = read_bytes(file)
+        if suffix not in formats.BINARY:
+            raw = as_utf8(raw)
+    except Unreadable as error:
+        raise _unreadable(name, error.found, error.expected) from None
+    except OSError as error:
+        found = f"a file that cannot be read ({error.strerror})"
+        raise _unreadable(name, found, "a file") from None
+    if lines and formats.is_lines(suffix, raw):
+        return read_lines(name, raw)
+    return formats.READERS[suffix](name, raw)
+
+
+def _near_files(path: str) -> str:
+    """`` Did you mean 'x'?`` for a file of nearly that name in the same folder."""
+    for candidate in _candidates(path):
+        if candidate.parent.is_dir():
+            names = [entry.name for entry in candidate.parent.iterdir() if entry.is_file()]
+            near = difflib.get_close_matches(candidate.name, names, n=1)
+            if near:
+                return f" Did you mean '{Path(path).with_name(near[0])}'?"
+    return ""
+
+
+def _unreadable(path: str, found: str, expected: str) -> DataError:
+    return DataError([Problem(path, None, None, found, expected)])
+
+
+__all__ = ["Row", "Table", "find_file", "read_rows", "search_folders"]

@@ -1,0 +1,154 @@
+"""Other answers to the prompts of another stream, row by row."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Container, Mapping
+
+from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.pool import Answer
+from unlearnkit.data.rows.same import UP_TO, keys_of
+from unlearnkit.data.streams.answers import AnswerStream
+from unlearnkit.data.streams.base import Scalar, Stream
+from unlearnkit.data.streams.mismatch import stream_of_rows
+from unlearnkit.data.streams.paired import PairedData
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.errors import DataError, Problem, RecipeError
+
+logger = logging.getLogger(__name__)
+
+
+class AlternateStream(Stream, name="alternate"):
+    """Alternate answers, those of the file's n-th row to the n-th row of the prompts' file.
+
+    The column may hold one text or an array of several; of several the draws take each equally
+    often over the epochs. Rows are counted in their files, before ``where``, ``limit`` and
+    ``on_bad_rows`` leave any out, so that the prompts may be a part of theirs. The file is the
+    one that the prompts come from, or one of as many rows, or of the chosen rows if those are
+    its first.
+
+    Args:
+        path: A file, or the id of a data set on the Hugging Face Hub.
+        prompts: The stream whose prompts are answered.
+        alternate_field: The file's column that holds the alternate answer, or an array of them.
+        per_prompt: Alternates per prompt and draw; ``dpo`` takes 1.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values.
+        limit: Use the first rows only.
+        rows_at: Where the rows stand in the file's objects, such as ``data``.
+
+    Raises:
+        RecipeError: If ``per_prompt`` is below 1.
+
+    References:
+        Mekala et al., 2024, arXiv:2409.13474 (AltPO, five alternates to each prompt).
+    """
+
+    def __init__(
+        self,
+        path: str,
+        prompts: str = "forget",
+        alternate_field: str = "alternate",
+        per_prompt: int = 1,
+        split: str = "train",
+        config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
+        rows_at: str | None = None,
+    ) -> None:
+        super().__init__()
+        if per_prompt < 1:
+            raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
+        self.path, self.prompts, self.per_prompt = path, prompts, per_prompt
+        self._file = AnswerStream(
+            path, alternate_field, True, split, config, where, limit, rows_at=rows_at
+        )
+
+    def depends_on(self) -> tuple[str, ...]:
+        """The stream of prompts."""
+        return (self.prompts,)
+
+    def check(self) -> None:
+        """Reads and checks the file.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        self._file.check()
+
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """Pairs answers and prompts.
+
+        Raises:
+            RecipeError: If the stream of prompts is not there.
+            DataError: With every bad row, or if rows and prompts do not match.
+        """
+        prompts = stream_of_rows(name, "prompts", self.prompts, others)
+        file = self._file.encode(name, codec, others, seed)
+        assert isinstance(file, EncodedRows)
+        answers = self._paired(prompts, file)
+        data = PairedData(
+            name,
+            self.path,
+            prompts,
+            answers,
+            self.per_prompt,
+            codec.max_length,
+            seed,
+            keys_of=keys_of(codec),
+        )
+        places = {place.row: place for place in map(file.place, range(len(file)))}
+        problems = [
+            Problem(self.path, places[prompts.place(row).row], None, "its own answer", "another")
+            for row in data.rows_not_served()
+        ]
+        if problems:
+            raise DataError(problems)
+        if count := data.count_own():
+            logger.warning(
+                "%s: %d of %d alternates are the prompt's own answer but for %s, and are left out",
+                self.path,
+                count,
+                sum(len(each) for row in answers for each in row),
+                UP_TO,
+            )
+        return data
+
+    def _paired(self, prompts: EncodedRows, file: EncodedRows) -> list[list[list[Answer]]]:
+        of_row: defaultdict[int, list[Answer]] = defaultdict(list)
+        for row in range(len(file)):
+            own = (Answer(each.response_ids, each.source) for each in file.at(row, 0))
+            of_row[file.place(row).row] += own
+        self._check_pairs(prompts, file, of_row)
+        return [[of_row[prompts.place(row).row]] for row in range(len(prompts))]
+
+    def _check_pairs(
+        self, prompts: EncodedRows, file: EncodedRows, numbers: Container[int]
+    ) -> None:
+        """Raises a DataError unless each prompt has answers of its own number."""
+        problems = [
+            Problem(prompts.source, prompts.place(row), None, f"{turns} turns to learn", "one")
+            for row in range(len(prompts))
+            if (turns := prompts.lengths(row, 0)[0]) > 1
+        ]
+        same = prompts.source == self.path
+        # A row that was dropped counts: without it the rows after it would stand for others.
+        if not same and file.file_rows != prompts.file_rows and file.taken != prompts.taken:
+            expected = (
+                f"{prompts.file_rows}, as {prompts.source} of the stream '{prompts.name}' has: "
+                "row n answers row n"
+            )
+            problems.append(Problem(self.path, None, None, f"{file.file_rows} rows", expected))
+        else:
+            lacking = f"a prompt without an alternate answer in {self.path}"
+            problems += [
+                Problem(prompts.source, prompts.place(row), None, lacking, "one in the same row")
+                for row in range(len(prompts))
+                if prompts.place(row).row not in numbers
+            ]
+        if problems:
+            raise DataError(problems)

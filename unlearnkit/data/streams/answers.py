@@ -1,0 +1,97 @@
+"""Answers without prompts: the pool of a mismatch stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+from unlearnkit.data.rows.packed import Mapped
+from unlearnkit.data.rows.reader import Row, Table
+from unlearnkit.data.rows.values import check_columns, check_fields
+from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.streams.qa import exploded
+from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.errors import Place, Problem
+
+
+class AnswerText(NamedTuple):
+    """One answer."""
+
+    place: Place
+    text: str
+
+
+class AnswerStream(FileStream[AnswerText]):
+    """Rows of an answer alone; they are cut when they meet a prompt, not before.
+
+    Args:
+        path: A file, or the id of a data set on the Hugging Face Hub. Of a plain text file,
+            whatever its suffix, each line is an answer.
+        answers_field: The file's column that holds the answer.
+        explode: The column holds arrays of texts, each of which is an answer.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values.
+        limit: Use the first rows only.
+        on_bad_rows: ``error`` or ``drop``.
+        rows_at: Where the rows stand in the file's objects; see `FileStream`.
+    """
+
+    lines: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str,
+        answers_field: str = "response",
+        explode: bool = False,
+        split: str = "train",
+        config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
+        on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
+    ) -> None:
+        super().__init__(
+            path, split, config, where, limit, on_bad_rows=on_bad_rows, rows_at=rows_at
+        )
+        self.answers_field, self.explode = answers_field, explode
+
+    def fields(self) -> tuple[str, ...]:
+        """The answer."""
+        return (self.answers_field,)
+
+    @property
+    def bare_field(self) -> str:
+        """The answer."""
+        return self.answers_field
+
+    def parse(self, table: Table) -> tuple[Sequence[AnswerText], list[Problem]]:
+        """Answers that are text."""
+        columns = {"answers_field": self.answers_field}
+        check_columns(table, columns)
+        rows, problems = check_fields(self._exploded(table), columns)
+        return Mapped(rows, self._text), problems
+
+    def _text(self, row: Row) -> AnswerText:
+        return AnswerText(row.place, row.fields[self.answers_field])
+
+    def count(self, table: Table) -> int:
+        """Answers that the table's rows would give if all were good."""
+        return len(self._exploded(table).rows)
+
+    def _exploded(self, table: Table) -> Table:
+        return exploded(table, self.answers_field) if self.explode else table
+
+    def tokenise(self, samples: Sequence[AnswerText], codec: Codec) -> Iterator[list[list[Tokens]]]:
+        """One row per answer, with an empty prompt."""
+        return ([[([], ids)]] for ids in codec.responses([sample.text for sample in samples]))
+
+    def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
+        """The whole answer; see `FileStream.fit`."""
+        if codec.content_length(tokens[1]) == 0:
+            raise DoesNotFit("an answer of 0 tokens", "at least 1")
+        return tokens
+
+    def text_of(self, sample: AnswerText) -> str:
+        """The answer."""
+        return sample.text

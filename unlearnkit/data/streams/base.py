@@ -1,0 +1,295 @@
+"""Streams: named sources of prompt-response rows."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+
+from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.rows.nested import with_fields
+from unlearnkit.data.rows.reader import Table, read_rows
+from unlearnkit.data.rows.table import Files, chosen, located
+from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.errors import DataError, Place, Problem, RecipeError
+from unlearnkit.registry import Registered
+
+logger = logging.getLogger(__name__)
+
+OnBadRows = Literal["error", "drop"]
+Scalar = bool | int | float | str | None
+Tokens = tuple[list[int], list[int]]
+"""Prompt ids and response ids, the response not yet cut."""
+
+_BATCH = 1000
+
+
+class Stream(Registered, ABC):
+    """A recipe's description of a stream: cheap to build, and reads nothing before `check`.
+
+    Args:
+        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
+        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
+            leaves them out and logs how many.
+
+    Raises:
+        RecipeError: If the batch size is not positive.
+    """
+
+    answered: ClassVar[bool] = True
+    """Whether its rows have responses, which a loss can read."""
+
+    def __init__(self, batch_size: int | None = None, on_bad_rows: OnBadRows = "error") -> None:
+        if batch_size is not None and batch_size < 1:
+            raise RecipeError(f"batch_size: expected at least 1, found {batch_size}")
+        self.batch_size, self.on_bad_rows = batch_size, on_bad_rows
+
+    def depends_on(self) -> tuple[str, ...]:
+        """Names of the streams that must be encoded before this one."""
+        return ()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Reads the file and checks all that can be checked without a tokenizer.
+
+        Raises:
+            DataError: With every bad row.
+        """
+
+    @abstractmethod
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """Tokenises the stream.
+
+        Args:
+            name: The stream's name in the recipe.
+            codec: Tokenizer and maximal length.
+            others: The streams it depends on, encoded.
+            seed: Seed of whatever it draws at random.
+
+        Raises:
+            DataError: With every bad row.
+        """
+
+
+class Sample(Protocol):
+    """A checked row, not yet tokenised."""
+
+    @property
+    def place(self) -> Place:
+        """Where the row stands in its file."""
+        ...
+
+
+SampleT = TypeVar("SampleT", bound=Sample)
+
+
+class FileStream(Stream, ABC, Generic[SampleT]):
+    """A stream whose rows are those of one file or data set.
+
+    A subclass turns the file's rows into samples (`parse`), and samples into token ids
+    (`tokenise`); reading, bad rows and cutting are done here.
+
+    Args:
+        path: A file (JSON lines, JSON, CSV, TSV, Parquet, text), a folder of such, a pattern
+            such as ``data/*.jsonl``, or the id of a data set on the Hugging Face Hub.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
+        limit: Use the first rows only.
+        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
+        on_bad_rows: ``error`` or ``drop``.
+        rows_at: Where the rows stand in the file's objects; see `nested.rows_below`.
+    """
+
+    lines: ClassVar[bool] = False
+    """Whether each line of a plain text file is a row, whatever the file's suffix."""
+
+    def __init__(
+        self,
+        path: str,
+        split: str = "train",
+        config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
+        batch_size: int | None = None,
+        on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
+    ) -> None:
+        super().__init__(batch_size, on_bad_rows)
+        if limit is not None and limit < 1:
+            raise RecipeError(f"limit: expected at least 1, found {limit}")
+        self.path, self.split, self.config = path, split, config
+        self.where, self.limit, self.rows_at = where or {}, limit, rows_at
+        self._checked: _Checked[SampleT] | None = None
+        self._files: Files = ()
+
+    @abstractmethod
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the file that the recipe names; each may be a dotted name."""
+
+    @property
+    def bare_field(self) -> str | None:
+        """The field that plain texts stand for, of a stream that needs no other."""
+        return None
+
+    @abstractmethod
+    def parse(self, table: Table) -> tuple[Sequence[SampleT], list[Problem]]:
+        """Samples of the good rows, and the problems of the others."""
+
+    def count(self, table: Table) -> int:
+        """Samples that the table's rows would give if all were good."""
+        return len(table.rows)
+
+    @abstractmethod
+    def tokenise(
+        self, samples: Sequence[SampleT], codec: Codec
+    ) -> Iterable[Iterable[list[Tokens]] | Problem]:
+        """For each sample, the rows it gives (each one or more sequences), or its problem."""
+
+    def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
+        """The sequence, cut to the maximal length.
+
+        Raises:
+            DoesNotFit: If nothing of it could be learned.
+        """
+        prompt, response = tokens
+        return prompt, codec.fit(prompt, response)
+
+    @abstractmethod
+    def text_of(self, sample: SampleT) -> str:
+        """The sample's text, by which rows in two streams are recognised."""
+
+    def check(self) -> None:
+        """Reads the file and checks all that can be checked without a tokenizer.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        self.take(self.read())
+
+    def read(self) -> Table:
+        """The file's rows, of those that the stream takes.
+
+        Raises:
+            DataError: If the file cannot be read, or has none.
+        """
+        return self.selected(self.read_all())
+
+    def read_all(self) -> Table:
+        """The file's rows before any is chosen.
+
+        Raises:
+            DataError: If the file cannot be read, or has none.
+        """
+        table = read_rows(
+            self.path,
+            split=self.split,
+            config=self.config,
+            lines=self.lines,
+            rows_at=self.rows_at,
+        )
+        return with_fields(table, [*self.fields(), *self.where], self.bare_field)
+
+    def take(self, table: Table) -> None:
+        """Checks rows in place of those of the file.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        samples, problems = self.parse(table)
+        problems = sorted([*table.problems, *problems], key=_in_file_order)
+        self._files = table.files
+        self._refuse(problems, kept=len(samples))
+        total = self.count(table) + len({problem.place for problem in table.problems})
+        self._checked = _Checked(samples, problems, total, table.total, table.row_numbers())
+
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """Tokenises every row.
+
+        Raises:
+            DataError: With every bad row.
+        """
+        if self._checked is None:
+            self.check()
+        checked, self._checked = self._checked, None
+        assert checked is not None
+        data, unfit = EncodedRows(name, self.path), []
+        data.file_rows, data.taken = checked.file_rows, checked.taken
+        data.answered = self.answered
+        for sample, rows in self._tokenised(checked.samples, codec):
+            if isinstance(rows, Problem):
+                unfit.append(rows)
+                continue
+            fitted: list[list[Tokens]] = []
+            cut: dict[int, int] = {}
+            try:
+                for row in rows:
+                    fitted.append([self.fit(codec, tokens) for tokens in row])
+                    if lost := sum(len(r) for _, r in row) - sum(len(r) for _, r in fitted[-1]):
+                        cut[len(data) + len(fitted) - 1] = lost
+            except DoesNotFit as error:
+                unfit.append(Problem(self.path, sample.place, None, error.found, error.expected))
+                continue
+            data.cut |= cut
+            data.extend(fitted, sample.place, self.text_of(sample))
+        self._refuse(unfit, kept=len(data))
+        data.dropped = checked.total - (len(checked.samples) - len(unfit))
+        self._report([*checked.problems, *unfit], data.dropped, checked.total)
+        return data
+
+    def selected(self, table: Table) -> Table:
+        """The rows that ``where`` and ``limit`` leave, with their places in the file.
+
+        Raises:
+            DataError: If ``where`` leaves none.
+        """
+        selected = chosen(table, self.where, self.limit)
+        if self.where and table.rows and not selected.rows:
+            wanted = ", ".join(f"{key}: {value!r}" for key, value in self.where.items())
+            problem = Problem(self.path, None, None, "0 rows", f"at least one with {wanted}")
+            raise DataError([problem])
+        return selected
+
+    def _tokenised(
+        self, samples: Sequence[SampleT], codec: Codec
+    ) -> Iterator[tuple[SampleT, Iterable[list[Tokens]] | Problem]]:
+        for start in range(0, len(samples), _BATCH):
+            part = samples[start : start + _BATCH]
+            yield from zip(part, self.tokenise(part, codec), strict=True)
+
+    def _refuse(self, problems: list[Problem], kept: int) -> None:
+        if problems and (self.on_bad_rows == "error" or not kept):
+            hint = "Mend the rows, or set `on_bad_rows: drop` of the stream to leave them out."
+            problems = [located(each, self._files) for each in problems]
+            raise DataError(problems, hint=hint if kept else None)
+
+    def _report(self, problems: list[Problem], dropped: int, total: int) -> None:
+        if dropped:
+            shown = [str(located(each, self._files)) for each in problems[:3]]
+            reasons = "; ".join(shown) + ("; ..." if len(problems) > 3 else "")
+            logger.warning("%s: %d of %d rows dropped: %s", self.path, dropped, total, reasons)
+
+
+def _in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
+    """Rows by their number; before them what concerns the file, after them lines that are none."""
+    place = problem.place
+    if isinstance(place, Place):
+        return False, *place.identity
+    return place is not None, place or 0, 0, 0
+
+
+class _Checked(NamedTuple, Generic[SampleT]):
+    """What `FileStream.check` leaves to `FileStream.encode`."""
+
+    samples: Sequence[SampleT]
+    problems: list[Problem]
+    total: int
+    """Good and bad."""
+    file_rows: int
+    taken: array[int]

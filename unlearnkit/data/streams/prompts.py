@@ -1,0 +1,118 @@
+"""Prompts without responses: what a model is asked, or what other streams answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, NamedTuple
+
+from unlearnkit.data.rows.packed import Mapped
+from unlearnkit.data.rows.reader import Row, Table
+from unlearnkit.data.rows.values import check_fields
+from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.errors import Place, Problem, RecipeError
+
+
+class Prompt(NamedTuple):
+    """A prompt, as text."""
+
+    place: Place
+    text: str
+
+
+class PromptStream(FileStream[Prompt], name="prompts"):
+    r"""Prompts alone, such as published lists of harmful requests.
+
+    No loss can read them, since they have no response token. Streams that answer the prompts of
+    another (``idk``, ``mismatch``, ``sampled``) can, and so can the suite ``harmful``.
+
+    Args:
+        path: A file (JSON lines, JSON, CSV, TSV, Parquet; of plain text each line is a prompt),
+            or the id of a data set on the Hugging Face Hub.
+        prompt_field: The file's column that holds the prompt.
+        template: Text around the prompt, such as ``"Question: {prompt}\nAnswer:"``.
+        chat: Put prompts through the model's chat template, as turns of the user.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values.
+        limit: Use the first rows only.
+        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
+        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
+            leaves them out and logs how many.
+        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
+            the fields beside the way there go with each row, and ``*`` is every item.
+
+    Raises:
+        RecipeError: If the template does not hold ``{prompt}``.
+    """
+
+    answered: ClassVar[bool] = False
+    lines: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str,
+        prompt_field: str = "prompt",
+        template: str = "{prompt}",
+        chat: bool = False,
+        split: str = "train",
+        config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
+        batch_size: int | None = None,
+        on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
+    ) -> None:
+        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
+        if "{prompt}" not in template:
+            raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
+        self.prompt_field, self.template, self.chat = prompt_field, template, chat
+
+    def fields(self) -> tuple[str, ...]:
+        """The prompt."""
+        return (self.prompt_field,)
+
+    @property
+    def bare_field(self) -> str:
+        """The prompt."""
+        return self.prompt_field
+
+    def parse(self, table: Table) -> tuple[Sequence[Prompt], list[Problem]]:
+        """Prompts that are text."""
+        rows, problems = check_fields(table, {"prompt_field": self.prompt_field})
+        return Mapped(rows, self._prompt), problems
+
+    def _prompt(self, row: Row) -> Prompt:
+        return Prompt(row.place, row.fields[self.prompt_field])
+
+    def tokenise(self, samples: Sequence[Prompt], codec: Codec) -> Iterable[list[list[Tokens]]]:
+        """One row per prompt, with an empty response."""
+        texts = [self.template.replace("{prompt}", sample.text) for sample in samples]
+        if self.chat:
+            turns = ([{"role": "user", "content": text}] for text in texts)
+            texts = [codec.chat.render(asked, answer_next=True) for asked in turns]
+        return ([[(ids, [])]] for ids in codec.prompts(texts))
+
+    def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
+        """The whole prompt.
+
+        Raises:
+            DoesNotFit: If no token of an answer would fit behind it.
+        """
+        prompt, response = tokens
+        if len(prompt) >= codec.max_length:
+            found = f"a prompt of {len(prompt)} tokens"
+            raise DoesNotFit(found, f"fewer than max_length, {codec.max_length}")
+        return prompt, response
+
+    def text_of(self, sample: Prompt) -> str:
+        """The prompt."""
+        return sample.text
+
+
+def without_responses(name: str) -> str:
+    """Why a loss cannot read a stream of prompts."""
+    return (
+        f"the stream '{name}' has prompts alone, and no response to learn or to forget; "
+        "read a stream that answers them, such as `idk`"
+    )

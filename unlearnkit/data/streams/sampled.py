@@ -1,0 +1,216 @@
+"""Answers of the model that a run starts from, drawn by the run itself before it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.example import Example
+from unlearnkit.data.samples import (
+    Ids,
+    Origin,
+    Sampled,
+    Sampling,
+    as_answers,
+    check_sampling,
+    read_samples,
+)
+from unlearnkit.data.streams.base import Stream
+from unlearnkit.data.streams.mismatch import stream_of_rows
+from unlearnkit.data.streams.paired import PairedData
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.fingerprint import digest_of, model_fingerprint, tokenizer_fingerprint
+
+
+class SampledStream(Stream, name="sampled"):
+    """Answers to another stream's prompts that the model gives before it is trained.
+
+    The run draws them itself, in batches, and keeps them in ``cache``, in a file for each model,
+    tokenizer and settings. Answers that are there are not drawn again, so that a run that was
+    interrupted goes on as if it had not been; the run folder has a copy of those it used.
+
+    Args:
+        prompts: The stream whose prompts are answered.
+        per_prompt: Answers per prompt and draw; ``d2o`` takes several, ``dpo`` takes 1.
+        pool: Answers to each prompt that are drawn from the model, ``per_prompt`` by default. Of
+            more, the draws of the training take each equally often over the epochs.
+        template: Text around the prompt while sampling, with ``{prompt}`` in it.
+        temperature: Sampling temperature.
+        top_p: Share of the probability that is sampled from.
+        max_new_tokens: Longest answer, in tokens.
+        seed: Seed of the sampling.
+        cache: Folder of the answers.
+
+    Raises:
+        RecipeError: For a value that nothing can be sampled with.
+
+    References:
+        Duan et al., 2024, arXiv:2403.03419 (D2O). Mekala et al., 2024, arXiv:2409.13474 (AltPO).
+    """
+
+    def __init__(
+        self,
+        prompts: str = "forget",
+        per_prompt: int = 5,
+        pool: int | None = None,
+        template: str = "{prompt}",
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = 200,
+        seed: int = 0,
+        cache: str = "samples",
+    ) -> None:
+        super().__init__()
+        if per_prompt < 1:
+            raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
+        if pool is not None and pool < per_prompt:
+            raise RecipeError(
+                f"pool: expected at least {per_prompt} (per_prompt), found {pool}",
+                hint="Leave it out to draw as many answers as the training takes at a time.",
+            )
+        self.sampling = Sampling(temperature, top_p, max_new_tokens, seed, template)
+        if (wrong := check_sampling(self.sampling)) is not None:
+            raise RecipeError(wrong)
+        self.prompts, self.per_prompt, self.pool = prompts, per_prompt, pool or per_prompt
+        self.cache = cache
+
+    def depends_on(self) -> tuple[str, ...]:
+        """The stream of prompts."""
+        return (self.prompts,)
+
+    def check(self) -> None:
+        """There is no file to be checked before the model has answered."""
+
+    def encode(
+        self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
+    ) -> StreamData:
+        """The prompts, whose answers are still to be drawn.
+
+        Raises:
+            RecipeError: If the stream of prompts is not there.
+        """
+        prompts = stream_of_rows(name, "prompts", self.prompts, others)
+        return SampledData(name, self, prompts, codec, seed)
+
+
+class SampledData(StreamData):
+    """Prompts with the answers of a model, once it has given them.
+
+    Args:
+        name: The stream's name.
+        stream: How answers are drawn.
+        prompts: The stream whose prompts are answered.
+        codec: Tokenizer and longest sequence.
+        seed: Seed of the draws.
+    """
+
+    def __init__(
+        self, name: str, stream: SampledStream, prompts: EncodedRows, codec: Codec, seed: int
+    ) -> None:
+        super().__init__(name, f"answers of the model to '{prompts.name}'", follows=prompts.name)
+        self.sampling, self.pool, self.codec = stream.sampling, stream.pool, codec
+        self._stream, self._prompts, self._seed = stream, prompts, seed
+        self._base: str | BaseModel | None = codec.base
+        self._origin: Origin | None = None
+        self._paired: PairedData | None = None
+        self._known: tuple[tuple[object, ...], Mapping[Ids, Sampled]] | None = None
+
+    @property
+    def prompt_ids(self) -> list[Ids]:
+        """The prompts, each once."""
+        rows = (self._prompts.at(row, 0) for row in range(len(self)))
+        return list(dict.fromkeys(own.prompt_ids for row in rows for own in row))
+
+    @property
+    def origin(self) -> Origin:
+        """What the answers depend on.
+
+        Raises:
+            RecipeError: If it is not known which model answers.
+        """
+        if self._origin is not None:
+            return self._origin
+        if self._base is None:
+            raise RecipeError(
+                f"data.streams.{self.name}: it is not known which model is to answer",
+                hint="Give data.tokenizer by name, or fit with an UnlearningModule.",
+            )
+        self._origin = Origin(
+            model_fingerprint(self._base),
+            tokenizer_fingerprint(self.codec.tokenizer),
+            **self.sampling._asdict(),
+        )
+        return self._origin
+
+    @property
+    def file(self) -> Path:
+        """Where the answers are kept, one file for each origin."""
+        key = digest_of(repr(self.origin).encode()).partition(":")[2]
+        return Path(self._stream.cache) / f"{key}.jsonl"
+
+    def use_base(self, base: str | BaseModel) -> None:
+        """Tells which model answers: that of a later phase is not the recipe's own."""
+        if base != self._base:
+            self._base, self._origin, self._paired = base, None, None
+
+    def known(self) -> Mapping[Ids, Sampled]:
+        """What the file has so far; it is read again only once it has changed.
+
+        Raises:
+            DataError: With every line that cannot be read.
+        """
+        file = self.file
+        if not file.is_file() or not (found := file.stat()).st_size:
+            return {}
+        version = (str(file), found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._known is None or self._known[0] != version:
+            table = read_samples(str(file))
+            if table.problems:
+                raise DataError(table.problems, hint="Remove the file to draw its answers anew.")
+            self._known = version, table.by_prompt
+        return self._known[1]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether each prompt has its answers."""
+        known = self.known()
+        return all(p in known and len(known[p].answers) >= self.pool for p in self.prompt_ids)
+
+    def __len__(self) -> int:
+        """Rows in one pass: the prompts'."""
+        return len(self._prompts)
+
+    def at(self, row: int, occurrence: int) -> list[Example]:
+        """The row's prompt with ``per_prompt`` of its answers.
+
+        Raises:
+            LookupError: If they have not been drawn.
+        """
+        if self._paired is None:
+            self._paired = self._paired_with(self.known())
+        return self._paired.at(row, occurrence)
+
+    def _paired_with(self, known: Mapping[Ids, Sampled]) -> PairedData:
+        if not all(prompt in known for prompt in self.prompt_ids):
+            raise LookupError(f"the answers of '{self.name}' have not been drawn")
+        file = str(self.file)
+        answers = [
+            [
+                as_answers(file, known[own.prompt_ids], own, self.codec)[: self.pool]
+                for own in self._prompts.at(row, 0)
+            ]
+            for row in range(len(self))
+        ]
+        return PairedData(
+            self.name,
+            file,
+            self._prompts,
+            answers,
+            self._stream.per_prompt,
+            self.codec.max_length,
+            self._seed,
+            keep_own=True,
+        )

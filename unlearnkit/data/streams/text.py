@@ -1,0 +1,119 @@
+"""Running text, such as a book, cut into beginnings and continuations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from unlearnkit.data.rows.packed import Mapped
+from unlearnkit.data.rows.reader import Row, Table
+from unlearnkit.data.rows.values import check_fields
+from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.errors import Place, Problem, RecipeError
+
+
+class Passage(NamedTuple):
+    """A text of any length."""
+
+    place: Place
+    text: str
+
+
+class TextStream(FileStream[Passage], name="text"):
+    """Passages of text: the first tokens are the prompt, the others the response.
+
+    A text longer than a piece is cut into pieces. Each piece after the first begins with the last
+    ``prompt_tokens`` tokens of the one before, so every token but the text's first is a response
+    token once, and no piece is without a response. EOS ends the text, not a piece of it.
+
+    Args:
+        path: A plain text file (one text), or a file of rows or the id of a data set.
+        text_field: The file's column that holds the text.
+        prompt_tokens: Tokens at the start of a piece that are its prompt.
+        chunk_tokens: Longest piece, prompt included; by default as many as ``max_length`` allows.
+        split: Split of a data set on the Hub.
+        config: Configuration of a data set on the Hub.
+        where: Keep only rows whose fields have these values.
+        limit: Use the first texts only.
+        batch_size: Pieces per micro-batch and process; by default the data's ``batch_size``.
+        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
+            leaves them out and logs how many.
+        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
+            the fields beside the way there go with each row, and ``*`` is every item.
+
+    Raises:
+        RecipeError: If a piece would have no room for a prompt and a response.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        text_field: str = "text",
+        prompt_tokens: int = 32,
+        chunk_tokens: int | None = None,
+        split: str = "train",
+        config: str | None = None,
+        where: dict[str, Scalar] | None = None,
+        limit: int | None = None,
+        batch_size: int | None = None,
+        on_bad_rows: OnBadRows = "error",
+        rows_at: str | None = None,
+    ) -> None:
+        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
+        if prompt_tokens < 1:
+            raise RecipeError(f"prompt_tokens: expected at least 1, found {prompt_tokens}")
+        if chunk_tokens is not None and chunk_tokens <= prompt_tokens:
+            raise RecipeError(
+                f"chunk_tokens: expected more than prompt_tokens ({prompt_tokens}), "
+                f"found {chunk_tokens}"
+            )
+        self.text_field = text_field
+        self.prompt_tokens, self.chunk_tokens = prompt_tokens, chunk_tokens
+
+    def fields(self) -> tuple[str, ...]:
+        """The text."""
+        return (self.text_field,)
+
+    @property
+    def bare_field(self) -> str:
+        """The text."""
+        return self.text_field
+
+    def parse(self, table: Table) -> tuple[Sequence[Passage], list[Problem]]:
+        """Texts."""
+        rows, problems = check_fields(table, {"text_field": self.text_field})
+        return Mapped(rows, self._passage), problems
+
+    def _passage(self, row: Row) -> Passage:
+        return Passage(row.place, row.fields[self.text_field])
+
+    def tokenise(
+        self, samples: Sequence[Passage], codec: Codec
+    ) -> Iterator[Iterable[list[Tokens]] | Problem]:
+        """The pieces of each text."""
+        room = codec.max_length - len(codec.bos)
+        if room <= self.prompt_tokens:
+            raise RecipeError(
+                f"prompt_tokens: {self.prompt_tokens} leave no response token at max_length "
+                f"{codec.max_length}"
+            )
+        size = min(room, self.chunk_tokens or room)
+        for sample, ids in zip(samples, codec.tokens([s.text for s in samples]), strict=True):
+            if len(ids) > self.prompt_tokens:
+                yield self._pieces(ids, size, codec)
+            else:
+                found = f"a text of {len(ids)} tokens"
+                expected = f"more than prompt_tokens, {self.prompt_tokens}"
+                yield Problem(self.path, sample.place, self.text_field, found, expected)
+
+    def _pieces(self, ids: list[int], size: int, codec: Codec) -> Iterator[list[Tokens]]:
+        first, step = self.prompt_tokens, size - self.prompt_tokens
+        for start in range(0, len(ids) - first, step):
+            prompt, response = ids[start : start + first], ids[start + first : start + size]
+            last = start + size >= len(ids)
+            yield [(codec.with_bos(prompt), codec.with_end(response) if last else response)]
+
+    def text_of(self, sample: Passage) -> str:
+        """The text."""
+        return sample.text

@@ -1,0 +1,158 @@
+"""Answers drawn from a model, kept on disk as they come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.plan import derived_seed
+from unlearnkit.data.samples import Ids, Origin, SampledAnswer, sample_row
+from unlearnkit.data.streams.sampled import SampledData
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.errors import UserError
+from unlearnkit.models.load import load_model
+
+SEQUENCES_AT_ONCE = 32
+
+Groups = Sequence[Sequence[Ids]]
+
+
+def draw(
+    load: Callable[[], nn.Module],
+    codec: Codec,
+    prompts: Sequence[Ids],
+    per_prompt: int,
+    path: Path,
+    origin: Origin,
+    done: Collection[Ids],
+    shown: Callable[[Groups], Iterable[Sequence[Ids]]] = iter,
+) -> int:
+    """Answers the prompts that are not done yet, and appends them to a file.
+
+    What is answered together is a function of all prompts, not of those that are left, so that a
+    run that was interrupted goes on as if it had not been.
+
+    Args:
+        load: Gives the model; not called where there is nothing to do.
+        codec: Tokenizer.
+        prompts: All prompts.
+        per_prompt: Answers per prompt.
+        path: The file.
+        origin: What the answers depend on; its settings are used.
+        done: Prompts that the file answers already.
+        shown: Passes the groups on, for instance to a progress bar.
+
+    Returns:
+        Number of prompts that were answered.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    distinct = list(dict.fromkeys(prompts))
+    size = max(1, SEQUENCES_AT_ONCE // per_prompt)
+    groups = [distinct[first : first + size] for first in range(0, len(distinct), size)]
+    groups = [group for group in groups if not all(ids in done for ids in group)]
+    answered = 0
+    if not groups:
+        return answered
+    model = load()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            for group in shown(groups):
+                for row in _answered(model, codec, group, per_prompt, origin, done):
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    answered += 1
+                file.flush()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    return answered
+
+
+def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
+    """Draws what the ``sampled`` streams of a run lack, from its model as it is at the start.
+
+    The first process does; the others wait for it, and read what it wrote.
+
+    Args:
+        module: An `UnlearningModule`.
+        trainer: Its trainer.
+        data: Its data module; None of a fit without one.
+
+    Raises:
+        DataError: If a file of answers cannot be read.
+        UserError: If one cannot be written.
+    """
+    if not isinstance(data, UnlearningDataModule):
+        return
+    data.check()
+    sampled = [each for each in data.data.values() if isinstance(each, SampledData)]
+    if not sampled:
+        return
+
+    def load() -> nn.Module:
+        device = trainer.strategy.root_device
+        if is_sharded(trainer):
+            return nn.Module.to(load_model(module.base), device)
+        module.configure_model()
+        return module.policy.to(device)
+
+    for each in sampled:
+        each.use_base(module.base)
+        if trainer.is_global_zero:
+            drop_torn_line(each.file)
+            done = {ids for ids, row in each.known().items() if len(row.answers) >= each.pool}
+            draw(load, each.codec, each.prompt_ids, each.pool, each.file, each.origin, done)
+    trainer.strategy.barrier()
+
+
+def drop_torn_line(path: Path) -> None:
+    """Takes off the line that an interrupted run left half-written."""
+    if path.is_file():
+        whole = path.read_bytes()
+        if not whole.endswith(b"\n"):
+            path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+
+
+def on_device(model: nn.Module) -> nn.Module:
+    """The model on the accelerator, where there is one."""
+    return model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _answered(
+    model: nn.Module,
+    codec: Codec,
+    group: Sequence[Ids],
+    per_prompt: int,
+    origin: Origin,
+    done: Collection[Ids],
+) -> Iterable[dict[str, object]]:
+    tokenizer = codec.tokenizer
+    texts = [str(tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in group]
+    asked: list[Sequence[int]] = list(group)
+    if origin.template != "{prompt}":
+        asked = [codec.prompt(origin.template.replace("{prompt}", text)) for text in texts]
+    drawn = generate(
+        model,
+        tokenizer,
+        [ids for ids in asked for _ in range(per_prompt)],
+        max_new_tokens=origin.max_new_tokens,
+        batch_size=per_prompt * len(group),
+        temperature=origin.temperature,
+        top_p=origin.top_p,
+        seed=derived_seed(origin.seed, *(token for ids in asked for token in ids)),
+    )
+    for place, (ids, text) in enumerate(zip(group, texts, strict=True)):
+        if ids not in done:
+            own = drawn[place * per_prompt : (place + 1) * per_prompt]
+            answers = [SampledAnswer(g.text, g.ids, not g.hit_limit) for g in own]
+            yield sample_row(text, ids, answers, origin)

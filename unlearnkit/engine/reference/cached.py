@@ -1,0 +1,240 @@
+"""A reference without a second model: its values, worked out once and kept on disk.
+
+What is kept of a response token is the log-probability and, for objectives on whole distributions,
+the state that goes into the output head: the distribution then follows exactly from a frozen copy
+of the head. That frees the second model's memory. It saves little time, since a reference pass is a
+small part of a step.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unlearnkit.data.encoded import StreamData
+from unlearnkit.data.pack import Batch, Layout, pack
+from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.step.forward import ForwardPass
+from unlearnkit.engine.step.head import Head
+from unlearnkit.engine.step.token_weights import reads_distributions
+from unlearnkit.engine.step.views import TokenSource
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.functional.core import log_probabilities
+from unlearnkit.models.base import BaseModel, as_base_model
+from unlearnkit.models.fingerprint import (
+    data_fingerprint,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
+from unlearnkit.models.modes import evaluating
+
+ROWS_AT_ONCE = 8
+
+
+class _Stored(NamedTuple):
+    """A stream's values on disk, memory-mapped; row ``r`` is ``borders[r]:borders[r + 1]``."""
+
+    file: Any
+    borders: list[int]
+
+
+class Cached(nn.Module):
+    """Reference values read from disk, by stream and row.
+
+    The values are those of the model in eval mode, so they are the same with any dropout in the
+    policy.
+
+    Args:
+        head: The policy's head; a copy of it is kept unless it is frozen.
+        layout: How rows are packed.
+    """
+
+    def __init__(self, head: Head, layout: Layout) -> None:
+        super().__init__()
+        trained = any(p.requires_grad for p in head.module.parameters())
+        self.head_module = copy.deepcopy(head.module) if trained else None
+        if self.head_module is not None:
+            self.head_module.requires_grad_(False)
+        self._live_head = head
+        self._layout: Layout = layout
+        self._streams: dict[str, _Stored] = {}
+
+    def fill(
+        self,
+        model: nn.Module,
+        streams: Mapping[str, StreamData],
+        whole: Collection[str],
+        folder: Path,
+        fingerprint: Mapping[str, str],
+        *,
+        write: bool = True,
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Works the values out with the model as it is now, or takes those that are there.
+
+        Args:
+            model: The model at the start.
+            streams: The streams whose reference values are read.
+            whole: Those of them that need whole distributions.
+            folder: Where the values are kept, a file a stream.
+            fingerprint: Of model, tokenizer and dtype; the data's own is added.
+            write: False on a process that reads what another one writes.
+            then: Called when this process has written; waits for the others.
+
+        Raises:
+            RecipeError: If a stream's rows are drawn anew each time.
+            UserError: If the disk is full or cannot be written to.
+        """
+        for name, data in streams.items():
+            _refuse_drawn(name, data)
+            path = folder / f"{name}.safetensors"
+            key = {**fingerprint, "data": data_fingerprint(data), "whole": str(name in whole)}
+            if write and not _holds(path, key):
+                tensors = self._compute(model, data, name in whole)
+                _save(tensors, path, key)
+        then()
+        for name in streams:
+            file = safe_open(folder / f"{name}.safetensors", framework="pt")
+            self._streams[name] = _Stored(file, file.get_tensor("borders").tolist())
+
+    def forward(self, batch: Batch, layers: Collection[int] = ()) -> TokenSource:
+        """The stored values of a batch's rows."""
+        values: dict[str, Tensor] = {}
+        for name, part in batch.streams.items():
+            file, borders = self._streams[name]
+            rows = list(dict.fromkeys(part.rows))
+            for key in file.keys() if rows else ():
+                if key == "borders":
+                    continue
+                pieces = [file.get_slice(key)[borders[row] : borders[row + 1]] for row in rows]
+                joined = torch.cat(pieces)
+                # Tokens are named by their place in the batch, and not all streams have all keys.
+                blank = joined.new_zeros(len(batch.target), *joined.shape[1:])
+                values.setdefault(key, blank)[part.tokens] = joined
+        device = batch.target.device
+        found = {key: value.to(device) for key, value in values.items()}
+        return _CachedPass(found, self._logits)
+
+    def _logits(self, states: Tensor) -> Tensor:
+        if self.head_module is None:
+            return self._live_head.logits(states)
+        return self._live_head.transform(self.head_module(states))
+
+    @torch.no_grad()
+    def _compute(self, model: nn.Module, data: StreamData, whole: bool) -> dict[str, Tensor]:
+        found: dict[str, list[Tensor]] = {}
+        borders = [0]
+        device = next(model.parameters()).device
+        with evaluating(model):
+            for first in range(0, len(data), ROWS_AT_ONCE):
+                rows = range(first, min(first + ROWS_AT_ONCE, len(data)))
+                examples = [data.at(row, 0) for row in rows]
+                for each in examples:
+                    borders.append(borders[-1] + sum(len(e.response_ids) for e in each))
+                flat = tuple(e for each in examples for e in each)
+                batch = pack({"rows": StreamBatch(flat, 1, 1)}, self._layout).to(device)
+                forward = ForwardPass(model, self._live_head, batch)
+                tokens = torch.arange(len(batch.target), device=device)
+                found.setdefault("logps", []).append(forward.logps(tokens).cpu())
+                if whole:
+                    found.setdefault("states", []).append(forward.states(tokens).cpu())
+        joined = {key: torch.cat(pieces) for key, pieces in found.items()}
+        return {**joined, "borders": torch.tensor(borders)}
+
+
+def fill_from(
+    reference: Cached,
+    trainer: L.Trainer,
+    model: Any,
+    base: str | BaseModel,
+    objectives: Iterable[Any],
+) -> None:
+    """Fills a reference in a trainer's folder, written by its first process.
+
+    Args:
+        reference: The reference.
+        trainer: Its data module has the streams.
+        model: The model at the start.
+        base: Where it was loaded from.
+        objectives: What is trained; the streams of those that read the reference are filled.
+    """
+    data: Any = trainer.datamodule  # pyright: ignore
+    readers = [objective for objective in objectives if "reference" in objective.needs]
+    streams = sorted({stream for reader in readers for stream in reader.streams})
+    reference.fill(
+        model,
+        {name: data.data[name] for name in streams},
+        reads_distributions(readers),
+        Path(trainer.log_dir or trainer.default_root_dir) / "reference",
+        {
+            "model": model_fingerprint(base),
+            "tokenizer": tokenizer_fingerprint(data.tokenizer),
+            "dtype": str(model.dtype),
+            "quantization": str(as_base_model(base).quantization),
+        },
+        write=trainer.is_global_zero,
+        then=trainer.strategy.barrier,
+    )
+
+
+class _CachedPass:
+    def __init__(self, values: Mapping[str, Tensor], head: Callable[[Tensor], Tensor]) -> None:
+        self._values, self._head = values, head
+
+    def states(self, tokens: Tensor) -> Tensor:
+        return self._values["states"][tokens]
+
+    def logits_of(self, states: Tensor) -> Tensor:
+        return self._head(states)
+
+    def logps(self, tokens: Tensor) -> Tensor:
+        return self._values["logps"][tokens]
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        return self._head(self.states(tokens))
+
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
+        raise LookupError("decoder block outputs are not cached: set model.reference: frozen")
+
+    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+        raise LookupError("a reference has no reference of its own")
+
+    def entropy(self, tokens: Tensor) -> Tensor:
+        logps = log_probabilities(self.logits(tokens))
+        return -(logps.exp() * logps).sum(-1)
+
+
+def _refuse_drawn(name: str, data: StreamData) -> None:
+    if data.follows is not None and data.at(0, 0) != data.at(0, 1):
+        raise RecipeError(
+            f"model.reference: 'cached' cannot serve the stream '{name}', whose rows are drawn "
+            "anew each time",
+            hint="Set model.reference: frozen (or adapter_off, with model.lora).",
+        )
+
+
+def _holds(path: Path, key: Mapping[str, str]) -> bool:
+    if not path.is_file():
+        return False
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() == {"fingerprint": json.dumps(key, sort_keys=True)}
+
+
+def _save(tensors: dict[str, Tensor], path: Path, key: Mapping[str, str]) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, unfinished, {"fingerprint": json.dumps(key, sort_keys=True)})
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

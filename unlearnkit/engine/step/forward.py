@@ -1,0 +1,202 @@
+"""One forward pass of a model over a batch, and the figures that objectives ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.data.pack import Batch
+from unlearnkit.engine.step.attention import Forest, no_mask
+from unlearnkit.engine.step.head import Head, captured_states
+from unlearnkit.engine.step.token_weights import Expected, pattern
+from unlearnkit.engine.step.views import StreamView, TokenSource
+
+Guard = Callable[[], AbstractContextManager[object]]
+
+
+class ForwardPass:
+    """Hidden states of a batch's response positions, and logits of those alone.
+
+    Args:
+        model: The model; its forward runs at once.
+        head: Its output head.
+        batch: The packed rows.
+        layers: Decoder blocks whose outputs are wanted.
+        head_guard: Context in which the head must run, such as one with adapters off.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        head: Head,
+        batch: Batch,
+        *,
+        layers: Collection[int] = (),
+        head_guard: Guard = nullcontext,
+    ) -> None:
+        self._head, self._batch, self._guard = head, batch, head_guard
+        blocks = decoder_blocks(model) if layers else None
+        outputs: dict[int, Tensor] = {}
+        with ExitStack() as hooks:
+            for layer in layers:
+                assert blocks is not None
+                handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
+                hooks.callback(handle.remove)
+            self._states = head_inputs(model, head.module, batch)[batch.source]
+        self._blocks = {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """``[N, H]`` what the head would see for these tokens."""
+        return self._states[tokens]
+
+    def logits_of(self, states: Tensor) -> Tensor:
+        """``[N, H] -> [N, V]`` through the head, in its context."""
+        with self._guard():
+            return self._head.logits(states)
+
+    def logps(self, tokens: Tensor, pattern: Tensor | None = None) -> Tensor:
+        """``[N]`` log-probabilities of the tokens."""
+        with self._guard():
+            states = self._states[tokens]
+            return self._head.logps(states, self._batch.target[tokens], pattern)
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """``[N, V]`` logits that predict the tokens."""
+        return self.logits_of(self._states[tokens])
+
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
+        """``[N, H]`` output of a decoder block at the tokens."""
+        if layer not in self._blocks:
+            raise LookupError(
+                f"decoder block {layer} was not asked for: give the objective a `layers` "
+                'attribute and needs = frozenset({"hidden"})'
+            )
+        return self._blocks[layer][tokens]
+
+    def forward_kl(
+        self, reference: TokenSource, tokens: Tensor, pattern: Tensor | None = None
+    ) -> Tensor:
+        """``[N]`` KL(reference ‖ this model); the reference's tokens are named as the policy's."""
+        states: Any = reference  # every reference of the engine has states and a head
+        return self._head.forward_kl(
+            self._states[tokens], states.logits_of, states.states(tokens), pattern
+        )
+
+    def entropy(self, tokens: Tensor) -> Tensor:
+        """``[N]`` entropy of the next-token distributions."""
+        with self._guard():
+            return self._head.entropy(self._states[tokens])
+
+
+class _OneStream:
+    """A pass as one stream sees it: token numbers of the policy's batch, expected weights."""
+
+    def __init__(self, whole: Any, shift: int = 0) -> None:
+        self._whole, self._shift = whole, shift
+        self.patterns: dict[str, Tensor] = {}
+
+    def states(self, tokens: Tensor) -> Tensor:
+        return self._whole.states(tokens + self._shift)
+
+    def logits_of(self, states: Tensor) -> Tensor:
+        return self._whole.logits_of(states)
+
+    def logps(self, tokens: Tensor) -> Tensor:
+        return self._whole.logps(tokens + self._shift, *self._pattern("logps"))
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        return self._whole.logits(tokens + self._shift)
+
+    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
+        return self._whole.hidden(layer, tokens + self._shift)
+
+    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+        return self._whole.forward_kl(reference, tokens + self._shift, *self._pattern("forward_kl"))
+
+    def entropy(self, tokens: Tensor) -> Tensor:
+        return self._whole.entropy(tokens + self._shift)
+
+    def _pattern(self, quantity: str) -> tuple[Tensor, ...]:
+        return (self.patterns[quantity],) if quantity in self.patterns else ()
+
+
+def stream_views(
+    batch: Batch,
+    policy: TokenSource,
+    reference: TokenSource | None,
+    expected: Expected | None = None,
+) -> dict[str, StreamView]:
+    """A view of each stream of the batch.
+
+    Args:
+        batch: The rows.
+        policy: Its pass over ``batch``.
+        reference: Its pass over ``batch.reference``, or over ``batch`` where that is None.
+        expected: How the loss will weigh the tokens of each stream, where that is known.
+    """
+    views: dict[str, StreamView] = {}
+    first = 0
+    device = batch.target.device
+    referred = (batch.reference or batch).streams
+    for name, part in batch.streams.items():
+        tokens = torch.arange(part.tokens.start, part.tokens.stop, device=device)
+        own = _OneStream(policy)
+        refers = None
+        if reference is not None and name in referred:
+            refers = _OneStream(reference, referred[name].tokens.start - part.tokens.start)
+        view = views[name] = StreamView(
+            own,
+            refers,
+            tokens=tokens,
+            target=batch.target[part.tokens],
+            sequence=batch.sequence[part.tokens] - first,
+            rows=part.rows,
+            token_share=part.token_share,
+            sequence_share=part.sequence_share,
+        )
+        for quantity, kind in (expected or {}).get(name, {}).items():
+            own.patterns[quantity] = pattern(kind, view)
+        first += len(part.rows)
+    return views
+
+
+def head_inputs(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
+    """``[R * T, H]`` what the output head would see at every position of a batch."""
+    with captured_states(head) as caught:
+        model(use_cache=False, **_arguments(model, batch))
+    return caught[-1].flatten(0, -2)
+
+
+def decoder_blocks(model: nn.Module) -> nn.ModuleList:
+    """The model's decoder blocks: its longest list of modules."""
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+    if not lists:
+        raise LookupError(f"{type(model).__name__} has no list of decoder blocks")
+    return max(lists, key=len)
+
+
+def _keep(into: dict[int, Tensor], layer: int) -> Callable[..., None]:
+    def keep(_module: nn.Module, _arguments: object, output: object) -> None:
+        found = output[0] if isinstance(output, tuple) else output
+        assert isinstance(found, Tensor)
+        into[layer] = found
+
+    return keep
+
+
+def _arguments(model: nn.Module, batch: Batch) -> dict[str, object]:
+    given: dict[str, object] = {"input_ids": batch.input_ids}
+    if batch.trees is None:
+        # Positions are left to the model: those of RoBERTa and its like begin behind its padding.
+        given["attention_mask"] = batch.attention_mask
+    else:
+        given["position_ids"] = batch.position_ids
+        given["attention_mask"] = no_mask(batch.input_ids.device)
+        given["tree"] = Forest(batch.trees, batch.position_ids)
+    if getattr(model, "reads_prompts", False):
+        given["prompt_lengths"] = batch.prompt_lengths
+    return given

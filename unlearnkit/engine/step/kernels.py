@@ -1,0 +1,260 @@
+"""Log-probabilities and KL of tokens through the output head, one chunk of logits at a time.
+
+``[N, V]`` logits never exist as a whole. The derivative with respect to the hidden state of token
+``n`` is a vector of its own, whatever the loss does with the token, so it is worked out beside
+the value and kept: ``[N, H]``. The derivative with respect to the head's weight mixes the tokens
+by the loss's derivative ``u_n`` at each of them. Where the loss is known to weigh tokens by a fixed
+pattern, ``u = c·pattern``, it is worked out beside the value too; the backward pass compares, and
+only where the pattern does not hold, or is not known, are the logits computed a second time. A head
+that is not trained needs none of that.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.functional.core import at_least_float32
+from unlearnkit.models.logit_transform import LogitTransform
+
+PATTERN_TOLERANCE = 1e-6
+"""Largest relative gap at which a loss's weights count as following the pattern."""
+
+
+HeadKernel = Literal["auto", "torch", "liger"]
+
+
+class Options(NamedTuple):
+    """What the kernels need beside tensors."""
+
+    transform: LogitTransform
+    chunk: int
+    gradient_bytes: int
+    """A weight gradient larger than this is not kept; logits are computed twice instead."""
+    kernel: HeadKernel = "torch"
+
+
+def check_kernel(kernel: HeadKernel) -> HeadKernel:
+    """The kernel that can be had: without the package ``auto`` is ``torch``.
+
+    Raises:
+        RecipeError: If the package is not installed, or there is no GPU.
+    """
+    installed = find_spec("liger_kernel") is not None
+    if kernel == "liger" and not installed:
+        raise RecipeError(
+            "model.head_kernel: liger needs the package liger-kernel, which is not installed",
+            hint="pip install 'unlearnkit[liger]', or leave it out.",
+        )
+    there = torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
+    if kernel == "liger" and not there:
+        raise RecipeError(
+            "model.head_kernel: liger runs on a GPU, and this machine has none",
+            hint="Leave it out; auto takes it where it can.",
+        )
+    return "torch" if kernel == "auto" and not installed else kernel
+
+
+def _nll_kernel(hidden: Tensor, kernel: HeadKernel) -> Any:
+    """Liger's computes in float32 whatever it is given."""
+    single = hidden.dtype != torch.float64
+    auto = kernel == "auto" and hidden.is_cuda
+    return _liger_chunk if single and (auto or kernel == "liger") else _nll_chunk
+
+
+class _Chunk(NamedTuple):
+    """Values of a chunk, and their derivative with respect to the logits."""
+
+    value: Tensor  # [n]
+    gradient: Tensor  # [n, V] float32, scratch
+    logits: Tensor  # [n, V] float32, what the transform gave; scratch unless that has a cap
+    dtype: torch.dtype  # of the matrix products
+
+
+def _logits(hidden: Tensor, weight: Tensor, transform: LogitTransform) -> tuple[Tensor, Any]:
+    raw = F.linear(hidden, weight)
+    return at_least_float32(transform(raw)), raw.dtype
+
+
+def _nll_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransform) -> _Chunk:
+    logits, dtype = _logits(h, weight, transform)
+    top = logits.logsumexp(-1)
+    picked = logits.gather(1, target[:, None])[:, 0]
+    gradient = _spare(logits, transform).sub_(top[:, None]).exp_().neg_()
+    gradient.scatter_add_(1, target[:, None], gradient.new_ones(len(target), 1))
+    return _Chunk(picked - top, gradient, logits, dtype)
+
+
+def _liger_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransform) -> _Chunk:
+    """As `_nll_chunk`; value and derivative are made in one pass over the logits."""
+    from liger_kernel.ops import cross_entropy  # pyright: ignore[reportMissingImports]
+
+    logits, dtype = _logits(h, weight, transform)
+    # The derivative is written over what is given, if that says that it wants one.
+    given = _spare(logits, transform).requires_grad_()
+    nll, *_ = cross_entropy.cross_entropy_forward(
+        given, target, weight=None, ignore_index=-100, lse_square_scale=0.0,
+        label_smoothing=0.0, reduction="none", softcap=None, return_z_loss=False,
+    )  # fmt: skip
+    return _Chunk(-nll.detach(), given.detach().neg_(), logits, dtype)
+
+
+def _kl_chunk(h: Tensor, weight: Tensor, ref_logits: Tensor, transform: LogitTransform) -> _Chunk:
+    logits, dtype = _logits(h, weight, transform)
+    logps = _spare(logits, transform).sub_(logits.logsumexp(-1, keepdim=True))
+    ref_logps = at_least_float32(ref_logits).log_softmax(-1)
+    ref = ref_logps.exp()
+    value = ref_logps.sub_(logps).mul_(ref).sum(-1)
+    return _Chunk(value, logps.exp_() - ref, logits, dtype)
+
+
+def _spare(logits: Tensor, transform: LogitTransform) -> Tensor:
+    """The logits' own memory where nobody reads them again."""
+    return logits if transform.cap is None else logits.clone()
+
+
+def _weight_gradient(
+    into: Tensor, weights: Tensor, gradient: Tensor, h: Tensor, dtype: Any
+) -> None:
+    """Adds a chunk's gradient; writes into ``gradient``."""
+    weighed = gradient.mul_(weights[:, None]).to(dtype).t()
+    if into.dtype == dtype:
+        into.addmm_(weighed, h.to(dtype))
+    else:
+        into += (weighed @ h.to(dtype)).to(into.dtype)
+
+
+class _HeadFunction(Function):
+    """Shared by both kernels: chunks of ``rest`` feed ``compute``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,  # [N, H]
+        weight: Tensor,  # [V, H]
+        rest: Tensor,  # [N] targets, or [N, H'] states of the reference
+        pattern: Tensor | None,  # [N]
+        compute: Any,
+        options: Options,
+    ) -> Tensor:
+        needs_hidden, needs_weight = ctx.needs_input_grad[:2]
+        small = weight.numel() * weight.element_size() <= options.gradient_bytes
+        keep = needs_weight and pattern is not None and small
+        values: list[Tensor] = []
+        directions: list[Tensor] = []
+        kept = torch.zeros_like(weight) if keep else None
+        for start in range(0, len(hidden), options.chunk):
+            part = slice(start, start + options.chunk)
+            h = hidden[part]
+            chunk: _Chunk = compute(h, weight, rest[part], options.transform)
+            values.append(chunk.value)
+            if needs_hidden or keep:
+                raw = options.transform.backward(chunk.gradient, chunk.logits)
+                directions.append((raw.to(chunk.dtype) @ weight.to(chunk.dtype)).to(h.dtype))
+                if kept is not None and pattern is not None:
+                    _weight_gradient(kept, pattern[part], raw, h, chunk.dtype)
+        direction = torch.cat(directions) if directions else None
+        ctx.save_for_backward(hidden, weight, rest, pattern, direction, kept)
+        ctx.compute, ctx.options = compute, options
+        return torch.cat(values) if values else hidden.new_zeros(0, dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        (upstream,) = grad_outputs
+        hidden, weight, rest, pattern, direction, kept = ctx.saved_tensors
+        to_hidden = to_weight = None
+        if ctx.needs_input_grad[0]:
+            to_hidden = (direction * upstream[:, None].to(direction.dtype)) if len(hidden) else None
+        if ctx.needs_input_grad[1]:
+            factor = None if kept is None else _factor(upstream, pattern)
+            if kept is not None and factor is not None:
+                to_weight = kept.mul_(factor)
+            else:
+                to_weight = torch.zeros_like(weight)
+                for start in range(0, len(hidden), ctx.options.chunk):
+                    part = slice(start, start + ctx.options.chunk)
+                    h = hidden[part]
+                    chunk: _Chunk = ctx.compute(h, weight, rest[part], ctx.options.transform)
+                    raw = ctx.options.transform.backward(chunk.gradient, chunk.logits)
+                    _weight_gradient(to_weight, upstream[part], raw, h, chunk.dtype)
+        return to_hidden, to_weight, None, None, None, None
+
+
+def _as_the_mode_says(*tensors: Tensor) -> tuple[Tensor, ...]:
+    # Inside a Function gradients are off, and needs_input_grad does not know of no_grad outside.
+    return tensors if torch.is_grad_enabled() else tuple(t.detach() for t in tensors)
+
+
+def _factor(upstream: Tensor, pattern: Tensor) -> Tensor | None:
+    """``c`` where ``upstream = c·pattern``, or None where it is not."""
+    if not len(upstream):
+        return upstream.new_ones(())
+    factor = upstream[0] / pattern[0]
+    gap = (upstream - factor * pattern).abs().max()
+    return factor if gap <= PATTERN_TOLERANCE * upstream.abs().max() else None
+
+
+def token_logps(
+    hidden: Tensor, weight: Tensor, target: Tensor, pattern: Tensor | None, options: Options
+) -> Tensor:
+    """``log p(target)`` of each token, in nats.
+
+    Args:
+        hidden: ``[N, H]`` inputs of the head.
+        weight: ``[V, H]`` of the head.
+        target: ``[N]`` token ids.
+        pattern: ``[N]`` weights that the loss is expected to give to the tokens, up to a factor.
+        options: Transform and sizes.
+
+    Returns:
+        ``[N]``, float32 (float64 for a float64 head).
+
+    Example:
+        >>> options = Options(LogitTransform(), chunk=2, gradient_bytes=0)
+        >>> hidden, weight = torch.zeros(3, 2), torch.zeros(4, 2)
+        >>> token_logps(hidden, weight, torch.tensor([0, 1, 2]), None, options).exp()
+        tensor([0.2500, 0.2500, 0.2500])
+    """
+    hidden, weight = _as_the_mode_says(hidden, weight)
+    compute = _nll_kernel(hidden, options.kernel)
+    return _HeadFunction.apply(hidden, weight, target, pattern, compute, options)  # pyright: ignore
+
+
+def token_forward_kl(
+    hidden: Tensor,
+    weight: Tensor,
+    reference: Any,
+    reference_hidden: Tensor,
+    pattern: Tensor | None,
+    options: Options,
+) -> Tensor:
+    """``KL(reference ‖ policy)`` of each token, in nats.
+
+    Args:
+        hidden: ``[N, H]`` inputs of the policy's head.
+        weight: ``[V, H]`` of the policy's head.
+        reference: Turns states of the reference into its logits, ``[n, H'] -> [n, V]``.
+        reference_hidden: ``[N, H']`` inputs of the reference's head.
+        pattern: As in `token_logps`.
+        options: Transform and sizes.
+
+    Returns:
+        ``[N]``, float32 (float64 for a float64 head).
+    """
+
+    def compute(h: Tensor, w: Tensor, ref_h: Tensor, transform: LogitTransform) -> _Chunk:
+        with torch.no_grad():
+            ref_logits = reference(ref_h)
+        return _kl_chunk(h, w, ref_logits, transform)
+
+    hidden, weight = _as_the_mode_says(hidden, weight)
+    return _HeadFunction.apply(  # pyright: ignore
+        hidden, weight, reference_hidden, pattern, compute, options
+    )

@@ -1,0 +1,145 @@
+"""FSDP2: weights, gradients and optimizer states spread over the processes, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
+from peft import PeftModel
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from unlearnkit.engine.step.forward import decoder_blocks
+from unlearnkit.errors import RecipeError
+
+
+class FSDP2Strategy(ModelParallelStrategy):
+    """Lightning's `ModelParallelStrategy` with all processes in one data-parallel group.
+
+    Registered as ``fsdp2``, so that ``trainer.strategy: fsdp2`` names it. Its checkpoints are
+    single files, written whole like any other.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        arguments = {"tensor_parallel_size": 1, "save_distributed_checkpoint": False, **arguments}
+        super().__init__(**arguments)
+
+    def setup_environment(self) -> None:
+        """Sets the group's size, which Lightning would take to be the number of nodes."""
+        if self._data_parallel_size == "auto":
+            self._data_parallel_size = self.num_nodes * self.num_processes
+        super().setup_environment()
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Loads what `save_checkpoint` wrote, of an optimizer without state too.
+
+        Lightning's reader looks at the first weight's state, and plain SGD keeps none.
+        """
+        path = Path(self.broadcast(checkpoint_path))
+        found = _optimizer_states(path)
+        if not found or any(each["state"] for each in found):
+            return super().load_checkpoint(path, weights_only)
+        optimizers, self.optimizers = self.optimizers, []
+        try:
+            checkpoint = super().load_checkpoint(path, weights_only)
+        finally:
+            self.optimizers = optimizers
+        for optimizer, state in zip(optimizers, found, strict=True):
+            for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+                group.update({key: saved[key] for key in saved if key != "params"})
+        return checkpoint
+
+
+def _optimizer_states(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():  # a folder of shards, which Lightning reads in another way
+        return []
+    checkpoint = torch.load(path, mmap=True, map_location="cpu", weights_only=True)
+    return checkpoint.get("optimizer_states", [])
+
+
+StrategyRegistry.register(
+    "fsdp2", FSDP2Strategy, description="Fully sharded data parallel, second version", override=True
+)
+
+
+def is_sharded(trainer: L.Trainer) -> bool:
+    """Whether the trainer's strategy shards models by `shard`."""
+    return isinstance(trainer.strategy, ModelParallelStrategy)
+
+
+def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
+    """Shards each decoder block of each model, and in one more group what is outside of them.
+
+    That group holds embedding, final norm and head. It stays whole from a forward pass to the end
+    of the backward pass: the head is called again for each chunk of response tokens, and the
+    processes have different numbers of chunks, so it must need no communication.
+
+    Raises:
+        RecipeError: If a group has weights of two types, which FSDP2 cannot gather together.
+    """
+    for model in filter(None, models):
+        _refuse_mixed_dtypes(model)
+        for block in decoder_blocks(model):
+            fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        # The transformers model inside of PEFT's: generation calls it past the outer one.
+        inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+        fully_shard(inner, mesh=mesh, reshard_after_forward=False)
+
+
+def let_go(model: nn.Module) -> None:
+    """Frees what a model that has no backward pass holds beyond its own shard."""
+    if isinstance(model, FSDPModule):
+        model.reshard()
+
+
+def whole_state(model: nn.Module) -> dict[str, Any]:
+    """All weights on the CPU of the first process, nothing on the others. A collective call."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_model_state_dict(model, options=options)
+
+
+def check_shardable(
+    model: nn.Module, needs: Collection[str], reference: str, max_tokens: int | None
+) -> None:
+    """Refuses what cannot be sharded, or would leave processes waiting for each other.
+
+    Raises:
+        RecipeError: With the two keys that do not go together.
+    """
+    if getattr(model, "is_quantized", False):
+        raise RecipeError(
+            "model.base.quantization does not go with trainer.strategy: fsdp2",
+            hint="Set trainer.strategy: ddp: quantised weights are small and each process holds "
+            "them.",
+        )
+    if "reference" in needs and reference == "cached":
+        raise RecipeError(
+            "model.reference: 'cached' does not go with trainer.strategy: fsdp2",
+            hint="Set model.reference: frozen (or adapter_off, with model.lora).",
+        )
+    if max_tokens is not None:
+        raise RecipeError(
+            "model.max_tokens_per_micro_batch does not go with trainer.strategy: fsdp2, since "
+            "processes would run different numbers of parts",
+            hint="Lower data.batch_size and raise trainer.accumulate_grad_batches.",
+        )
+
+
+def _refuse_mixed_dtypes(model: nn.Module) -> None:
+    found: set[torch.dtype] = {p.dtype for p in model.parameters()}
+    if len(found) > 1:
+        names = " and ".join(sorted(str(each).removeprefix("torch.") for each in found))
+        raise RecipeError(
+            f"trainer.strategy: fsdp2 needs weights of one type, and with model.lora they are "
+            f"{names} here",
+            hint="Set trainer.precision: bf16-true, or model.base.dtype: float32 with "
+            "trainer.precision: bf16-mixed.",
+        )

@@ -1,0 +1,182 @@
+"""The adapter of a recipe, and how it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import peft
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.base import BaseModel, as_base_model
+
+FROM_WEIGHTS = ("pissa", "olora", "fila")
+"""Ways to begin with a part of the weights in the adapter, and the rest in the base."""
+_VARIANTS = (
+    "use_dora", "use_bdlora", "alora_invocation_tokens", "arrow_config", "velora_config",
+    "monteclora_config", "kasa_config", "layer_replication",
+)  # fmt: skip
+_MUTATING = ("corda", "loftq", "lora_ga")
+_UNMERGED = ("layer_replication", "alora_invocation_tokens", "arrow_config")
+"""Settings of adapters that cannot be merged into the model, as they are for evaluation."""
+
+_OF_LOW_RANK = {
+    "task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision",
+    "inference_mode", "r", "target_modules", "exclude_modules", "lora_alpha", "lora_dropout",
+    "fan_in_fan_out", "use_rslora", "init_lora_weights", "layers_to_transform", "layers_pattern",
+    "rank_pattern", "alpha_pattern", "megatron_config", "megatron_core", "loftq_config",
+    "eva_config", "corda_config", "lora_ga_config", "qalora_group_size", "runtime_config",
+    "ensure_weight_tying",
+}  # fmt: skip
+"""Fields of PEFT's config with which an adapter is ``s·B·A`` and nothing more."""
+
+
+@dataclass
+class Importance:
+    """The rows by which FILA weighs the rows of a weight.
+
+    Args:
+        forget: The stream that is passed over once.
+        retain: The stream that as many rows are drawn from.
+        batch_size: Rows whose mean gradient is squared. Above 1, as in the authors' code, gradients
+            of unlike rows cancel and the Fisher information comes out too small.
+    """
+
+    forget: str = "forget"
+    retain: str = "retain"
+    batch_size: int = 1
+
+
+@dataclass
+class LoraConfig(peft.LoraConfig):
+    """PEFT's `LoraConfig` with one more way to begin.
+
+    Args:
+        init_lora_weights: As in PEFT, and ``fila``. With ``fila``, ``pissa`` and ``olora`` the
+            adapter begins with a part of the weights. PEFT takes that part out of the base; here
+            the base stays as it is and the part is subtracted beside it, so that the model with the
+            adapter off is the model as it was.
+        svd_iterations: Power iterations of a randomised decomposition for ``pissa`` and ``fila``;
+            by default it is exact.
+        importance: Of ``fila``.
+    """
+
+    init_lora_weights: (
+        bool | Literal["gaussian", "orthogonal", "mica", "olora", "pissa", "fila"]
+    ) = True  # pyright: ignore[reportIncompatibleVariableOverride]
+    svd_iterations: int | None = None
+    importance: Importance = field(default_factory=Importance)
+
+
+def plain_config(lora: peft.LoraConfig) -> peft.LoraConfig:
+    """PEFT's own config; an adapter of `FROM_WEIGHTS` is a no-op in it, and yet to be filled."""
+    if type(lora) is peft.LoraConfig and not start_of(lora):
+        return lora
+    given = {each.name: getattr(lora, each.name) for each in fields(peft.LoraConfig) if each.init}
+    if start_of(lora):
+        given["init_lora_weights"] = True
+    return peft.LoraConfig(**given)
+
+
+def start_of(lora: peft.LoraConfig | None) -> str | None:
+    """Which of `FROM_WEIGHTS` an adapter begins with, if any."""
+    found: Any = getattr(lora, "init_lora_weights", None)
+    return found if found in FROM_WEIGHTS else None
+
+
+def importance_of(lora: peft.LoraConfig | None) -> Importance | None:
+    """The rows that FILA needs; None where the adapter begins otherwise."""
+    if start_of(lora) != "fila":
+        return None
+    return lora.importance if isinstance(lora, LoraConfig) else Importance()
+
+
+def changes_base(lora: peft.LoraConfig | None) -> str | None:
+    """The setting by which an adapter changes weights of the base, which stay changed without it.
+
+    Example:
+        >>> changes_base(LoraConfig(bias="all"))
+        'bias: all'
+    """
+    if lora is None:
+        return None
+    if lora.bias != "none":
+        return f"bias: {lora.bias}"
+    # It cuts small singular values off the weights that it adapts.
+    return None if lora.kasa_config is None else "kasa_config"
+
+
+def beyond_low_rank(config: peft.LoraConfig) -> list[str]:
+    """The settings by which an adapter is more than a low-rank product beside each weight.
+
+    Example:
+        >>> beyond_low_rank(peft.LoraConfig(r=4, use_dora=True, bias="all"))
+        ['bias', 'use_dora']
+    """
+    plain = peft.LoraConfig()
+    return [
+        each.name
+        for each in fields(peft.LoraConfig)
+        if each.name not in _OF_LOW_RANK and getattr(config, each.name) != getattr(plain, each.name)
+    ]
+
+
+def check_start(lora: peft.LoraConfig | None, base: str | BaseModel) -> None:
+    """Refuses a start that does not go with the adapter or the base.
+
+    Raises:
+        RecipeError: With the keys.
+    """
+    if lora is None:
+        return
+    if lora.init_lora_weights in _MUTATING:
+        raise RecipeError(
+            f"model.lora.init_lora_weights: '{lora.init_lora_weights}' changes the base's weights, "
+            "and the adapter alone would be saved",
+            hint=f"Take one of: true, gaussian, orthogonal, {', '.join(FROM_WEIGHTS)}.",
+        )
+    for name in _UNMERGED:
+        if getattr(lora, name) is not None:
+            raise RecipeError(
+                f"model.lora.{name}: such an adapter cannot be merged into the model, which is "
+                "how the trained model is loaded",
+                hint=f"Leave {name} out.",
+            )
+    start = start_of(lora)
+    if start is None:
+        return
+    key = f"model.lora.init_lora_weights: '{start}'"
+    if as_base_model(base).quantization:
+        raise RecipeError(
+            f"{key} decomposes the weights, and model.base.quantization rounds them",
+            hint="Leave model.base.quantization out, or take init_lora_weights: true.",
+        )
+    if other := [name for name in _VARIANTS if getattr(lora, name, None)]:
+        raise RecipeError(f"{key} does not go with model.lora.{other[0]}", hint="Leave one out.")
+    iterations = getattr(lora, "svd_iterations", None)
+    if iterations is not None and (iterations < 0 or start == "olora"):
+        raise RecipeError(
+            "model.lora.svd_iterations: expected 0 or more, with pissa or fila; found "
+            f"{iterations} with {start}"
+        )
+    wanted = importance_of(lora)
+    if wanted and wanted.batch_size < 1:
+        raise RecipeError(
+            f"model.lora.importance.batch_size: expected at least 1, found {wanted.batch_size}"
+        )
+
+
+def check_streams(lora: peft.LoraConfig | None, streams: Mapping[str, Any]) -> None:
+    """Refuses FILA without the rows that it needs.
+
+    Raises:
+        RecipeError: With the stream that is missing.
+    """
+    wanted = importance_of(lora)
+    for key in ("forget", "retain") if wanted else ():
+        if (name := getattr(wanted, key)) not in streams:
+            raise RecipeError(
+                f"model.lora.importance.{key}: data.streams.{name} is missing",
+                hint=f"data.streams has: {', '.join(streams) or 'none'}.",
+            )

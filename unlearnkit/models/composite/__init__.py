@@ -1,0 +1,1 @@
+"""Composite models: folders that point at other models."""

@@ -1,0 +1,94 @@
+"""A gated model as a folder: adapters, detectors, and where the base is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+
+from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.composite.detector import load_detector
+from unlearnkit.models.composite.encoder import TextEncoder, load_encoder
+from unlearnkit.models.composite.gated import DETECTOR, GatedConfig, GatedForCausalLM
+from unlearnkit.models.composite.logit_rules import PARTS
+from unlearnkit.models.composite.parts import load_part, pointer_to
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.logit_transform import transform_fields
+
+
+def describe_gated(
+    base: BaseModel,
+    config: PreTrainedConfig,
+    adapters: Sequence[str],
+    encoder: str | None = None,
+    **gate: Any,
+) -> GatedConfig:
+    """The config of a gated model.
+
+    Args:
+        base: The model that the adapters belong to.
+        config: Its config.
+        adapters: Names of the requests.
+        encoder: What detectors see prompts through, if not the base.
+        **gate: ``score``, ``layers``, ``gate`` and ``threshold`` of `GatedConfig`.
+    """
+    text = config.get_text_config()
+    parts = {"base": base} | ({} if encoder is None else {"encoder": BaseModel(encoder)})
+    return GatedConfig(
+        adapters=list(adapters),
+        parts={
+            name: {**pointer_to(part), "fingerprint": model_fingerprint(part)}
+            for name, part in parts.items()
+        },
+        vocab_size=text.vocab_size,
+        num_hidden_layers=text.num_hidden_layers,
+        max_position_embeddings=getattr(text, "max_position_embeddings", None),
+        architectures=[GatedForCausalLM.__name__],
+        bos_token_id=text.bos_token_id,
+        eos_token_id=text.eos_token_id,
+        pad_token_id=text.pad_token_id,
+        **transform_fields(text),
+        **gate,
+    )
+
+
+def with_adapters(base: PreTrainedModel, folders: dict[str, Path]) -> PeftModel:
+    """The base with several adapters, none of which is trained."""
+    (first, folder), *others = folders.items()
+    model = PeftModel.from_pretrained(base, folder, adapter_name=first)
+    for name, each in others:
+        model.load_adapter(str(each), adapter_name=name)
+    return model.requires_grad_(False)
+
+
+def load_gated(
+    resolved: BaseModel, load: Callable[[BaseModel], PreTrainedModel]
+) -> GatedForCausalLM:
+    """A gated model from its folder.
+
+    Raises:
+        RecipeError: If base or encoder is gone, or is no longer the same.
+    """
+    config = GatedConfig.from_pretrained(resolved.path)
+    assert isinstance(config, GatedConfig)
+    base = load_part(config, "base", resolved, "o3", load)
+    own = Path(resolved.path) / PARTS
+    detectors = {
+        name: load_detector(own / name / DETECTOR, config.score)  # pyright: ignore[reportArgumentType]
+        for name in config.adapters
+    }
+    adapted = with_adapters(base, {name: own / name for name in config.adapters})
+    encoder = None
+    if "encoder" in config.parts:
+
+        def load_it(part: BaseModel) -> TextEncoder:
+            return load_encoder(part.path, load_tokenizer(resolved))
+
+        encoder = load_part(config, "encoder", resolved, "o3", load_it)
+    model = GatedForCausalLM(config, adapted, detectors, encoder)
+    if (Path(resolved.path) / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(resolved.path)
+    return model

@@ -1,0 +1,151 @@
+"""A model that reads chosen examples before every prompt (ERASE)."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationMixin,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from unlearnkit.models.composite.base import OnBase, refuse_ignored
+
+
+class ContextConfig(PreTrainedConfig):
+    """What a model with examples is made of.
+
+    Args:
+        context_ids: Token ids of the examples, without a token at the beginning of the text.
+        begins_with: That token, where the tokenizer has one.
+        parts: Where the base is: ``path`` and the like, ``fingerprint``.
+        vocab_size: As the base's.
+        num_hidden_layers: As the base's.
+        max_position_embeddings: What the examples leave of the base's positions.
+        **kwargs: As in transformers.
+    """
+
+    model_type = "unlearnkit_context"
+
+    def __init__(
+        self,
+        context_ids: list[int] | None = None,
+        begins_with: int | None = None,
+        parts: dict[str, dict[str, Any]] | None = None,
+        vocab_size: int = 0,
+        num_hidden_layers: int = 0,
+        max_position_embeddings: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.context_ids, self.begins_with = context_ids or [], begins_with
+        self.parts = parts or {}
+        self.vocab_size, self.num_hidden_layers = vocab_size, num_hidden_layers
+        self.max_position_embeddings = max_position_embeddings
+        kwargs["tie_word_embeddings"] = False
+        super().__init__(**kwargs)
+
+
+class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
+    """The base, with its examples in front of whatever it is given.
+
+    Positions, logits and hidden states are those of the input alone, so that the engine, the
+    metrics and ``generate()`` take it for an ordinary model. The base has no gradients: what is
+    to be forgotten is in the examples, not in its weights.
+
+    Args:
+        config: The examples.
+        base: The model that reads them.
+    """
+
+    config: ContextConfig
+    config_class = ContextConfig
+    _supports_attention_backend = True
+    prepends = True
+    """Tells the engine that rows must come one by one, and to what they are shortened."""
+
+    def __init__(self, config: ContextConfig, base: PreTrainedModel) -> None:
+        super().__init__(config)
+        self.base = base.requires_grad_(False)
+        begin = [] if config.begins_with is None else [config.begins_with]
+        ids = torch.tensor([*begin, *config.context_ids], dtype=torch.long)
+        self.register_buffer("context", ids, persistent=False)
+        self.generation_config = copy.deepcopy(base.generation_config)
+        self.eval()
+
+    def save_pretrained(self, save_directory: str | Path, **given: Any) -> None:
+        """Writes the examples' tokens, and where the base is.
+
+        Raises:
+            TypeError: For an argument that would be ignored.
+        """
+        refuse_ignored("a model with examples", given)
+        self.config.save_pretrained(save_directory)
+        self.generation_config.save_pretrained(save_directory)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: Any = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """The base's output after the examples, ``[B, T, V]`` or of the last ``logits_to_keep``.
+
+        A cache that is not empty has the examples in it already.
+        """
+        assert input_ids is not None
+        kwargs.pop("return_dict", None)
+        context: Any = self.context
+        rows, tokens = input_ids.shape
+        held = cache.get_seq_length() if cache is not None else 0
+        mask = attention_mask
+        if mask is None:
+            mask = input_ids.new_ones(rows, max(held - len(context), 0) + tokens)
+        if cache is not None and held:
+            mask = torch.cat([cache.first_mask, mask[:, cache.first_mask.shape[1] :]], dim=1)
+            ids = input_ids
+        else:
+            mask = _without_begin(input_ids, mask, self.config.begins_with)
+            ids = torch.cat([context.expand(rows, -1), input_ids], dim=1)
+        whole = torch.cat([mask.new_ones(rows, len(context)), mask], dim=1)
+        # Positions follow from the mask; those that are given count without the examples.
+        places = (whole.cumsum(-1) - 1)[:, -ids.shape[1] :]
+        output = self.base(
+            input_ids=ids,
+            attention_mask=whole,
+            position_ids=places,
+            cache=cache,
+            logits_to_keep=logits_to_keep or tokens,
+            **kwargs,
+        )
+        if getattr(output, "cache", None) is not None and not held:
+            output.cache.first_mask = mask
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(output.logits, labels, vocab_size=self.config.vocab_size)
+        return CausalLMOutputWithPast(
+            loss=loss, logits=output.logits, cache=getattr(output, "cache", None)
+        )  # pyright: ignore
+
+
+def _without_begin(input_ids: Tensor, mask: Tensor, token: int | None) -> Tensor:
+    """The mask without a row's own token of the text's beginning: the examples have one."""
+    if token is None:
+        return mask
+    first = (mask.cumsum(-1) == 1) & (mask == 1)
+    return mask.masked_fill(first & (input_ids == token), 0)
+
+
+AutoConfig.register(ContextConfig.model_type, ContextConfig, exist_ok=True)
+AutoModelForCausalLM.register(ContextConfig, ContextForCausalLM, exist_ok=True)

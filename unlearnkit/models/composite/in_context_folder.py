@@ -1,0 +1,70 @@
+"""A model with examples as a folder: their tokens, and where the base is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+
+from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.composite.in_context import ContextConfig, ContextForCausalLM
+from unlearnkit.models.composite.parts import load_part, pointer_to
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.logit_transform import transform_fields
+
+
+def describe_context(
+    base: BaseModel, config: PreTrainedConfig, context: Sequence[int], begins_with: int | None
+) -> ContextConfig:
+    """The config of a model with examples.
+
+    Args:
+        base: The model that reads them.
+        config: Its config.
+        context: Token ids of the examples.
+        begins_with: The token that the tokenizer begins a text with, if it does.
+
+    Raises:
+        UserError: If they leave no room in the base's positions.
+    """
+    text = config.get_text_config()
+    longest = getattr(text, "max_position_embeddings", None)
+    taken = len(context) + (begins_with is not None)
+    if longest is not None and taken + 2 > longest:
+        raise UserError(
+            f"the examples have {taken} tokens, and {base.path} has {longest} positions for them, "
+            "prompt and answer",
+            hint="Choose fewer examples (--k), or shorter ones.",
+        )
+    return ContextConfig(
+        context_ids=list(context),
+        begins_with=begins_with,
+        parts={"base": {**pointer_to(base), "fingerprint": model_fingerprint(base)}},
+        vocab_size=text.vocab_size,
+        num_hidden_layers=text.num_hidden_layers,
+        max_position_embeddings=None if longest is None else longest - taken,
+        architectures=[ContextForCausalLM.__name__],
+        bos_token_id=text.bos_token_id,
+        eos_token_id=text.eos_token_id,
+        pad_token_id=text.pad_token_id,
+        **transform_fields(text),
+    )
+
+
+def load_context(
+    resolved: BaseModel, load: Callable[[BaseModel], PreTrainedModel]
+) -> ContextForCausalLM:
+    """A model with examples from its folder.
+
+    Raises:
+        RecipeError: If the base is gone, or is no longer the same.
+    """
+    config: Any = ContextConfig.from_pretrained(resolved.path)
+    base = load_part(config, "base", resolved, "erase", load)
+    model = ContextForCausalLM(config, base)
+    if (Path(resolved.path) / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(resolved.path)
+    return model

@@ -1,0 +1,70 @@
+"""Digests by which models, tokenizers and data are recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.data.encoded import StreamData
+from unlearnkit.models.base import BaseModel, as_base_model
+
+
+def model_fingerprint(base: str | BaseModel) -> str:
+    """Digest of a local model's config and weights, and of the base below an adapter's.
+
+    Of a hub id it is name and revision.
+    """
+    resolved = as_base_model(base)
+    if resolved.offset is not None:
+        small = BaseModel(resolved.offset.small, first_blocks=resolved.offset.first_blocks)
+        parts = (replace(resolved, offset=None), small)
+        return digest_of(repr([*map(model_fingerprint, parts), resolved.offset.alpha]).encode())
+    if resolved.first_blocks is not None:
+        whole = model_fingerprint(replace(resolved, first_blocks=None))
+        return digest_of(f"{whole}, {resolved.first_blocks} blocks".encode())
+    folder = Path(resolved.path)
+    if not folder.is_dir():
+        return f"{resolved.path}@{resolved.revision or 'main'}"
+    digest = hashlib.sha256()
+    names = [resolved.gguf_file] if resolved.gguf_file else []
+    files = [folder / n for n in names] or sorted(
+        [*folder.glob("*.safetensors"), *folder.glob("config.json")]
+    )
+    for file in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        digest.update(model_fingerprint(below).encode() if below else b"")
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def tokenizer_fingerprint(tokenizer: Any) -> str:
+    """Digest of a tokenizer's vocabulary and rules."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return digest_of(repr(sorted(tokenizer.get_vocab().items())).encode())
+    rules = json.loads(fast.to_str())
+    # Traces of the last call, not of the tokenizer.
+    for key in ("padding", "truncation"):
+        rules.pop(key, None)
+    return digest_of(json.dumps(rules, sort_keys=True).encode())
+
+
+def data_fingerprint(data: StreamData) -> str:
+    """Digest of the token ids of a stream's rows, in file order."""
+    digest = hashlib.sha256()
+    for row in range(len(data)):
+        for example in data.at(row, row):
+            digest.update(repr((example.prompt_ids, example.response_ids)).encode())
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def digest_of(data: bytes) -> str:
+    """The first 64 bits of the SHA-256 of some bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"

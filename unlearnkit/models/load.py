@@ -1,0 +1,274 @@
+"""Loads the model to be trained and puts an adapter on it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+import yaml
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.adapter import plain_config, start_of
+from unlearnkit.models.adapter_init import begin_as_in_peft
+from unlearnkit.models.base import (
+    BaseModel,
+    as_base_model,
+    explain_missing,
+    from_pretrained_arguments,
+)
+from unlearnkit.models.composite.gated import GatedConfig
+from unlearnkit.models.composite.gated_folder import load_gated
+from unlearnkit.models.composite.in_context import ContextConfig
+from unlearnkit.models.composite.in_context_folder import load_context
+from unlearnkit.models.composite.logit_rules import CombinedConfig
+from unlearnkit.models.composite.logits import CombinedForCausalLM
+from unlearnkit.models.composite.parts import describe_parts, load_combined
+from unlearnkit.models.finite import refuse_not_finite
+from unlearnkit.models.quantized import keep_differentiable, quantization_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+logger = logging.getLogger(__name__)
+Policy = PreTrainedModel | PeftModel
+
+
+def load_model(base: str | BaseModel) -> PreTrainedModel:
+    """The model as a plain transformers model, in eval mode.
+
+    A folder that holds an adapter gives its base model with the adapter merged in, so that a run
+    can start from an earlier LoRA run. A base in 4 or 8 bits is dequantised for that, so that the
+    merged model computes what the run trained.
+
+    Raises:
+        RecipeError: If there is no model there, it has no safetensors weights, or some of them
+            are not finite.
+    """
+    resolved = as_base_model(base)
+    if resolved.offset is not None:
+        return _load_offset(base)
+    if (Path(resolved.path) / "adapter_config.json").is_file():
+        return _load_merged(resolved)
+    if _model_type(resolved) == CombinedConfig.model_type:
+        return load_combined(resolved, load_model)
+    if _model_type(resolved) == GatedConfig.model_type:
+        return load_gated(resolved, load_model)
+    if _model_type(resolved) == ContextConfig.model_type:
+        return load_context(resolved, load_model)
+    arguments = from_pretrained_arguments(resolved)
+    if resolved.first_blocks is not None:
+        arguments["config"] = load_config(resolved)
+    if resolved.gguf_file:
+        # Without dequantize the weights could not be trained or saved.
+        arguments["quantization_config"] = GgufConfig(dequantize=True)
+    else:
+        arguments["use_safetensors"] = True
+    if resolved.quantization:
+        arguments["quantization_config"] = quantization_config(resolved)
+    if resolved.attn_implementation:
+        arguments["attn_implementation"] = resolved.attn_implementation
+    try:
+        with _expecting_more_weights(resolved.first_blocks is not None):
+            model = AutoModelForCausalLM.from_pretrained(
+                resolved.path, dtype=_dtype(resolved.dtype), **arguments
+            )
+    except (OSError, ValueError) as error:
+        raise explain_missing(resolved, error) from error
+    refuse_not_finite(model, resolved.path)
+    keep_differentiable(model)
+    return model
+
+
+def load_config(base: str | BaseModel) -> PreTrainedConfig:
+    """The model's config alone; no weights are read.
+
+    Raises:
+        RecipeError: If there is no model there.
+    """
+    resolved = as_base_model(base)
+    if resolved.offset is not None:
+        alpha = {"alpha": resolved.offset.alpha}
+        return describe_parts("offset", alpha, _offset_parts(base), load_config)
+    if (Path(resolved.path) / "adapter_config.json").is_file():
+        return load_config(adapter_base(resolved))
+    try:
+        config = AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
+    except (OSError, ValueError) as error:
+        raise explain_missing(resolved, error) from error
+    return config if resolved.first_blocks is None else _cut(config, resolved.first_blocks)
+
+
+def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
+    """The model with a new adapter, with which it computes what it did; all else is frozen.
+
+    An adapter that is to begin by FILA is a no-op, until `begin_by_importance` fills it.
+
+    Raises:
+        RecipeError: If the targets do not exist in the model, or cannot begin as asked.
+    """
+    try:
+        peft_model = get_peft_model(model, plain_config(lora))
+    except ValueError as error:
+        raise RecipeError(f"model.lora: {error}") from error
+    assert isinstance(peft_model, PeftModel)
+    start = start_of(lora)
+    if start in ("pissa", "olora"):
+        begin_as_in_peft(peft_model, start, getattr(lora, "svd_iterations", None))
+    return peft_model
+
+
+def check_config(
+    config: PreTrainedConfig,
+    lora: LoraConfig | None,
+    max_length: int,
+    vocabulary: int,
+    layers: Collection[int] = (),
+) -> None:
+    """What can be wrong between model, adapter and data, found before any weight is read.
+
+    Args:
+        config: The model's config.
+        lora: The adapter, if any.
+        max_length: Longest sequence that the data may hold, in tokens.
+        vocabulary: Number of tokens of the tokenizer.
+        layers: Decoder blocks, from 0, whose outputs an objective reads.
+
+    Raises:
+        RecipeError: With the two keys that do not go together.
+    """
+    text = config.get_text_config()
+    longest = getattr(text, "max_position_embeddings", None)
+    if longest and max_length > longest:
+        raise RecipeError(
+            f"data.max_length: {max_length} is longer than the model's {longest} positions",
+            hint=f"Set data.max_length to at most {longest}.",
+        )
+    if vocabulary > text.vocab_size:
+        raise RecipeError(
+            f"data.tokenizer: it has {vocabulary} tokens, but the model's vocabulary is "
+            f"{text.vocab_size}",
+            hint="Give data.tokenizer the model's own tokenizer.",
+        )
+    blocks = text.num_hidden_layers
+    if layers and max(layers) >= blocks:
+        raise RecipeError(
+            f"model.objectives: layer {max(layers)} is read, but the model has {blocks} decoder "
+            "blocks",
+            hint=f"Set layer to at most {blocks - 1}: blocks count from 0.",
+        )
+    tied = getattr(text, "tie_word_embeddings", False)
+    touched = _head_targets(lora)
+    if tied and touched:
+        raise RecipeError(
+            f"model.lora.target_modules: {', '.join(touched)} cannot be adapted, since the model "
+            "ties its output head to its embedding (tie_word_embeddings: true) and a merge would "
+            "change both",
+            hint="Take it out of target_modules, or use target_modules: all-linear.",
+        )
+
+
+def _offset_parts(base: str | BaseModel) -> dict[str, BaseModel]:
+    """The parts that a model with an `Offset` begins with: the small one is there twice."""
+    assert isinstance(base, BaseModel)
+    assert base.offset is not None
+    small = BaseModel(
+        base.offset.small,
+        dtype=base.dtype,
+        attn_implementation=base.attn_implementation,
+        first_blocks=base.offset.first_blocks,
+    )
+    return {"base": replace(base, offset=None), "tuned": small, "small": small}
+
+
+def _load_offset(base: str | BaseModel) -> CombinedForCausalLM:
+    config = load_config(base)
+    assert isinstance(config, CombinedConfig)
+    parts = {name: load_model(part) for name, part in _offset_parts(base).items()}
+    return CombinedForCausalLM(config, parts)
+
+
+@contextmanager
+def _expecting_more_weights(active: bool) -> Iterator[None]:
+    """Without the report of transformers on weights that are left out on purpose."""
+    before = transformers_logging.get_verbosity()
+    if active:
+        transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+def _model_type(resolved: BaseModel) -> str | None:
+    file = Path(resolved.path) / "config.json"
+    if not file.is_file():
+        return None
+    return json.loads(file.read_text(encoding="utf-8")).get("model_type")
+
+
+def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:
+    """The config of the model's first blocks; lists that have an entry a block are cut too."""
+    text = config.get_text_config()
+    whole = text.num_hidden_layers
+    if not 1 <= blocks <= whole:
+        raise RecipeError(f"first_blocks: expected 1 to {whole}, found {blocks}")
+    for name, value in text.to_dict().items():
+        if isinstance(value, list) and len(value) == whole:
+            setattr(text, name, value[:blocks])
+    text.num_hidden_layers = blocks
+    return config
+
+
+def _head_targets(lora: LoraConfig | None) -> list[str]:
+    named = lora.target_modules if lora else None
+    names = {named} if isinstance(named, str) else set(named or ())
+    saved = set(lora.modules_to_save or ()) if lora else set()
+    heads = {"lm_head", "embed_tokens", "wte", "embed_out", "embed_in", "output_embeddings"}
+    return sorted(name for name in names | saved if name.split(".")[-1] in heads)
+
+
+def adapter_base(resolved: BaseModel) -> BaseModel:
+    """The model that an adapter's folder belongs to.
+
+    Raises:
+        RecipeError: If neither the adapter nor its run names one.
+    """
+    recipe = Path(resolved.path).parent / "recipe.yaml"
+    if recipe.is_file():
+        # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
+        sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
+        if named := sections.get("model", {}).get("base"):
+            return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
+    config = PeftConfig.from_pretrained(resolved.path)
+    if not config.base_model_name_or_path:
+        raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")
+    return BaseModel(
+        config.base_model_name_or_path,
+        dtype=resolved.dtype,
+        trust_remote_code=resolved.trust_remote_code,
+    )
+
+
+def _load_merged(resolved: BaseModel) -> PreTrainedModel:
+    named = adapter_base(resolved)
+    base = load_model(named)
+    if named.quantization:
+        base = base.dequantize(_dtype(named.dtype) if named.dtype != "auto" else None)
+    merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
+    assert isinstance(merged, PreTrainedModel)
+    refuse_not_finite(merged, resolved.path)
+    # PEFT froze the base weights, and merging does not undo that.
+    return merged.requires_grad_(True)
+
+
+def _dtype(name: str) -> torch.dtype | str:
+    return name if name == "auto" else getattr(torch, name)

@@ -1,0 +1,266 @@
+"""Evaluation of any model on disk or on the hub, kept in files that know what they belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearnkit.models.base import (
+    BaseModel,
+    as_base_model,
+    load_tokenizer,
+    refuse_other_tokens,
+)
+from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from unlearnkit.models.load import load_config, load_model
+from unlearnkit.runs.folder import write_json, write_rows
+from unlearnkit.runs.measure import name_of
+from unlearnkit.suites.base import Suite, SuiteContext
+from unlearnkit.suites.bootstrap import Intervals, bootstrap
+from unlearnkit.suites.digest import digest
+
+Base = str | BaseModel
+_CODE = ("data", "engine", "functional", "metrics", "suites")
+_ABSENT = "none"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a suite found of a model, as it stands in ``<suite>.json``."""
+
+    suite: str
+    model: dict[str, Any]
+    fingerprint: str
+    """Digest of everything the figures depend on: models, data, arguments and code."""
+    inputs: dict[str, Any]
+    """The digests that `fingerprint` is made of."""
+    created: str
+    seconds: float
+    values: dict[str, float]
+    intervals: Intervals
+    missing: dict[str, str]
+    rows_sha256: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """An evaluation, its file, and whether that was there already."""
+
+    evaluation: Evaluation
+    path: Path
+    reused: bool
+
+
+def evaluate(
+    model: Base,
+    suites: Sequence[Suite],
+    out: str | Path,
+    *,
+    context: SuiteContext | None = None,
+    reference: Base | None = None,
+    gold: Base | None = None,
+    device: str | torch.device | None = None,
+    on_suite: Callable[[str], None] = lambda suite: None,
+) -> list[Found]:
+    """Runs suites on a model and writes ``<suite>.json`` and ``<suite>.rows.jsonl`` each.
+
+    A file that is there is taken as it is only if its fingerprint and its rows are those of this
+    model, data, arguments and code; else the suite runs again. So an evaluation that was
+    interrupted goes on with the first suite that is not done.
+
+    Args:
+        model: Folder, adapter, run folder, hub id or embedded model.
+        suites: What to run.
+        out: Folder of the files.
+        context: Streams, seed and sizes; its reference and gold model are set here.
+        reference: The model before unlearning.
+        gold: The model that never saw the forget set.
+        device: Where the models run; by default the GPU if there is one.
+        on_suite: Called with each suite's name before it runs.
+
+    Raises:
+        DataError: With all bad rows of the suites' data, before any model is loaded.
+        RecipeError: If there is no model there, or one whose tokenizer gives other ids.
+    """
+    context = context or SuiteContext()
+    tokenizer = load_tokenizer(model)
+    load_config(model)
+    refuse_other_models(str(getattr(model, "path", model)), tokenizer, reference, gold)
+    for suite in suites:
+        suite.check(tokenizer, context)
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    shared = {
+        "model": fingerprint_of(model),
+        "reference": _ABSENT if reference is None else fingerprint_of(reference),
+        "gold": _ABSENT if gold is None else fingerprint_of(gold),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "code": code_fingerprint(),
+        "settings": [context.max_length, context.max_new_tokens, context.seed],
+    }
+    load = _Loader(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    found: list[Found] = []
+    for suite, name in zip(suites, file_names(suites), strict=True):
+        inputs = {**shared, "suite": suite.fingerprint(tokenizer, context)}
+        if not suite.uses_gold:
+            inputs["gold"] = _ABSENT
+        path = folder / f"{name}.json"
+        known = _known(path, inputs)
+        if known is not None:
+            found.append(Found(known, path, reused=True))
+            continue
+        on_suite(name)
+        started = time.monotonic()
+        full = replace(
+            context,
+            reference=None if reference is None else load(reference),
+            gold=load(gold) if gold is not None and suite.uses_gold else None,
+        )
+        result = suite.run(load(model), tokenizer, full)
+        write_rows(rows_file(path), result.rows)
+        evaluation = Evaluation(
+            suite=name,
+            model={"name": str(getattr(model, "path", model)), "fingerprint": shared["model"]},
+            fingerprint=digest(sorted(inputs.items())),
+            inputs=inputs,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - started, 2),
+            values=result.values,
+            intervals=bootstrap(suite, result.rows, seed=context.seed),
+            missing=result.missing,
+            rows_sha256=_sha256(rows_file(path)),
+        )
+        write_json(path, asdict(evaluation))
+        found.append(Found(evaluation, path, reused=False))
+    return found
+
+
+def refuse_other_models(
+    name: str, tokenizer: Any, reference: Base | None = None, gold: Base | None = None
+) -> None:
+    """Refuses models to compare with that are not there or take the ids of the rows as other text.
+
+    Args:
+        name: The model that is evaluated.
+        tokenizer: Its tokenizer.
+        reference: The model before unlearning.
+        gold: The model that never saw the forget set.
+
+    Raises:
+        RecipeError: If there is no model, or with a token that has another id.
+    """
+    for key, base in (("reference", reference), ("gold", gold)):
+        if base is not None:
+            load_config(base)
+            refuse_other_tokens(
+                f"{key} ({as_base_model(base).path})",
+                base,
+                tokenizer,
+                given=name,
+                hint=f"Both are given the same ids: give a {key} with the same tokenizer, or none.",
+            )
+
+
+def read_evaluation(path: Path) -> Evaluation | None:
+    """The evaluation of a file, or None if it is not one or its rows are not those it was made of.
+
+    Only the file itself is looked at: whether model and data are still the same, `evaluate` says.
+    """
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        read["intervals"] = {key: tuple(each) for key, each in read["intervals"].items()}
+        evaluation = Evaluation(**read)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    rows = rows_file(path)
+    if not rows.is_file() or _sha256(rows) != evaluation.rows_sha256:
+        return None
+    return evaluation
+
+
+def rows_file(path: Path) -> Path:
+    """Where the rows of a results file are."""
+    return path.with_suffix(".rows.jsonl")
+
+
+def file_names(suites: Sequence[Suite]) -> Iterator[str]:
+    """A name for each suite; the second of a kind gets a number."""
+    seen: dict[str, int] = {}
+    for suite in suites:
+        name = name_of(suite)
+        seen[name] = seen.get(name, 0) + 1
+        yield name if seen[name] == 1 else f"{name}-{seen[name]}"
+
+
+def fingerprint_of(base: Base) -> str | None:
+    """Digest of all that a model's answers depend on, or None for a hub id of unknown commit."""
+    resolved = as_base_model(base)
+    folder = Path(resolved.path)
+    if not folder.is_dir():
+        commit = getattr(load_config(base), "_commit_hash", None)
+        return None if commit is None else f"{resolved.path}@{commit}, {resolved.dtype}"
+    parts: list[Any] = [model_fingerprint(resolved), resolved.dtype]
+    for name in ("generation_config.json", "adapter_config.json"):
+        file = folder / name
+        parts.append(_sha256(file) if file.is_file() else None)
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        fingerprint = fingerprint_of(below) if below else None
+        if fingerprint is None:
+            return None
+        parts.append(fingerprint)
+    return digest(parts)
+
+
+@cache
+def code_fingerprint(*more: str) -> str:
+    """Digest of the code that works out figures, and the versions of what it rests on.
+
+    Args:
+        *more: Further modules and folders of the package.
+    """
+    package = Path(__file__).resolve().parents[1]
+    parts = [package / part for part in (*_CODE, *more)]
+    sources = [f for p in parts for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
+    versions = [version(name) for name in ("torch", "transformers", "tokenizers", "peft")]
+    return digest(versions, [(file.name, _sha256(file)) for file in sources])
+
+
+class _Loader:
+    """Loads each model once, and only when it is asked for."""
+
+    def __init__(self, device: str | torch.device) -> None:
+        self._device = device
+        self._models: dict[BaseModel, Any] = {}
+
+    def __call__(self, base: Base) -> Any:
+        key = as_base_model(base)
+        if key not in self._models:
+            model: Any = load_model(key)
+            self._models[key] = model.to(self._device)
+        return self._models[key]
+
+
+def _known(path: Path, inputs: Mapping[str, Any]) -> Evaluation | None:
+    if None in inputs.values():
+        return None
+    evaluation = read_evaluation(path)
+    if evaluation is None or evaluation.fingerprint != digest(sorted(inputs.items())):
+        return None
+    return evaluation
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

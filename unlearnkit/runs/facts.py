@@ -1,0 +1,60 @@
+"""What a run ran on: versions, fingerprints, command line, sizes. No environment variables."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from unlearnkit.data.streams.base import StreamData
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.fingerprint import (
+    data_fingerprint,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
+from unlearnkit.redact import redacted_words
+
+PACKAGES = (
+    "unlearnkit", "torch", "lightning", "transformers", "peft", "datasets", "torchmetrics",
+    "tokenizers", "numpy",
+)  # fmt: skip
+
+
+def describe(
+    base: str | BaseModel, data: dict[str, StreamData], tokenizer: Any, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The contents of ``environment.json``.
+
+    Args:
+        base: The model that the run starts from.
+        data: Streams by name.
+        tokenizer: The tokenizer.
+        facts: More keys: how the run trains.
+    """
+    return {
+        "command": redacted_words(sys.argv),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "model": {"base": str(getattr(base, "path", base)), "fingerprint": model_fingerprint(base)},
+        "tokenizer": {"fingerprint": tokenizer_fingerprint(tokenizer)},
+        "data": {
+            name: {
+                "rows": len(each),
+                "dropped": each.dropped,
+                "fingerprint": data_fingerprint(each),
+            }
+            for name, each in data.items()
+        },
+        **facts,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,148 @@
+"""A phase of a run, and the training that most of them are."""
+
+from __future__ import annotations
+
+import gc
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import yaml
+
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.models.base import BaseModel
+from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.fit import check_before_loading, fit
+from unlearnkit.runs.start import Start
+from unlearnkit.suites.base import Suite, SuiteContext
+
+Base = str | BaseModel
+
+
+class Phase(ABC):
+    """One step of a run: a training, or an edit of weights.
+
+    Args:
+        name: Its folder in the run folder.
+        recipe: Its own recipe in full, kept in its folder; ``model.base`` is filled in.
+    """
+
+    trains: bool
+    """Whether every process takes part; an edit is made by the first one alone."""
+
+    def __init__(self, name: str, recipe: Mapping[str, Any]) -> None:
+        self.name, self.recipe = name, recipe
+
+    def text(self, base: Base) -> str:
+        """The recipe, starting from a model."""
+        return recipe_text(self.recipe, base)
+
+    @abstractmethod
+    def check(self) -> None:
+        """Checks all that can be checked without weights.
+
+        Raises:
+            UserError: With what is wrong.
+        """
+
+    @abstractmethod
+    def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
+        """Makes a run folder, which ends with ``summary.json`` and ``model/`` in it.
+
+        Args:
+            base: The model to start from.
+            folder: The folder to make.
+            ckpt_path: A checkpoint that an interrupted run of this phase left.
+
+        Returns:
+            The folder.
+        """
+
+
+class Training(Phase):
+    """A phase that is a recipe; it can be run once.
+
+    Args:
+        name: Its folder in the run folder.
+        recipe: Its recipe in full, with every default.
+        module: Objectives and model.
+        data: Streams.
+        trainer: Lightning's trainer.
+        evaluate: Suites to run before and after.
+        gold: A model that never saw the forget set.
+        seed: Seed of the phase.
+        on_start: Called when the model is built; see `fit`.
+    """
+
+    trains = True
+
+    def __init__(
+        self,
+        name: str,
+        recipe: Mapping[str, Any],
+        module: UnlearningModule,
+        data: UnlearningDataModule,
+        trainer: L.Trainer,
+        evaluate: Sequence[Suite] = (),
+        gold: str | None = None,
+        seed: int = 0,
+        on_start: Callable[[Start], None] = lambda start: None,
+    ) -> None:
+        super().__init__(name, recipe)
+        self.module, self.data, self.trainer = module, data, trainer
+        self.evaluate, self.gold, self.seed = evaluate, gold, seed
+        self.on_start = on_start
+
+    def check(self) -> None:
+        """Checks data, suites and the model's config."""
+        context = SuiteContext(max_length=self.data.max_length, seed=self.seed)
+        check_before_loading(self.module, self.data, self.evaluate, context, self.gold)
+
+    def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
+        """Trains; the objectives' reference is the model that the phase starts from."""
+        self.module.base = base
+        fit(
+            self.module,
+            self.data,
+            self.trainer,
+            recipe_name=self.name,
+            recipe_text=self.text(base),
+            evaluate=self.evaluate,
+            gold=self.gold,
+            seed=self.seed,
+            ckpt_path=ckpt_path,
+            folder=folder,
+            on_start=self.on_start,
+        )
+        # The next phase loads a model of its own.
+        del self.module, self.trainer
+        gc.collect()
+        return folder
+
+
+def started_from(base: Base, folder: Path) -> BaseModel:
+    """The model of a run folder, to be loaded as the one that it started from was."""
+    given = BaseModel(base) if isinstance(base, str) else base
+    return BaseModel(
+        str((folder / "model").absolute()),
+        dtype=given.dtype,
+        trust_remote_code=given.trust_remote_code,
+        attn_implementation=given.attn_implementation,
+    )
+
+
+def recipe_text(recipe: Mapping[str, Any], base: Base) -> str:
+    """A recipe as YAML, starting from a model."""
+    tree = {**recipe, "model": with_base(recipe.get("model", {}), base)}
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def with_base(section: Mapping[str, Any], base: Base) -> dict[str, Any]:
+    """A section of a recipe with the key ``base``."""
+    if isinstance(base, str):
+        return {**section, "base": base}
+    given = {key: value for key, value in asdict(base).items() if value is not None}
+    return {**section, "base": given}

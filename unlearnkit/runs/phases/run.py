@@ -1,0 +1,184 @@
+"""Phases: runs in a row, each of which starts from the model of the one before."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearnkit.data.datamodule import UnlearningDataModule, together
+from unlearnkit.models.load import load_model
+from unlearnkit.runs import measure as evaluation
+from unlearnkit.runs.fit import FOLDER_OF_RUN, peak_memory_mb
+from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
+from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
+from unlearnkit.runs.phases.requests import curve_of, write_curve
+from unlearnkit.runs.phases.resume import Unfinished, next_folder, unfinished_run
+from unlearnkit.runs.report import report_after_fit
+from unlearnkit.runs.token_logps import TokenLogps
+from unlearnkit.suites.base import Suite, SuiteContext
+
+
+@dataclass
+class _Overall:
+    """What the run as a whole is evaluated by: the suites and streams of its last training."""
+
+    data: UnlearningDataModule
+    suites: Sequence[Suite]
+    gold: str | None
+    seed: int
+    device: torch.device
+
+    def __call__(
+        self, original: Base, last: Base
+    ) -> tuple[dict[str, evaluation.Results], TokenLogps]:
+        """Results and tokens' log-probabilities: before the first phase, after the last, gold."""
+        tokenizer = self.data.tokenizer
+        token_logps = TokenLogps(self.data.data, tokenizer)
+        context = SuiteContext(data=self.data.data, max_length=self.data.max_length, seed=self.seed)
+        if self.gold:
+            context = replace(context, gold=self._load(self.gold))
+        reference = self._load(original)
+        run = evaluation.run_suites
+        results = {"before": run(reference, tokenizer, self.suites, context)}
+        token_logps.measure("before", reference)
+        compared = replace(context, reference=reference)
+        unlearned = self._load(last)
+        results["after"] = run(unlearned, tokenizer, self.suites, compared)
+        token_logps.measure("after", unlearned)
+        if context.gold is not None:
+            results["gold"] = run(context.gold, tokenizer, self.suites, context)
+            token_logps.measure("gold", context.gold)
+        return results, token_logps
+
+    def _load(self, base: Base) -> Any:
+        model: Any = load_model(base)
+        return model.to(self.device)
+
+
+def fit_phases(
+    phases: Sequence[Phase],
+    *,
+    base: Base,
+    recipe_name: str = "run",
+    recipe_text: str = "",
+    run_dir: str | Path = "runs",
+    ckpt_path: str | None = None,
+    on_phase: Callable[[str, str], None] = lambda name, what: None,
+) -> RunSummary:
+    """Runs phases one after the other and writes a run folder with one inside it for each.
+
+    All phases are checked before the first model is loaded. A phase that fails or is interrupted
+    leaves those before it as they are, and the run is gone on with by ``ckpt_path``.
+
+    Args:
+        phases: The phases, at least one of which trains.
+        base: The model that the first starts from.
+        recipe_name: First part of the run folder's name.
+        recipe_text: The resolved recipe, kept in the folder.
+        run_dir: Where run folders go.
+        ckpt_path: ``last`` for the newest unfinished run of this recipe, or a checkpoint in its
+            folder. The run goes on in the same folder; finished phases are not run again.
+        on_phase: Called with a phase's name, and what happens to it.
+
+    Returns:
+        What was found: before is the model before the first phase, after that after the last.
+
+    Raises:
+        UserError: For whatever a phase refuses, or if there is no run to go on with.
+    """
+    started = time.monotonic()
+    check_phases(phases)
+    trainings = [phase for phase in phases if isinstance(phase, Training)]
+    last = trainings[-1]
+    overall = _Overall(
+        last.data, last.evaluate, last.gold, last.seed, last.trainer.strategy.root_device
+    )
+    known = os.environ.get(FOLDER_OF_RUN)
+    main = trainings[0].trainer.is_global_zero and known is None
+    before = Unfinished()
+    if ckpt_path is not None:
+        before = unfinished_run(Path(run_dir) / recipe_name, ckpt_path)
+    if before.folder is not None:
+        folder = before.folder
+    elif main:
+        folder = new_folder(run_dir, recipe_name)
+    else:
+        folder = Path(known).parent if known else Path(run_dir) / recipe_name
+    if main:
+        # Of a run that goes on too: phases that are not finished may have been changed.
+        write_text(folder / "recipe.yaml", recipe_text)
+    model: Base = base
+    done: list[tuple[str, bool, Path]] = []
+    for phase in phases:
+        text = phase.text(model)
+        inside = before.finished(phase.name, text)
+        if inside is None:
+            checkpoint = before.checkpoint(phase.name, text)
+            if main:
+                on_phase(phase.name, f"goes on from {checkpoint}" if checkpoint else "begins")
+            inside = _agreed(next_folder(folder, phase.name), known)
+            if phase.trains or main:
+                inside = phase.run(model, inside, checkpoint)
+            # The others wait here until the first process has written the model.
+            inside = _agreed(inside, known)
+        elif main:
+            on_phase(phase.name, "was finished before")
+        done.append((phase.name, phase.trains, inside))
+        model = started_from(model, inside)
+    trained = [(name, inside) for name, trains, inside in done if trains]
+    summary = RunSummary(recipe_name, last.seed, 0, None, folder)
+    if not main:
+        return summary
+    found = [json.loads((each / "summary.json").read_text(encoding="utf-8")) for *_, each in done]
+    results, token_logps = overall(base, model) if overall.suites else ({}, None)
+    write_rows(folder / "rows.jsonl", evaluation.rows(results))
+    summary.steps = sum(each["steps"] for each in found)
+    stopped = {n: s["stopped_by"] for (n, *_), s in zip(done, found, strict=True)}
+    summary.stopped_by = "; ".join(f"{n}: {why}" for n, why in stopped.items() if why) or None
+    summary.suites = evaluation.figures(results)
+    summary.samples = evaluation.samples(results.get("before", {}), results.get("after", {}))
+    summary.phases = [
+        {
+            "name": name,
+            "folder": inside.name,
+            "trained": trains,
+            **{key: each[key] for key in ("steps", "seconds", "stopped_by")},
+        }
+        for (name, trains, inside), each in zip(done, found, strict=True)
+    ]
+    summary.requests = curve_of(trained)
+    write_curve(folder, summary.requests)
+    summary.seconds = round(time.monotonic() - started, 2)
+    summary.peak_memory_mb = peak_memory_mb()
+    write_json(folder / "summary.json", summary.as_json())
+    summary.report = report_after_fit(folder, results, overall.suites, token_logps, last.seed)
+    return summary
+
+
+def check_phases(phases: Sequence[Phase]) -> None:
+    """Checks all phases; no weights are read.
+
+    Raises:
+        DataError: With all bad rows of all phases.
+        UserError: For whatever else the first phase with a mistake refuses.
+    """
+    together(phase.check for phase in phases)
+
+
+def _agreed(folder: Path, known: str | None) -> Path:
+    """The folder that the first process has chosen, on all of them.
+
+    Before they are connected it is the one that this process was started with, if any.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return Path(known) if known else folder
+    held = [str(folder)]
+    torch.distributed.broadcast_object_list(held, src=0)
+    return Path(held[0])

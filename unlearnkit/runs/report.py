@@ -1,0 +1,257 @@
+"""The report of a run folder: its files are read, the page is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from unlearnkit.attacks import read_attack
+from unlearnkit.errors import UserError
+from unlearnkit.report.contents import Contents, LaterEvaluation, Training
+from unlearnkit.runs import measure as evaluation
+from unlearnkit.runs.compare import Comparison
+from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
+from unlearnkit.runs.folder import (
+    Run,
+    as_mapping,
+    load_run,
+    write_bytes,
+    write_json,
+    write_rows,
+    write_text,
+)
+from unlearnkit.runs.token_logps import TokenLogps
+from unlearnkit.suites.base import Suite
+
+REPORT = "report.html"
+T = TypeVar("T")
+
+
+def report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Writes the report of a finished run, from the files of its folder alone.
+
+    Args:
+        folder: The run folder.
+        out: The file; by default ``report.html`` in the run folder, which is made anew.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: If the folder is not a finished run, or the file exists and is not that report.
+    """
+    # Altair and the script engine take a second to load, and most verbs need neither.
+    from unlearnkit.report.run import run_report
+
+    run = load_run(folder)
+    own = run.folder / REPORT
+    target = own if out is None else Path(out)
+    if target.absolute() != own.absolute():
+        refuse_existing(target)
+    write_text(target, run_report(read_contents(run)))
+    return target
+
+
+def report_after_fit(
+    folder: Path,
+    results: Mapping[str, evaluation.Results],
+    suites: Sequence[Suite],
+    token_logps: TokenLogps | None,
+    seed: int,
+) -> Path | None:
+    """Writes what the report alone needs, and the report.
+
+    Returns:
+        The report, or None after a warning: the run stands, whatever becomes of its report.
+    """
+    try:
+        if suites and token_logps is not None:
+            write_rows(folder / "tokens.jsonl", token_logps.rows())
+        if suites:
+            write_json(folder / "intervals.json", evaluation.intervals(results, suites, seed))
+        return report(folder)
+    except Exception as error:
+        warnings.warn(
+            f"the report could not be made ({type(error).__name__}: {error}); the run itself is "
+            f"complete, and `unlearnkit report {folder}` tries again",
+            stacklevel=2,
+        )
+        return None
+
+
+def report_comparison(
+    comparison: Comparison, picture: str | Path | None, page: str | Path | None
+) -> list[Path]:
+    """Writes a comparison as a picture, as a page, or as both.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: If one of them exists or cannot be written, or no suite of the runs measures
+            both forgetting and utility, so that there is no picture.
+    """
+    targets = [refuse_existing(Path(each)) for each in (picture, page) if each is not None]
+    from unlearnkit.report.comparison import Compared, Spread, comparison_report
+    from unlearnkit.report.comparison import picture as drawn
+
+    columns = [
+        Compared(
+            column.name,
+            len(column.runs),
+            {row: Spread(found.mean, found.deviation) for row, found in column.figures.items()},
+        )
+        for column in comparison.columns
+    ]
+    best = {row: comparison.best(row) for row in comparison.better}
+    if picture is not None:
+        png = drawn(columns, list(best))
+        if png is None:
+            raise UserError("--picture: no suite of these runs measures forgetting and utility.")
+        write_bytes(Path(picture), png)
+    if page is not None:
+        write_text(Path(page), comparison_report(columns, best))
+    return targets
+
+
+def refuse_existing(path: Path) -> Path:
+    """The path, where there is no such file yet.
+
+    Raises:
+        UserError: If there is.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists and is not overwritten.", hint="Give another name.")
+    return path
+
+
+def read_contents(run: Run) -> Contents:
+    """The files of a run folder that a report shows; what is missing, broken or stale is named."""
+    left_out: list[str] = []
+    kept = partial(_kept, run.folder, left_out=left_out)
+    environment = (run.recipe_file.parent / "environment.json").relative_to(run.folder)
+    return Contents(
+        folder="/".join(run.folder.absolute().parts[-2:]),
+        summary=run.summary,
+        recipe=(run.folder / "recipe.yaml").read_text(encoding="utf-8"),
+        rows=kept("rows.jsonl", "Generations and heat map", _rows_of("suite", "stream", "when"))
+        or [],
+        tokens=kept(
+            "tokens.jsonl", "Log-probabilities of tokens", _rows_of("prompt", "tokens", "logps")
+        )
+        or [],
+        intervals=kept("intervals.json", "Intervals", _mapping) or {},
+        environment=kept(str(environment), "Environment", _mapping) or {},
+        trainings=_trainings(run, kept),
+        evaluations=_evaluations(run, left_out),
+        attacks=_attacks(run, left_out),
+        left_out=left_out,
+    )
+
+
+def _kept(
+    folder: Path, name: str, lost: str, parse: Callable[[str], T], *, left_out: list[str]
+) -> T | None:
+    """What a file holds; None where it cannot be shown, and why is added to ``left_out``."""
+    if not (folder / name).is_file():
+        left_out.append(f"{lost}: the run folder has no {name}.")
+        return None
+    try:
+        # Newlines as they are: those in a quoted field of CSV are its own.
+        return parse((folder / name).read_bytes().decode("utf-8"))
+    except (ValueError, csv.Error, yaml.YAMLError) as error:
+        left_out.append(f"{lost}: {name} cannot be read ({' '.join(str(error).split())}).")
+        return None
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    return as_mapping(json.loads(text))
+
+
+def _rows_of(*keys: str) -> Callable[[str], list[dict[str, Any]]]:
+    def parse(text: str) -> list[dict[str, Any]]:
+        rows = [_mapping(line) for line in text.split("\n") if line.strip()]
+        for number, row in enumerate(rows, 1):
+            if missing := [key for key in keys if key not in row]:
+                raise ValueError(f"row {number} has no {', '.join(missing)}")
+        return rows
+
+    return parse
+
+
+def _trainings(run: Run, kept: Callable[..., Any]) -> list[Training]:
+    trained = [each for each in run.summary.get("phases", []) if each["trained"]]
+    folders = {each["name"]: each["folder"] for each in trained} or {"": ""}
+    found: list[Training] = []
+    for phase, inside in folders.items():
+        file, curves = str(Path(inside, "recipe.yaml")), str(Path(inside, "metrics.csv"))
+        objectives = kept(file, "Order of the losses", _objectives) or ()
+        found.append(Training(phase, objectives, kept(curves, "Losses", _metrics) or []))
+    return found
+
+
+def _objectives(text: str) -> tuple[str, ...]:
+    recipe = as_mapping(yaml.safe_load(text) or {})
+    return tuple(as_mapping(as_mapping(recipe.get("model") or {}).get("objectives") or {}))
+
+
+def _metrics(text: str) -> list[dict[str, float]]:
+    lines = [
+        {name: float(value) for name, value in line.items() if name and value}
+        for line in csv.DictReader(io.StringIO(text, newline=""))
+    ]
+    if not lines:
+        raise ValueError("it has no line of figures")
+    return lines
+
+
+def _evaluations(run: Run, left_out: list[str]) -> list[LaterEvaluation]:
+    files = sorted((run.folder / "evaluation").glob("*.json"))
+    now = fingerprint_of(str(run.model)) if files else None
+    found: list[LaterEvaluation] = []
+    for file in files:
+        later = read_evaluation(file)
+        if later is None or later.inputs["model"] != now:
+            left_out.append(f"evaluation/{file.name}: it does not belong to this model.")
+            continue
+        gold = read_evaluation(file.parent / "gold" / file.name)
+        found.append(
+            LaterEvaluation(
+                later.suite,
+                later.created,
+                _known(later.values),
+                later.intervals,
+                _known(gold.values) if gold else {},
+                later.missing,
+            )
+        )
+    return found
+
+
+def _attacks(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
+    files = sorted((run.folder / "attacks").glob("*.json"))
+    now = fingerprint_of(str(run.model)) if files else None
+    found: list[dict[str, Any]] = []
+    for file in files:
+        attack = read_attack(file)
+        if attack is None:
+            left_out.append(f"attacks/{file.name}: it is not what `unlearnkit attack` writes.")
+        elif attack.models.get("unlearned") != now:
+            left_out.append(f"attacks/{file.name}: it does not belong to this model.")
+        else:
+            found.append(asdict(attack))
+    return sorted(found, key=lambda attack: (attack["attack"], attack["created"]))
+
+
+def _known(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}
