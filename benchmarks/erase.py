@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits import delete_examples, erase_model
+from unlearnkit.edits import Delete, Erase
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.functional.cost import break_even
 from unlearnkit.models.base import load_tokenizer
@@ -76,19 +76,20 @@ def measure(base: str, k: int, seed: int, folder: Path) -> dict[str, float]:
     known = rows(tokenizer)
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed)).tolist()
     given, tests = [known[i] for i in order[:40]], [known[i] for i in order[40:]]
-    made = erase_model(base, given, folder / "made", k=k, seed=seed, separator="\n\n")
-    deletions = delete_examples(made, given[:10], folder / "less")
+    made = Erase(base, given, k=k, seed=seed, separator="\n\n").write(folder / "made")
+    deletion = Delete(str(made), given[:10])
+    deletion.write(folder / "less")
     model = load_model(str(folder / "less"))
     tokens = json.loads((folder / "less" / "erase.json").read_text())["context_tokens"]
     parameters = sum(each.numel() for each in model.parameters())
     trained = sum(len(e.prompt_ids) + len(e.response_ids) for e in given)
-    cost = statistics.fmean(each.operations for each in deletions)
+    cost = statistics.fmean(each.operations for each in deletion.deletions)
     retraining = 6.0 * parameters * trained * EPOCHS
     return {
         "before": accuracy(load_model(str(made)), tokenizer, tests),
         "after": accuracy(model, tokenizer, tests),
         "without": accuracy(load_model(base), tokenizer, tests),
-        "refitted": statistics.fmean(each.refitted for each in deletions),
+        "refitted": statistics.fmean(each.refitted for each in deletion.deletions),
         "operations": cost,
         "context_tokens": tokens,
         "break_even": break_even(cost, 2.0 * parameters * tokens, retraining),

@@ -26,10 +26,10 @@ from benchmarks.systems.table import read_results
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
 from unlearnkit.attacks import PASSAGES, QUESTIONS
+from unlearnkit.cli import verbs as all_verbs
 from unlearnkit.cli.main import run
 from unlearnkit.cli.recipe.names import split_entry
 from unlearnkit.cli.recipe.shipped import shipped
-from unlearnkit.cli.usage import VERBS
 from unlearnkit.cli.verbs.list import first_line
 from unlearnkit.data import Stream
 from unlearnkit.metrics import UnlearningMetric
@@ -99,7 +99,7 @@ def recipes_table() -> str:
 def verbs() -> str:
     """What each verb says to ``--help``."""
     sections = []
-    for verb in VERBS:
+    for verb in all_verbs.names():
         said = io.StringIO()
         # argparse leaves after it has printed.
         with (

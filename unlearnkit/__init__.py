@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 
 _HOME = {
-    "BaseModel": "data.base_model",
+    "BaseModel": "models.base",
     "Batch": "data.pack",
     "CollapseStop": "callbacks",
     "DataError": "errors",
@@ -34,8 +34,8 @@ _HOME = {
     "RecipeError": "errors",
     "RunSummary": "runs",
     "SampleGenerations": "callbacks",
-    "Stream": "data.streams",
-    "StreamView": "engine.views",
+    "Stream": "data.streams.base",
+    "StreamView": "engine.step.views",
     "Suite": "suites.base",
     "SuiteContext": "suites.base",
     "SuiteResult": "suites.base",
@@ -44,7 +44,7 @@ _HOME = {
     "UserError": "errors",
     "export": "runs",
     "fit": "runs",
-    "generate": "engine.generate",
+    "generate": "engine.generation.generate",
     "load_run": "runs",
 }
 

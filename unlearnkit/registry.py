@@ -15,8 +15,12 @@ its subclasses give their name in the class statement:
 from __future__ import annotations
 
 import difflib
+import pkgutil
 import re
+import sys
 import warnings
+from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, TypeVar
 
@@ -123,3 +127,40 @@ def load_plugins() -> None:
                 f"is left out: {type(error).__name__}: {error}",
                 stacklevel=2,
             )
+
+
+def discover(package: str, root: type[_T]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Imports every module of a package, so that a new member of a family is one new file.
+
+    Args:
+        package: Name of the package, which is being imported.
+        root: The family's base class.
+
+    Returns:
+        The package's ``__getattr__`` and ``__dir__``, by which the family's classes can be
+        imported from it by name.
+    """
+    path = sys.modules[package].__path__
+    classes: dict[str, type[_T]] = {}
+    for info in pkgutil.iter_modules(path, f"{package}."):
+        module = import_module(info.name)
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, root)
+                and value.__module__ == info.name
+                and value.registered_name is not None
+            ):
+                classes[value.__name__] = value
+
+    # Any, since each class has arguments of its own, which `type[root]` would hide.
+    def get(name: str) -> Any:
+        try:
+            return classes[name]
+        except KeyError:
+            raise AttributeError(f"module '{package}' has no attribute '{name}'") from None
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *classes})
+
+    return get, names

@@ -13,7 +13,7 @@ from benchmarks.real.methods import Layer, objectives
 from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.shipped import shipped
-from unlearnkit.edits.task_vector import add_task_vectors
+from unlearnkit.edits import Negate
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.runs.export import save_model
@@ -91,7 +91,7 @@ class Models:
         if not target.is_dir():
             tuned = BaseModel(str(self.reinforced(application, seed)), dtype="auto")
             base = BaseModel(str(self.taught(application, seed)), dtype="auto")
-            add_task_vectors(base, [tuned], -scale, target)
+            Negate(base, [tuned], scale).write(target)
         return target
 
     def _taught(

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from stub import save_stub
 
-from unlearnkit.cli.verbs.edit import EDITS
+from unlearnkit.edits import Edit
 from unlearnkit.functional import uld_logits
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -31,7 +31,7 @@ def weights(folder):
 def test_help_names_the_edits(command):
     done = command("edit", "--help")
     assert done.code == 0
-    assert all(name in done.out for name in EDITS)
+    assert all(name in done.out for name in Edit.registered())
 
 
 def test_an_unknown_edit_gets_the_nearest(command):

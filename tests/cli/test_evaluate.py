@@ -146,7 +146,7 @@ def other_ids(folder):
 
 @pytest.mark.parametrize("option", ["gold", "reference"])
 def test_a_model_beside_needs_the_same_ids(command, folder, runs, other_ids, option, monkeypatch):
-    for module in ("unlearnkit.runs.evaluate", "unlearnkit.attacks.prompting"):
+    for module in ("unlearnkit.runs.evaluate", "unlearnkit.attacks.prefix"):
         monkeypatch.setattr(f"{module}.load_model", lambda base: pytest.fail("a model was loaded"))
     words = [["evaluate", "tiny", "--suite", SMALL]]
     if option == "gold":

@@ -9,8 +9,11 @@ import torch
 
 from tests.stub import stub_model, stub_tokenizer
 from unlearnkit import attacks as attack
-from unlearnkit.attacks import prompting
+from unlearnkit.attacks import fewshot as showing
 from unlearnkit.attacks import quantize as quantizing
+from unlearnkit.attacks.fewshot import Shots
+from unlearnkit.attacks.measuring import Split, benign_split
+from unlearnkit.attacks.wording import reworded
 from unlearnkit.data.example import Example
 from unlearnkit.data.streams.chat import ChatStream
 from unlearnkit.data.streams.qa import QAStream
@@ -33,6 +36,11 @@ def examples(codec, *pairs):
     ]
 
 
+def target(tokenizer, max_length=64, **sizes):
+    context = SuiteContext(max_length=max_length, **sizes)
+    return attack.Target([], Codec(tokenizer, max_length), context)
+
+
 @pytest.fixture
 def save(tmp_path):
     """Writes a model as a folder, and says where."""
@@ -53,37 +61,39 @@ def asked(monkeypatch):
         calls.append([tokenizer.decode(list(row.prompt_ids)) for row in rows])
         return {"forget/rougeL_recall": 0.0}
 
-    monkeypatch.setattr(prompting, "measured", record)
-    monkeypatch.setattr(prompting, "load_model", lambda base: None)
+    monkeypatch.setattr(showing, "measured", record)
+    monkeypatch.setattr(showing, "load_model", lambda base: None)
     return calls
 
 
 def test_shots_stand_before_the_question_with_one_bos_and_no_eos(asked):
     tokenizer = stub_tokenizer(BOS)
     rows = examples(Codec(tokenizer, 64), ("a", "b"), ("c", "d"), ("e", "a"))
-    split = attack.Split(rows[:2], rows[2:])
-    curve = attack.fewshot(None, tokenizer, split, SuiteContext(max_length=64), separator=" ")
+    split = Split(rows[:2], rows[2:])
+    fewshot, aim = attack.Fewshot(), target(tokenizer, 64)
+    curve = fewshot.run("m", Shots(split, " ", keep_end=False), aim)
     assert [point["shots"] for point in curve] == [0, 1, 2]
     assert asked == [["<bos>e"], ["<bos>ab e"], ["<bos>ab cd e"]]
-    attack.fewshot(None, tokenizer, split, SuiteContext(), separator="", keep_end=True)
+    fewshot.run("m", Shots(split, "", keep_end=True), aim)
     assert asked[-1] == ["<bos>ab<eos>cd<eos>e"]
 
 
 def test_rows_without_room_for_the_shots_are_left_out_throughout(asked):
     tokenizer = stub_tokenizer(BOS)
     rows = examples(Codec(tokenizer, 64), ("a", "b"), ("c", "d"), ("e", "a"), ("e", "a" * 9))
-    split = attack.Split(rows[:2], rows[2:])
-    curve = attack.fewshot(None, tokenizer, split, SuiteContext(max_length=10), separator=" ")
+    split = Split(rows[:2], rows[2:])
+    shots = Shots(split, " ", keep_end=False)
+    curve = attack.Fewshot().run("m", shots, target(tokenizer, 10))
     assert [point["shots"] for point in curve] == [0, 1, 2]
     assert [len(texts) for texts in asked] == [1, 1, 1]
     with pytest.raises(UserError, match="no forget row has room"):
-        attack.fewshot(None, tokenizer, split, SuiteContext(max_length=4), separator=" ")
+        attack.Fewshot().run("m", shots, target(tokenizer, 4))
 
 
 def test_the_last_layer_of_the_lens_is_the_model_itself(save):
     model, tokenizer = stub_model(RANDOM), stub_tokenizer()
     rows = examples(Codec(tokenizer, 64), ("ab", "cde"), ("c", "ab"), ("a", "eedcb"))
-    curve = attack.logit_lens(save(model), tokenizer, rows, SuiteContext(batch_size=2))
+    curve = attack.LogitLens().run(save(model), rows, target(tokenizer, batch_size=2))
     assert [point["layer"] for point in curve] == [0, 1, 2]
     scores = score(model, rows)
     likely = row_mean(scores.logps, scores.sequence, 3).exp().mean().item()
@@ -100,7 +110,7 @@ def test_the_lens_reads_a_layer_before_the_others_had_their_turn(save):
         model.model.layers[2].self_attn.o_proj.weight.zero_()
         model.model.layers[2].mlp.down_proj.weight.zero_()
     rows = examples(Codec(tokenizer, 64), ("ab", "cde"), ("c", "ab"))
-    curve = attack.logit_lens(save(model), tokenizer, rows, SuiteContext())
+    curve = attack.LogitLens().run(save(model), rows, target(tokenizer))
     assert {**curve[1], "layer": 2} == pytest.approx(curve[2])
 
 
@@ -116,9 +126,11 @@ def test_coarse_weights_are_measured_from_the_model_as_it_is(monkeypatch, save):
 
     monkeypatch.setattr(quantizing, "measured", record)
     monkeypatch.setattr(quantizing, "torchao_version", lambda: None)
-    curve = attack.quantize(base, tokenizer, rows, SuiteContext(), bits=(8, 2))
-    assert [point["weights"] for point in curve] == [None, "nearest-8", "nearest-2"]
-    plain, fine, coarse = sums
+    fine, coarse = (
+        attack.Quantize(bits=bits).run(base, rows, target(tokenizer)) for bits in (8, 2)
+    )
+    assert [point["weights"] for point in fine + coarse] == [None, "nearest-8", None, "nearest-2"]
+    plain, fine, _, coarse = sums
     assert 0 < (fine - plain).abs().max() < (coarse - plain).abs().max()
     assert all(len(row.unique()) <= 3 for row in coarse)
 
@@ -128,7 +140,7 @@ def test_torchao_makes_weights_coarse_too(save):
     tokenizer = stub_tokenizer()
     base = save(stub_model(RANDOM))
     rows = examples(Codec(tokenizer, 64), ("ab", "cde"), ("c", "ab"))
-    curve = attack.quantize(base, tokenizer, rows, SuiteContext(), bits=(8, 4))
+    curve = attack.Quantize().run(base, rows, target(tokenizer))
     assert [point["weights"] for point in curve] == [
         None, "nearest-8", "nearest-4", "torchao-8", "torchao-4",
     ]  # fmt: skip
@@ -160,7 +172,7 @@ def test_prompts_are_framed_inside_the_template(questions):
     tokenizer = stub_tokenizer()
     codec = Codec(tokenizer, 128)
     stream = QAStream(str(questions), template="d {prompt} e")
-    worded = attack.reworded(stream, codec)
+    worded = reworded(stream, codec)
     assert list(worded) == [None, *attack.QUESTIONS]
     assert texts(tokenizer, worded[None]) == ["d a e", "d c e"]
     framed = texts(tokenizer, worded["{prompt} Answer in one sentence."])
@@ -175,28 +187,28 @@ def test_prompts_are_framed_inside_the_template(questions):
 def test_other_words_come_from_a_column_or_a_file(questions, tmp_path):
     tokenizer = stub_tokenizer()
     codec, stream = Codec(tokenizer, 64), QAStream(str(questions))
-    worded = attack.reworded(stream, codec, field="other")
+    worded = reworded(stream, codec, field="other")
     assert texts(tokenizer, worded["other"]) == ["aa", "cc"]
     file = tmp_path / "mine.jsonl"
     file.write_text('{"prompt": "ee"}\n{"prompt": "ed"}\n')
-    worded = attack.reworded(stream, codec, data=str(file))
+    worded = reworded(stream, codec, data=str(file))
     assert texts(tokenizer, worded[str(file)]) == ["ee", "ed"]
     assert stream.path == str(questions)
     with pytest.raises(RecipeError, match="has no column 'othr'"):
-        attack.reworded(stream, codec, field="othr")
+        reworded(stream, codec, field="othr")
     file.write_text('{"prompt": "ee"}\n')
     with pytest.raises(UserError, match="found 1 rows, expected the 2"):
-        attack.reworded(stream, codec, data=str(file))
+        reworded(stream, codec, data=str(file))
     file.write_text('{"prompt": "ee"}\n{"prompt": 7}\n')
     with pytest.raises(DataError, match="number"):
-        attack.reworded(stream, codec, data=str(file))
+        reworded(stream, codec, data=str(file))
 
 
 def test_running_text_gets_words_in_front_after_bos(tmp_path):
     path = tmp_path / "book.jsonl"
     path.write_text('{"text": "abcde"}\n')
     tokenizer = stub_tokenizer(BOS)
-    worded = attack.reworded(TextStream(str(path), prompt_tokens=2), Codec(tokenizer, 64))
+    worded = reworded(TextStream(str(path), prompt_tokens=2), Codec(tokenizer, 64))
     assert list(worded) == [None, *attack.PASSAGES]
     assert texts(tokenizer, worded[None]) == ["<bos>ab"]
     (framed,) = texts(tokenizer, worded[attack.PASSAGES[0]])
@@ -204,7 +216,7 @@ def test_running_text_gets_words_in_front_after_bos(tmp_path):
     assert framed.count("<bos>") == 1
     assert framed.endswith(" ab")
     with pytest.raises(UserError, match="no column of prompts"):
-        attack.reworded(TextStream(str(path), prompt_tokens=2), Codec(tokenizer, 64), field="text")
+        reworded(TextStream(str(path), prompt_tokens=2), Codec(tokenizer, 64), field="text")
 
 
 def test_conversations_without_a_column_of_prompts_are_refused(tmp_path):
@@ -214,12 +226,12 @@ def test_conversations_without_a_column_of_prompts_are_refused(tmp_path):
     template = "{% for m in messages %}{{ m.content }}{% endfor %}"
     tokenizer = stub_tokenizer({"chat_template": template})
     with pytest.raises(UserError, match="no prompt_field"):
-        attack.reworded(ChatStream(str(path)), Codec(tokenizer, 64))
+        reworded(ChatStream(str(path)), Codec(tokenizer, 64))
 
 
 def test_benign_rows_are_the_attacker_s_and_all_forget_rows_are_judged():
     rows = [Example((1,), (2,), i, f"f:{i}") for i in range(6)]
-    split = attack.benign_split(rows[:2], rows[2:], held=2, limit=4, seed=0)
+    split = benign_split(rows[:2], rows[2:], held=2, limit=4, seed=0)
     assert (split.held, split.others) == (rows[:2], rows[2:])
     with pytest.raises(UserError, match="--rows: expected 1 to 2"):
-        attack.benign_split(rows[:2], rows[2:], held=3, limit=4, seed=0)
+        benign_split(rows[:2], rows[2:], held=3, limit=4, seed=0)

@@ -1,30 +1,23 @@
-"""What brings a forgotten text back, on the unlearned model and on one that never knew it."""
+"""Attacks: attempts to bring a forgotten text back, on any model, beside one that never knew it.
 
-from unlearnkit.attacks.kept import Attack, Kept, Prepared, attack_and_keep, read_attack
-from unlearnkit.attacks.logit_lens import logit_lens
-from unlearnkit.attacks.measuring import Split, benign_split, measure, split_rows
-from unlearnkit.attacks.paraphrase import PASSAGES, QUESTIONS, reworded
-from unlearnkit.attacks.prompting import fewshot, paraphrase, prefix
-from unlearnkit.attacks.quantize import quantize
-from unlearnkit.attacks.relearn import relearn
+Every module of this package is imported with it, so a new attack is one new file. Classes can be
+imported from here by name: ``from unlearnkit.attacks import Relearn``.
+"""
+
+from unlearnkit.attacks.base import Attack, Curve, Target
+from unlearnkit.attacks.kept import Kept, Result, attack_and_keep, read_attack
+from unlearnkit.attacks.wording import PASSAGES, QUESTIONS
+from unlearnkit.registry import discover
 
 __all__ = [
     "PASSAGES",
     "QUESTIONS",
     "Attack",
+    "Curve",
     "Kept",
-    "Prepared",
-    "Split",
+    "Result",
+    "Target",
     "attack_and_keep",
-    "benign_split",
-    "fewshot",
-    "logit_lens",
-    "measure",
-    "paraphrase",
-    "prefix",
-    "quantize",
     "read_attack",
-    "relearn",
-    "reworded",
-    "split_rows",
 ]
+__getattr__, __dir__ = discover(__name__, Attack)

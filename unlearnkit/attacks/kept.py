@@ -13,33 +13,24 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unlearnkit.attacks.measuring import Curve
+from unlearnkit.attacks.base import Attack, Curve, Target
 from unlearnkit.attacks.quantize import torchao_version
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
-from unlearnkit.runs.evaluate import code_fingerprint, fingerprint_of
-from unlearnkit.suites.digest import digest
+from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel
-_CODE = ("module.py", "objectives", "runs/attack")
-
-
-class Prepared(NamedTuple):
-    """An attack whose options and rows are read."""
-
-    run: Callable[[Base], Curve]
-    rows: str
-    """Digest of the rows that it shows and measures."""
+_CODE = ("module.py", "objectives", "attacks")
 
 
 @dataclass(frozen=True)
-class Attack:
+class Result:
     """What an attack found, as it stands in its file."""
 
     attack: str
     settings: dict[str, Any]
-    """The options that this attack reads."""
+    """Its options."""
     models: dict[str, str | None]
     """Digests of the models, by the names that the curves have."""
     fingerprint: str
@@ -54,20 +45,17 @@ class Attack:
 class Kept(NamedTuple):
     """An attack, its file, and whether that was there already."""
 
-    attack: Attack
+    attack: Result
     path: Path
     reused: bool
 
 
 def attack_and_keep(
-    kind: str,
-    settings: dict[str, Any],
-    prepared: Prepared,
+    attack: Attack,
+    target: Target,
     models: Mapping[str, Base],
     folder: Path,
     *,
-    tokenizer: Any,
-    max_length: int,
     out: Path | None = None,
     on_model: Callable[[str], None] = lambda name: None,
 ) -> Kept:
@@ -77,23 +65,22 @@ def attack_and_keep(
     ``relearn.json``, ``relearn-2.json`` and so on.
 
     Args:
-        kind: Name of the attack.
-        settings: The options that it reads.
-        prepared: What it does to a model.
+        attack: The attack.
+        target: What it tries to bring back.
         models: What is attacked, by name.
         folder: Where its files are.
-        tokenizer: Of the rows.
-        max_length: Longest sequence in tokens.
         out: A file in place of those in the folder.
         on_model: Called with each model's name before it is attacked.
 
     Raises:
         UserError: If ``out`` is a file of anything else, or its folder cannot be made.
     """
+    kind = attack.registered_name or type(attack).__name__
+    settings, rows = attack.settings, attack.prepare(target)
     inputs = {
-        "rows": prepared.rows,
-        "tokenizer": tokenizer_fingerprint(tokenizer),
-        "max_length": max_length,
+        "rows": digest(rows),
+        "tokenizer": tokenizer_fingerprint(target.tokenizer),
+        "max_length": target.context.max_length,
         "code": digest(code_fingerprint(*_CODE), version("lightning"), torchao_version()),
     }
     digests = {name: fingerprint_of(base) for name, base in models.items()}
@@ -115,8 +102,8 @@ def attack_and_keep(
     curves: dict[str, Curve] = {}
     for name, base in models.items():
         on_model(name)
-        curves[name] = prepared.run(base)
-    attack = Attack(
+        curves[name] = attack.run(base, rows, target)
+    result = Result(
         attack=kind,
         settings=settings,
         models=digests,
@@ -126,13 +113,13 @@ def attack_and_keep(
         seconds=round(time.monotonic() - started, 2),
         curves=curves,
     )
-    return Kept(attack, _write_new(place, attack), reused=False)
+    return Kept(result, _write_new(place, result), reused=False)
 
 
-def read_attack(path: Path) -> Attack | None:
+def read_attack(path: Path) -> Result | None:
     """The attack of a file, or None if it is not one."""
     try:
-        found = Attack(**json.loads(path.read_text(encoding="utf-8")))
+        found = Result(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     mappings = (found.settings, found.models, found.curves)
@@ -146,9 +133,9 @@ def _is_curve(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and e for e in value)
 
 
-def _write_new(place: Path, attack: Attack) -> Path:
+def _write_new(place: Path, result: Result) -> Path:
     """Writes the first file of a name and its numbers that no other process has taken."""
-    text = json.dumps(asdict(attack), indent=2, ensure_ascii=False, default=str) + "\n"
+    text = json.dumps(asdict(result), indent=2, ensure_ascii=False, default=str) + "\n"
     path, numbers = place, count(2)
     while True:
         try:

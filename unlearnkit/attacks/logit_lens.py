@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.attacks.measuring import Curve
+from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
+from unlearnkit.attacks.measuring import spaced
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
@@ -20,48 +21,61 @@ from unlearnkit.errors import UserError
 from unlearnkit.functional.core import at_least_float32, row_mean
 from unlearnkit.functional.text import rouge
 from unlearnkit.functional.tofu import probability
+from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.models.modes import evaluating
-from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.continuations import text_of
 
 
-def logit_lens(
-    base: Any, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
-) -> Curve:
-    """Reads the true answer out of each layer: the final norm and the head on its hidden states.
+class LogitLens(Attack, name="logit_lens"):
+    """Read the true answer out of each layer: the final norm and the head on its hidden states.
 
     Unlearning that only stops the last layers from saying what earlier ones still know shows as
-    a curve that rises and falls again. Each token is predicted from the true ones before it.
+    a curve that rises and falls again. Each token is predicted from the true ones before it. A
+    curve has a mapping a decoder block, from 0: ``layer``, ``forget/probability``
+    (length-normalised), ``forget/rougeL_recall`` of the likeliest tokens, and
+    ``forget/exact_memorization``, mean over rows. The last block's are the model's own.
 
-    Returns:
-        A mapping a decoder block, from 0: ``layer``, ``forget/probability`` (length-normalised),
-        ``forget/rougeL_recall`` of the likeliest tokens, and ``forget/exact_memorization``, mean
-        over rows. The last block's are the model's own.
-
-    Raises:
-        UserError: If the model's final norm is not found.
+    Args:
+        limit: Rows measured at most, evenly spaced.
 
     References:
         nostalgebraist 2020, "Interpreting GPT: the logit lens"; Patil et al. 2024,
         arXiv 2309.17410, sec. 3, for the attack; Lynch et al. 2024, arXiv 2402.16835.
     """
-    model = load_model(base)
-    per_layer: list[list[dict[str, float]]] = []
-    with torch.no_grad(), evaluating(model):
-        head, norm = Head(model), _final_norm(model)
-        for start in range(0, len(examples), context.batch_size):
-            some = examples[start : start + context.batch_size]
-            batch = pack({"probe": StreamBatch(tuple(some), 1.0, 1.0)}, "rows")
-            batch = batch.to(device_of(model))
-            for layer, states in enumerate(_states(model, batch, norm)):
-                if layer == len(per_layer):
-                    per_layer.append([])
-                per_layer[layer] += _rows(head, norm(states), batch, tokenizer, some)
-    return [
-        {"layer": layer, **{f"forget/{name}": fmean(r[name] for r in rows) for name in rows[0]}}
-        for layer, rows in enumerate(per_layer)
-    ]
+
+    def __init__(self, limit: int = 32) -> None:
+        self.limit = check_limit(limit)
+
+    def prepare(self, target: Target) -> list[Example]:
+        """Evenly spaced rows."""
+        return spaced(target.examples, self.limit)
+
+    def run(self, base: str | BaseModel, rows: Sequence[Example], target: Target) -> Curve:
+        """Measures every decoder block.
+
+        Raises:
+            UserError: If the model's final norm is not found.
+        """
+        model = load_model(base)
+        per_layer: list[list[dict[str, float]]] = []
+        with torch.no_grad(), evaluating(model):
+            head, norm = Head(model), _final_norm(model)
+            for start in range(0, len(rows), target.context.batch_size):
+                some = rows[start : start + target.context.batch_size]
+                batch = pack({"probe": StreamBatch(tuple(some), 1.0, 1.0)}, "rows")
+                batch = batch.to(device_of(model))
+                for layer, states in enumerate(_states(model, batch, norm)):
+                    if layer == len(per_layer):
+                        per_layer.append([])
+                    per_layer[layer] += _rows(head, norm(states), batch, target.tokenizer, some)
+        return [
+            {
+                "layer": layer,
+                **{f"forget/{name}": fmean(r[name] for r in found) for name in found[0]},
+            }
+            for layer, found in enumerate(per_layer)
+        ]
 
 
 def _states(model: nn.Module, batch: Batch, norm: nn.Module) -> list[Tensor]:

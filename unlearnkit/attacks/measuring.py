@@ -19,8 +19,6 @@ FIGURES = ("rougeL_recall", "extraction_strength", "exact_memorization")
 """What is measured; all are 1 for a text that is recited."""
 MAX_NEW_TOKENS = 64
 
-Curve = list[dict[str, Any]]
-"""A mapping a measurement: first what was varied, then the figures."""
 T = TypeVar("T")
 
 

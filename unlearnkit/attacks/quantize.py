@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import torch
 from torch import nn
 
-from unlearnkit.attacks.measuring import Curve, measured
+from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
+from unlearnkit.attacks.measuring import measured, spaced
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
-from unlearnkit.suites.base import SuiteContext
 
 GROUP = 32
 """Weights of a row that share a scale in torchao, where rows divide into such groups."""
 _MOST_BITS = {"nearest": 16, "torchao": 8}
 
 
-def quantize(
-    base: Any,
-    tokenizer: Any,
-    examples: Sequence[Example],
-    context: SuiteContext,
-    *,
-    bits: Sequence[int] = (8, 4),
-) -> Curve:
-    """Quantises the weights and measures: small changes are lost, unlearning included.
+class Quantize(Attack, name="quantize"):
+    """Make the weights coarse: small changes are lost, unlearning included.
 
     Two ways, each from the model as it is:
 
@@ -39,38 +32,42 @@ def quantize(
       a scale for each group of `GROUP` weights, as 4-bit models are served; the output head is left
       out.
 
-    Embeddings and norms, and a head that is tied to the embedding, are left as they are.
+    Embeddings and norms, and a head that is tied to the embedding, are left as they are. A curve
+    has a mapping a measurement, that of the untouched model first: ``weights``, such as
+    ``nearest-4``, and ``forget/<metric>``.
 
     Args:
-        base: The model under attack.
-        tokenizer: Its tokenizer.
-        examples: Forget rows.
-        context: Sizes.
-        bits: Of a weight; torchao takes at most 8.
-
-    Returns:
-        A mapping a measurement, that of the untouched model first: ``weights``, such as
-        ``nearest-4``, and ``forget/<figure>``.
-
-    Raises:
-        UserError: If a number of bits is outside 2 to 16.
+        limit: Rows measured at most, evenly spaced.
+        bits: Bits of a weight that are kept, 2 to 16, of which torchao takes at most 8; by default
+            8, and 4.
 
     References:
         Zhang et al. 2024, "Catastrophic failure of LLM unlearning via quantization",
         arXiv 2410.16454.
     """
-    wrong = [each for each in bits if not 2 <= each <= _MOST_BITS["nearest"]]
-    if wrong:
-        raise UserError(f"--bits: expected 2 to 16, found {wrong[0]}")
-    ways = ["nearest", *(["torchao"] if torchao_version() else [])]
-    points = [(way, each) for way in ways for each in bits if each <= _MOST_BITS[way]]
-    curve: Curve = [{"weights": None, **measured(load_model(base), tokenizer, examples, context)}]
-    for way, each in points:
-        model = load_model(base)
-        (_round_weights if way == "nearest" else _use_torchao)(model, each)
-        figures = measured(model, tokenizer, examples, context)
-        curve.append({"weights": f"{way}-{each}", **figures})
-    return curve
+
+    def __init__(self, limit: int = 32, bits: int | None = None) -> None:
+        if bits is not None and not 2 <= bits <= _MOST_BITS["nearest"]:
+            raise UserError(f"--bits: expected 2 to 16, found {bits}")
+        self.limit, self.bits = check_limit(limit), bits
+
+    def prepare(self, target: Target) -> list[Example]:
+        """Evenly spaced rows."""
+        return spaced(target.examples, self.limit)
+
+    def run(self, base: str | BaseModel, rows: Sequence[Example], target: Target) -> Curve:
+        """Measures the model as it is, and with coarse weights."""
+        tokenizer, context = target.tokenizer, target.context
+        ways = ["nearest", *(["torchao"] if torchao_version() else [])]
+        bits = (8, 4) if self.bits is None else (self.bits,)
+        points = [(way, each) for way in ways for each in bits if each <= _MOST_BITS[way]]
+        curve: Curve = [{"weights": None, **measured(load_model(base), tokenizer, rows, context)}]
+        for way, each in points:
+            model = load_model(base)
+            (_round_weights if way == "nearest" else _use_torchao)(model, each)
+            metrics = measured(model, tokenizer, rows, context)
+            curve.append({"weights": f"{way}-{each}", **metrics})
+        return curve
 
 
 def torchao_version() -> str | None:

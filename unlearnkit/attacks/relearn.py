@@ -8,89 +8,108 @@ from typing import Any
 import lightning as L
 import torch
 
-from unlearnkit.attacks.measuring import Curve, Split, measure
+from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
+from unlearnkit.attacks.measuring import Split, benign_split, measure, split_rows
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import Place, UserError
+from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.likelihood import NLL
-from unlearnkit.suites.base import SuiteContext
+from unlearnkit.suites.probes import read_probes
+
+BATCH_SIZE = 4
+"""Rows of a step."""
 
 
-def relearn(
-    base: Any,
-    tokenizer: Any,
-    split: Split,
-    context: SuiteContext,
-    *,
-    steps: int,
-    every: int,
-    lr: float,
-    batch_size: int = 4,
-) -> Curve:
-    """Trains on the attacker's rows and measures the others as it goes.
+class Relearn(Attack, name="relearn"):
+    """Train on a few of the forget rows, and measure all others.
 
     A model that never knew the text learns the held rows too, and perhaps the style of the
     others. What the unlearned model gains beyond that was hidden, not forgotten. Benign rows in
-    the attacker's hand teach nothing of what is measured, so any gain was hidden.
+    the attacker's hand teach nothing of what is measured, so any gain was hidden. A curve has a
+    mapping a measurement: ``step``, and ``held/<metric>`` and ``others/<metric>``.
 
     Args:
-        base: The model under attack; it is loaded anew and the files are left as they are.
-        tokenizer: Its tokenizer.
-        split: Rows of the attacker and others.
-        context: Seed and sizes.
+        rows: Rows that are trained on.
         steps: Optimiser steps, AdamW at a constant rate.
-        every: Steps between measurements.
+        every: Steps between two measurements.
         lr: Learning rate.
-        batch_size: Rows of a step.
-
-    Returns:
-        A mapping a measurement: ``step``, and ``held/<figure>`` and ``others/<figure>``.
+        limit: Rows measured at most, evenly spaced.
+        data: A stream of the recipe or a file of benign rows to train on, in place of forget rows.
+        seed: Of the choice of rows, and of the training.
 
     References:
         Hu et al. 2024, "Jogging the memory of unlearned models through targeted relearning
         attacks", arXiv 2406.13356; Lynch et al. 2024, arXiv 2402.16835.
     """
-    if steps < 1 or every < 1:
-        raise UserError(f"--steps and --every: expected at least 1, found {steps} and {every}")
-    L.seed_everything(context.seed, verbose=False)
-    module = UnlearningModule(
-        {"relearn": NLL(stream="forget")},
-        base=base,
-        optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0),
-        schedule="constant",
-    )
-    data = UnlearningDataModule(
-        {"forget": _Rows(split.held)},
-        tokenizer=tokenizer,
-        batch_size=min(batch_size, len(split.held)),
-        max_length=context.max_length,
-        seed=context.seed,
-    )
-    module.configure_model()
 
-    def measured(step: int) -> dict[str, Any]:
-        found: dict[str, Any] = {"step": step}
-        for kind, examples in (("held", split.held), ("others", split.others)):
-            figures = measure(module.policy, tokenizer, examples, context)
-            found |= {f"{kind}/{name}": value for name, value in figures.items()}
-        return found
+    def __init__(
+        self,
+        rows: int = 8,
+        steps: int = 20,
+        every: int = 5,
+        lr: float = 1e-4,
+        limit: int = 32,
+        data: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        if steps < 1 or every < 1:
+            raise UserError(f"--steps and --every: expected at least 1, found {steps} and {every}")
+        self.rows, self.steps, self.every, self.lr = rows, steps, every, lr
+        self.limit, self.data, self.seed = check_limit(limit), data, seed
 
-    watch = _Watch(every, measured)
-    trainer = L.Trainer(
-        max_steps=steps,
-        callbacks=[watch],
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(module, datamodule=data)
-    return watch.curve
+    def prepare(self, target: Target) -> Split:
+        """Draws the rows that are trained on."""
+        if self.data is None:
+            return split_rows(target.examples, self.rows, self.limit, self.seed)
+        benign = read_probes(
+            {"benign": self.data}, target.tokenizer, target.context, prompt_tokens=32, limit=None
+        )["benign"]
+        return benign_split(benign, target.examples, self.rows, self.limit, self.seed)
+
+    def run(self, base: str | BaseModel, rows: Split, target: Target) -> Curve:
+        """Trains a copy of the model, and measures as it goes."""
+        L.seed_everything(self.seed, verbose=False)
+        module = UnlearningModule(
+            {"relearn": NLL(stream="forget")},
+            base=base,
+            optimizer=lambda parameters: torch.optim.AdamW(
+                parameters, lr=self.lr, weight_decay=0.0
+            ),
+            schedule="constant",
+        )
+        data = UnlearningDataModule(
+            {"forget": _Rows(rows.held)},
+            tokenizer=target.tokenizer,
+            batch_size=min(BATCH_SIZE, len(rows.held)),
+            max_length=target.context.max_length,
+            seed=self.seed,
+        )
+        module.configure_model()
+
+        def measured(step: int) -> dict[str, Any]:
+            found: dict[str, Any] = {"step": step}
+            for kind, examples in (("held", rows.held), ("others", rows.others)):
+                figures = measure(module.policy, target.tokenizer, examples, target.context)
+                found |= {f"{kind}/{name}": value for name, value in figures.items()}
+            return found
+
+        watch = _Watch(self.every, measured)
+        trainer = L.Trainer(
+            max_steps=self.steps,
+            callbacks=[watch],
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(module, datamodule=data)
+        return watch.curve
 
 
 class _Rows(Stream):

@@ -13,10 +13,10 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.metadata import version
 
-from unlearnkit.cli.usage import MODULES, RECIPE_HELP, VERBS, overview
+from unlearnkit.cli import verbs
+from unlearnkit.cli.usage import RECIPE_HELP, overview
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.registry import did_you_mean
 
@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> None:
     if verb in ("--version", "-V"):
         sys.stdout.write(f"unlearnkit {version('unlearnkit')}\n")
         return
-    if verb not in VERBS:
+    if "." not in verb and verb not in verbs.names():
         raise _no_verb(verb, rest)
     if verb in ("fit", "validate") and {"-h", "--help"} & set(rest):
         sys.stdout.write(RECIPE_HELP.format(verb=verb))
@@ -92,8 +92,11 @@ def run(arguments: list[str]) -> None:
 
 def command_of(verb: str) -> Callable[[list[str]], None]:
     """The function that carries out a verb."""
-    module = import_module(f"unlearnkit.cli.{MODULES.get(verb, 'verbs')}")
-    return getattr(module, f"{verb}_command")
+    if "." not in verb:
+        return verbs.load(verb).command
+    from unlearnkit.cli.verbs.base import own_verb
+
+    return own_verb(verb)
 
 
 @contextmanager
@@ -124,7 +127,8 @@ def _warn_of_versions() -> None:
 
 
 def _no_verb(word: str, rest: list[str]) -> UserError:
-    later = next((each for each in rest if each in VERBS), None)
+    known = verbs.names()
+    later = next((each for each in rest if each in known), None)
     if word.startswith("-") and later is not None:
         others = " ".join([word, *(each for each in rest if each != later)])
         return UserError(
@@ -132,13 +136,13 @@ def _no_verb(word: str, rest: list[str]) -> UserError:
             title="wrong order",
             hint=f"unlearnkit {later} {others}",
         )
-    verbs = f"Verbs: {', '.join(VERBS)}."
+    hint = f"Verbs: {', '.join(known)}."
     if word.startswith("-"):
-        return UserError(f"no verb is given before {word}.", title="no verb", hint=verbs)
+        return UserError(f"no verb is given before {word}.", title="no verb", hint=hint)
     return UserError(
-        f"there is no verb '{word}'.{did_you_mean(word, list(VERBS))}",
+        f"there is no verb '{word}'.{did_you_mean(word, known)}",
         title="unknown verb",
-        hint=verbs,
+        hint=hint,
     )
 
 

@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-VERBS = {
-    "fit": "Unlearn by a recipe: evaluate, train, evaluate again, save the run.",
-    "validate": "Check a recipe and its data without loading the model.",
-    "evaluate": "Run suites on any model, with intervals; results that are there are checked.",
-    "compare": "Put the figures of several runs in one table.",
-    "attack": "Try to bring back what a run's model was made to forget.",
-    "report": "Write what a run found as one HTML file, with charts and generations.",
-    "sample": "Draw a model's own answers to prompts, for streams of self-samples.",
-    "generate": "Continue a prompt with a run's model, and with the one it came from.",
-    "export": "Write a run's model to a folder that transformers loads.",
-    "edit": "Make a model by adding, subtracting or combining others, without training.",
-    "list": "Show objectives, streams, suites, recipes, metrics or callbacks.",
-    "cp": "Copy a shipped recipe, to be edited.",
-    "new": "Write a template of an own loss, and its test.",
-}
-
-MODULES = {
-    "evaluate": "measuring",
-    "compare": "measuring",
-    "attack": "measuring",
-    "edit": "editing",
-    "report": "reporting",
-}
-"""Where the command of a verb is, if not in ``cli/verbs.py``."""
+from unlearnkit.cli import verbs
 
 EXAMPLES = {
     "unlearnkit fit --recipe copyright": "the embedded example",
@@ -83,7 +60,8 @@ def overview() -> None:
     console = Console(highlight=False)
     console.print("[bold]unlearnkit[/]: make a language model forget\n")
     console.print("usage: unlearnkit VERB [OPTIONS]      unlearnkit VERB --help\n", markup=False)
-    for heading, rows in (("Verbs", VERBS), ("Examples", EXAMPLES)):
+    lines = {name: verbs.load(name).HELP for name in verbs.names()}
+    for heading, rows in (("Verbs", lines), ("Examples", EXAMPLES)):
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, style="cyan")
         table.add_column()

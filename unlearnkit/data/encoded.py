@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
@@ -170,3 +171,12 @@ class EncodedRows(StreamData):
 
 def _key(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())
+
+
+def data_fingerprint(data: StreamData) -> str:
+    """Digest of the token ids of a stream's rows, in file order."""
+    digest = hashlib.sha256()
+    for row in range(len(data)):
+        for example in data.at(row, row):
+            digest.update(repr((example.prompt_ids, example.response_ids)).encode())
+    return f"sha256:{digest.hexdigest()[:16]}"

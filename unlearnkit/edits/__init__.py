@@ -1,18 +1,11 @@
-"""Edits of weights, and models made of models."""
+"""Edits: models made of others without training, each named at the shell by its registered name.
 
-from unlearnkit.edits.erase import delete_examples, erase_model
-from unlearnkit.edits.gated import o3_model
-from unlearnkit.edits.lunar import lunar_model
-from unlearnkit.edits.task_vector import add_task_vectors
-from unlearnkit.edits.wrappers import offset_model, uld_model, whp_model
+Every module of this package is imported with it, so a new edit is one new file. Classes can be
+imported from here by name: ``from unlearnkit.edits import Negate``.
+"""
 
-__all__ = [
-    "add_task_vectors",
-    "delete_examples",
-    "erase_model",
-    "lunar_model",
-    "o3_model",
-    "offset_model",
-    "uld_model",
-    "whp_model",
-]
+from unlearnkit.edits.base import Edit
+from unlearnkit.registry import discover
+
+__all__ = ["Edit"]
+__getattr__, __dir__ = discover(__name__, Edit)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,8 +14,10 @@ import torch
 from torch import Tensor
 
 from unlearnkit.data.example import Example
+from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
-from unlearnkit.errors import Problem, RecipeError, UserError
+from unlearnkit.edits.rows import Columns, read_rows
+from unlearnkit.errors import Problem, UserError
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
 from unlearnkit.models.composite.in_context import ContextConfig
@@ -42,106 +43,149 @@ class Kept(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def erase_model(
-    base: str | BaseModel,
-    examples: Sequence[Example],
-    out: str | Path,
-    *,
-    k: int = 4,
-    epsilon: float = 1.0,
-    steps: int = 10,
-    seed: int = 0,
-    separator: str = "\n\n",
-    encoder: str | None = None,
-) -> Path:
-    """Writes a model that reads ``k`` of the examples before each prompt.
+class Erase(Edit, name="erase"):
+    """Put chosen rows before every prompt, so that any row can be deleted exactly (ERASE).
 
-    The examples are learned from in context alone, so that a row is unlearned exactly by taking
-    it out of the choice: see `delete_examples`.
+    Experimental. For a model that was not trained on the rows: it learns from them in context
+    alone.
 
     Args:
-        base: The model that reads them, pointed at. It must not have been trained on them.
-        examples: Prompts with responses, such as the rows of a stream.
-        out: The folder to write; it must not exist or be empty.
-        k: Examples in the prompt.
-        epsilon: Width of the lattice that centroids are rounded to; see `QuantisedKMeans`.
-        steps: Of Lloyd's algorithm.
-        seed: Of the first centroids and of the lattice's phases.
-        separator: Text after each example, in place of the end-of-sequence token.
-        encoder: A transformers encoder that embeds the examples; by default they are the mean of
-            the base's own token embeddings.
-
-    Returns:
-        ``out``. ``erase.json`` in it has the options and the chosen examples.
-
-    Raises:
-        UserError: If an option is out of range, the examples do not fit into the base's positions,
-            or ``out`` exists.
+        base: The model that reads the rows, left as it is. It is pointed at, and must stay where
+            it is.
+        examples: File of rows, or the id of a data set, as of a stream qa.
+        k: Rows to choose, by quantised k-means.
+        epsilon: Width of the lattice of centroids, for embeddings of length 1: the wider, the more
+            deletions cost next to nothing.
+        steps: Of k-means.
+        seed: Of the first centroids and the lattice.
+        prompt_field: Column of the prompt.
+        response_field: Column of the response.
+        template: Text around the prompt, as of a stream qa.
+        separator: Text after each row.
+        encoder: Folder or hub id of a transformers encoder that is to embed the rows; by default
+            the base's token embeddings do.
 
     References:
         Muresanu et al. 2024, "Unlearnable Algorithms for In-context Learning" (ERASE), arXiv
         2402.00751.
     """
-    target = Path(out)
-    refuse_existing(target)
-    named = BaseModel(base) if isinstance(base, str) else base
-    options = {"k": k, "epsilon": epsilon, "steps": steps, "seed": seed}
-    kept = [_kept(each) for each in examples]
-    with _as_edit():
-        embed = _embedder(named, encoder)
-        points = np.stack([embed(each) for each in kept]) if kept else np.zeros((0, 1))
-        index = QuantisedKMeans(points, [each.key(seed) for each in kept], **options)
-        record = {"encoder": encoder, "separator": separator, **options, "deleted": 0}
-        _write(target, named, kept, index, record)
-    return target
+
+    def __init__(
+        self,
+        base: Model,
+        examples: Rows,
+        k: int = 4,
+        epsilon: float = 1.0,
+        steps: int = 10,
+        seed: int = 0,
+        prompt_field: str = "prompt",
+        response_field: str = "response",
+        template: str = "{prompt}",
+        separator: str = "\n\n",
+        encoder: str | None = None,
+    ) -> None:
+        self.base, self.examples = as_model(base), examples
+        self.columns = Columns(prompt_field, response_field, template)
+        self.k, self.epsilon, self.steps, self.seed = k, epsilon, steps, seed
+        self.separator, self.encoder = separator, encoder
+
+    def write(self, out: str | Path) -> Path:
+        """Writes the model; ``erase.json`` in it has the options and the chosen examples.
+
+        Raises:
+            UserError: If an option is out of range, the examples do not fit into the base's
+                positions, or ``out`` exists.
+        """
+        target = Path(out)
+        refuse_existing(target)
+        rows = read_rows(self.base, self.examples, self.columns)
+        options = {
+            "k": self.k, "epsilon": self.epsilon, "steps": self.steps, "seed": self.seed
+        }  # fmt: skip
+        kept = [_kept(each) for each in rows]
+        with as_edit():
+            embed = _embedder(self.base, self.encoder)
+            points = np.stack([embed(each) for each in kept]) if kept else np.zeros((0, 1))
+            index = QuantisedKMeans(points, [each.key(self.seed) for each in kept], **options)
+            record = {"encoder": self.encoder, "separator": self.separator, **options, "deleted": 0}
+            _write(target, self.base, kept, index, record)
+        return target
 
 
-def delete_examples(model: str | Path, gone: Sequence[Example], out: str | Path) -> list[Deletion]:
-    """Writes the model as it would be had some examples never been there.
+class Delete(Edit, name="delete"):
+    """Delete rows from a model that edit erase made, exactly.
 
-    Every copy of a row goes. What is left of them is in the old folder alone; delete it.
+    Experimental. What is written equals what edit erase would have written without those rows.
+    The old folder still has them: it is yours to remove.
 
     Args:
-        model: A folder that `erase_model` or this function made.
-        gone: The examples to take out.
-        out: The folder to write; it must not exist or be empty.
-
-    Returns:
-        What each deletion did, one an example and copy.
-
-    Raises:
-        UserError: If ``model`` is no such folder, an example is not in it, fewer than ``k`` would
-            be left, or ``out`` exists.
+        model: Folder that edit erase, or this edit, made.
+        forget: File of the rows to delete; every copy of them goes.
+        prompt_field: Column of the prompt.
+        response_field: Column of the response.
+        template: Text around the prompt, as it was given to edit erase.
     """
-    target, folder = Path(out), Path(model)
-    refuse_existing(target)
-    if not (folder / RECORD).is_file():
-        raise UserError(f"{folder}: expected a folder made by 'edit erase', found no {RECORD}")
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    kept = [Kept(*_fields(line)) for line in (folder / EXAMPLES).read_text("utf-8").splitlines()]
-    options = {name: record[name] for name in ("k", "epsilon", "steps", "seed")}
-    keys = [each.key(options["seed"]) for each in kept]
-    wanted = [_kept(each).key(options["seed"]) for each in gone]
-    known = set(keys)
-    missing = [
-        Problem(*_place(each.source), None, "a row that is no example", f"one of {folder}")
-        for each, key in zip(gone, wanted, strict=True)
-        if key not in known
-    ]
-    if missing:
-        raise UserError("\n".join(map(str, missing)))
-    index = QuantisedKMeans.load(folder / INDEX, keys, **options)
-    done: list[Deletion] = []
-    for key in dict.fromkeys(wanted):
-        while key in index.keys:
-            at = index.keys.index(key)
-            done.append(index.delete(at))
-            kept.pop(at)
-    config = ContextConfig.from_pretrained(folder)
-    with _as_edit():
-        base = load_part(config, "base", BaseModel(str(folder)), "erase", lambda part: part)
-        _write(target, base, kept, index, {**record, "deleted": record["deleted"] + len(done)})
-    return done
+
+    def __init__(
+        self,
+        model: str,
+        forget: Rows,
+        prompt_field: str = "prompt",
+        response_field: str = "response",
+        template: str = "{prompt}",
+    ) -> None:
+        self.model, self.forget = model, forget
+        self.columns = Columns(prompt_field, response_field, template)
+        self.deletions: list[Deletion] = []
+
+    @property
+    def remark(self) -> str:
+        """How many rows were deleted, and where they still are."""
+        anew = sum(each.refitted for each in self.deletions)
+        return (
+            f"{len(self.deletions)} rows deleted, {anew} of them with clusters fitted anew; "
+            f"{self.model} still has them"
+        )
+
+    def write(self, out: str | Path) -> Path:
+        """Writes the model without the rows; sets `deletions`, one an example and copy.
+
+        Raises:
+            UserError: If ``model`` is no such folder, an example is not in it, fewer than ``k``
+                would be left, or ``out`` exists.
+        """
+        target, folder = Path(out), Path(self.model)
+        refuse_existing(target)
+        gone = read_rows(self.model, self.forget, self.columns)
+        if not (folder / RECORD).is_file():
+            raise UserError(f"{folder}: expected a folder made by 'edit erase', found no {RECORD}")
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        lines = (folder / EXAMPLES).read_text("utf-8").splitlines()
+        kept = [Kept(*_fields(line)) for line in lines]
+        options = {name: record[name] for name in ("k", "epsilon", "steps", "seed")}
+        keys = [each.key(options["seed"]) for each in kept]
+        wanted = [_kept(each).key(options["seed"]) for each in gone]
+        known = set(keys)
+        missing = [
+            Problem(*_place(each.source), None, "a row that is no example", f"one of {folder}")
+            for each, key in zip(gone, wanted, strict=True)
+            if key not in known
+        ]
+        if missing:
+            raise UserError("\n".join(map(str, missing)))
+        index = QuantisedKMeans.load(folder / INDEX, keys, **options)
+        self.deletions = []
+        for key in dict.fromkeys(wanted):
+            while key in index.keys:
+                at = index.keys.index(key)
+                self.deletions.append(index.delete(at))
+                kept.pop(at)
+        config = ContextConfig.from_pretrained(folder)
+        deleted = record["deleted"] + len(self.deletions)
+        with as_edit():
+            base = load_part(config, "base", BaseModel(str(folder)), "erase", lambda part: part)
+            _write(target, base, kept, index, {**record, "deleted": deleted})
+        return target
 
 
 def _write(
@@ -216,12 +260,3 @@ def _fields(line: str) -> tuple[tuple[int, ...], tuple[int, ...], str]:
 def _place(source: str) -> tuple[str, int | None]:
     file, _, line = source.rpartition(":")
     return (file, int(line)) if line.isdigit() else (source, None)
-
-
-@contextmanager
-def _as_edit() -> Iterator[None]:
-    try:
-        yield
-    except RecipeError as error:
-        message = error.message.removeprefix("model.base: ")
-        raise UserError(message, title="edit", hint=error.hint) from error

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits.matching import Base, config_problems, name_of, refuse
+from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
+from unlearnkit.edits.matching import config_problems, refuse
 from unlearnkit.edits.output import (
     RECORD,
     copy_companions,
@@ -21,15 +22,14 @@ from unlearnkit.edits.output import (
     write_json,
     write_weights,
 )
+from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.step.forward import decoder_blocks
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import UserError
 from unlearnkit.functional.lunar import redirection
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
-
-Rows = Sequence[Example]
 
 
 @dataclass
@@ -49,106 +49,134 @@ class Seen:
     state: Tensor
 
 
-def lunar_model(
-    base: Base,
-    forget: Rows,
-    retain: Rows,
-    refused: Rows,
-    out: str | Path,
-    *,
-    layer: int,
-    coefficient: float = 2.0,
-    retain_weight: float = 1.0,
-    ridge: float = 0.0,
-    responses: bool = False,
-    module: str = "mlp.down_proj",
-) -> Path:
-    """Writes the model that takes prompts to be forgotten for prompts that it cannot answer.
+class Lunar(Edit, name="lunar"):
+    """Redirect one layer's activations to those of prompts that the model refuses (LUNAR).
+
+    Experimental. The change of one weight, in closed form; what is written is an ordinary model.
 
     The direction is the mean state after the block at the last token of the refused prompts, less
-    that of the forget prompts. One weight is changed, by the closed form of `redirection`: at every
-    token of a forget row the module is to add ``coefficient`` times the direction to its output, at
-    every token of a retain row nothing.
+    that of the forget prompts. By the closed form of `redirection` the module is to add
+    ``coefficient`` times the direction to its output at every token of a forget row, and nothing at
+    every token of a retain row.
 
     Args:
-        base: Any model that a recipe can name, with weights of its own.
-        forget: Rows to be redirected.
-        retain: Rows that are to stay as they are.
-        refused: Rows whose prompts the model declines, or knows nothing about.
-        out: The folder to write; it must not exist or be empty.
-        layer: The decoder block, from 0.
-        coefficient: Factor of the direction.
+        base: Run folder, model or adapter folder, hub id, or an embedded model such as tiny.
+        forget: File of the rows to be redirected, or the id of a data set, as of a stream qa.
+        retain: File of the rows that are to stay as they are, with the same columns.
+        refuse: File of rows whose prompts the model declines, or knows nothing about.
+        layer: Decoder block, from 0; the authors take block 22 of 32.
+        coefficient: Factor of the direction from forget prompts to those.
         retain_weight: Weight of a retain token against a forget token.
-        ridge: Penalty of the change, as a part of the mean square of the module's inputs.
-        responses: Redirect at the tokens that predict the responses too, and keep the retain rows
-            there; the authors take those of the prompts alone.
-        module: The linear layer in the block that is changed.
-
-    Returns:
-        ``out``. ``edit.json`` in it says how near the regression came to its targets.
-
-    Raises:
-        UserError: If an option is out of range, a row is longer than the model's positions, the
-            block has no such linear layer, weights are quantised or have other names on disk, the
-            refused prompts are the forget prompts, or ``out`` exists.
+        ridge: Penalty of the change, as a part of the mean square of the layer's inputs.
+        responses: Count the tokens that predict the responses too, not those of the prompts alone.
+        module: Linear layer of the block that is changed.
+        prompt_field: Column of the prompt.
+        response_field: Column of the response.
+        template: Text around the prompt, as of a stream qa.
 
     References:
         Shen et al. 2025 (LUNAR), arXiv 2502.07218, whose default for Llama-3-8B is block 22 of 32
         and coefficient 2.
     """
-    target = Path(out)
-    refuse_existing(target)
-    numbers = {"coefficient": coefficient, "retain_weight": retain_weight, "ridge": ridge}
-    _check(base, layer, numbers, {"forget": forget, "retain": retain, "refuse": refused})
-    named = BaseModel(base) if isinstance(base, str) else base
-    try:
-        weights = open_weights(named)
-        model = load_model(BaseModel(named.path, revision=named.revision))
-    except RecipeError as error:
-        message = error.message.removeprefix("model.base: ")
-        raise UserError(message, title="edit", hint=error.hint) from error
-    name, linear = _linear(model, layer, module)
-    if name not in weights.specs:
-        raise UserError(
-            f"{name_of(base)}: its files have no tensor {name}",
-            hint="They name weights in another way: load the model and save it with transformers.",
-        )
-    kinds = {"forget": forget, "retain": retain, "refused": refused}
-    seen = {kind: _seen(model, layer, linear, rows, responses) for kind, rows in kinds.items()}
-    on_forget, on_retain = seen["forget"], seen["retain"]
-    direction = seen["refused"].state - on_forget.state
-    if not direction.any():
-        raise UserError(
-            "--refuse: these prompts give the same states as those of --forget, so that there is "
-            "no direction from one to the other",
-            hint="Give prompts that the model declines.",
-        )
-    gram = on_forget.gram + retain_weight * on_retain.gram
-    row = redirection(on_forget.total, gram, ridge * float(gram.diagonal().mean()))
 
-    def make(each: str) -> Tensor:
-        found, dtype = weights.rows(each), weights.specs[each].dtype
-        if each != name:
-            return found.to(dtype)
-        edited = (found.double() + coefficient * torch.outer(direction, row)).to(dtype)
-        if not torch.isfinite(edited).all():
-            raise UserError(f"{each}: a weight overflows {dtype}",
-                            hint="Give a smaller --coefficient, or a --ridge.")  # fmt: skip
-        return edited
+    def __init__(
+        self,
+        base: Model,
+        forget: Rows,
+        retain: Rows,
+        refuse: Rows,
+        layer: int,
+        coefficient: float = 2.0,
+        retain_weight: float = 1.0,
+        ridge: float = 0.0,
+        responses: bool = False,
+        module: str = "mlp.down_proj",
+        prompt_field: str = "prompt",
+        response_field: str = "response",
+        template: str = "{prompt}",
+    ) -> None:
+        self.base = as_model(base)
+        self.rows: dict[str, Rows] = {"forget": forget, "retain": retain, "refuse": refuse}
+        self.columns = Columns(prompt_field, response_field, template)
+        self.layer, self.module, self.responses = layer, module, responses
+        self.coefficient, self.retain_weight, self.ridge = coefficient, retain_weight, ridge
 
-    with new_folder(target) as folder:
-        copy_companions(weights.folders, folder)
-        load_tokenizer(named).save_pretrained(folder)
-        write_weights(folder, weights.specs, make)
-        record = {
-            "edit": "lunar", "layer": layer, "module": module, **numbers, "responses": responses,
-            "base": {"name": name_of(base), "fingerprint": model_fingerprint(base)},
-            "tokens": {kind: each.tokens for kind, each in seen.items()},
-            "direction_norm": float(direction.norm()),
-            "moved": _shares(row, on_forget, on_retain),
+    def write(self, out: str | Path) -> Path:
+        """Writes the model; ``edit.json`` says how near the regression came to its targets.
+
+        Raises:
+            UserError: If an option is out of range, a row is longer than the model's positions, the
+                block has no such linear layer, weights are quantised or have other names on disk,
+                the refused prompts are the forget prompts, or ``out`` exists.
+        """
+        target, base = Path(out), self.base
+        refuse_existing(target)
+        rows = {kind: read_rows(base, each, self.columns) for kind, each in self.rows.items()}
+        numbers = {
+            "coefficient": self.coefficient, "retain_weight": self.retain_weight,
+            "ridge": self.ridge,
         }  # fmt: skip
-        write_json(folder / RECORD, record)
-    return target
+        _check(base, self.layer, numbers, rows)
+        with as_edit():
+            weights = open_weights(base)
+            model = load_model(BaseModel(base.path, revision=base.revision))
+        name, linear = _linear(model, self.layer, self.module)
+        if name not in weights.specs:
+            raise UserError(
+                f"{base.path}: its files have no tensor {name}",
+                hint="They name weights in another way: load the model and save it with "
+                "transformers.",
+            )
+        seen = {
+            kind: _seen(model, self.layer, linear, each, self.responses)
+            for kind, each in rows.items()
+        }
+        direction, row = self._redirection(seen)
+
+        def make(each: str) -> Tensor:
+            found, dtype = weights.rows(each), weights.specs[each].dtype
+            if each != name:
+                return found.to(dtype)
+            edited = (found.double() + self.coefficient * torch.outer(direction, row)).to(dtype)
+            if not torch.isfinite(edited).all():
+                raise UserError(
+                    f"{each}: a weight overflows {dtype}",
+                    hint="Give a smaller --coefficient, or a --ridge.",
+                )
+            return edited
+
+        with new_folder(target) as folder:
+            copy_companions(weights.folders, folder)
+            load_tokenizer(base).save_pretrained(folder)
+            write_weights(folder, weights.specs, make)
+            record = {
+                "edit": "lunar", "layer": self.layer, "module": self.module, **numbers,
+                "responses": self.responses,
+                "base": {"name": base.path, "fingerprint": model_fingerprint(base)},
+                "tokens": {
+                    "forget": seen["forget"].tokens, "retain": seen["retain"].tokens,
+                    "refused": seen["refuse"].tokens,
+                },
+                "direction_norm": float(direction.norm()),
+                "moved": _shares(row, seen["forget"], seen["retain"]),
+            }  # fmt: skip
+            write_json(folder / RECORD, record)
+        return target
+
+    def _redirection(self, seen: dict[str, Seen]) -> tuple[Tensor, Tensor]:
+        """``[H]`` where activations go, and ``[I]`` what of the inputs is redirected."""
+        forget, retain = seen["forget"], seen["retain"]
+        direction = seen["refuse"].state - forget.state
+        if not direction.any():
+            raise UserError(
+                "--refuse: these prompts give the same states as those of --forget, so that there "
+                "is no direction from one to the other",
+                hint="Give prompts that the model declines.",
+            )
+        gram = forget.gram + self.retain_weight * retain.gram
+        return direction, redirection(
+            forget.total, gram, self.ridge * float(gram.diagonal().mean())
+        )
 
 
 def _shares(row: Tensor, forget: Seen, retain: Seen) -> dict[str, float]:
@@ -160,7 +188,9 @@ def _shares(row: Tensor, forget: Seen, retain: Seen) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _seen(model: Any, layer: int, linear: nn.Linear, rows: Rows, responses: bool) -> Seen:
+def _seen(
+    model: Any, layer: int, linear: nn.Linear, rows: Sequence[Example], responses: bool
+) -> Seen:
     width, last = linear.in_features, 0
     seen = Seen(
         torch.zeros(width, dtype=torch.float64),
@@ -208,7 +238,9 @@ def _linear(model: Any, layer: int, module: str) -> tuple[str, nn.Linear]:
     return names[id(own[module].weight)], own[module]
 
 
-def _check(base: Base, layer: int, numbers: dict[str, float], prompts: dict[str, Rows]) -> None:
+def _check(
+    base: BaseModel, layer: int, numbers: dict[str, float], prompts: dict[str, list[Example]]
+) -> None:
     refuse(list(config_problems(base, [])), "Activations are redirected in float weights.")
     text = load_config(base).get_text_config()
     blocks, longest = text.num_hidden_layers, getattr(text, "max_position_embeddings", None)

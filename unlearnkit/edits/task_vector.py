@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from abc import ABC
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from peft.utils import merge_utils
 from torch import Tensor
 
 from unlearnkit.data.plan import derived_seed
-from unlearnkit.edits.matching import Base, config_problems, name_of, refuse, weight_problems
+from unlearnkit.edits.base import Edit, Model, refuse_infinite
+from unlearnkit.edits.matching import config_problems, name_of, refuse, weight_problems
 from unlearnkit.edits.output import (
     RECORD,
     SHARD_BYTES,
@@ -36,69 +39,86 @@ _MERGES: dict[str, Callable[[list[Tensor], Tensor, float], Tensor]] = {
 }
 
 
-def add_task_vectors(
-    base: Base,
-    tuned: Sequence[Base],
-    scale: float,
-    out: str | Path,
-    *,
-    method: str = "linear",
-    density: float = 1.0,
-    seed: int = 0,
-    shard_bytes: int = SHARD_BYTES,
-) -> Path:
-    """Writes the model ``θ = θ_base + scale·merge(θ_tuned − θ_base)``; a negative scale forgets.
+class _TaskVector(Edit, ABC):
+    """Adds the difference of models to another one, or takes it away; see the subclasses."""
 
-    Tensor by tensor from safetensors to safetensors, in float32, and stored in the base's dtypes.
-    In memory are one file of the output (`SHARD_BYTES`) and, with ``linear``, `CHUNK` elements;
-    the other methods need a tensor whole. Integer tensors and files beside the weights are the
-    base's.
+    sign: ClassVar[int]
 
-    Args:
-        base: Any model that a recipe can name.
-        tuned: Models trained from it; run folders and LoRA adapters too.
-        scale: Factor of the task vector; -1 mirrors ``tuned`` at ``base``.
-        out: The folder to write; it must not exist or be empty.
-        method: ``linear`` is the sum of the task vectors. The others are PEFT's, each tensor on
-            its own: ``magnitude_prune`` keeps the largest entries, ``ties`` those of the sign that
-            prevails, ``dare_linear`` and ``dare_ties`` drop entries at random and rescale.
-        density: Part of the entries that the other methods keep.
-        seed: Of the entries that DARE drops.
-        shard_bytes: Largest file.
+    def __init__(
+        self,
+        base: Model,
+        tuned: list[Model],
+        scale: float = 1.0,
+        method: str = "linear",
+        density: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        if not tuned:
+            raise UserError("--tuned: give at least one model that was trained from the base")
+        refuse_infinite(scale=scale)
+        if method != "linear" and method not in _MERGES:
+            raise UserError(
+                f"--method: there is none named '{method}'",
+                hint=f"Methods: linear, {', '.join(_MERGES)}.",
+            )
+        if not 0 < density <= 1:
+            raise UserError(f"--density: expected above 0 and at most 1, found {density}")
+        if method == "linear" and density != 1:
+            raise UserError(
+                "--density: the method 'linear' keeps every entry",
+                hint="Add --method magnitude_prune, ties, dare_linear or dare_ties.",
+            )
+        self.base, self.tuned, self.scale = base, list(tuned), scale
+        self.method, self.density, self.seed = method, density, seed
 
-    Returns:
-        ``out``.
+    def write(self, out: str | Path, shard_bytes: int = SHARD_BYTES) -> Path:
+        """Writes ``θ = θ_base ± scale·merge(θ_tuned − θ_base)``; the base's dtypes are kept.
 
-    Raises:
-        UserError: With every mismatch of architecture, tokenizer, names and shapes, before
-            anything is written; if ``out`` exists; if a weight overflows.
+        In memory are one file of the output (``shard_bytes``) and, with ``linear``, `CHUNK`
+        elements in float32; the other methods need a tensor whole. Integer tensors and files
+        beside the weights are the base's.
 
-    References:
-        Ilharco et al. 2023, "Editing models with task arithmetic", arXiv 2212.04089.
-        Liu et al. 2024, "Towards safer large language models through machine unlearning" (SKU),
-        arXiv 2402.10058, stage 2.
-        Yadav et al. 2023 (TIES), arXiv 2306.01708. Yu et al. 2024 (DARE), arXiv 2311.03099.
-    """
-    _check_arguments(tuned, scale, method, density)
-    target = Path(out)
-    refuse_existing(target)
-    hint = "A task vector is the difference of two models of one architecture and tokenizer."
-    refuse(list(config_problems(base, list(tuned))), hint)
-    weights, others = open_weights(base), [open_weights(each) for each in tuned]
-    problems = [
-        problem
-        for each, other in zip(tuned, others, strict=True)
-        for problem in weight_problems(name_of(base), weights, name_of(each), other)
-    ]
-    refuse(problems, hint)
+        Raises:
+            UserError: With every mismatch of architecture, tokenizer, names and shapes, before
+                anything is written; if ``out`` exists; if a weight overflows.
+        """
+        target = Path(out)
+        refuse_existing(target)
+        weights, others = self._matching()
+        with new_folder(target) as folder:
+            copy_companions(weights.folders, folder)
+            make = partial(self._edited, weights, others)
+            write_weights(folder, weights.specs, make, shard_bytes)
+            record = {
+                "edit": "task_vector", "scale": self.sign * self.scale, "method": self.method,
+                "density": self.density, "seed": self.seed, "base": _identity(self.base),
+                "tuned": [_identity(each) for each in self.tuned],
+            }  # fmt: skip
+            write_json(folder / RECORD, record)
+        return target
 
-    def make(name: str) -> Tensor:
+    def _matching(self) -> tuple[Weights, list[Weights]]:
+        """The weights of all models, which have the same names and shapes."""
+        hint = "A task vector is the difference of two models of one architecture and tokenizer."
+        refuse(list(config_problems(self.base, self.tuned)), hint)
+        weights, others = open_weights(self.base), [open_weights(each) for each in self.tuned]
+        problems = [
+            problem
+            for each, other in zip(self.tuned, others, strict=True)
+            for problem in weight_problems(name_of(self.base), weights, name_of(each), other)
+        ]
+        refuse(problems, hint)
+        return weights, others
+
+    def _edited(self, weights: Weights, others: Sequence[Weights], name: str) -> Tensor:
         if not weights.specs[name].dtype.is_floating_point:
             return weights.rows(name)
-        if method == "linear":
+        scale = self.sign * self.scale
+        if self.method == "linear":
             edited = _linear(weights, others, name, scale)
         else:
-            edited = _merged(weights, others, name, scale, method, density, seed)
+            merged = self._merged(weights, others, name)
+            edited = (_precise(weights.rows(name)) + scale * merged).to(weights.specs[name].dtype)
         if not torch.isfinite(edited).all():
             raise UserError(
                 f"{name}: a weight is not finite, or overflows {edited.dtype}",
@@ -106,34 +126,58 @@ def add_task_vectors(
             )
         return edited
 
-    with new_folder(target) as folder:
-        copy_companions(weights.folders, folder)
-        write_weights(folder, weights.specs, make, shard_bytes)
-        record = {
-            "edit": "task_vector", "scale": scale, "method": method, "density": density,
-            "seed": seed, "base": _identity(base), "tuned": [_identity(each) for each in tuned],
-        }  # fmt: skip
-        write_json(folder / RECORD, record)
-    return target
+    def _merged(self, weights: Weights, others: Sequence[Weights], name: str) -> Tensor:
+        start = _precise(weights.rows(name))
+        vectors = [_precise(each.rows(name)) - start for each in others]
+        with torch.random.fork_rng(devices=[]):
+            # Each tensor has a seed of its own, so that the order of the files plays no part.
+            torch.manual_seed(derived_seed(self.seed, name))
+            return _MERGES[self.method](vectors, torch.ones(len(vectors)), self.density)
 
 
-def _check_arguments(tuned: Sequence[Base], scale: float, method: str, density: float) -> None:
-    if not tuned:
-        raise UserError("--tuned: give at least one model that was trained from the base")
-    if not math.isfinite(scale):
-        raise UserError(f"--scale: expected a finite number, found {scale}")
-    if method != "linear" and method not in _MERGES:
-        raise UserError(
-            f"--method: there is none named '{method}'",
-            hint=f"Methods: linear, {', '.join(_MERGES)}.",
-        )
-    if not 0 < density <= 1:
-        raise UserError(f"--density: expected above 0 and at most 1, found {density}")
-    if method == "linear" and density != 1:
-        raise UserError(
-            "--density: the method 'linear' keeps every entry",
-            hint="Add --method magnitude_prune, ties, dare_linear or dare_ties.",
-        )
+class Negate(_TaskVector, name="negate"):
+    """Subtract what a model learned: base - scale * (tuned - base).
+
+    Tensor by tensor from safetensors to safetensors, so large models need little memory.
+
+    Args:
+        base: The model that training began with: run folder, model or adapter folder, hub id, or
+            an embedded model such as tiny.
+        tuned: The model that learned what is to be forgotten; several may be given.
+        scale: Factor of the difference.
+        method: How differences are merged: linear, magnitude_prune, ties, dare_linear, dare_ties.
+        density: Part of the entries that methods other than linear keep.
+        seed: Of the entries that DARE drops.
+
+    References:
+        Ilharco et al. 2023, "Editing models with task arithmetic", arXiv 2212.04089.
+        Liu et al. 2024, "Towards safer large language models through machine unlearning" (SKU),
+        arXiv 2402.10058, stage 2.
+        Yadav et al. 2023 (TIES), arXiv 2306.01708. Yu et al. 2024 (DARE), arXiv 2311.03099.
+    """
+
+    sign = -1
+
+
+class Add(_TaskVector, name="add"):
+    """Add what models learned: base + scale * (tuned - base).
+
+    Tensor by tensor from safetensors to safetensors, so large models need little memory.
+
+    Args:
+        base: The model that training began with: run folder, model or adapter folder, hub id, or
+            an embedded model such as tiny.
+        tuned: The model that learned something; several may be given.
+        scale: Factor of the difference.
+        method: How differences are merged: linear, magnitude_prune, ties, dare_linear, dare_ties.
+        density: Part of the entries that methods other than linear keep.
+        seed: Of the entries that DARE drops.
+
+    References:
+        Ilharco et al. 2023, "Editing models with task arithmetic", arXiv 2212.04089.
+    """
+
+    sign = 1
 
 
 def _linear(weights: Weights, others: Sequence[Weights], name: str, scale: float) -> Tensor:
@@ -158,27 +202,9 @@ def _sum(base: Tensor, others: Sequence[Tensor], scale: float) -> Tensor:
     return found
 
 
-def _merged(
-    weights: Weights,
-    others: Sequence[Weights],
-    name: str,
-    scale: float,
-    method: str,
-    density: float,
-    seed: int,
-) -> Tensor:
-    start = _precise(weights.rows(name))
-    vectors = [_precise(each.rows(name)) - start for each in others]
-    with torch.random.fork_rng(devices=[]):
-        # Each tensor has a seed of its own, so that the order of the files plays no part.
-        torch.manual_seed(derived_seed(seed, name))
-        merged = _MERGES[method](vectors, torch.ones(len(vectors)), density)
-    return (start + scale * merged).to(weights.specs[name].dtype)
-
-
 def _precise(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _identity(base: Base) -> dict[str, str]:
+def _identity(base: Model) -> dict[str, str]:
     return {"name": name_of(base), "fingerprint": model_fingerprint(base)}

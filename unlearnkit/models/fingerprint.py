@@ -1,4 +1,4 @@
-"""Digests by which models, tokenizers and data are recognised."""
+"""Digests by which models and tokenizers are recognised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.data.encoded import StreamData
 from unlearnkit.models.base import BaseModel, as_base_model
 
 
@@ -54,15 +53,6 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     for key in ("padding", "truncation"):
         rules.pop(key, None)
     return digest_of(json.dumps(rules, sort_keys=True).encode())
-
-
-def data_fingerprint(data: StreamData) -> str:
-    """Digest of the token ids of a stream's rows, in file order."""
-    digest = hashlib.sha256()
-    for row in range(len(data)):
-        for example in data.at(row, row):
-            digest.update(repr((example.prompt_ids, example.response_ids)).encode())
-    return f"sha256:{digest.hexdigest()[:16]}"
 
 
 def digest_of(data: bytes) -> str:

@@ -1,11 +1,12 @@
-"""What a model is asked to be for a while, and put back exactly."""
+"""Modes that a model has for a while, and its states on the way to the head."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import GenerationConfig
 
 
@@ -49,3 +50,24 @@ def without_own_settings(model: nn.Module) -> Iterator[None]:
     finally:
         for module, found in own:
             vars(module)["generation_config"] = found
+
+
+@contextmanager
+def captured_states(head: nn.Module) -> Iterator[list[Tensor]]:
+    """Catches what the model would feed to its head, and feeds one position instead.
+
+    The head then costs nothing inside the model's own forward, whatever the architecture; the
+    wanted positions are put through it afterwards.
+    """
+    caught: list[Tensor] = []
+
+    def catch(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = arguments[0]
+        caught.append(hidden)
+        return (hidden[..., :1, :].detach(), *arguments[1:])
+
+    handle = head.register_forward_pre_hook(catch)
+    try:
+        yield caught
+    finally:
+        handle.remove()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +19,15 @@ from unlearnkit.models.base import (
     load_tokenizer,
     refuse_other_tokens,
 )
-from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.runs.folder import write_json, write_rows
 from unlearnkit.runs.measure import name_of
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.bootstrap import Intervals, bootstrap
-from unlearnkit.suites.digest import digest
+from unlearnkit.suites.digest import code_fingerprint, digest, file_digest, fingerprint_of
 
 Base = str | BaseModel
-_CODE = ("data", "engine", "functional", "metrics", "suites")
 _ABSENT = "none"
 
 
@@ -138,7 +135,7 @@ def evaluate(
             values=result.values,
             intervals=bootstrap(suite, result.rows, seed=context.seed),
             missing=result.missing,
-            rows_sha256=_sha256(rows_file(path)),
+            rows_sha256=file_digest(rows_file(path)),
         )
         write_json(path, asdict(evaluation))
         found.append(Found(evaluation, path, reused=False))
@@ -183,7 +180,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     rows = rows_file(path)
-    if not rows.is_file() or _sha256(rows) != evaluation.rows_sha256:
+    if not rows.is_file() or file_digest(rows) != evaluation.rows_sha256:
         return None
     return evaluation
 
@@ -202,41 +199,7 @@ def file_names(suites: Sequence[Suite]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
-def fingerprint_of(base: Base) -> str | None:
-    """Digest of all that a model's answers depend on, or None for a hub id of unknown commit."""
-    resolved = as_base_model(base)
-    folder = Path(resolved.path)
-    if not folder.is_dir():
-        commit = getattr(load_config(base), "_commit_hash", None)
-        return None if commit is None else f"{resolved.path}@{commit}, {resolved.dtype}"
-    parts: list[Any] = [model_fingerprint(resolved), resolved.dtype]
-    for name in ("generation_config.json", "adapter_config.json"):
-        file = folder / name
-        parts.append(_sha256(file) if file.is_file() else None)
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
-        fingerprint = fingerprint_of(below) if below else None
-        if fingerprint is None:
-            return None
-        parts.append(fingerprint)
-    return digest(parts)
-
-
 @cache
-def code_fingerprint(*more: str) -> str:
-    """Digest of the code that works out figures, and the versions of what it rests on.
-
-    Args:
-        *more: Further modules and folders of the package.
-    """
-    package = Path(__file__).resolve().parents[1]
-    parts = [package / part for part in (*_CODE, *more)]
-    sources = [f for p in parts for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
-    versions = [version(name) for name in ("torch", "transformers", "tokenizers", "peft")]
-    return digest(versions, [(file.name, _sha256(file)) for file in sources])
-
-
 class _Loader:
     """Loads each model once, and only when it is asked for."""
 
@@ -259,8 +222,3 @@ def _known(path: Path, inputs: Mapping[str, Any]) -> Evaluation | None:
     if evaluation is None or evaluation.fingerprint != digest(sorted(inputs.items())):
         return None
     return evaluation
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

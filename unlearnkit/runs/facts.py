@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from unlearnkit.data.encoded import data_fingerprint
 from unlearnkit.data.streams.base import StreamData
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import (
-    data_fingerprint,
     model_fingerprint,
     tokenizer_fingerprint,
 )

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+
+from unlearnkit.models.base import BaseModel, as_base_model
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import load_config
+
+_CODE = ("models", "data", "engine", "functional", "metrics", "suites")
 
 
 def by_stream(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -28,3 +37,43 @@ def digest(*values: Any) -> str:
         (True, False)
     """
     return f"sha256:{hashlib.sha256(repr(values).encode()).hexdigest()[:16]}"
+
+
+def file_digest(file: Path) -> str:
+    """The first 64 bits of the SHA-256 of a file."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def fingerprint_of(base: str | BaseModel) -> str | None:
+    """Digest of all that a model's answers depend on, or None for a hub id of unknown commit."""
+    resolved = as_base_model(base)
+    folder = Path(resolved.path)
+    if not folder.is_dir():
+        commit = getattr(load_config(base), "_commit_hash", None)
+        return None if commit is None else f"{resolved.path}@{commit}, {resolved.dtype}"
+    parts: list[Any] = [model_fingerprint(resolved), resolved.dtype]
+    for name in ("generation_config.json", "adapter_config.json"):
+        file = folder / name
+        parts.append(file_digest(file) if file.is_file() else None)
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        fingerprint = fingerprint_of(below) if below else None
+        if fingerprint is None:
+            return None
+        parts.append(fingerprint)
+    return digest(parts)
+
+
+def code_fingerprint(*more: str) -> str:
+    """Digest of the code that works out figures, and the versions of what it rests on.
+
+    Args:
+        *more: Further modules and folders of the package.
+    """
+    package = Path(__file__).resolve().parents[1]
+    parts = [package / part for part in (*_CODE, *more)]
+    sources = [f for p in parts for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
+    versions = [version(name) for name in ("torch", "transformers", "tokenizers", "peft")]
+    return digest(versions, [(file.name, file_digest(file)) for file in sources])

@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 from architectures import tiny_model
+from edited import lunar_model
 from safetensors.torch import load_file, save_file
 from stub import save_stub, stub_tokenizer
 from transformers import AutoModelForCausalLM
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits import lunar_model
 from unlearnkit.errors import UserError
 from unlearnkit.functional import redirection
 from unlearnkit.models.load import load_model

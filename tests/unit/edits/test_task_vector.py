@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from edited import add_task_vectors
 from peft import LoraConfig, get_peft_model
 from peft.utils import merge_utils
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from unlearnkit.data.plan import derived_seed
-from unlearnkit.edits import add_task_vectors, task_vector
+from unlearnkit.edits import task_vector
 from unlearnkit.errors import UserError
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from run_folder import HOSTILE, SUITES, TRUE, write_run
 
-from unlearnkit.attacks import Attack
+from unlearnkit.attacks import Result
 from unlearnkit.errors import UserError
 from unlearnkit.report.charts import losses, request_curves
 from unlearnkit.report.figures import figure_rows
@@ -196,7 +196,7 @@ def test_attacks_of_another_model_are_left_out(run, monkeypatch):
     curve = [{"step": 0, "others/rougeL_recall": 0.1}, {"step": 5, "others/rougeL_recall": 0.4}]
     (run / "attacks").mkdir()
     for name, model in (("relearn", "now"), ("quantize", "then")):
-        attack = Attack(
+        attack = Result(
             attack=name,
             settings={"steps": 5, "data": None},
             models={"unlearned": model},

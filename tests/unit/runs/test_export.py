@@ -7,14 +7,7 @@ import shutil
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file
-from stub import save_stub, stub_tokenizer
-from transformers import AutoModelForCausalLM, BertConfig, BertModel
-
-from unlearnkit import UserError, export
-from unlearnkit.data.example import Example
-from unlearnkit.edits import (
+from edited import (
     add_task_vectors,
     delete_examples,
     erase_model,
@@ -23,6 +16,13 @@ from unlearnkit.edits import (
     uld_model,
     whp_model,
 )
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from stub import save_stub, stub_tokenizer
+from transformers import AutoModelForCausalLM, BertConfig, BertModel
+
+from unlearnkit import UserError, export
+from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.load import load_model

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from stub import save_stub, stub_tokenizer
 
-from unlearnkit.attacks.kept import Attack, Prepared, attack_and_keep, read_attack
+from unlearnkit.attacks import Attack, Result, Target, attack_and_keep, read_attack
+from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import UserError
+from unlearnkit.suites import SuiteContext
 
 CURVE = [{"step": 0, "forget/rougeL_recall": 0.5}]
 
@@ -20,15 +22,20 @@ CURVE = [{"step": 0, "forget/rougeL_recall": 0.5}]
 def keep(tmp_path):
     base = str(save_stub({"random_init": 1}, tmp_path / "base"))
 
-    def run(*, out=None, meanwhile=lambda: None, rows="rows"):
-        def attack(model):
-            meanwhile()
-            return CURVE
+    target = Target([], Codec(stub_tokenizer(), 8), SuiteContext(max_length=8))
 
-        return attack_and_keep(
-            "relearn", {}, Prepared(attack, rows), {"unlearned": base}, tmp_path / "attacks",
-            tokenizer=stub_tokenizer(), max_length=8, out=out,
-        )  # fmt: skip
+    def run(*, out=None, meanwhile=lambda: None, rows="rows"):
+        class Relearn(Attack):
+            def prepare(self, target):
+                return rows
+
+            def run(self, base, rows, target):
+                meanwhile()
+                return CURVE
+
+        Relearn.registered_name = "relearn"
+        folder = tmp_path / "attacks"
+        return attack_and_keep(Relearn(), target, {"unlearned": base}, folder, out=out)
 
     return run
 
@@ -83,7 +90,7 @@ def test_a_write_that_fails_leaves_no_empty_file(keep, tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_what_is_no_attack_is_none(tmp_path, change):
-    good = asdict(Attack("relearn", {}, {"unlearned": "x"}, "f", {}, "2026", 1.0, {"gold": CURVE}))
+    good = asdict(Result("relearn", {}, {"unlearned": "x"}, "f", {}, "2026", 1.0, {"gold": CURVE}))
     file = tmp_path / "relearn.json"
     file.write_text(json.dumps(good))
     assert read_attack(file) is not None

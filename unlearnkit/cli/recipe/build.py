@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -16,7 +15,7 @@ from unlearnkit.cli.recipe.check import LINKED, check
 from unlearnkit.cli.recipe.document import Document, load_yaml
 from unlearnkit.cli.recipe.names import dotted, expand
 from unlearnkit.cli.recipe.overrides import Override, apply
-from unlearnkit.cli.recipe.signature import in_words
+from unlearnkit.cli.recipe.signature import find_own_modules, in_words
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule
@@ -50,15 +49,6 @@ def read_again(text: str) -> Any:
 
 MODE = "recipe"
 set_loader(MODE, read_again)
-
-
-def find_own_modules() -> None:
-    """Has modules looked for in the working directory too, where an own loss lies.
-
-    A console script does not do so. At the end of the path they cannot shadow an installed module.
-    """
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())
 
 
 class RecipeParser(LightningArgumentParser):

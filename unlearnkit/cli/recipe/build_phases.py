@@ -9,13 +9,14 @@ from typing import Any
 import yaml
 
 from unlearnkit.cli.banner import show_start
-from unlearnkit.cli.edited import edit_phase
-from unlearnkit.cli.recipe.build import RecipeCLI, find_own_modules
+from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.document import MERGED, Document, load_yaml
+from unlearnkit.cli.recipe.edit import edit_phase
 from unlearnkit.cli.recipe.names import at, dotted
 from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.phase import PHASES, Layer
 from unlearnkit.cli.recipe.phases import BASE, has_phases, layers
+from unlearnkit.cli.recipe.signature import find_own_modules
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.phases.phase import Phase, Training
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from unlearnkit.cli.edited import edit_mistakes
 from unlearnkit.cli.recipe.check import find_mistakes, refusal
 from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake
+from unlearnkit.cli.recipe.edit import edit_mistakes
 from unlearnkit.cli.recipe.names import KeyPath, at, dotted
 from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.phase import PHASES, REQUESTS, Layer, copied, covers, fault_of_name

@@ -7,7 +7,7 @@ from pathlib import Path
 from unlearnkit.errors import RecipeError
 from unlearnkit.registry import did_you_mean
 
-_PACKAGE = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def shipped() -> dict[str, Path]:

@@ -7,7 +7,9 @@ import dataclasses
 import importlib
 import inspect
 import math
+import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -50,6 +52,21 @@ def required(cls: type) -> list[str]:
         if parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
+
+
+def find_own_modules() -> None:
+    """Has modules looked for in the working directory too, where an own loss lies.
+
+    A console script does not do so. At the end of the path they cannot shadow an installed module.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def own_class(class_path: str, bound: type) -> type:
+    """As `import_class`, of a class that may lie in a file of the working directory."""
+    find_own_modules()
+    return import_class(class_path, bound)
 
 
 def import_class(class_path: str, bound: type) -> type:

@@ -1,1 +1,24 @@
-"""The verbs: one file each, named as it is typed."""
+"""The verbs: one file each, named as it is typed.
+
+A verb's file holds ``HELP``, its line of ``unlearnkit --help``, and ``command``, which is given the
+words after the verb. Nothing heavy is imported at its top, so that help answers at once.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from types import ModuleType
+
+_NO_VERBS = ("base",)
+
+
+def names() -> list[str]:
+    """All verbs, in the alphabet's order."""
+    found = (info.name for info in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if name not in _NO_VERBS)
+
+
+def load(verb: str) -> ModuleType:
+    """The file of a verb."""
+    return import_module(f"{__name__}.{verb}")

@@ -1,59 +1,97 @@
-"""``unlearnkit attack``: the run's model and the gold model under the same attack."""
+"""``unlearnkit attack``: attacks a run's model, and the gold model in the same way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import inspect
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from unlearnkit import attacks as attack
-from unlearnkit.attacks.kept import Base, Kept, Prepared
-from unlearnkit.attacks.measuring import Curve, spaced
 from unlearnkit.cli import console
-from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
-from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.data.example import Example
-from unlearnkit.data.rows.reader import search_folders
-from unlearnkit.data.streams.chat import ChatStream
-from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.cli.recipe.signature import own_class
+from unlearnkit.cli.verbs.base import parse, parser_of
 from unlearnkit.errors import UserError
 from unlearnkit.registry import did_you_mean
-from unlearnkit.runs import load_run
-from unlearnkit.runs.evaluate import refuse_other_models
-from unlearnkit.suites import SuiteContext
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.probes import read_probes
 
+if TYPE_CHECKING:
+    from unlearnkit.attacks import Attack, Kept
+
+HELP = "Try to bring back what a run's model was made to forget."
 NONE = "none"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `unlearnkit.cli.measuring.attack` takes, and not all attacks read."""
+def command(argv: list[str]) -> None:
+    """Attacks the run that the words name."""
+    with heavy_imports():
+        from unlearnkit.attacks import Attack
+        from unlearnkit.cli.tables import show_attack
 
-    rows: int
-    steps: int
-    every: int
-    lr: float
-    limit: int
-    bits: int | None
-    data: str | None
-    field: str | None
-    seed: int
-
-
-def attacked(run: str, kind: str, options: Options, gold: str | None, out: str | None) -> Kept:
-    """Runs an attack; see `unlearnkit.cli.measuring.attack`."""
-    if kind not in ATTACKS:
-        raise UserError(
-            f"there is no attack '{kind}'.{did_you_mean(kind, list(ATTACKS))}",
-            title="usage",
-            hint=f"Attacks: {', '.join(ATTACKS)}.",
+    known = Attack.registered()
+    words = [word for word in argv[:2] if not word.startswith("-")]
+    if len(words) < 2:
+        if not {"-h", "--help"} & {*argv}:
+            raise UserError(
+                f"expected a run and an attack, found {' '.join(argv) or 'neither'}.",
+                title="usage",
+                hint=f"unlearnkit attack RUN {next(iter(known))}. Attacks: {', '.join(known)}.",
+            )
+        usage = "usage: unlearnkit attack RUN ATTACK [OPTIONS]"
+        console.out().print(f"{usage}      unlearnkit attack RUN ATTACK --help\n", markup=False)
+        console.show_list(
+            [(k, (inspect.getdoc(each) or "").partition("\n")[0], "") for k, each in known.items()]
         )
-    if options.limit < 1:
-        raise UserError(f"--limit: expected at least 1, found {options.limit}", title="usage")
+        return
+    run, kind = words
+    if "." not in kind and kind not in known:
+        raise UserError(
+            f"there is no attack '{kind}'.{did_you_mean(kind, list(known))}",
+            title="usage",
+            hint=f"Attacks: {', '.join(known)}. Or give a dotted path such as my_module.MyAttack.",
+        )
+    cls = own_class(kind, Attack) if "." in kind else known[kind]
+    attack, common = _read(cls, kind, argv[2:])
+    show_attack(attacked(run, attack, **common))
+
+
+def _read(cls: type[Attack], kind: str, argv: list[str]) -> tuple[Attack, dict[str, Any]]:
+    parser = parser_of(cls, f"attack RUN {kind}", positional=False)
+    parser.add_argument(
+        "--gold",
+        help="The model that never saw the forget set; by default that of the run's recipe. none "
+        "for none.",
+    )
+    parser.add_argument(
+        "--out",
+        help="New file of the metrics; by default attacks/ATTACK.json in the run folder, or "
+        "ATTACK-2.json and so on if that is taken.",
+    )
+    arguments: dict[str, Any] = parse(parser, cls, argv)
+    common = {name: arguments.pop(name) for name in ("gold", "out")}
+    return cls(**arguments), common
+
+
+def attacked(run: str, attack: Attack, gold: str | None, out: str | None) -> Kept:
+    """Attacks the model of a run, unless a file has this very attack already.
+
+    Args:
+        run: Run folder.
+        attack: The attack.
+        gold: The gold model, ``none`` for none, or None for that of the run's recipe.
+        out: A new file, in place of one in the run folder.
+
+    Raises:
+        UserError: If the run has no forget rows, or the attack refuses them.
+    """
+    from unlearnkit.attacks import Target, attack_and_keep
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.data.rows.reader import search_folders
+    from unlearnkit.data.tokens.codec import Codec
+    from unlearnkit.models.base import BaseModel
+    from unlearnkit.runs import load_run
+    from unlearnkit.runs.evaluate import refuse_other_models
+    from unlearnkit.suites import SuiteContext
+
     loaded = load_run(run)
     search_folders.set((loaded.folder,))
     cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
@@ -61,124 +99,24 @@ def attacked(run: str, kind: str, options: Options, gold: str | None, out: str |
     data.check()
     if "forget" not in data.data:
         raise UserError(f"the recipe of {run} has no stream 'forget' to attack.")
-    stream = data.data["forget"]
-    examples = [stream.at(row, row)[0] for row in range(len(stream))]
-    context = SuiteContext(data=data.data, max_length=data.max_length, seed=options.seed)
+    rows = data.data["forget"]
+    target = Target(
+        [rows.at(row, row)[0] for row in range(len(rows))],
+        Codec(data.tokenizer, data.max_length, data.date),
+        SuiteContext(data=data.data, max_length=data.max_length),
+        data.streams["forget"],
+    )
     gold = cli.config.gold if gold is None else None if gold == NONE else gold
     refuse_other_models(str(loaded.model), data.tokenizer, gold=gold)
-    models: dict[str, Base] = {"unlearned": str(loaded.model)}
+    models: dict[str, str | BaseModel] = {"unlearned": str(loaded.model)}
     if gold is not None:
         models["gold"] = gold
-    # Files and options are read once, before any model is loaded.
     with console.err().status("") as status:
-        return attack.attack_and_keep(
-            kind,
-            {name: getattr(options, name) for name in ATTACKS[kind].reads},
-            ATTACKS[kind].prepare(data, examples, context, options),
+        return attack_and_keep(
+            attack,
+            target,
             models,
             loaded.folder / "attacks",
-            tokenizer=data.tokenizer,
-            max_length=context.max_length,
             out=Path(out) if out else None,
-            on_model=lambda name: status.update(f"{kind}: {name}"),
+            on_model=lambda name: status.update(f"{attack.registered_name}: {name}"),
         )
-
-
-def _relearn(
-    data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
-) -> Prepared:
-    if options.data is None:
-        split = attack.split_rows(examples, options.rows, options.limit, options.seed)
-    else:
-        sources = {"benign": options.data}
-        benign = read_probes(sources, data.tokenizer, context, prompt_tokens=32, limit=None)
-        split = attack.benign_split(
-            benign["benign"], examples, options.rows, options.limit, options.seed
-        )
-
-    def run(base: Base) -> Curve:
-        return attack.relearn(
-            base,
-            data.tokenizer,
-            split,
-            context,
-            steps=options.steps,
-            every=options.every,
-            lr=options.lr,
-        )
-
-    return Prepared(run, digest(split))
-
-
-def _quantize(
-    data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
-) -> Prepared:
-    bits = (8, 4) if options.bits is None else (options.bits,)
-    some = spaced(examples, options.limit)
-
-    def run(base: Base) -> Curve:
-        return attack.quantize(base, data.tokenizer, some, context, bits=bits)
-
-    return Prepared(run, digest(some))
-
-
-def _prefix(
-    data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
-) -> Prepared:
-    some = spaced(examples, options.limit)
-    return Prepared(lambda base: attack.prefix(base, data.tokenizer, some, context), digest(some))
-
-
-def _fewshot(
-    data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
-) -> Prepared:
-    split = attack.split_rows(examples, options.rows, options.limit, options.seed)
-    chat = isinstance(data.streams["forget"], ChatStream)
-    between: dict[str, Any] = {"separator": "", "keep_end": True} if chat else {}
-
-    def run(base: Base) -> Curve:
-        return attack.fewshot(base, data.tokenizer, split, context, **between)
-
-    return Prepared(run, digest(split, between))
-
-
-def _paraphrase(
-    data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
-) -> Prepared:
-    codec = Codec(data.tokenizer, data.max_length, data.date)
-    worded = attack.reworded(data.streams["forget"], codec, options.field, options.data)
-    some = {wording: spaced(rows, options.limit) for wording, rows in worded.items()}
-
-    def run(base: Base) -> Curve:
-        return attack.paraphrase(base, data.tokenizer, some, context)
-
-    return Prepared(run, digest(some))
-
-
-def _logit_lens(
-    data: UnlearningDataModule, examples: list[Example], context: SuiteContext, options: Options
-) -> Prepared:
-    some = spaced(examples, options.limit)
-
-    def run(base: Base) -> Curve:
-        return attack.logit_lens(base, data.tokenizer, some, context)
-
-    return Prepared(run, digest(some))
-
-
-class _Kind(NamedTuple):
-    """An attack that the command line knows."""
-
-    prepare: Callable[[UnlearningDataModule, list[Example], SuiteContext, Options], Prepared]
-    reads: tuple[str, ...]
-    """Its options."""
-
-
-ATTACKS = {
-    "relearn": _Kind(_relearn, ("rows", "steps", "every", "lr", "limit", "data", "seed")),
-    "quantize": _Kind(_quantize, ("limit", "bits")),
-    "prefix": _Kind(_prefix, ("limit",)),
-    "fewshot": _Kind(_fewshot, ("rows", "limit", "seed")),
-    "paraphrase": _Kind(_paraphrase, ("limit", "data", "field")),
-    "logit_lens": _Kind(_logit_lens, ("limit",)),
-}

@@ -1,16 +1,24 @@
-"""A function as a verb: its parameters are the options."""
+"""What verbs share: options from a signature, and a recipe from a command line."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jsonargparse import ArgumentParser
 
-from unlearnkit.cli.recipe.overrides import with_values
-from unlearnkit.cli.recipe.signature import in_words
-from unlearnkit.errors import UserError
+from unlearnkit.cli import console
+from unlearnkit.cli.quiet import heavy_imports
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import CommandLine, read_command_line, with_values
+from unlearnkit.cli.recipe.signature import find_own_modules, in_words
+from unlearnkit.errors import RecipeError, UserError
+
+if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
 
 
 class VerbParser(ArgumentParser):
@@ -26,13 +34,13 @@ class VerbParser(ArgumentParser):
 
 
 def call(
-    function: Callable[..., None],
+    function: Callable[..., Any],
     argv: Sequence[str],
     verb: str,
     positional: bool = True,
     **given: Any,
-) -> None:
-    """Calls a function with what a command line gives its parameters.
+) -> Any:
+    """Calls a function, or makes an object, with what a command line gives its parameters.
 
     Args:
         function: Its docstring is the help.
@@ -40,11 +48,93 @@ def call(
         verb: What they are the arguments of.
         positional: Whether what has no default is given by its place rather than by ``--name``.
         **given: Arguments that are no options.
+
+    Returns:
+        What the function returned.
     """
-    about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
-    parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
-    parser.add_function_arguments(function, as_group=False, as_positional=positional, skip={*given})
+    parser = parser_of(function, verb, positional, [*given])
+    return function(**parse(parser, function, argv), **given)
+
+
+def parse(parser: VerbParser, function: Callable[..., Any], argv: Sequence[str]) -> dict[str, Any]:
+    """What a command line gives a function's parameters.
+
+    A list may be given by its option once for each value, and a switch without a value.
+    """
     parameters = inspect.signature(function).parameters.values()
     switches = {f"--{each.name}" for each in parameters if each.default is False}
-    arguments: dict[str, Any] = parser.parse_args(with_values(argv, switches)).as_dict()
-    function(**arguments, **given)
+    lists = {f"--{each.name}" for each in parameters if str(each.annotation).startswith("list[")}
+    # jsonargparse lets a list grow by ``--option+``.
+    words = [
+        f"{name}+{word[len(name) :]}" if (name := word.partition("=")[0]) in lists else word
+        for word in argv
+    ]
+    return parser.parse_args(with_values(words, switches)).as_dict()
+
+
+def parser_of(
+    function: Callable[..., Any], verb: str, positional: bool = True, skip: Sequence[str] = ()
+) -> VerbParser:
+    """The parser of a function's, or a class's, parameters."""
+    about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+    parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
+    skipped = (
+        {
+            *skip,
+            *(
+                name
+                for name, each in inspect.signature(function).parameters.items()
+                if each.kind is each.KEYWORD_ONLY
+            ),
+        }
+        if inspect.isclass(function)
+        else {*skip}
+    )
+    options: dict[str, Any] = {"as_group": False, "as_positional": positional, "skip": skipped}
+    if inspect.isclass(function):
+        parser.add_class_arguments(function, **options)
+    else:
+        parser.add_function_arguments(function, **options)
+    return parser
+
+
+def recipe(argv: list[str], verb: str) -> tuple[RecipeCLI | PhasedRecipe, CommandLine]:
+    """The objects of the recipe that a command line names; its warnings are shown.
+
+    Raises:
+        RecipeError: If none is named, and for every mistake of the one that is.
+    """
+    line = read_command_line(argv)
+    everything = "--help_all" in line.switches
+    if not line.recipes and not everything:
+        raise RecipeError("no recipe is given.", hint=f"unlearnkit {verb} --recipe copyright")
+    document = None if everything else read(line.recipes)
+    with heavy_imports():
+        from unlearnkit.cli.recipe.build_phases import recipe_of
+        from unlearnkit.data.rows.reader import search_folders
+
+    search_folders.set(tuple(path.parent for path in line.recipes))
+    made = recipe_of(document, line.overrides, verb, "--print_recipe" in line.switches)
+    for warning in made.warnings:
+        console.warn(warning)
+    return made, line
+
+
+def own_verb(path: str) -> Callable[[list[str]], None]:
+    """A function of an own file as a verb: its parameters are the options.
+
+    Args:
+        path: Its dotted path, such as ``my_verbs.audit``.
+
+    Raises:
+        UserError: If there is no such function.
+    """
+    module, _, name = path.rpartition(".")
+    find_own_modules()
+    try:
+        function = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"there is no verb '{path}': {error}.", title="unknown verb") from error
+    if not inspect.isfunction(function):
+        raise UserError(f"'{path}' is no function.", title="unknown verb")
+    return lambda argv: call(function, argv, path)

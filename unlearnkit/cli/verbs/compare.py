@@ -7,18 +7,45 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from unlearnkit.cli.console import out
+from unlearnkit.cli.console import err, out
+from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.tables import figure
+from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
 from unlearnkit.redact import printable
-from unlearnkit.runs.compare import Column, Comparison, Figure
 
+if TYPE_CHECKING:
+    from unlearnkit.runs.compare import Column, Comparison, Figure
+
+HELP = "Put the figures of several runs in one table."
 FORMATS = ("table", "md", "csv", "json")
+
+
+def command(argv: list[str]) -> None:
+    """Compares the runs that the words name."""
+    about = "Put the figures of several runs in one table; seeds of one recipe are mean ± sd."
+    parser = VerbParser(prog="unlearnkit compare", description=about)
+    parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
+    parser.add_argument("--format", default="table", help="table, md, csv or json.")
+    parser.add_argument("--picture", help="New PNG file: forgetting against utility.")
+    parser.add_argument("--report", help="New HTML file: table and pictures, in one page.")
+    given = parser.parse_args(argv)
+    with heavy_imports():
+        from unlearnkit.runs.compare import compare
+        from unlearnkit.runs.report import report_comparison
+
+    comparison = compare(given.runs)
+    files = report_comparison(comparison, given.picture, given.report)
+    show(comparison, given.format)
+    for file in files:
+        # The table may be piped on; these lines are no part of it.
+        err().print(str(file), markup=False, soft_wrap=True)
 
 
 def show(comparison: Comparison, form: str) -> None:

@@ -1,25 +1,70 @@
-"""``unlearnkit evaluate``: suites on any model."""
+"""``unlearnkit evaluate``: runs suites on any model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from unlearnkit.cli import console
-from unlearnkit.cli.recipe.build import MODE, RecipeCLI, RecipeParser
+from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import load_yaml, read
 from unlearnkit.cli.recipe.names import SUITES, expand
-from unlearnkit.data.rows.reader import search_folders
+from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.models.base import BaseModel
-from unlearnkit.runs import load_run
-from unlearnkit.runs.evaluate import Found, evaluate
-from unlearnkit.suites import Suite, SuiteContext
 
+if TYPE_CHECKING:
+    from unlearnkit.models.base import BaseModel
+    from unlearnkit.runs.evaluate import Found
+    from unlearnkit.suites import Suite, SuiteContext
+
+HELP = "Run suites on any model, with intervals; results that are there are checked."
 NONE = "none"
+
+
+def command(argv: list[str]) -> None:
+    """Runs suites on the model that the words name."""
+    call(evaluate, argv, "evaluate")
+
+
+def evaluate(
+    model: str,
+    suite: list[str] | None = None,
+    reference: str | None = None,
+    gold: str | None = None,
+    out: str | None = None,
+    batch_size: int = 32,
+    max_length: int = 512,
+    seed: int = 0,
+    device: str | None = None,
+) -> None:
+    """Run suites on any model, and keep figures, intervals and rows in files.
+
+    A results file that is there is shown again only if it belongs to this very model, data, suite
+    and code; else the suite runs anew.
+
+    Args:
+        model: Run folder, model or adapter folder, hub id, or an embedded model such as tiny.
+        suite: Name, or YAML such as '{name: copyright, limit: 8}'; may be given several times. By
+            default the suites of the run's recipe.
+        reference: The model before unlearning, for divergences; by default the one that the run
+            started from. none for none.
+        gold: The model that never saw the forget set; by default that of the run's recipe. none
+            for none.
+        out: Folder of the results; by default evaluation in the run folder, else
+            evaluations/MODEL.
+        batch_size: Rows in one forward pass.
+        max_length: Longest sequence in tokens; of a run its recipe's.
+        seed: Of the bootstrap and of anything that is drawn.
+        device: Where the models run, such as cpu; by default the GPU if there is one.
+    """
+    from unlearnkit.cli.tables import show_evaluations
+
+    show_evaluations(
+        *evaluated(model, suite, reference, gold, out, batch_size, max_length, seed, device)
+    )
 
 
 def evaluated(
@@ -37,6 +82,13 @@ def evaluated(
     for name, value in (("batch_size", batch_size), ("max_length", max_length)):
         if value < 1:
             raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
+    with heavy_imports():
+        from unlearnkit.cli.recipe.build import RecipeCLI
+        from unlearnkit.data.rows.reader import search_folders
+        from unlearnkit.models.base import BaseModel
+        from unlearnkit.runs import load_run
+        from unlearnkit.suites import SuiteContext
+
     context = SuiteContext(batch_size=batch_size, max_length=max_length, seed=seed)
     folder = Path(model)
     chosen = suites_of(suite) if suite else []
@@ -79,6 +131,9 @@ def suites_of(texts: Sequence[str]) -> list[Suite]:
     Raises:
         RecipeError: If one of them is no suite, or has arguments that it does not take.
     """
+    from unlearnkit.cli.recipe.build import MODE, RecipeParser
+    from unlearnkit.suites import Suite
+
     given: list[Any] = []
     for text in texts:
         try:
@@ -104,6 +159,8 @@ def _run(
     gold: str | BaseModel | None,
     device: str | None,
 ) -> tuple[list[Found], list[Found]]:
+    from unlearnkit.runs.evaluate import evaluate as run_and_keep
+
     if not suites:
         raise UserError(f"the recipe of {model} names no suite.", hint="Add --suite NAME.")
     arguments: dict[str, Any] = {"context": context, "gold": gold, "device": device}
@@ -112,10 +169,10 @@ def _run(
         def show(suite: str) -> None:
             status.update(f"suite {suite}")
 
-        found = evaluate(model, suites, out, reference=reference, on_suite=show, **arguments)
+        found = run_and_keep(model, suites, out, reference=reference, on_suite=show, **arguments)
         if gold is None:
             return found, []
-        return found, evaluate(gold, suites, out / "gold", on_suite=show, **arguments)
+        return found, run_and_keep(gold, suites, out / "gold", on_suite=show, **arguments)
 
 
 def _given(base: str | None) -> str | None:

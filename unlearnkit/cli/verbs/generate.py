@@ -1,15 +1,39 @@
-"""``unlearnkit generate``: the same prompt to one model or two."""
+"""``unlearnkit generate``: continues the same prompt with one model or two."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.engine.generation.generate import generate
+from unlearnkit.cli import console
+from unlearnkit.cli.quiet import heavy_imports
+from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
-from unlearnkit.models.base import BaseModel, load_tokenizer
-from unlearnkit.models.load import load_model
-from unlearnkit.runs import load_run
+
+if TYPE_CHECKING:
+    from unlearnkit.models.base import BaseModel
+
+HELP = "Continue a prompt with a run's model, and with the one it came from."
+
+
+def command(argv: list[str]) -> None:
+    """Continues the prompt that the words hold."""
+    call(generate, argv, "generate")
+
+
+def generate(
+    run: str, prompt: str, against: str | None = None, max_new_tokens: int = 64, chat: bool = False
+) -> None:
+    """Continue a prompt with a run's model, and with another one beside it.
+
+    Args:
+        run: Run folder, or any model that a recipe's model.base can name.
+        prompt: Text to continue.
+        against: ``base`` for the model that the run started from; or another run or model.
+        max_new_tokens: Longest continuation, in tokens.
+        chat: Put the prompt through the model's chat template.
+    """
+    console.show_generations(continuations(run, prompt, against, max_new_tokens, chat))
 
 
 def continuations(
@@ -34,6 +58,10 @@ def continuations(
         raise UserError("the prompt is empty.", hint='unlearnkit generate RUN "Once upon"')
     if max_new_tokens < 1:
         raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
+    with heavy_imports():
+        from unlearnkit.models.base import BaseModel
+        from unlearnkit.runs import load_run
+
     models: list[tuple[str, str | BaseModel]] = [(run, _model(run))]
     if against == "base":
         models.insert(0, ("base", BaseModel.from_recipe(load_run(run).base)))
@@ -43,15 +71,22 @@ def continuations(
 
 
 def _model(name: str) -> str:
+    from unlearnkit.runs import load_run
+
     folder = Path(name)
     return str(load_run(folder).model) if (folder / "recipe.yaml").is_file() else name
 
 
 def _continue(base: str | BaseModel, prompt: str, max_new_tokens: int, chat: bool) -> str:
+    from unlearnkit.data.tokens.codec import Codec
+    from unlearnkit.engine.generation.generate import generate as continued
+    from unlearnkit.models.base import load_tokenizer
+    from unlearnkit.models.load import load_model
+
     tokenizer = load_tokenizer(base)
     codec = Codec(tokenizer, max_length=max(len(prompt), 2))
     if chat:
         prompt = codec.chat.render([{"role": "user", "content": prompt}], answer_next=True)
     ids = codec.prompt(prompt)
     model = load_model(base)
-    return generate(model, tokenizer, [ids], max_new_tokens=max_new_tokens)[0].text
+    return continued(model, tokenizer, [ids], max_new_tokens=max_new_tokens)[0].text

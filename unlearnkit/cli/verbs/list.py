@@ -1,4 +1,4 @@
-"""What ``unlearnkit list`` shows: the registered classes and the shipped recipes."""
+"""``unlearnkit list``: shows the registered classes and the shipped recipes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import importlib
 import inspect
 from typing import Any
 
+from unlearnkit.cli import console
 from unlearnkit.cli.recipe.names import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.cli.recipe.shipped import shipped, summary
+from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
+from unlearnkit.registry import did_you_mean
+
+HELP = "Show objectives, streams, suites, recipes, metrics or callbacks."
 
 FAMILIES = {
     "objectives": OBJECTIVES,
@@ -19,6 +24,29 @@ FAMILIES = {
 LISTS = (*FAMILIES, "recipes", "metrics")
 
 Rows = list[tuple[str, str, str]]
+
+
+def command(argv: list[str]) -> None:
+    """Shows the list that the words name."""
+    call(list_names, argv, "list")
+
+
+def list_names(what: str) -> None:
+    """Show what a recipe can name.
+
+    Args:
+        what: objectives, streams, suites, callbacks, recipes or metrics.
+
+    Raises:
+        UserError: For anything else.
+    """
+    if what not in LISTS:
+        raise UserError(
+            f"there is no list of '{what}'.{did_you_mean(what, list(LISTS))}",
+            title="usage",
+            hint=f"Lists: {', '.join(LISTS)}.",
+        )
+    console.show_list(rows(what))
 
 
 def rows(what: str) -> Rows:

@@ -1,4 +1,4 @@
-"""``unlearnkit new``: a file to start an own loss from, and its test."""
+"""``unlearnkit new``: writes a file to start an own loss from, and its test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import importlib.util
 import keyword
 from pathlib import Path
 
+from unlearnkit.cli import console
+from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
+
+HELP = "Write a template of an own loss, and its test."
 
 OBJECTIVE = '''\
 """An own loss. In a recipe: forget: {{name: {module}.MyLoss, margin: 3.0}}"""
@@ -41,6 +45,22 @@ def test_my_loss_keeps_the_contract():
 '''
 
 KINDS = {"objective": (OBJECTIVE, TEST)}
+
+
+def command(argv: list[str]) -> None:
+    """Writes the template that the words name."""
+    call(new, argv, "new")
+
+
+def new(kind: str, path: str) -> None:
+    """Write a template to start from, and its test next to it.
+
+    Args:
+        kind: What is begun: objective.
+        path: The new file, such as my_losses.py; it must not exist.
+    """
+    target, test = new_files(kind, path)
+    console.out().print(f"{target}\n{test}\npytest {test}", markup=False, soft_wrap=True)
 
 
 def new_files(kind: str, path: str) -> list[Path]:

@@ -1,10 +1,17 @@
-"""The verb that writes reports: what it takes. The work is imported where it is done."""
+"""``unlearnkit report``: writes what a run found as one HTML file."""
 
 from __future__ import annotations
 
 from unlearnkit.cli import console
-from unlearnkit.cli.imports import without_collection
+from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import call
+
+HELP = "Write what a run found as one HTML file, with charts and generations."
+
+
+def command(argv: list[str]) -> None:
+    """Writes the report of the run that the words name."""
+    call(report, argv, "report")
 
 
 def report(run: str, out: str | None = None) -> None:
@@ -18,14 +25,7 @@ def report(run: str, out: str | None = None) -> None:
         out: The file; by default report.html in the run folder, which is made anew. Any other
             file must not exist.
     """
-    with without_collection():
-        from unlearnkit.cli.quiet import quieten
+    with heavy_imports():
         from unlearnkit.runs.report import report as written
 
-    quieten()
     console.out().print(str(written(run, out)), markup=False, soft_wrap=True)
-
-
-def report_command(argv: list[str]) -> None:
-    """Writes a run's report."""
-    call(report, argv, "report")

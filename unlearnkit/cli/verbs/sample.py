@@ -1,29 +1,99 @@
-"""``unlearnkit sample``: the model's own answers, drawn before it is trained."""
+"""``unlearnkit sample``: draws a model's own answers, before it is trained."""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.progress import track
-
-from unlearnkit.cli.console import err
-from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.data.rows.reader import find_file, read_rows
-from unlearnkit.data.rows.values import check_fields
-from unlearnkit.data.samples import Ids, Origin, Sampling, read_samples
-from unlearnkit.data.streams.self_samples import SelfSamplesStream
-from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.engine.generation.sampling import draw, drop_torn_line, on_device
+from unlearnkit.cli import console
+from unlearnkit.cli.quiet import heavy_imports
+from unlearnkit.cli.recipe.overrides import split_options
+from unlearnkit.cli.verbs.base import call, recipe
 from unlearnkit.errors import DataError, RecipeError, UserError
-from unlearnkit.models.base import BaseModel, load_tokenizer
-from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
-from unlearnkit.models.load import load_model
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.data.samples import Ids, Origin, Sampling
     from unlearnkit.data.streams.base import Stream
+    from unlearnkit.data.tokens.codec import Codec
+    from unlearnkit.models.base import BaseModel
+
+HELP = "Draw a model's own answers to prompts, for streams of self-samples."
+
+
+def command(argv: list[str]) -> None:
+    """Samples for the recipe or the model that the words name."""
+    options = ["-h", "--help", *(f"--{name}" for name in inspect.signature(sample).parameters)]
+    own, rest = split_options(argv, options)
+    cli = recipe(rest, "sample")[0] if rest else None
+    if cli is not None and not hasattr(cli, "datamodule"):
+        raise RecipeError(
+            "sample draws from the model of one recipe, and this one has phases.",
+            hint="Give --model, --prompts and --out.",
+        )
+    call(sample, own, "sample", cli=cli)
+
+
+def sample(
+    model: str | None = None,
+    prompts: str | None = None,
+    prompt_field: str = "prompt",
+    out: str | None = None,
+    per_prompt: int | None = None,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    max_new_tokens: int = 200,
+    seed: int = 0,
+    template: str = "{prompt}",
+    cli: RecipeCLI | None = None,
+) -> None:
+    """Sample a model's own answers, for streams of self-samples.
+
+    Of a recipe: unlearnkit sample --recipe RECIPE [--KEY VALUE ...] answers the prompts of its
+    self_samples streams with its model. Else give --model, --prompts and --out. A file that is
+    there already is gone on with.
+
+    Args:
+        model: Any model that a recipe's model.base can name.
+        prompts: File or data set of prompts.
+        prompt_field: Its column that holds the prompt.
+        out: File of the answers; by default the one that the recipe's stream reads.
+        per_prompt: Answers per prompt; by default as many as the recipe's stream draws, or 5.
+        temperature: Sampling temperature.
+        top_p: Share of the probability that is sampled from.
+        max_new_tokens: Longest answer, in tokens.
+        seed: Seed of the sampling.
+        template: Text around the prompt while sampling, with {prompt} in it.
+        cli: The recipe.
+
+    Raises:
+        UserError: If neither a recipe nor a model with prompts is given, or for values that
+            nothing can be sampled with.
+    """
+    with heavy_imports():
+        from unlearnkit.data.samples import Sampling, check_sampling
+
+    how = Sampling(temperature, top_p, max_new_tokens, seed, template)
+    if (wrong := check_sampling(how)) is not None:
+        raise UserError(f"--{wrong}")
+    if per_prompt is not None and per_prompt < 1:
+        raise UserError(f"--per_prompt: expected at least 1, found {per_prompt}")
+    if cli is not None:
+        jobs = jobs_of_recipe(cli, out, per_prompt)
+    elif model and prompts and out:
+        jobs = [job_of_file(model, prompts, prompt_field, out, per_prompt or 5)]
+    else:
+        raise UserError(
+            "there is nothing to sample for.",
+            title="usage",
+            hint="unlearnkit sample --recipe RECIPE, or --model M --prompts FILE --out FILE",
+        )
+    for job in jobs:
+        answered = run(job, how)
+        words = f"{job.path}: {answered} prompts answered, {job.per_prompt} answers each"
+        console.out().print(words, markup=False, soft_wrap=True)
 
 
 class Job(NamedTuple):
@@ -43,6 +113,11 @@ def jobs_of_recipe(cli: RecipeCLI, out: str | None, per_prompt: int | None) -> l
         RecipeError: If the recipe has none, or has several and ``out`` is given.
         DataError: With every bad row of the prompts.
     """
+    from unlearnkit.data.datamodule import UnlearningDataModule
+    from unlearnkit.data.rows.reader import find_file
+    from unlearnkit.data.streams.self_samples import SelfSamplesStream
+    from unlearnkit.data.tokens.codec import Codec
+
     streams, base = cli.datamodule.streams, cli.model.base
     wanted = {k: s for k, s in streams.items() if isinstance(s, SelfSamplesStream)}
     if not wanted:
@@ -74,6 +149,11 @@ def job_of_file(model: str, prompts: str, field: str, out: str, per_prompt: int)
     Raises:
         DataError: With every bad row.
     """
+    from unlearnkit.data.rows.reader import read_rows
+    from unlearnkit.data.rows.values import check_fields
+    from unlearnkit.data.tokens.codec import Codec
+    from unlearnkit.models.base import load_tokenizer
+
     table = read_rows(prompts)
     rows, problems = check_fields(table, {"prompt_field": field})
     problems = [*table.problems, *problems]
@@ -96,6 +176,13 @@ def run(job: Job, sampling: Sampling) -> int:
             written.
         DataError: With every line of the file that cannot be read.
     """
+    from rich.progress import track
+
+    from unlearnkit.data.samples import Origin
+    from unlearnkit.engine.generation.sampling import draw, on_device
+    from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+    from unlearnkit.models.load import load_model
+
     tokenizer = job.codec.tokenizer
     origin = Origin(
         model_fingerprint(job.base), tokenizer_fingerprint(tokenizer), **sampling._asdict()
@@ -109,7 +196,7 @@ def run(job: Job, sampling: Sampling) -> int:
         job.path,
         origin,
         done,
-        lambda groups: track(groups, description="sampling", console=err(), transient=True),
+        lambda groups: track(groups, description="sampling", console=console.err(), transient=True),
     )
 
 
@@ -122,6 +209,9 @@ def _with_what_it_needs(name: str, streams: dict[str, Stream]) -> dict[str, Stre
 
 def _done(path: Path, origin: Origin, per_prompt: int) -> set[Ids]:
     """Prompts that the file answers already."""
+    from unlearnkit.data.samples import read_samples
+    from unlearnkit.engine.generation.sampling import drop_torn_line
+
     if not path.is_file() or not path.stat().st_size:
         return set()
     drop_torn_line(path)

@@ -1,22 +1,29 @@
-"""``unlearnkit validate``: what a recipe would train on, without a model."""
+"""``unlearnkit validate``: shows what a recipe would train on, without a model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
-from unlearnkit.cli.banner import in_parts
-from unlearnkit.data.streams.sampled import SampledData
-from unlearnkit.runs.fit import check_before_loading
-from unlearnkit.runs.phases.run import check_phases
-from unlearnkit.runs.preflight import refuse_strategies
-from unlearnkit.runs.start import Batches
-from unlearnkit.suites import SuiteContext
+from unlearnkit.cli.verbs.base import recipe
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.data.encoded import StreamData
+
+HELP = "Check a recipe and its data without loading the model."
+
+
+def command(argv: list[str]) -> None:
+    """Checks the recipe that the words name."""
+    cli, _ = recipe(argv, "validate")
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+
+    if isinstance(cli, PhasedRecipe):
+        preview_phases(cli)
+    else:
+        preview(cli)
 
 
 def preview(cli: RecipeCLI) -> None:
@@ -26,6 +33,12 @@ def preview(cli: RecipeCLI) -> None:
         DataError: With all bad rows.
         RecipeError: If model, adapter and data do not go together.
     """
+    from unlearnkit.cli.banner import in_parts
+    from unlearnkit.runs.fit import check_before_loading
+    from unlearnkit.runs.preflight import refuse_strategies
+    from unlearnkit.runs.start import Batches
+    from unlearnkit.suites import SuiteContext
+
     data, trainer = cli.datamodule, cli.trainer
     refuse_strategies(cli.model, trainer)
     context = SuiteContext(max_length=data.max_length, seed=data.seed)
@@ -61,15 +74,17 @@ def preview(cli: RecipeCLI) -> None:
         )
 
 
-def preview_phases(recipe: PhasedRecipe) -> None:
+def preview_phases(phased: PhasedRecipe) -> None:
     """Checks all phases, then shows each as `preview` does.
 
     Raises:
         DataError: With all bad rows of all phases.
         RecipeError: If model, adapter and data do not go together.
     """
-    clis = dict(recipe.clis)
-    check_phases(recipe.phases())
+    from unlearnkit.runs.phases.run import check_phases
+
+    clis = dict(phased.clis)
+    check_phases(phased.phases())
     for name, cli in clis.items():
         console.show_phase(name)
         preview(cli)
@@ -84,4 +99,6 @@ def _tokens(data: StreamData) -> int:
 
 def _waits(data: StreamData) -> bool:
     """Whether the rows are answers that the run is to draw first."""
+    from unlearnkit.data.streams.sampled import SampledData
+
     return isinstance(data, SampledData) and not data.drawn

@@ -19,7 +19,7 @@ from unlearnkit.errors import DataError, Problem
 search_folders: ContextVar[tuple[Path, ...]] = ContextVar("search_folders", default=())
 """Folders in which a relative path is looked up after the working directory: the recipe's."""
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 _SHIPPED = "tiny"
 _DATASET_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unlearnkit.data.encoded import StreamData
+from unlearnkit.data.encoded import StreamData, data_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.step.forward import ForwardPass
@@ -31,7 +31,6 @@ from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.functional.core import log_probabilities
 from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.fingerprint import (
-    data_fingerprint,
     model_fingerprint,
     tokenizer_fingerprint,
 )

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from unlearnkit.data.pack import Batch
 from unlearnkit.engine.step.attention import Forest, no_mask
-from unlearnkit.engine.step.head import Head, captured_states
+from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.token_weights import Expected, pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
+from unlearnkit.models.modes import captured_states
 
 Guard = Callable[[], AbstractContextManager[object]]
 

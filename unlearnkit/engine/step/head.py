@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +24,9 @@ GRADIENT_BYTES = 512 * 2**20
 class Head:
     """Turns hidden states into logits as the model itself does.
 
-    A plain linear head goes through `unlearnkit.engine.step.kernels`; any other (one with an adapter,
-    a bias, quantised or sharded weights) is called as it is, chunk by chunk, and once more in the
-    backward pass.
+    A plain linear head goes through `unlearnkit.engine.step.kernels`; any other (one with an
+    adapter, a bias, quantised or sharded weights) is called as it is, chunk by chunk, and once
+    more in the backward pass.
 
     Args:
         model: A causal language model of transformers, or a PEFT model around one.
@@ -132,24 +130,3 @@ class Head:
             for chunk in chunks
         ]
         return torch.cat(done)  # pyright: ignore
-
-
-@contextmanager
-def captured_states(head: nn.Module) -> Iterator[list[Tensor]]:
-    """Catches what the model would feed to its head, and feeds one position instead.
-
-    The head then costs nothing inside the model's own forward, whatever the architecture; the
-    wanted positions are put through it afterwards.
-    """
-    caught: list[Tensor] = []
-
-    def catch(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden = arguments[0]
-        caught.append(hidden)
-        return (hidden[..., :1, :].detach(), *arguments[1:])
-
-    handle = head.register_forward_pre_hook(catch)
-    try:
-        yield caught
-    finally:
-        handle.remove()

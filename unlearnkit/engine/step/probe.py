@@ -16,8 +16,7 @@ from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.step.attention import use_tree_attention
 from unlearnkit.engine.step.forward import head_inputs
-from unlearnkit.engine.step.head import captured_states
-from unlearnkit.models.modes import evaluating
+from unlearnkit.models.modes import captured_states, evaluating
 
 _LENGTHS = ((1, 3), (4, 5), (4, 3), (2, 6))
 """Tokens of prompt and response: two of the rows have one prompt, and all but the first have

@@ -18,9 +18,9 @@ from transformers import (
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.engine.step.head import captured_states
 from unlearnkit.models.composite.logit_rules import PARTS, RULES, CombinedConfig
 from unlearnkit.models.logit_transform import LogitTransform, logit_transform
+from unlearnkit.models.modes import captured_states
 
 _ADDED = {
     "adapter_kwargs", "cache_dir", "config", "force_download", "local_files_only", "proxies",

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 
 from unlearnkit.edits.matching import config_problems, refuse
-from unlearnkit.edits.task_vector import add_task_vectors
+from unlearnkit.edits.task_vector import Add, Negate
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.fit import peak_memory_mb
 from unlearnkit.runs.folder import RunSummary, make_folder, write_json, write_text
 from unlearnkit.runs.phases.phase import Base, Phase, with_base
 
-SIGNS = {"negate": -1.0, "add": 1.0}
-"""The edits by name, and the sign of the task vector in each."""
+EDITS = {each.registered_name: each for each in (Negate, Add)}
+"""The edits of one model by another, by name."""
 
 
 class Edit(Phase):
@@ -39,8 +39,8 @@ class Edit(Phase):
     trains = False
 
     def __init__(self, phase: str, name: str, base: Base, scale: float = 1.0) -> None:
-        if name not in SIGNS:
-            raise RecipeError(f"expected {' or '.join(SIGNS)}, found '{name}'")
+        if name not in EDITS:
+            raise RecipeError(f"expected {' or '.join(map(str, EDITS))}, found '{name}'")
         if not math.isfinite(scale):
             raise RecipeError(f"scale: expected a finite number, found {scale}")
         self.edit, self.base, self.scale = name, base, scale
@@ -56,7 +56,7 @@ class Edit(Phase):
         started = time.monotonic()
         make_folder(folder)
         write_text(folder / "recipe.yaml", self.text(base))
-        add_task_vectors(self.base, [base], SIGNS[self.edit] * self.scale, folder / "model")
+        EDITS[self.edit](self.base, [base], self.scale).write(folder / "model")
         summary = RunSummary(self.name, 0, 0, None, folder, round(time.monotonic() - started, 2))
         summary.peak_memory_mb = peak_memory_mb()
         write_json(folder / "summary.json", summary.as_json())

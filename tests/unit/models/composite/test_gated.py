@@ -8,14 +8,14 @@ import shutil
 
 import pytest
 import torch
+from edited import o3_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from stub import save_stub, stub_model, stub_tokenizer
 from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits import o3_model
-from unlearnkit.edits.gated import decisions
+from unlearnkit.edits.o3 import decisions
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import RecipeError, UserError

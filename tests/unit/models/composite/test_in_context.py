@@ -8,11 +8,11 @@ import shutil
 import pytest
 import torch
 from architectures import tiny_model
+from edited import delete_examples, erase_model
 from stub import save_stub
 from transformers import AutoModelForCausalLM
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits import delete_examples, erase_model
 from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score

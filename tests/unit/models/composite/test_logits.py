@@ -7,15 +7,15 @@ import json
 
 import pytest
 import torch
+from edited import offset_model, uld_model, whp_model
 from stub import save_stub
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.edits import offset_model, uld_model, whp_model
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
-from unlearnkit.engine.step.head import Head, captured_states
+from unlearnkit.engine.step.head import Head
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.functional import offset_logits, uld_logits, whp_logits
 from unlearnkit.models.base import BaseModel, Offset, load_tokenizer
@@ -23,6 +23,7 @@ from unlearnkit.models.composite.logits import CombinedForCausalLM
 from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
+from unlearnkit.models.modes import captured_states
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.divergence import RetainKL
 from unlearnkit.objectives.preference import NPO

@@ -1,0 +1,95 @@
+"""The one class to subclass for a new attack."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from unlearnkit.data.streams.base import Stream
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel
+from unlearnkit.registry import Registered
+
+if TYPE_CHECKING:
+    from unlearnkit.data.example import Example
+    from unlearnkit.suites.base import SuiteContext
+
+Curve: TypeAlias = list[dict[str, Any]]
+"""A mapping a measurement: first what was varied, then the metrics."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an attack tries to bring back, and how it is asked for.
+
+    Args:
+        examples: The forget rows.
+        codec: Tokenizer, longest sequence and template.
+        context: Sizes, and other streams by name.
+        stream: Where the rows come from, for attacks that read them anew in other words.
+    """
+
+    examples: Sequence[Example]
+    codec: Codec
+    context: SuiteContext
+    stream: Stream | None = None
+
+    @property
+    def tokenizer(self) -> Any:
+        """Of the rows, and of all models that are attacked."""
+        return self.codec.tokenizer
+
+
+class Attack(Registered, ABC):
+    """An attempt to bring a forgotten text back, on any model.
+
+    The parameters of the constructor are the options of ``unlearnkit attack RUN NAME``, its types
+    their types, and the docstring of the class their help. Each is kept under its own name, so
+    that a result can say what it was found with.
+
+    Example:
+        >>> from unlearnkit.attacks import Relearn
+        >>> Relearn(steps=5).settings["steps"]
+        5
+    """
+
+    @abstractmethod
+    def prepare(self, target: Target) -> Any:
+        """Chooses what is shown and measured; called once, before any model is loaded.
+
+        Returns:
+            What `run` is given; its ``repr`` tells one choice from another.
+
+        Raises:
+            UserError: If an option does not go with the rows.
+        """
+
+    @abstractmethod
+    def run(self, base: str | BaseModel, rows: Any, target: Target) -> Curve:
+        """Attacks one model, and leaves its files as they are.
+
+        Args:
+            base: The model.
+            rows: What `prepare` chose.
+            target: As `prepare` was given it.
+        """
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options by name."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+
+def check_limit(limit: int) -> int:
+    """The limit.
+
+    Raises:
+        UserError: If it is below 1.
+    """
+    if limit < 1:
+        raise UserError(f"--limit: expected at least 1, found {limit}", title="usage")
+    return limit

@@ -1,0 +1,59 @@
+"""``unlearnkit fit``: unlearns by a recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unlearnkit.cli import console
+from unlearnkit.cli.recipe.shipped import recipe_name
+from unlearnkit.cli.verbs.base import recipe
+
+if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.cli.recipe.overrides import CommandLine
+
+HELP = "Unlearn by a recipe: evaluate, train, evaluate again, save the run."
+
+
+def command(argv: list[str]) -> None:
+    """Unlearns by the recipe that the words name."""
+    cli, line = recipe(argv, "fit")
+    from unlearnkit.cli.banner import show_start
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.runs import fit
+
+    if isinstance(cli, PhasedRecipe):
+        _fit_phases(cli, line)
+        return
+    summary = fit(
+        cli.model,
+        cli.datamodule,
+        cli.trainer,
+        recipe_name=recipe_name(line.recipes[0]),
+        recipe_text=cli.recipe_text,
+        evaluate=cli.suites,
+        gold=cli.config.gold,
+        run_dir=cli.config.run_dir,
+        seed=cli.config.seed_everything,
+        ckpt_path=line.ckpt_path,
+        on_start=show_start,
+    )
+    if cli.trainer.is_global_zero:
+        console.show_summary(summary)
+
+
+def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
+    from unlearnkit.runs.phases.run import fit_phases
+
+    summary = fit_phases(
+        phased.phases(),
+        base=phased.base,
+        recipe_name=recipe_name(line.recipes[0]),
+        recipe_text=phased.recipe_text,
+        run_dir=phased.run_dir,
+        ckpt_path=line.ckpt_path,
+        on_phase=console.show_phase,
+    )
+    if summary.phases:  # the first process has them
+        console.show_summary(summary)
+        console.show_requests(summary.requests)

@@ -1,0 +1,197 @@
+"""An adapter for each request behind a gate (O3), as a folder that loads like any model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
+from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
+from unlearnkit.engine.generation.generate import left_pad
+from unlearnkit.errors import UserError
+from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.models.composite.detector import (
+    SCORES,
+    fit_detector,
+    refuse_missing_sklearn,
+)
+from unlearnkit.models.composite.encoder import TextEncoder, load_encoder, own_states, states_of
+from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM, with_fingerprints
+from unlearnkit.models.composite.gated_folder import describe_gated, with_adapters
+from unlearnkit.models.composite.logit_rules import PARTS
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import adapter_base, load_config, load_model
+
+GateKind = Literal["soft", "hard"]
+RECORD = "gate.json"
+
+
+class O3(Edit, name="o3"):
+    """Switch a request's adapter on where a prompt is about the request (O3).
+
+    Experimental. Detectors are fitted on the forget prompts of each run; gate.json in the folder
+    has what they make of them.
+
+    Args:
+        base: The model that the adapters were trained on. It is pointed at, and must stay where
+            it is.
+        adapter: Run folder of a request's LoRA adapter; several may be given, in their order.
+        score: How a hidden state is scored: cosine, mahalanobis, or o3 (as published).
+        encoder: Folder or hub id of a transformers encoder, such as one for sentences, that is
+            to look at prompts in place of the base; it is pointed at.
+        layers: Hidden states that are scored, the embedding first; by default one of the base, and
+            all of an encoder.
+        gate: soft (an adapter counts with the gate's weight) or hard (wholly).
+        threshold: A prompt whose weights are all below it gets the base alone.
+        nu: Share of its prompts that a request's one-class SVM may leave outside.
+        prompts: Token ids of each request's prompts; at the shell they are those of the runs.
+
+    References:
+        Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223.
+    """
+
+    def __init__(
+        self,
+        base: Model,
+        adapter: list[str],
+        score: str = "cosine",
+        encoder: str | None = None,
+        layers: int | None = None,
+        gate: str = "soft",
+        threshold: float = 0.5,
+        nu: float = 0.1,
+        *,
+        prompts: Sequence[Prompts] = (),
+    ) -> None:
+        self.base, self.encoder, self.layers = as_model(base), encoder, layers
+        self.adapters, self.prompts = [Path(each) for each in adapter], list(prompts)
+        self.score: Any = score
+        self.gate, self.threshold, self.nu = gate, threshold, nu
+
+    def read_runs(self, read: Callable[[str], tuple[Path, Prompts]]) -> None:
+        """Takes each run's adapter and forget prompts."""
+        found = [read(str(each)) for each in self.adapters]
+        self.adapters, self.prompts = [path for path, _ in found], [some for _, some in found]
+
+    def write(self, out: str | Path) -> Path:
+        """Writes the gated model; adapters are copied, the base is pointed at.
+
+        Raises:
+            UserError: If an adapter is not one of this base, options are out of range,
+                scikit-learn is not installed, or ``out`` exists.
+        """
+        target = Path(out)
+        refuse_existing(target)
+        refuse_missing_sklearn()
+        with as_edit():
+            config = load_config(self.base)
+            blocks = config.get_text_config().num_hidden_layers
+            states = states_of(self.encoder) if self.encoder else blocks + 1
+            seen = (states if self.encoder else 1) if self.layers is None else self.layers
+            self._check_options(seen, states)
+            folders = {f"request{i}": each for i, each in enumerate(self.adapters, start=1)}
+            _refuse_other_bases(self.base, list(folders.values()))
+            options = {
+                "score": self.score, "layers": seen, "gate": self.gate,
+                "threshold": self.threshold,
+            }  # fmt: skip
+            described = describe_gated(self.base, config, list(folders), self.encoder, **options)
+            tokenizer = load_tokenizer(self.base)
+            model = load_model(BaseModel(self.base.path, dtype="auto"))
+            seen_by = (
+                load_encoder(self.encoder, tokenizer)
+                if self.encoder
+                else partial(own_states, model)
+            )
+            detectors = {
+                name: fit_detector(_features(seen_by, rows, seen), self.score, self.nu)
+                for name, rows in zip(folders, self.prompts, strict=True)
+            }
+            with new_folder(target) as folder:
+                for name, each in folders.items():
+                    (folder / PARTS / name).mkdir(parents=True)
+                    for file in ("adapter_config.json", "adapter_model.safetensors"):
+                        shutil.copyfile(each / file, folder / PARTS / name / file)
+                    detectors[name].save(folder / PARTS / name / DETECTOR)
+                tokenizer.save_pretrained(folder)
+                copy_generation_config(self.base, folder)
+                with_fingerprints(described, folder).save_pretrained(folder)
+                own = seen_by if isinstance(seen_by, TextEncoder) else None
+                gated = GatedForCausalLM(described, with_adapters(model, folders), detectors, own)
+                known = dict(zip(folders, self.prompts, strict=True))
+                write_json(folder / RECORD, decisions(gated, tokenizer, known))
+        return target
+
+    def _check_options(self, layers: int, states: int) -> None:
+        gate, threshold, nu = self.gate, self.threshold, self.nu
+        wrong = {
+            f"--score: expected {', '.join(SCORES)}, found '{self.score}'": (
+                self.score not in SCORES
+            ),
+            f"--layers: expected 1 to {states}, found {layers}": not 1 <= layers <= states,
+            f"--gate: expected soft or hard, found '{gate}'": gate not in get_args(GateKind),
+            f"--threshold: expected more than 0 to 1, found {threshold}": not 0 < threshold <= 1,
+            f"--nu: expected more than 0 to 1, found {nu}": not 0 < nu <= 1,
+        }
+        if found := [message for message, holds in wrong.items() if holds]:
+            raise UserError("\n".join(found))
+
+
+@torch.no_grad()
+def _features(encode: Callable[..., Tensor], prompts: Prompts, layers: int) -> Tensor:
+    """Mean hidden states of each prompt by itself, ``[prompts, layers, H]``."""
+    rows = [torch.tensor([list(prompt)]) for prompt in prompts]
+    return torch.cat([encode(ids, torch.ones_like(ids), layers).cpu() for ids in rows])
+
+
+def decisions(
+    model: GatedForCausalLM, tokenizer: Any, prompts: dict[str, Prompts], batch_size: int = 32
+) -> list[dict[str, Any]]:
+    """What the gate makes of prompts.
+
+    Returns:
+        A mapping a prompt: its ``group``, ``prompt``, the ``weights`` of all requests' detectors,
+        and the ``adapter`` that it has, with its ``weight``; None and 0 for the base alone.
+    """
+    rows = [(group, each) for group, some in prompts.items() for each in some]
+    found: list[dict[str, Any]] = []
+    names = model.config.adapters
+    pad = tokenizer.pad_token_id or 0
+    for first in range(0, len(rows), batch_size):
+        some = rows[first : first + batch_size]
+        ids, mask = left_pad([each for _, each in some], pad, model.device)
+        weights = model.gate_weights(ids, mask)
+        chosen = model.chosen(weights)
+        for (group, each), given, used in zip(some, weights, chosen, strict=True):
+            at = int(used.argmax())
+            weight = round(float(used[at]), 4)
+            found.append(
+                {
+                    "group": group,
+                    "prompt": tokenizer.decode(list(each), skip_special_tokens=True),
+                    "weights": {n: round(float(w), 4) for n, w in zip(names, given, strict=True)},
+                    "adapter": names[at] if weight else None,
+                    "weight": weight,
+                }
+            )
+    return found
+
+
+def _refuse_other_bases(base: BaseModel, folders: Sequence[Path]) -> None:
+    known = model_fingerprint(base)
+    wrong: list[str] = []
+    for folder in folders:
+        if not (folder / "adapter_config.json").is_file():
+            wrong.append(f"{folder}: expected a LoRA adapter, found no adapter_config.json")
+            continue
+        own = adapter_base(as_base_model(str(folder)))
+        if model_fingerprint(own) != known:
+            wrong.append(f"{folder}: expected an adapter of {base.path}, found one of {own.path}")
+    if wrong:
+        raise UserError("\n".join(wrong), hint="Train every adapter on --base (model.lora).")
