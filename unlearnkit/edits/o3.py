@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
 from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
 from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import UserError
+from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.detector import (
     SCORES,
@@ -193,5 +195,13 @@ def _refuse_other_bases(base: BaseModel, folders: Sequence[Path]) -> None:
         own = adapter_base(as_base_model(str(folder)))
         if model_fingerprint(own) != known:
             wrong.append(f"{folder}: expected an adapter of {base.path}, found one of {own.path}")
+            continue
+        config = PeftConfig.from_pretrained(str(folder))
+        # The gate's weight scales low-rank products; all else would be on for every prompt.
+        more = (
+            beyond_low_rank(config) if isinstance(config, LoraConfig) else [f"{config.peft_type}"]
+        )
+        if more:
+            wrong.append(f"{folder}: expected a plain LoRA adapter, found {', '.join(more)}")
     if wrong:
         raise UserError("\n".join(wrong), hint="Train every adapter on --base (model.lora).")
