@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import set_loader, set_parsing_settings
+from jsonargparse import set_dumper, set_loader, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -19,6 +19,7 @@ from unlearnkit.cli.recipe.signature import find_own_modules, in_words
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError
 from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.phases.yaml_text import dump_yaml
 from unlearnkit.suites import Suite
 
 SEED = 42
@@ -49,6 +50,7 @@ def read_again(text: str) -> Any:
 
 MODE = "recipe"
 set_loader(MODE, read_again)
+set_dumper(MODE, dump_yaml)
 
 
 class RecipeParser(LightningArgumentParser):
@@ -171,4 +173,4 @@ class RecipeCLI(LightningCLI):
     @property
     def recipe_text(self) -> str:
         """The recipe with every default resolved; it can be run again."""
-        return self.parser.dump(self.config, format="yaml", skip_link_targets=True, skip_none=False)
+        return self.parser.dump(self.config, format=MODE, skip_link_targets=True, skip_none=False)

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from unlearnkit.cli.banner import show_start
 from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.document import MERGED, Document, load_yaml
@@ -19,6 +17,7 @@ from unlearnkit.cli.recipe.phases import BASE, has_phases, layers
 from unlearnkit.cli.recipe.signature import find_own_modules
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.phases.phase import Phase, Training
+from unlearnkit.runs.phases.yaml_text import dump_yaml
 
 
 class _Parsed(RecipeCLI):
@@ -142,12 +141,4 @@ def _text(found: Sequence[Layer], recipes: Mapping[str, dict[str, Any]], base: A
         else {"name": layer.name, "edit": dict(layer.edit)}
         for layer in found
     ]
-    return yaml.dump(tree, Dumper=_NoAliases, sort_keys=False, allow_unicode=True)
-
-
-class _NoAliases(yaml.SafeDumper):
-    """Writes out what stands in several phases each time."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Always."""
-        return True
+    return dump_yaml(tree)

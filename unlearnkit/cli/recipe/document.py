@@ -66,8 +66,39 @@ def plain(path: KeyPath) -> KeyPath:
 
 
 def load_yaml(text: str) -> Any:
-    """YAML as jsonargparse reads it: ``2e-6`` is a number."""
-    return get_loader("yaml")(text)
+    """YAML as jsonargparse reads it: ``2e-6`` is a number. Keys are names, and so text as written.
+
+    Example:
+        >>> load_yaml("{lr: 2e-6, no: no, 01: 01}")
+        {'lr': 2e-06, 'no': False, '01': 1}
+    """
+    value = get_loader("yaml")(text)
+    return _with_names(value, yaml.compose(text, Loader=yaml.SafeLoader)) if _odd(value) else value
+
+
+def _odd(value: Any) -> bool:
+    """Whether some key is not text."""
+    if isinstance(value, dict):
+        return any(not isinstance(key, str) or _odd(each) for key, each in value.items())
+    return isinstance(value, list) and any(map(_odd, value))
+
+
+def _with_names(value: Any, node: yaml.Node | None) -> Any:
+    """The value with each key as its file has it."""
+    if isinstance(value, list) and isinstance(node, yaml.SequenceNode):
+        return [_with_names(*each) for each in zip(value, node.value, strict=True)]
+    if not isinstance(value, dict) or not isinstance(node, yaml.MappingNode):
+        return value
+    read = get_loader("yaml")
+    written = {
+        key.value if isinstance(name := read(key.value), str) or key.style else name: (key, below)
+        for key, below in node.value
+    }
+    found = {}
+    for name, each in value.items():
+        key, below = written.get(name, (None, None))
+        found[str(name) if key is None else key.value] = _with_names(each, below)
+    return found
 
 
 def read(files: list[Path]) -> Document:

@@ -152,7 +152,7 @@ def split_entry(value: Any) -> tuple[str | None, dict[str, Any]]:
     arguments = dict(value)
     name = arguments.pop("name", None)
     if name is not None and not isinstance(name, str):
-        raise RecipeError(f"name: expected text, found {name!r}")
+        raise RecipeError(f"expected text, found {name!r}. Quote it if it is text.")
     return name, arguments
 
 

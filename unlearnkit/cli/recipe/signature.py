@@ -17,8 +17,10 @@ from functools import cache
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse.typing import register_type
 
 from unlearnkit.cli.recipe.names import KeyPath
+from unlearnkit.data.rows.where import Scalar, is_scalar
 from unlearnkit.errors import RecipeError
 from unlearnkit.registry import did_you_mean
 
@@ -26,6 +28,22 @@ Finding = tuple[KeyPath, str]
 _SCALARS = (bool, int, float, str)
 _NULL = type(None)
 
+
+def _scalar(value: Any) -> Any:
+    if not is_scalar(value):
+        raise ValueError("expected text, a number, true, false or null")
+    return value
+
+
+# What is typed in a recipe is what it is: the parser's own union would cast text.
+register_type(
+    Scalar,  # pyright: ignore[reportArgumentType]
+    serializer=lambda value: value,
+    deserializer=_scalar,
+    type_check=lambda value, _: is_scalar(value),
+)
+
+QUOTE = """ Quote it if it is meant as text (at the shell '"..."')."""
 SYNONYMS = {
     "learning_rate": "model.optimizer.lr",
     "seed": "seed_everything",
@@ -217,6 +235,8 @@ def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> I
             return
         choices = [str(each) for each in members if isinstance(each, str)]
         near = did_you_mean(str(value), choices) if choices else ""
+        if str in members and isinstance(value, bool | int | float):
+            near = QUOTE
         yield path, f"expected {describe(hint)}, found {value!r}.{near}"
 
 

@@ -12,6 +12,7 @@ from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.rows.nested import with_fields
 from unlearnkit.data.rows.reader import Table, read_rows
 from unlearnkit.data.rows.table import Files, chosen, located
+from unlearnkit.data.rows.where import Scalar, refuse_empty
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.errors import DataError, Place, Problem, RecipeError
 from unlearnkit.registry import Registered
@@ -19,7 +20,6 @@ from unlearnkit.registry import Registered
 logger = logging.getLogger(__name__)
 
 OnBadRows = Literal["error", "drop"]
-Scalar = bool | int | float | str | None
 Tokens = tuple[list[int], list[int]]
 """Prompt ids and response ids, the response not yet cut."""
 
@@ -251,9 +251,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         """
         selected = chosen(table, self.where, self.limit)
         if self.where and table.rows and not selected.rows:
-            wanted = ", ".join(f"{key}: {value!r}" for key, value in self.where.items())
-            problem = Problem(self.path, None, None, "0 rows", f"at least one with {wanted}")
-            raise DataError([problem])
+            refuse_empty(self.path, table.rows, self.where)
         return selected
 
     def _tokenised(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import yaml
 
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.fit import check_before_loading, fit
+from unlearnkit.runs.phases.yaml_text import dump_yaml
 from unlearnkit.runs.start import Start
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -137,7 +137,7 @@ def started_from(base: Base, folder: Path) -> BaseModel:
 def recipe_text(recipe: Mapping[str, Any], base: Base) -> str:
     """A recipe as YAML, starting from a model."""
     tree = {**recipe, "model": with_base(recipe.get("model", {}), base)}
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    return dump_yaml(tree)
 
 
 def with_base(section: Mapping[str, Any], base: Base) -> dict[str, Any]:

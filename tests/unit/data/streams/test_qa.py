@@ -72,7 +72,7 @@ def test_rows_are_chosen_by_value_and_number(write, letters):
 
 def test_a_choice_that_leaves_no_row_is_an_error(write):
     path = write({"prompt": "a", "response": "a", "safe": True})
-    with pytest.raises(DataError, match="0 rows, expected at least one with safe: False"):
+    with pytest.raises(DataError, match="0 rows, expected at least one with safe: false"):
         QAStream(path, where={"safe": False}).check()
 
 
