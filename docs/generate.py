@@ -25,13 +25,14 @@ import yaml
 from benchmarks.systems.table import read_results
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
-from unlearnkit.attacks import PASSAGES, QUESTIONS
+from unlearnkit.attacks import PASSAGES, QUESTIONS, Attack
 from unlearnkit.cli import verbs as all_verbs
 from unlearnkit.cli.main import run
 from unlearnkit.cli.recipe.names import split_entry
 from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.cli.verbs.list import first_line
 from unlearnkit.data import Stream
+from unlearnkit.edits import Edit
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
 
@@ -99,7 +100,10 @@ def recipes_table() -> str:
 def verbs() -> str:
     """What each verb says to ``--help``."""
     sections = []
-    for verb in all_verbs.names():
+    commands = [[verb] for verb in all_verbs.names()]
+    commands += [["attack", "RUN", name] for name in _own(Attack)]
+    commands += [["edit", name] for name in _own(Edit)]
+    for words in commands:
         said = io.StringIO()
         # argparse leaves after it has printed.
         with (
@@ -107,8 +111,8 @@ def verbs() -> str:
             mock.patch.dict(os.environ, COLUMNS="96"),
             suppress(SystemExit),
         ):
-            run([verb, "--help"])
-        sections.append(f"## {verb}\n\n```text\n{said.getvalue().strip()}\n```\n")
+            run([*words, "--help"])
+        sections.append(f"## {' '.join(words)}\n\n```text\n{said.getvalue().strip()}\n```\n")
     return "\n".join(sections)
 
 

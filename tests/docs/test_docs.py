@@ -144,3 +144,14 @@ def test_the_keys_of_the_page_exist():
     assert len(below) >= 10
     for section, key in below:
         assert key in accepted(SECTIONS[section])
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_imports():
+    spec = importlib.util.spec_from_file_location(
+        "architecture", DOCS.parent / "tools/architecture.py"
+    )
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    ranks = {room: rank for rank, tier in enumerate(tool.TIERS) for room in tier}
+    assert all(ranks[above] < ranks[below] for above, below in tool.imports())
+    assert tool.PICTURE.read_text(encoding="utf-8") == tool.drawn()

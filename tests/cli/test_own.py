@@ -1,0 +1,99 @@
+"""An own edit, attack and verb: one class or function in a file of the working directory."""
+
+import json
+
+import pytest
+from stub import save_stub
+
+OWN = '''\
+from pathlib import Path
+
+from unlearnkit.attacks import Attack
+from unlearnkit.edits import Edit
+
+
+class Renamed(Edit):
+    """Copy a config under another name.
+
+    Args:
+        base: The model.
+        name: The name that it gets.
+    """
+
+    def __init__(self, base: str, name: str = "copy") -> None:
+        self.base, self.name = base, name
+
+    def write(self, out):
+        Path(out).mkdir()
+        (Path(out) / "name.txt").write_text(f"{self.base} as {self.name}")
+        return Path(out)
+
+
+class Count(Attack):
+    """Count the rows.
+
+    Args:
+        times: Factor of the count.
+    """
+
+    def __init__(self, times: int = 1) -> None:
+        self.times = times
+
+    def prepare(self, target):
+        return len(target.examples)
+
+    def run(self, base, rows, target):
+        return [{"times": self.times, "forget/rows": float(rows * self.times)}]
+
+
+def audit(run: str, strict: bool = False) -> None:
+    """Audit a run.
+
+    Args:
+        run: Run folder.
+        strict: Be strict.
+    """
+    print(f"audited {run} strict={strict}")
+'''
+
+
+@pytest.fixture
+def own(folder):
+    (folder / "own_tools.py").write_text(OWN)
+    save_stub({"random_init": 1}, folder / "base")
+    return folder
+
+
+def test_an_own_edit_is_named_by_its_dotted_path(command, own):
+    done = command("edit", "own_tools.Renamed", "--base", "base", "--name", "b", "--out", "made")
+    assert (done.code, done.out.strip()) == (0, "made"), done.err
+    assert (own / "made" / "name.txt").read_text() == "base as b"
+    wrong = command("edit", "own_tools.Renamed", "--base", "base", "--nmae", "b", "--out", "new")
+    assert wrong.code == 2
+    assert not (own / "new").exists()
+    assert "is not a subclass of Edit" in command("edit", "own_tools.audit", "--out", "x").err
+
+
+def test_an_own_verb_is_a_function_whose_parameters_are_its_options(command, own):
+    done = command("own_tools.audit", "runs/1", "--strict")
+    assert (done.code, done.out.strip()) == (0, "audited runs/1 strict=True"), done.err
+    assert "Be strict." in command("own_tools.audit", "--help").out
+    assert command("own_tools.nothing").code == 2
+    assert command("no_such.verb").code == 2
+
+
+def test_an_own_attack_keeps_its_options_beside_its_curve(command, own):
+    words = ["fit", "-r", "good.yaml", "--model.base", "base", "--run_dir", "made"]
+    assert command(*words).code == 0
+    (run,) = (own / "made" / "good").iterdir()
+    done = command("attack", str(run), "own_tools.Count", "--times", "2")
+    assert done.code == 0, done.err
+    kept = json.loads((run / "attacks" / "Count.json").read_text())
+    assert kept["settings"] == {"times": 2}
+    assert kept["curves"]["unlearned"] == [{"times": 2, "forget/rows": 6.0}]
+
+
+def test_an_option_that_an_attack_does_not_read_is_refused(command, own):
+    done = command("attack", "base", "prefix", "--steps", "5")
+    assert done.code == 2
+    assert "--steps" in done.err
