@@ -19,11 +19,11 @@ from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, explain_missing
 from unlearnkit.models.composite.parts import MadeOfOthers
 from unlearnkit.models.load import adapter_base, load_config
+from unlearnkit.models.whole import ADAPTER_FILE, refuse_adapter_gaps
 
 COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")
 """Files of a model folder beside its weights: configs, tokenizer, chat template."""
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
-_ADAPTER = "adapter_model.safetensors"
 
 
 class Spec(NamedTuple):
@@ -72,7 +72,8 @@ def open_weights(base: str | BaseModel) -> Weights:
     if not folder.is_dir():
         folder = downloaded(resolved)
     if (folder / "adapter_config.json").is_file():
-        return LoraWeights(folder, open_weights(adapter_base(resolved)))
+        below = adapter_base(resolved)
+        return LoraWeights(folder, open_weights(below), load_config(below))
     return FolderWeights(folder)
 
 
@@ -137,17 +138,20 @@ class LoraWeights:
     Args:
         folder: The adapter's folder.
         base: The model that it belongs to.
+        config: That model's config.
 
     Raises:
-        UserError: If the adapter is more than ``s·B·A``, such as DoRA or one that saves modules.
+        UserError: If the adapter is more than ``s·B·A``, such as DoRA or one that saves modules, or
+            its file lacks a weight.
     """
 
-    def __init__(self, folder: Path, base: Weights) -> None:
+    def __init__(self, folder: Path, base: Weights, config: PreTrainedConfig) -> None:
         self.folders: tuple[Path, ...] = (*base.folders, folder)
         self.specs = base.specs
         self._base = base
         self._config = _plain_lora(folder)
-        self._file = _open(folder / _ADAPTER)
+        self._file = _open(folder / ADAPTER_FILE)
+        refuse_adapter_gaps(config, self._config, folder)
         self._targets = self._find_targets(folder)
 
     @cached_property

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.metrics.base import RowMean
+from unlearnkit.models.base import BaseModel
 
 _BATCH = 32
 
@@ -143,18 +144,16 @@ def _encoder(model: str) -> Any:
 
 
 def _classifier(model: str) -> Any:
-    from transformers import pipeline
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+    from unlearnkit.models.whole import load_whole
+
+    kind = AutoModelForSequenceClassification
     try:
-        return pipeline(
-            "text-classification",
-            model=model,
-            tokenizer=model,
-            device="cpu",
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
-        )
-    except (OSError, ValueError) as error:
+        loaded = load_whole(kind, BaseModel(model), use_safetensors=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        return pipeline("text-classification", model=loaded, tokenizer=tokenizer, device="cpu")
+    except (OSError, ValueError, RecipeError) as error:
         raise _no_model("harmfulness", model, error) from error
 
 
@@ -166,7 +165,8 @@ def _longest(classifier: Any) -> int:
 
 
 def _no_model(metric: str, model: str, error: Exception) -> RecipeError:
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = str(error).removeprefix("model.base: ").strip().splitlines()
+    first_line = (lines or [type(error).__name__])[0]
     return RecipeError(
         f"{metric}: '{model}' is no model that can be loaded ({first_line})",
         hint="Give a folder with safetensors, or a hub id that is reachable or cached.",

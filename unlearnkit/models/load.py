@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +12,6 @@ import torch
 import yaml
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import plain_config, start_of
@@ -34,11 +31,11 @@ from unlearnkit.models.composite.logits import CombinedForCausalLM
 from unlearnkit.models.composite.parts import describe_parts, load_combined
 from unlearnkit.models.finite import refuse_not_finite
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
+from unlearnkit.models.whole import load_adapter, load_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-logger = logging.getLogger(__name__)
 Policy = PreTrainedModel | PeftModel
 
 
@@ -51,18 +48,18 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
 
     Raises:
         RecipeError: If there is no model there, it has no safetensors weights, or some of them
-            are not finite.
+            are missing or not finite.
     """
     resolved = as_base_model(base)
     if resolved.offset is not None:
         return _load_offset(base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return _load_merged(resolved)
-    if _model_type(resolved) == CombinedConfig.model_type:
+    if model_type(resolved) == CombinedConfig.model_type:
         return load_combined(resolved, load_model)
-    if _model_type(resolved) == GatedConfig.model_type:
+    if model_type(resolved) == GatedConfig.model_type:
         return load_gated(resolved, load_model)
-    if _model_type(resolved) == ContextConfig.model_type:
+    if model_type(resolved) == ContextConfig.model_type:
         return load_context(resolved, load_model)
     arguments = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
@@ -76,13 +73,13 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         arguments["quantization_config"] = quantization_config(resolved)
     if resolved.attn_implementation:
         arguments["attn_implementation"] = resolved.attn_implementation
-    try:
-        with _expecting_more_weights(resolved.first_blocks is not None):
-            model = AutoModelForCausalLM.from_pretrained(
-                resolved.path, dtype=_dtype(resolved.dtype), **arguments
-            )
-    except (OSError, ValueError) as error:
-        raise explain_missing(resolved, error) from error
+    model = load_whole(
+        AutoModelForCausalLM,
+        resolved,
+        cut=resolved.first_blocks is not None,
+        dtype=_dtype(resolved.dtype),
+        **arguments,
+    )
     refuse_not_finite(model, resolved.path)
     keep_differentiable(model)
     return model
@@ -196,19 +193,8 @@ def _load_offset(base: str | BaseModel) -> CombinedForCausalLM:
     return CombinedForCausalLM(config, parts)
 
 
-@contextmanager
-def _expecting_more_weights(active: bool) -> Iterator[None]:
-    """Without the report of transformers on weights that are left out on purpose."""
-    before = transformers_logging.get_verbosity()
-    if active:
-        transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-
-
-def _model_type(resolved: BaseModel) -> str | None:
+def model_type(resolved: BaseModel) -> str | None:
+    """What a folder's config says of its kind; None where there is no folder."""
     file = Path(resolved.path) / "config.json"
     if not file.is_file():
         return None
@@ -263,7 +249,7 @@ def _load_merged(resolved: BaseModel) -> PreTrainedModel:
     base = load_model(named)
     if named.quantization:
         base = base.dequantize(_dtype(named.dtype) if named.dtype != "auto" else None)
-    merged = PeftModel.from_pretrained(base, resolved.path).merge_and_unload()
+    merged = load_adapter(base, Path(resolved.path), "default").merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
     refuse_not_finite(merged, resolved.path)
     # PEFT froze the base weights, and merging does not undo that.

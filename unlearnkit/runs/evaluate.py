@@ -19,6 +19,7 @@ from unlearnkit.models.base import (
     load_tokenizer,
     refuse_other_tokens,
 )
+from unlearnkit.models.check import check_whole
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.runs.folder import write_json, write_rows
@@ -87,11 +88,13 @@ def evaluate(
 
     Raises:
         DataError: With all bad rows of the suites' data, before any model is loaded.
-        RecipeError: If there is no model there, or one whose tokenizer gives other ids.
+        RecipeError: If there is no model there, or one that lacks weights, or one whose tokenizer
+            gives other ids.
     """
     context = context or SuiteContext()
     tokenizer = load_tokenizer(model)
     load_config(model)
+    check_whole(model)
     refuse_other_models(str(getattr(model, "path", model)), tokenizer, reference, gold)
     for suite in suites:
         suite.check(tokenizer, context)
@@ -154,11 +157,13 @@ def refuse_other_models(
         gold: The model that never saw the forget set.
 
     Raises:
-        RecipeError: If there is no model, or with a token that has another id.
+        RecipeError: If there is no model, or one that lacks weights, or with a token that has
+            another id.
     """
     for key, base in (("reference", reference), ("gold", gold)):
         if base is not None:
             load_config(base)
+            check_whole(base, key)
             refuse_other_tokens(
                 f"{key} ({as_base_model(base).path})",
                 base,

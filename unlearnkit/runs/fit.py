@@ -26,6 +26,7 @@ from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import check_streams
 from unlearnkit.models.base import BaseModel, refuse_other_tokens
+from unlearnkit.models.check import check_whole
 from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.load import check_config, load_config
 from unlearnkit.module import UnlearningModule
@@ -212,6 +213,7 @@ def check_before_loading(
     except (TypeError, ValueError) as error:
         raise RecipeError(f"model.optimizer: {error}") from error
     config = load_config(module.base)
+    check_whole(module.base)
     check_trainable(config, module.needs, module.reference_kind, module.lora)
     if module.saliency is not None:
         module.saliency.check()
@@ -219,6 +221,7 @@ def check_before_loading(
     refuse_other_tokens("model.base", module.base, data.tokenizer)
     if gold is not None and evaluate:
         refuse_other_tokens("gold", gold, data.tokenizer)
+        check_whole(gold, "gold")
     check_streams(module.lora, data.streams)
     check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
     data.check()

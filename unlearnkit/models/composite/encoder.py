@@ -15,6 +15,7 @@ from unlearnkit.models.base import (
     from_pretrained_arguments,
     load_tokenizer,
 )
+from unlearnkit.models.whole import load_whole
 
 
 class TextEncoder(nn.Module):
@@ -51,12 +52,9 @@ def load_encoder(path: str, prompts: Any) -> TextEncoder:
         RecipeError: If there is none, or it has no safetensors weights.
     """
     resolved = as_base_model(BaseModel(path))
-    try:
-        model = AutoModel.from_pretrained(
-            resolved.path, use_safetensors=True, **from_pretrained_arguments(resolved)
-        )
-    except (OSError, ValueError) as error:
-        raise explain_missing(resolved, error) from error
+    given = {"use_safetensors": True, **from_pretrained_arguments(resolved)}
+    # What is read are hidden states, which no pooler is a part of.
+    model = load_whole(AutoModel, resolved, unread=("pooler.",), cut=True, **given)
     return TextEncoder(model, load_tokenizer(resolved), prompts)
 
 

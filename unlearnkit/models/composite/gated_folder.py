@@ -17,6 +17,7 @@ from unlearnkit.models.composite.logit_rules import PARTS
 from unlearnkit.models.composite.parts import load_part, pointer_to
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.logit_transform import transform_fields
+from unlearnkit.models.whole import load_adapter
 
 
 def describe_gated(
@@ -58,9 +59,9 @@ def describe_gated(
 def with_adapters(base: PreTrainedModel, folders: dict[str, Path]) -> PeftModel:
     """The base with several adapters, none of which is trained."""
     (first, folder), *others = folders.items()
-    model = PeftModel.from_pretrained(base, folder, adapter_name=first)
+    model = load_adapter(base, folder, first)
     for name, each in others:
-        model.load_adapter(str(each), adapter_name=name)
+        load_adapter(model, each, name)
     return model.requires_grad_(False)
 
 

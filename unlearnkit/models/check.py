@@ -1,0 +1,64 @@
+"""Looks at a model's files before anything is loaded from them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from peft import PeftConfig
+from transformers import AutoModelForCausalLM
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.base import BaseModel, as_base_model, from_pretrained_arguments
+from unlearnkit.models.composite.gated import GatedConfig
+from unlearnkit.models.composite.in_context import ContextConfig
+from unlearnkit.models.composite.logit_rules import CombinedConfig
+from unlearnkit.models.load import adapter_base, load_config, model_type
+from unlearnkit.models.whole import load_whole, refuse_adapter_gaps
+
+logger = logging.getLogger(__name__)
+_MADE_OF_OTHERS = {kind.model_type for kind in (CombinedConfig, ContextConfig, GatedConfig)}
+
+
+def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
+    """Refuses a model whose files lack weights, without reading them.
+
+    A model made of others, one that is not in a folder and a GGUF file are looked at when they are
+    loaded.
+
+    Args:
+        base: The model.
+        key: What the recipe or the command calls it.
+
+    Raises:
+        RecipeError: With the weights' names.
+    """
+    resolved = as_base_model(base)
+    folder = Path(resolved.path)
+    if resolved.offset is not None or resolved.gguf_file or not folder.is_dir():
+        return
+    if (folder / "adapter_config.json").is_file():
+        below = adapter_base(resolved)
+        check_whole(below, key)
+        refuse_adapter_gaps(load_config(below), PeftConfig.from_pretrained(str(folder)), folder)
+        return
+    if model_type(resolved) in _MADE_OF_OTHERS:
+        return
+    given = from_pretrained_arguments(resolved)
+    if resolved.first_blocks is not None:
+        given["config"] = load_config(resolved)
+    try:
+        load_whole(
+            AutoModelForCausalLM,
+            resolved,
+            cut=True,
+            device_map="meta",
+            use_safetensors=True,
+            **given,
+        )
+    except RecipeError as error:
+        message = error.message.removeprefix("model.base: ")
+        raise RecipeError(f"{key}: {message}", hint=error.hint) from error
+    except Exception as error:
+        # A model that cannot be built without memory says more when it is loaded.
+        logger.debug("%s was not looked at before loading: %s", resolved.path, error)
