@@ -42,8 +42,8 @@ def test_02_columns_of_another_name_are_told_with_the_keys_that_map_them(in_case
     message = str(caught.value)
     for word in ("forget.jsonl", "'question'", "'answer'", "'prompt'", "'response'"):
         assert word in message
-    assert "`prompt_field`" in message
-    assert "`response_field`" in message
+    assert "`prompt_field: question`" in message
+    assert "`response_field: answer`" in message
 
 
 def test_02_one_mistyped_column_is_found_by_its_line(in_case):

@@ -24,3 +24,12 @@ def test_a_mistake_inside_a_list_of_mappings_has_its_place(command, recipe, colu
     refused = command("validate", "--recipe", recipe(RECIPE.format(columns=columns)))
     assert refused.code == 2
     assert message in refused.err
+
+
+def test_an_argument_with_a_mistake_deep_inside_is_not_used(command, recipe):
+    text = RECIPE.format(columns="[{field: response}]").replace(
+        "{name: gradient_ascent}", "{name: nll, stream: [[{init_args: .nan}]]}"
+    )
+    refused = command("validate", "--recipe", recipe(text))
+    assert refused.code == 2
+    assert "model.objectives.forget.stream[0][0].init_args" in refused.err

@@ -97,9 +97,10 @@ class Hallucination(Suite, name="hallucination"):
             raise RecipeError(f"hallucination: limit must be at least 1 or null, found {limit}")
         self.data, self.template, self.chat = data, template, chat
         self.fields = (question_field, true_field, invented_field)
-        self.parts = [Part("trained", trained, self.fields)]
+        keys = ("question_field", "true_field", "invented_field")
+        self.parts = [Part("trained", trained, self.fields, keys=keys)]
         if unseen is not None:
-            self.parts.append(Part("unseen", unseen, self.fields, optional=True))
+            self.parts.append(Part("unseen", unseen, self.fields, optional=True, keys=keys))
         self.sources: dict[str, Source | None] = dict(
             zip(KEPT, (normal, heldout, neighbour), strict=True)
         )

@@ -71,6 +71,7 @@ def read_probes(
     codec = Codec(tokenizer, context.max_length)
     found: dict[str, list[Example]] = {}
     problems: list[Problem] = []
+    hints: dict[str, None] = {}
     for kind, source in sources.items():
         bare = kind in prompts_only
         stream = _stream(kind, source, sources, context, prompt_tokens, bare)
@@ -87,6 +88,9 @@ def read_probes(
             data = stream if isinstance(stream, StreamData) else _encode(kind, stream, codec)
         except DataError as error:
             problems += error.problems
+            if error.hint is not None and isinstance(source, str):
+                stream = f"`{kind}: {{name: qa, path: {source}, ...}}`"
+                hints[f"{error.hint} A suite takes a stream in place of a file: {stream}."] = None
             continue
         if not data.answered and not bare:
             raise RecipeError(
@@ -98,7 +102,7 @@ def read_probes(
             example for row in _spaced(len(data), limit) for example in data.at(row, row)[:1]
         ]
     if problems:
-        raise DataError(problems)
+        raise DataError(problems, hint="\n".join(hints) or None)
     return found
 
 

@@ -35,6 +35,7 @@ class Part:
         folder: Whether local files are ``<config>/<split>`` rather than ``<config>``.
         optional: Whether the benchmark can do without it.
         file: Another name that its local file may have.
+        keys: The suite's arguments that name the fields of text, where it has such.
     """
 
     stream: str
@@ -45,6 +46,7 @@ class Part:
     folder: bool = False
     optional: bool = False
     file: str | None = None
+    keys: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,6 +76,7 @@ def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> di
     """
     found: dict[str, list[Item]] = {}
     problems: list[Problem] = []
+    hints: dict[str, None] = {}
     for part in parts:
         try:
             items, faults = _read(data, part)
@@ -83,12 +86,13 @@ def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> di
             continue
         except DataError as error:
             problems += error.problems
+            hints |= {error.hint: None} if error.hint and part.keys else {}
             continue
         problems += faults
         count = len(items) if limit is None else min(limit, len(items))
         found[part.stream] = [items[i * len(items) // count] for i in range(count)]
     if problems:
-        raise DataError(problems)
+        raise DataError(problems, hint="\n".join(hints) or None)
     return found
 
 
@@ -172,7 +176,8 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
         return [], table.problems
     bare = part.texts[0] if len(part.texts) == 1 and not part.lists else None
     table = with_fields(table, [*part.texts, *part.lists], bare)
-    rows, problems = check_fields(table, {f"{part.name}.{name}": name for name in part.texts})
+    keys = part.keys or [f"{part.name}.{name}" for name in part.texts]
+    rows, problems = check_fields(table, dict(zip(keys, part.texts, strict=True)))
     problems = [*table.problems, *problems]
     for row in rows:
         for name in part.lists:

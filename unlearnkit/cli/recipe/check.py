@@ -144,7 +144,7 @@ class _Checker:
         self, entry: Entry, cls: type, found: list[schema.Finding]
     ) -> Iterator[schema.Finding]:
         """Builds it: that is cheap, and a constructor knows more than its types say."""
-        wrong = {path[-1] for path, _ in found}
+        wrong = {path[len(entry.path)] for path, _ in found if len(path) > len(entry.path)}
         arguments = {key: value for key, value in entry.arguments.items() if key not in wrong}
         if any(map(_holds_classes, arguments.values())):
             return

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from unlearnkit.data.hints import kind_hint, mapping_hint
 from unlearnkit.data.rows.packed import only
 from unlearnkit.errors import DataError, Problem
 
@@ -65,6 +66,7 @@ def check_fields(
         DataError: If no row has a column: the file's columns, and the keys that map them.
     """
     check_columns(table, columns)
+    _check_kinds(table, columns)
     bad: set[int] = set()
     problems: list[Problem] = []
     for index, row in enumerate(table.rows):
@@ -92,7 +94,6 @@ def check_columns(table: Table, columns: Mapping[str, str]) -> None:
             return
     if not table.rows:
         return
-    keys = " and ".join(f"`{key}`" for key in missing)
     raise DataError(
         [
             Problem(
@@ -103,8 +104,18 @@ def check_columns(table: Table, columns: Mapping[str, str]) -> None:
                 quoted(columns.values()),
             )
         ],
-        hint=f"Name the file's own columns in the recipe: set {keys} of the stream.",
+        hint=mapping_hint(table, missing),
     )
+
+
+def _check_kinds(table: Table, columns: Mapping[str, str]) -> None:
+    """Raises a DataError if a column holds nothing but arrays, or objects, or numbers."""
+    for key, column in columns.items():
+        values = (row.fields[column] for row in table.rows if column in row.fields)
+        first = kind_of(next(values, None))
+        if first in ("array", "object", "number") and all(kind_of(v) == first for v in values):
+            problem = Problem(table.file, None, column, f"{first}s in all rows", "text")
+            raise DataError([problem], hint=kind_hint(table, key, column))
 
 
 def _field_problem(file: str, row: Row, column: str, may_be_empty: bool) -> Problem | None:

@@ -65,6 +65,7 @@ class AlternateStream(Stream, name="alternate"):
         self._file = AnswerStream(
             path, alternate_field, True, split, config, where, limit, rows_at=rows_at
         )
+        self._file.key = "alternate_field"
 
     def depends_on(self) -> tuple[str, ...]:
         """The stream of prompts."""

@@ -55,6 +55,8 @@ class AnswerStream(FileStream[AnswerText]):
             path, split, config, where, limit, on_bad_rows=on_bad_rows, rows_at=rows_at
         )
         self.answers_field, self.explode = answers_field, explode
+        self.key = "answers_field"
+        """The recipe's key for the column, for messages."""
 
     def fields(self) -> tuple[str, ...]:
         """The answer."""
@@ -67,7 +69,7 @@ class AnswerStream(FileStream[AnswerText]):
 
     def parse(self, table: Table) -> tuple[Sequence[AnswerText], list[Problem]]:
         """Answers that are text."""
-        columns = {"answers_field": self.answers_field}
+        columns = {self.key: self.answers_field}
         check_columns(table, columns)
         rows, problems = check_fields(self._exploded(table), columns)
         return Mapped(rows, self._text), problems

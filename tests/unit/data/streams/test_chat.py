@@ -107,7 +107,7 @@ def test_a_row_without_messages_is_named(write):
 
 
 def test_a_file_without_messages_is_told_the_key(write):
-    with pytest.raises(DataError, match="`messages_field`"):
+    with pytest.raises(DataError, match="`messages_field: conversations`"):
         ChatStream(write({"conversations": [USER, ANSWER]})).check()
 
 

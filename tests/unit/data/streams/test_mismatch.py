@@ -121,7 +121,7 @@ def test_what_it_depends_on_is_encoded_first():
 def test_a_pool_from_a_file_is_checked(tmp_path):
     path = tmp_path / "pool.jsonl"
     path.write_text('{"answer": "a"}\n{"answer": ""}\n')
-    with pytest.raises(DataError, match="`answers_field`"):
+    with pytest.raises(DataError, match="`answers_field: answer`"):
         MismatchStream(answers=str(path)).check()
     with pytest.raises(DataError, match="line 2, field 'answer': found empty text"):
         MismatchStream(answers=str(path), answers_field="answer").check()

@@ -75,7 +75,7 @@ def test_a_plain_text_file_is_cut_into_pieces(tmp_path, letters):
 def test_the_column_can_be_named(tmp_path):
     path = tmp_path / "book.jsonl"
     path.write_text('{"passage": "abc"}')
-    with pytest.raises(DataError, match="`text_field`"):
+    with pytest.raises(DataError, match="`text_field: passage`"):
         TextStream(str(path)).check()
     TextStream(str(path), text_field="passage").check()
 
