@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unlearnkit.data.hints import kind_hint, mapping_hint
+from unlearnkit.data.rows.hints import kind_hint, mapping_hint
 from unlearnkit.data.rows.packed import only
 from unlearnkit.errors import DataError, Problem
 
