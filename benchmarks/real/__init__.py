@@ -6,6 +6,6 @@
     python -m benchmarks.real --tables                         # writes docs/results.md's tables
 
 Each application is a recipe of ``recipes/smollm2``. The models that it starts from are taught once
-per seed and kept in ``--cache``; each (application, method, seed) leaves a file below ``--results``
+per seed and kept in ``--cache``; each (application, method, seed) leaves a line in ``--results``
 and is skipped where there is one, so a run that was stopped goes on where it was.
 """

@@ -12,10 +12,12 @@ from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS
 from benchmarks.real.training import Models
 from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS, stopped
+from benchmarks.stored import Results
 from unlearnkit.cli.quiet import quieten
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results" / "real"
+RESULTS = HERE.parent / "results" / "real.jsonl"
+KEY = ("application", "method", "seed")
 CACHE = Path.home() / ".cache" / "unlearnkit-real"
 
 
@@ -39,18 +41,18 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     quieten()
     if options.tables:
-        page.write(options.results)
+        page.write(Results(options.results, KEY))
         return
     models = Models(options.cache)
     if options.selectivity:
         for seed in options.seeds:
-            bench = Bench(APPLICATION, seed, models, options.results)
+            bench = Bench(APPLICATION, seed, models, Results(options.results, KEY))
             bench.measure("gold", models.gold(seed))
             run_variants(bench, options.variants or [*VARIANTS, *NEGATED])
         return
     for application in options.applications or APPLICATIONS:
         for seed in options.seeds:
-            bench = Bench(application, seed, models, options.results)
+            bench = Bench(application, seed, models, Results(options.results, KEY))
             bench.measure("taught", models.taught(application, seed))
             bench.measure("gold", models.gold(seed))
             for name in options.methods or default_methods(application):
@@ -64,11 +66,13 @@ def default_methods(application: str) -> list[str]:
 
 def run_variants(bench: Bench, names: list[str]) -> None:
     """Variants of the method on one seed, each stopped at the gold model's NLL."""
-    forget_nll = bench.read("gold")["figures"]["forget/nll"]
+    gold = bench.read("gold")
+    assert gold is not None, "it is measured first"
+    forget_nll = gold["figures"]["forget/nll"]
     for name in names:
         if name in VARIANTS:
             bench.run(name, stopped(VARIANTS[name][1], forget_nll))
-        elif not bench.file(name).is_file():
+        elif bench.read(name) is None:
             scale = NEGATED[name][1]
             bench.measure(name, bench.models.negated(bench.application, bench.seed, scale))
 

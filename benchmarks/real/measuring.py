@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from benchmarks.real.figures import columns
 from benchmarks.real.methods import Layer
 from benchmarks.real.training import Models, built, trained
+from benchmarks.stored import Results
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.runs.fit import peak_memory_mb
@@ -28,7 +28,7 @@ class Bench:
         application: ``copyright``, ``harmful`` or ``hallucination``.
         seed: Of teaching and of unlearning.
         models: Where starting models are.
-        results: Folder of the results.
+        results: The results.
         layers: Laid over the recipe below a method's own; short trainings in tests.
     """
 
@@ -37,24 +37,20 @@ class Bench:
         application: str,
         seed: int,
         models: Models,
-        results: Path,
+        results: Results,
         layers: list[Layer] | None = None,
     ) -> None:
         self.application, self.seed = application, seed
         self.models, self.results, self.layers = models, results, layers or []
         self._reference: Any = None
 
-    def file(self, name: str) -> Path:
-        """Where the result of a method is."""
-        return self.results / f"{self.application}-{name}-{self.seed}.json"
-
-    def read(self, name: str) -> dict[str, Any]:
-        """The result of a method."""
-        return json.loads(self.file(name).read_text(encoding="utf-8"))
+    def read(self, name: str) -> dict[str, Any] | None:
+        """The result of a method, or None."""
+        return self.results.get(self.application, name, self.seed)
 
     def run(self, name: str, layer: Layer) -> None:
         """Trains a method and measures it, unless that was done."""
-        if self.file(name).is_file():
+        if self.read(name) is not None:
             return
         started = time.monotonic()
         start = self.models.taught(self.application, self.seed)
@@ -75,7 +71,7 @@ class Bench:
 
     def measure(self, name: str, model: Path) -> None:
         """Measures a model on disk, unless that was done."""
-        if not self.file(name).is_file():
+        if self.read(name) is None:
             cli = built(f"smollm2/{self.application}", model, self.seed, self.layers)
             self._write(name, cli, load_model(BaseModel(str(model), dtype="auto")), {})
 
@@ -106,9 +102,6 @@ class Bench:
             "versions": {each: version(each) for each in ("torch", "transformers", "peft")},
             "threads": torch.get_num_threads(),
         }
-        self.results.mkdir(parents=True, exist_ok=True)
-        unfinished = self.file(name).with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        unfinished.rename(self.file(name))
+        self.results.put(result)
         shown_columns = "  ".join(f"{k} {v:.3f}" for k, v in result["columns"].items())
         print(f"{self.application} {name} {self.seed}: {shown_columns}", facts, flush=True)

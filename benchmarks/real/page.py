@@ -13,8 +13,9 @@ import vl_convert
 
 from benchmarks.real.figures import APPLICATIONS
 from benchmarks.real.methods import TITLES
-from benchmarks.real.tables import Result, of, read_results, table
+from benchmarks.real.tables import of, table
 from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS
+from benchmarks.stored import Result, Results
 from unlearnkit.report.page import VEGA_LITE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,9 +34,9 @@ _FORGOTTEN = {
 _KEPT = {"heldout": "held-out rows, ROUGE-L recall", "neighbour": "neighbours, ROUGE-L recall"}
 
 
-def write(results: Path) -> None:
+def write(results: Results) -> None:
     """Writes tables and picture."""
-    found = read_results(results)
+    found = results.all()
     PAGE.write_text(generated(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
     PICTURE.write_bytes(picture(of(found, APPLICATION)))
 

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from benchmarks.real.figures import COLUMNS
-
-Result = dict[str, Any]
-
-
-def read_results(folder: Path) -> list[Result]:
-    """All results, in the order of application, method and seed."""
-    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+from benchmarks.stored import Result
 
 
 def of(results: Iterable[Result], application: str) -> dict[str, list[Result]]:

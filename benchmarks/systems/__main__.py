@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import benchmarks.systems as package
@@ -30,7 +29,8 @@ def main(argv: list[str] | None = None) -> None:
             if not system.seeded and seed != options.seeds[0]:
                 continue
             ran = bench.run(name, system, seed)
-            found = json.loads(bench.file(name, seed).read_text(encoding="utf-8"))
+            found = bench.results.get(name, seed)
+            assert found is not None, "it was written just now"
             print(name, seed, show(found), "" if ran else "(was there)", flush=True)
 
 

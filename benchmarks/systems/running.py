@@ -16,7 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.stored import Results
 from benchmarks.systems.systems import GOLD, RECIPES, SUITE, Command, System
+from benchmarks.systems.table import KEY
 
 PACKAGE = Path(__file__).parents[2] / "unlearnkit"
 # What has no part in a figure.
@@ -42,26 +44,22 @@ class Bench:
     """Runs what is not there yet.
 
     Args:
-        results: Folder of the results.
+        results: File of the results.
         more: Laid over every training; short ones in tests.
         suite: The suite.
     """
 
     def __init__(self, results: Path, more: Command = (), suite: str = SUITE) -> None:
-        self.results, self.more, self.suite = results, more, suite
+        self.results, self.more, self.suite = Results(results, KEY), more, suite
         self.code = code_digest()
         self._work = tempfile.TemporaryDirectory(prefix="unlearnkit-systems-")
         # The gold model's result is worked out once, and shown again by `evaluate`.
         self._evaluated = Path(self._work.name) / "evaluated"
 
-    def file(self, name: str, seed: int) -> Path:
-        """Where a result is."""
-        return self.results / f"{name}-{seed}.json"
-
     def run(self, name: str, system: System, seed: int) -> bool:
         """Runs a system and writes what came of it, unless that is there; whether it ran."""
-        file, digest = self.file(name, seed), self._digest(system)
-        if _digest_of(file) == digest:
+        digest, known = self._digest(system), self.results.get(name, seed)
+        if known is not None and known.get("digest") == digest:
             return False
         with tempfile.TemporaryDirectory(dir=self._work.name) as work:
             here = Path(work)
@@ -81,10 +79,7 @@ class Bench:
             "versions": {each: version(each) for each in ("torch", "transformers", "peft")},
             "machine": platform.machine(),
         }
-        self.results.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        unfinished.rename(file)
+        self.results.put(result)
         return True
 
     def _words(self, command: Command, work: Path, seed: int) -> Command:
@@ -95,14 +90,6 @@ class Bench:
         texts = [(RECIPES / f"{each}.yaml").read_text("utf-8") for each in system.recipes]
         parts = (system.commands, system.model, self.more, self.suite, texts, self.code)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def _digest_of(file: Path) -> str | None:
-    """What a result was made of; None where there is none, or a file that was cut off."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))["digest"]
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return None
 
 
 def measured(command: Command, work: Path) -> Cost:

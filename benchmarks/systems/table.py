@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks.stored import Results
 from benchmarks.systems.systems import SYSTEMS, System
 
-RESULTS = Path(__file__).parents[1] / "results" / "systems"
+RESULTS = Path(__file__).parents[1] / "results" / "systems.jsonl"
+KEY = ("system", "seed")
 FIGURES = {
     "forget/forget_quality": "Forget quality (p)",
     "utility/model_utility": "Model utility",
@@ -18,19 +19,18 @@ FIGURES = {
     "neighbour/rougeL_recall": "Neighbour ROUGE-L",
 }
 
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
+BySystem = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-def read_results(folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
+def read_results(path: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
     """All results by system, in the order of their seeds."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for file in sorted(folder.glob("*.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
+    for result in Results(path, KEY).all():
         found.setdefault(result["system"], []).append(result)
-    return {name: sorted(runs, key=lambda run: run["seed"]) for name, runs in found.items()}
+    return found
 
 
-def table(results: Results, systems: Mapping[str, System] = SYSTEMS) -> str:
+def table(results: BySystem, systems: Mapping[str, System] = SYSTEMS) -> str:
     """A row a system: mean over seeds, and the standard deviation of the sample."""
     head = ["System", "`--system`", "By", *FIGURES.values(), "CPU s", "Peak MiB", "Seeds"]
     lines = [head, [*["---"] * 3, *["---:"] * (len(head) - 3)]]

@@ -1,17 +1,16 @@
 """The bench on a real model, carried out on the embedded one: short trainings, the same files."""
 
-import json
-
 import pytest
 
 from benchmarks.real import page
-from benchmarks.real.__main__ import RESULTS, run_variants
+from benchmarks.real.__main__ import KEY, RESULTS, run_variants
 from benchmarks.real.figures import APPLICATIONS, COLUMNS, columns
 from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS, TITLES, joined
-from benchmarks.real.tables import of, read_results, table
+from benchmarks.real.tables import of, table
 from benchmarks.real.training import Models
 from benchmarks.real.variants import NEGATED, VARIANTS, stopped
+from benchmarks.stored import Results
 
 SHORT = {"trainer": {"max_epochs": -1, "max_steps": 1}}
 FEW = {
@@ -35,7 +34,7 @@ def models(tmp_path_factory):
 def bench(models, tmp_path):
     def made(application):
         layers = [SHORT, {"evaluate": [FEW[application]]}]
-        return Bench(application, 0, models, tmp_path, layers)
+        return Bench(application, 0, models, Results(tmp_path / "all.jsonl", KEY), layers)
 
     return made
 
@@ -53,10 +52,10 @@ def test_every_application_fills_the_same_columns(bench, models, application):
 def test_a_result_that_is_there_is_not_made_again(bench):
     each = bench("copyright")
     each.run("npo", METHODS["npo"])
-    before = each.file("npo").stat().st_mtime_ns
+    before = each.results.path.stat().st_mtime_ns
     each.run("npo", METHODS["npo"])
-    assert each.file("npo").stat().st_mtime_ns == before
-    assert list(each.results.iterdir()) == [each.file("npo")]
+    assert each.results.path.stat().st_mtime_ns == before
+    assert list(each.results.path.parent.iterdir()) == [each.results.path]
 
 
 def test_variants_stop_at_the_gold_models_nll_and_a_vector_is_taken_away(bench, models):
@@ -140,13 +139,12 @@ def test_a_table_has_mean_and_spread_over_seeds():
 
 def test_the_pages_tables_are_those_of_the_kept_results():
     text = page.PAGE.read_text(encoding="utf-8")
-    assert page.generated(text, read_results(RESULTS)) == text, (
+    assert page.generated(text, Results(RESULTS, KEY).all()) == text, (
         "run: python -m benchmarks.real --tables"
     )
 
 
 def test_kept_results_are_of_known_methods():
-    for file in RESULTS.glob("*.json"):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        known = {*TITLES, *VARIANTS, *NEGATED}
-        assert result["method"] in known, file.name
+    found = Results(RESULTS, KEY).all()
+    assert len(found) == 107
+    assert {each["method"] for each in found} <= {*TITLES, *VARIANTS, *NEGATED}

@@ -1,7 +1,5 @@
 """The bench of all systems: its commands are accepted, its table is that of the kept results."""
 
-import json
-
 import pytest
 
 from benchmarks.systems import running, table
@@ -95,7 +93,7 @@ def bench(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "measured", inside)
     short = ("--trainer.max_steps", "1", "--trainer.accelerator", "cpu")
     suite = "{name: tofu, data: tiny/tofu, limit: 2, max_new_tokens: 4}"
-    return Bench(tmp_path / "results", short, suite)
+    return Bench(tmp_path / "results" / "all.jsonl", short, suite)
 
 
 def test_a_training_and_an_edit_are_run_once(bench):
@@ -105,7 +103,7 @@ def test_a_training_and_an_edit_are_run_once(bench):
     )
     system = System("negate", "edits/reinforce", commands)
     assert bench.run("negate", system, 3)
-    found = json.loads(bench.file("negate", 3).read_text())
+    found = bench.results.get("negate", 3)
     assert found["seconds"] == 4.0
     assert found["peak_mb"] == max(each["peak_mb"] for each in found["processes"])
     assert found["commands"][0] == (
@@ -115,7 +113,8 @@ def test_a_training_and_an_edit_are_run_once(bench):
     assert not bench.run("negate", system, 3)
     other = System("negate", "edits/reinforce", (commands[0],), "RUN1")
     assert bench.run("negate", other, 3)  # made of other commands
-    assert list(bench.results.iterdir()) == [bench.file("negate", 3)]
+    assert list(bench.results.path.parent.iterdir()) == [bench.results.path]
+    assert len(bench.results.all()) == 1
 
 
 def test_a_process_is_measured_and_its_words_are_shown_if_it_fails(tmp_path):
@@ -131,9 +130,7 @@ def test_a_model_that_is_there_is_measured_once(tmp_path, monkeypatch):
 
     def fake(self, name, system, seed):
         seen.append((name, seed))
-        file = self.file(name, seed)
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(result(name, seed, 0.5)))
+        self.results.put(result(name, seed, 0.5))
         return True
 
     monkeypatch.setattr(Bench, "run", fake)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from benchmarks.systems import running
@@ -15,7 +13,7 @@ SYSTEM = System("A system", "copyright", (("fit", "--recipe", "copyright"),), "o
 
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
-    bench = Bench(tmp_path / "results")
+    bench = Bench(tmp_path / "results.jsonl")
     bench.ran = []
 
     def measured(command, work):
@@ -33,11 +31,14 @@ def test_what_is_there_is_not_made_again_and_what_is_cut_off_is(bench):
     assert bench.run("one", SYSTEM, 0)
     assert not bench.run("one", SYSTEM, 0)
     assert bench.ran == ["fit", "evaluate"]
-    whole = bench.file("one", 0).read_text()
-    for text in (whole[: len(whole) // 2], "", "[]", "{}"):
-        bench.file("one", 0).write_text(text)
+    path = bench.results.path
+    whole = path.read_text()
+    for text in (whole[: len(whole) // 2], "", "[]\n", "{}\n"):
+        path.write_text(text)
         assert bench.run("one", SYSTEM, 0)
-        assert json.loads(bench.file("one", 0).read_text()) == json.loads(whole)
+        assert path.read_text() == whole
+    assert bench.run("two", SYSTEM, 0)
+    assert [each["system"] for each in bench.results.all()] == ["one", "two"]
 
 
 def test_other_commands_are_another_result(bench):
@@ -53,4 +54,4 @@ def test_a_command_that_fails_leaves_no_result(bench, monkeypatch):
     monkeypatch.setattr(running, "measured", fail)
     with pytest.raises(RuntimeError):
         bench.run("one", SYSTEM, 0)
-    assert not bench.file("one", 0).exists()
+    assert bench.results.all() == []
