@@ -12,6 +12,7 @@ from typing import Any
 
 from unlearnkit.data.rows.delimited import read_csv, read_text
 from unlearnkit.data.rows.opening import decoded, decoded_line
+from unlearnkit.data.rows.splits import TRAIN, ranges, split_names
 from unlearnkit.data.rows.table import (
     BARE,
     Row,
@@ -178,12 +179,24 @@ def read_dataset(name: str, split: str, config: str | None) -> Table:
     import datasets
 
     try:
-        data = datasets.load_dataset(name, config, split=split)
+        names = split_names(split)
+        whole = names[0] if len(names) == 1 else split
+        data = datasets.load_dataset(name, config, split=whole)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()
         found = f"no such file, and no such data set ({reason[0] if reason else error!r})"
         return Table(name, [], [Problem(name, None, None, found, "a file or the id of a data set")])
-    return _of_dataset(name, data)
+    if whole == split:
+        return _of_dataset(name, data)
+    # A row keeps the number that it has in the split.
+    size = len(data)  # pyright: ignore[reportArgumentType]
+    wanted = [row for _, rows in ranges(name, split, {whole: size}) for row in rows]
+    table = _of_dataset(name, data.select(wanted))  # pyright: ignore
+    rows = packed(
+        row._replace(place=Place(number + 1))
+        for row, number in zip(table.rows, wanted, strict=True)
+    )
+    return table._replace(rows=rows, total=size)
 
 
 def is_saved(folder: Path) -> bool:
@@ -201,10 +214,13 @@ def read_saved(name: str, folder: Path, split: str) -> Table:
         found = f"a data set that cannot be loaded ({error})"
         return Table(name, [], [Problem(name, None, None, found, "one that save_to_disk wrote")])
     if isinstance(data, datasets.DatasetDict):
-        if (split := split.partition("[")[0]) not in data:
+        if split not in data:
             expected = f"one of {quoted(map(str, data))}"
             return Table(name, [], [Problem(name, None, "split", f"'{split}'", expected)])
         data = data[split]
+    elif split not in (TRAIN, str(data.split)):
+        expected = f"'{data.split or TRAIN}', the only one"
+        return Table(name, [], [Problem(name, None, "split", f"'{split}'", expected)])
     return _of_dataset(name, data)
 
 

@@ -13,6 +13,7 @@ from unlearnkit.data.rows import formats
 from unlearnkit.data.rows.delimited import read_lines
 from unlearnkit.data.rows.nested import rows_below
 from unlearnkit.data.rows.opening import Unreadable, as_utf8, read_bytes, suffix_of
+from unlearnkit.data.rows.splits import TRAIN, sliced, split_names
 from unlearnkit.data.rows.table import Row, Table, joined
 from unlearnkit.errors import DataError, Problem
 
@@ -43,8 +44,9 @@ def read_rows(
             package's own data (``tiny/book.jsonl``); a folder of files of one kind; a pattern
             such as ``data/*.jsonl``; a data set saved by ``save_to_disk``; else the id of one on
             the Hub.
-        split: Split of a data set.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``. A file is the split ``train``;
+            in a folder it is the file ``<split>.*``, or all files for ``train`` if there is none.
+        config: Configuration of a data set on the Hub; of a folder, a file or folder in it.
         lines: Each line of a plain text file is a row, whatever the file's suffix.
         rows_at: Where the rows stand in the file's objects; see `rows_below`.
 
@@ -55,25 +57,76 @@ def read_rows(
         DataError: If the file is missing, cannot be read or has no rows.
     """
     file = find_file(path)
+    if file is not None and config is not None:
+        path, file = _configured(path, file, config)
+    names = split_names(split)
     if file is not None and formats.is_saved(file):
-        tables = [formats.read_saved(path, file, split)]
+        read = {name: [formats.read_saved(path, file, name)] for name in names}
     elif file is not None:
-        tables = [_read_file(*each, lines) for each in _files(path, file)]
+        read = {
+            name: [_read_file(*each, lines) for each in _of_split(path, file, name)]
+            for name in names
+        }
     elif suffix_of(path) in formats.READERS or not _DATASET_ID.fullmatch(path):
         found = "no file of such a name" if _is_pattern(path) else "no such file"
         raise _unreadable(path, found, f"a file.{_near_files(path)}")
     else:
-        tables = [formats.read_dataset(path, split, config)]
+        table, split = formats.read_dataset(path, split, config), split.strip()
+        read = {split: [table]}
+    whole = {name: _whole(path, tables, rows_at) for name, tables in read.items()}
+    table = sliced(path, split, whole)
+    if not table.rows and not table.problems:
+        raise _unreadable(path, "0 rows", "at least one")
+    return table
+
+
+def _whole(path: str, tables: list[Table], rows_at: str | None) -> Table:
+    """All rows of a split, which several files may hold."""
     if rows_at is not None:
         tables = [rows_below(table, rows_at) for table in tables]
     tables = [
         table._replace(total=max(table.row_numbers(), default=0)) if not table.total else table
         for table in tables
     ]
-    table = tables[0] if len(tables) == 1 else joined(path, tables)
-    if not table.rows and not table.problems:
-        raise _unreadable(path, "0 rows", "at least one")
-    return table
+    return tables[0] if len(tables) == 1 else joined(path, tables)
+
+
+def _configured(path: str, found: Path, config: str) -> tuple[str, Path]:
+    """The file or folder of a configuration in a folder."""
+    if not found.is_dir() or formats.is_saved(found):
+        kind = "a data set of save_to_disk" if found.is_dir() else "a file"
+        raise _unreadable(path, f"config: {config}", f"none: {kind} has no configurations")
+    inside = [each for each in found.iterdir() if not each.name.startswith(".")]
+    for each in inside:
+        is_rows = each.is_dir() or suffix_of(each) in formats.READERS
+        if is_rows and config in (each.name, each.name.partition(".")[0]):
+            return str(Path(path) / each.name), each
+    names = ", ".join(sorted(each.name for each in inside)[:12]) or "nothing"
+    raise _unreadable(path, f"config: {config}", f"a file or folder in it: {names}")
+
+
+def _of_split(path: str, found: Path, split: str) -> list[tuple[str, Path]]:
+    """Name and place of each file of a split."""
+    if found.is_dir():
+        own = [
+            each
+            for each in sorted(found.iterdir())
+            if suffix_of(each) in formats.READERS
+            and (each.name.startswith((f"{split}.", f"{split}-")))
+        ]
+        if own:
+            return [(str(Path(path) / each.name), each) for each in own]
+    if split != TRAIN:
+        kind = "a folder without a file of that name" if found.is_dir() else "a file"
+        problem = Problem(
+            path, None, "split", f"'{split}' of {kind}", f"'{TRAIN}', or a part of it"
+        )
+        raise DataError(
+            [problem],
+            hint=f"A part is written {TRAIN}[:70%], {TRAIN}[100:200] or {TRAIN}[-10%:]. A folder "
+            f"may hold a file for each split, such as {split}.jsonl.",
+        )
+    return _files(path, found)
 
 
 def find_file(path: str) -> Path | None:

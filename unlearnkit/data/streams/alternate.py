@@ -33,8 +33,8 @@ class AlternateStream(Stream, name="alternate"):
         prompts: The stream whose prompts are answered.
         alternate_field: The file's column that holds the alternate answer, or an array of them.
         per_prompt: Alternates per prompt and draw; ``dpo`` takes 1.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
         rows_at: Where the rows stand in the file's objects, such as ``data``.

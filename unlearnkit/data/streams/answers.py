@@ -29,8 +29,8 @@ class AnswerStream(FileStream[AnswerText]):
             whatever its suffix, each line is an answer.
         answers_field: The file's column that holds the answer.
         explode: The column holds arrays of texts, each of which is an answer.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
         on_bad_rows: ``error`` or ``drop``.

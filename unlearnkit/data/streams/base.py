@@ -96,8 +96,8 @@ class FileStream(Stream, ABC, Generic[SampleT]):
     Args:
         path: A file (JSON lines, JSON, CSV, TSV, Parquet, text), a folder of such, a pattern
             such as ``data/*.jsonl``, or the id of a data set on the Hugging Face Hub.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
         limit: Use the first rows only.
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.

@@ -42,8 +42,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
         system: System turn put in front of conversations that have none.
         fold_system: Put the system turn's text into the first user turn, for templates that
             refuse system turns.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.

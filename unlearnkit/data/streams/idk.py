@@ -23,8 +23,8 @@ class IdkStream(MismatchStream, name="idk"):
         answers_field: The file's column that holds the refusals.
         per_prompt: Refusals per prompt.
         explode: The file's column holds arrays of texts, each of which is a refusal.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         on_bad_rows: ``error`` stops at refusals that cannot be used and names all of them;
             ``drop`` leaves them out and logs how many.
         rows_at: Where the rows of the file stand in its objects, such as ``data``.

@@ -32,8 +32,8 @@ class MismatchStream(Stream, name="mismatch"):
         answers_field: The file's column that holds the answers.
         per_prompt: Random answers per prompt.
         explode: The file's column holds arrays of texts, each of which is an answer.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         on_bad_rows: ``error`` stops at answers that cannot be used and names all of them;
             ``drop`` leaves them out and logs how many.
         rows_at: Where the rows of the file stand in its objects, such as ``data``.

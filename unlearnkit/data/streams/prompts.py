@@ -32,8 +32,8 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         prompt_field: The file's column that holds the prompt.
         template: Text around the prompt, such as ``"Question: {prompt}\nAnswer:"``.
         chat: Put prompts through the model's chat template, as turns of the user.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.

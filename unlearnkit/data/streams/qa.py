@@ -52,8 +52,8 @@ class QAStream(FileStream[Pair], name="qa"):
         responses: Columns, in place of ``response_field``, of files that have several responses
             in a row, such as ``[{field: response_0, where: {is_response_0_safe: false}}, ...]``.
         explode: The response column holds arrays of texts, each of which is a response.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
         limit: Use the first rows only.
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.

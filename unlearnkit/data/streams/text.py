@@ -32,8 +32,8 @@ class TextStream(FileStream[Passage], name="text"):
         text_field: The file's column that holds the text.
         prompt_tokens: Tokens at the start of a piece that are its prompt.
         chunk_tokens: Longest piece, prompt included; by default as many as ``max_length`` allows.
-        split: Split of a data set on the Hub.
-        config: Configuration of a data set on the Hub.
+        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
+        config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values.
         limit: Use the first texts only.
         batch_size: Pieces per micro-batch and process; by default the data's ``batch_size``.
