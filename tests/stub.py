@@ -97,6 +97,16 @@ def _make_constant(model: LlamaForCausalLM, bits: dict[str, int]) -> None:
     model.lm_head.weight.copy_(logps[:, None].expand(-1, width) / width)
 
 
+@torch.no_grad()
+def set_logits(model: LlamaForCausalLM, logits: torch.Tensor) -> None:
+    """Gives a constant stub other logits, the same everywhere: ``[vocabulary]``.
+
+    They are sums of 16 equal numbers, exact in any order and on any processor.
+    """
+    width = model.config.hidden_size
+    model.lm_head.weight.copy_(logits[:, None].expand(-1, width) / width)
+
+
 def save_stub(spec: dict[str, Any] | None, folder: Path) -> Path:
     """Writes model and tokenizer as an ordinary Hugging Face folder."""
     stub_model(spec).save_pretrained(folder)

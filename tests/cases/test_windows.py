@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from cases.runs import Recorder, objective, qa, stub_data, stub_module, train
+from rounding import margin
 from stub import NATS_PER_BIT, read_spec
 
 from unlearnkit.data.plan import StepPlan
@@ -30,6 +31,10 @@ def _streams(folder: Path) -> dict[str, Stream]:
 
 def _weights(module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in module.policy.parameters()]).clone()
+
+
+def _start() -> torch.Tensor:
+    return _weights(stub_module({"forget": objective("nll")}, {"random_init": 1}))
 
 
 class _Steps(Recorder):
@@ -79,7 +84,8 @@ def test_a_window_longer_than_an_epoch_is_the_epoch(case_folder, batch_size) -> 
     cut, cut_norms = _trained(folder, METHOD, batch_size, 64, max_epochs=3)
     assert len(norms) == len(cut_norms) == 3
     assert cut_norms == pytest.approx(norms, rel=1e-4)
-    assert torch.allclose(cut, whole, atol=1e-6)
+    assert torch.allclose(cut, whole, rtol=0, atol=margin(size=1.0))
+    assert not torch.allclose(cut, _start(), rtol=0, atol=margin(size=1.0))
 
 
 def test_27_a_short_last_window_is_the_batch_that_it_holds(case_folder) -> None:
@@ -90,7 +96,8 @@ def test_27_a_short_last_window_is_the_batch_that_it_holds(case_folder) -> None:
     cut, cut_norms = _trained(folder, terms, 1, 3, max_epochs=2)
     assert len(norms) == len(cut_norms) == 4
     assert cut_norms == pytest.approx(norms, rel=1e-4)
-    assert torch.allclose(cut, whole, atol=1e-6)
+    assert torch.allclose(cut, whole, rtol=0, atol=margin(size=1.0))
+    assert not torch.allclose(cut, _start(), rtol=0, atol=margin(size=1.0))
 
 
 def test_27_rows_all_alike_have_gradients_all_alike_in_every_term(case_folder) -> None:

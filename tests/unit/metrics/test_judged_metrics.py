@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from rounding import near
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from tests.stub import stub_model, stub_tokenizer
@@ -80,7 +81,8 @@ def test_similarity_is_the_cosine_of_the_mean_states(encoder):
             for text in ("ab", "ce")
         ]
     expected = torch.nn.functional.cosine_similarity(*both).item()
-    assert metric.compute().item() == pytest.approx(expected, abs=1e-6)
+    assert metric.compute().item() == near(expected, size=1.0)
+    assert metric.compute().item() != near(1.0)
 
 
 def test_harmfulness_is_the_probability_of_the_label(classifier):
@@ -88,7 +90,8 @@ def test_harmfulness_is_the_probability_of_the_label(classifier):
     for label, expected in (("harmful", 0.8), ("safe", 0.2)):
         metric = Harmfulness(classifier, label)
         metric.update(texts)
-        assert metric.compute().item() == pytest.approx(expected, abs=1e-6)
+        assert metric.compute().item() == near(expected)
+        assert metric.compute().item() != near(1 - expected)
         share = Harmfulness(classifier, label, threshold=0.5)
         share.update(texts)
         assert share.compute().item() == (expected > 0.5)
@@ -128,7 +131,7 @@ def test_harmful_reports_the_classifier_s_judgement(classifier, rows):
     suite = Harmful(rows, rows, rows, classifier=classifier, harmful_label="harmful")
     suite.check(tokenizer, SHORT)
     result = suite.run(model, tokenizer, SHORT)
-    assert result.values["unseen/harmfulness"] == pytest.approx(0.8, abs=1e-6)
+    assert result.values["unseen/harmfulness"] == near(0.8)
     assert result.values["trained/harmful_rate"] == 1.0
     assert "normal/harmfulness" not in result.values
     assert suite.figures(json.loads(json.dumps(result.rows))) == result.values

@@ -10,6 +10,7 @@ from statistics import fmean
 
 import pytest
 import torch
+from rounding import near
 from scipy.stats import hmean, ks_2samp
 
 from tests.stub import stub_model, stub_tokenizer
@@ -107,13 +108,16 @@ def test_tofu_truth_ratio_on_known_probabilities():
     tofu = {"question": "c", "answer": "a", "paraphrased_answer": "b"}
     values = _on_rows(suite, tofu | {"perturbed_answer": ["d", "a"]}, model, tokenizer)
     # Bits a token, EOS included: a 2.5, b 3, d 3.5; wrong on average 3, right (paraphrase) 3.
-    assert values["forget/truth_ratio"] == pytest.approx(1.0)
-    assert values["forget/probability"] == pytest.approx(2**-2.5)
-    assert values["retain/truth_ratio"] == pytest.approx(0.0, abs=1e-6)
+    assert values["forget/truth_ratio"] == near(1.0)
+    assert values["forget/probability"] == near(2**-2.5)
+    assert values["forget/probability"] != near(2**-2)
+    assert values["retain/truth_ratio"] == near(0.0, size=1.0)
     # Elsewhere the answer itself is the right one: R = 2^-3 / 2^-2.5.
-    assert values["world_facts/truth_ratio"] == pytest.approx(1 - 2**-0.5, abs=1e-6)
+    assert values["world_facts/truth_ratio"] == near(1 - 2**-0.5, size=1.0)
+    assert values["world_facts/truth_ratio"] != near(1 - 2**0.5, size=1.0)
     share = 2**-2.5 / (2**-2.5 + 2**-3.5 + 2**-2.5)
-    assert values["real_authors/probability"] == pytest.approx(share)
+    assert values["real_authors/probability"] == near(share)
+    assert values["real_authors/probability"] != near(2**-2.5)
 
 
 def _on_rows(suite, row, model, tokenizer):

@@ -7,6 +7,7 @@ import torch
 from cases.runs import objective, qa, stub_data, stub_module, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rounding import margin, near
 from stub import read_spec
 
 from unlearnkit.data.example import Example
@@ -45,9 +46,11 @@ def test_parts_train_the_same_model(case_folder, names, accumulate) -> None:
     figures, whole = _weights(names, folder, None, accumulate)
     for tokens in (1, 12):
         part_figures, parts = _weights(names, folder, tokens, accumulate)
-        assert torch.allclose(parts, whole, atol=1e-6)
+        # After three steps, in which errors of gradients of size 1 add up.
+        assert torch.allclose(parts, whole, rtol=0, atol=margin(size=3.0))
         for one, other in zip(part_figures, figures, strict=True):
-            assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+            assert one == near(other, size=3.0)
+        assert part_figures[0] != near(figures[1], size=3.0)
 
 
 @settings(max_examples=40, deadline=None)
