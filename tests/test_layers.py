@@ -35,7 +35,7 @@ HOMES = {
     "rich": {"cli", "callbacks"},
     "jsonargparse": {"cli"},
     "altair": {"report"},
-    "jinja2": {"report"},
+    "jinja2": {"data", "report"},
     "vl_convert": {"report"},
 }
 # Flat lists of one registered family may be longer than other folders.

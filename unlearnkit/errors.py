@@ -101,6 +101,14 @@ class Problem(NamedTuple):
         return f"{place}{field}: found {self.found}, expected {self.expected}"
 
 
+def in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
+    """Rows by their number; before them what concerns the file, after them lines that are none."""
+    place = problem.place
+    if isinstance(place, Place):
+        return False, *place.identity
+    return place is not None, place or 0, 0, 0
+
+
 class DataError(UserError):
     """Rows that cannot be used; all of them, at once.
 

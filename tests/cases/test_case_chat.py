@@ -103,7 +103,7 @@ def test_16_the_date_is_the_recipe_s(in_case, make_stub):
     folder = in_case("16")
     _, tokenizer = make_stub(folder / "stub.json")
     codec = Codec(tokenizer, 64, date="2024-07-26")
-    text = codec.chat.render([{"role": "user", "content": "ab"}])
+    text = codec.turns().template.render([{"role": "user", "content": "ab"}])
     assert text == "26 Jul 2024dab"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import Split, measured, split_rows
 from unlearnkit.data.streams.chat import ChatStream
+from unlearnkit.data.tokens.control import Rendered
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -58,7 +59,7 @@ class Fewshot(Attack, name="fewshot"):
         """
         split, separator, keep_end = rows
         codec, context = target.codec, target.context
-        between = tuple(codec.tokens([separator])[0]) if separator else ()
+        between = tuple(codec.tokens([Rendered(separator)])[0]) if separator else ()
         start = tuple(codec.bos)
 
         def without_start(example: Example) -> tuple[int, ...]:

@@ -17,7 +17,9 @@ from unlearnkit.data.plan import StepPlan, StreamPlan
 from unlearnkit.data.sampler import StepDataset, StepLoader, StepSampler, StreamBatches
 from unlearnkit.data.streams.base import Stream, StreamData
 from unlearnkit.data.streams.prompts import without_responses
+from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.control import ControlInData
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.models.base import BaseModel, load_tokenizer
 
@@ -42,6 +44,9 @@ class UnlearningDataModule(L.LightningDataModule):
         seed: Seed of the order and of random answers.
         shuffle: Draw rows in a random order.
         date: Date that chat templates see, so that tokens are the same every day.
+        control_tokens: What becomes of control tokens such as ``</s>`` that the text of a row
+            spells out: ``text`` reads them as any other text, ``refuse`` names the rows, ``keep``
+            takes them for the tokens (prompts that are rendered already).
 
     Raises:
         RecipeError: If the anchor is not among the streams, or a number is out of range.
@@ -57,7 +62,8 @@ class UnlearningDataModule(L.LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         shuffle: bool = True,
-        date: str = "2025-01-01",
+        date: str = DEFAULT_DATE,
+        control_tokens: ControlInData = "text",
     ) -> None:
         super().__init__()
         if anchor not in streams:
@@ -72,6 +78,7 @@ class UnlearningDataModule(L.LightningDataModule):
         self.streams = streams
         self.batch_size, self.max_length, self.anchor = batch_size, max_length, anchor
         self.num_workers, self.seed, self.shuffle, self.date = num_workers, seed, shuffle, date
+        self.control_tokens: ControlInData = control_tokens
         self._tokenizer = tokenizer
         # A tokenizer that is already loaded does not tell which model it belongs to.
         self._base = None if hasattr(tokenizer, "decode") else tokenizer
@@ -85,6 +92,10 @@ class UnlearningDataModule(L.LightningDataModule):
             self._tokenizer = load_tokenizer(self._tokenizer)  # pyright: ignore
         return self._tokenizer  # pyright: ignore[reportReturnType]
 
+    def codec(self) -> Codec:
+        """Turns text into tokens as the streams do."""
+        return Codec(self.tokenizer, self.max_length, self.date, self._base, self.control_tokens)
+
     def check(self) -> None:
         """Reads, checks and tokenises every row; no model is loaded.
 
@@ -94,7 +105,7 @@ class UnlearningDataModule(L.LightningDataModule):
         if self.data:
             return
         together(stream.check for stream in self.streams.values())
-        codec = Codec(self.tokenizer, self.max_length, self.date, self._base)
+        codec = self.codec()
         done: dict[str, StreamData] = {}
         for names in self._in_order():
             together(partial(self._encode, name, codec, done) for name in names)

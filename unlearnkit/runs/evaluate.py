@@ -106,7 +106,10 @@ def evaluate(
         "gold": _ABSENT if gold is None else fingerprint_of(gold),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "code": code_fingerprint(),
-        "settings": [context.max_length, context.max_new_tokens, context.seed],
+        "settings": [
+            *(context.max_length, context.max_new_tokens, context.seed),
+            *(context.date, context.control_tokens),
+        ],
     }
     load = _Loader(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     found: list[Found] = []

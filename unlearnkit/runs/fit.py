@@ -103,7 +103,7 @@ def fit(
     """
     started = time.monotonic()
     refuse_strategies(module, trainer)
-    context = SuiteContext(max_length=data.max_length, seed=seed)
+    context = SuiteContext.of(data, seed)
     context = check_before_loading(module, data, evaluate, context, gold)
     batches = Batches.of(module, data, trainer)
     if ckpt_path == "last":

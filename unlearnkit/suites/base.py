@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.control import ControlInData
 from unlearnkit.registry import Registered
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.encoded import StreamData
     from unlearnkit.engine.reference.kinds import Reference
 
@@ -34,6 +38,8 @@ class SuiteContext:
         max_length: Longest sequence in tokens, for the suite's own files.
         max_new_tokens: Upper bound of every generation, or None for the suite's own.
         seed: Of anything that is drawn.
+        date: Date that chat templates see.
+        control_tokens: What becomes of control tokens that the suite's own files spell out.
     """
 
     data: Mapping[str, StreamData] = field(default_factory=dict)
@@ -43,6 +49,24 @@ class SuiteContext:
     max_length: int = 512
     max_new_tokens: int | None = None
     seed: int = 0
+    date: str = DEFAULT_DATE
+    control_tokens: ControlInData = "text"
+
+    @classmethod
+    def of(cls, data: UnlearningDataModule, seed: int = 0, batch_size: int = 32) -> SuiteContext:
+        """The context of a recipe: its streams, and its ways to turn text into tokens."""
+        return cls(
+            data=data.data,
+            batch_size=batch_size,
+            max_length=data.max_length,
+            seed=seed,
+            date=data.date,
+            control_tokens=data.control_tokens,
+        )
+
+    def codec(self, tokenizer: PreTrainedTokenizerBase) -> Codec:
+        """Turns a suite's own texts into tokens as the recipe's streams do."""
+        return Codec(tokenizer, self.max_length, self.date, control_tokens=self.control_tokens)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
+from unlearnkit.engine.generation.stopping import decode
 from unlearnkit.functional.core import row_sum
 from unlearnkit.functional.memorization import exact_memorization, extraction_strength
 from unlearnkit.functional.text import bleu, distinct_n, rouge, words
@@ -116,7 +117,5 @@ def token_mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of token ids, without special tokens."""
-    return str(
-        tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    )
+    """The text of token ids, without control tokens."""
+    return decode(tokenizer, ids)

@@ -12,6 +12,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.functional.membership import loss
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import continuation_rows, normal_figures, text_of
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.probes import (
@@ -58,6 +59,8 @@ class Hallucination(Suite, name="hallucination"):
         chat: Put questions through the chat template instead.
         max_new_tokens: Longest answer.
         limit: Rows of each kind at most, evenly spaced; None for all.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     References:
         Yao et al. 2023, arXiv 2310.10683, sec. 4.3; Li et al. 2023, "HaluEval",
@@ -87,6 +90,8 @@ class Hallucination(Suite, name="hallucination"):
         chat: bool = False,
         max_new_tokens: int = 64,
         limit: int | None = 64,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         check_template(template)
         if max_new_tokens < 1:
@@ -95,7 +100,8 @@ class Hallucination(Suite, name="hallucination"):
             )
         if limit is not None and limit < 1:
             raise RecipeError(f"hallucination: limit must be at least 1 or null, found {limit}")
-        self.data, self.template, self.chat = data, template, chat
+        self.data, self.template = data, template
+        self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.fields = (question_field, true_field, invented_field)
         keys = ("question_field", "true_field", "invented_field")
         self.parts = [Part("trained", trained, self.fields, keys=keys)]
@@ -175,7 +181,7 @@ class Hallucination(Suite, name="hallucination"):
 
     def _asked(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Probes:
         """True and invented answer of each row, by stream."""
-        asking = Prompting(tokenizer, context.max_length, self.template, self.chat)
+        asking = Prompting(context.codec(tokenizer), self.template, self.chat)
         question, true, invented = self.fields
         return {
             stream: [

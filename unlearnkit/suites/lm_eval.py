@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from statistics import fmean
@@ -19,6 +19,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.models.modes import evaluating
 from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.digest import by_stream
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class LmEval(Suite, name="lm_eval"):
         num_fewshot: Examples in front; by default as many as each task says.
         task_folder: Folder with own task files in the harness's YAML.
         chat: Put prompts through the chat template.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     References:
         Gao et al. 2024, "A framework for few-shot language model evaluation",
@@ -58,6 +61,8 @@ class LmEval(Suite, name="lm_eval"):
         num_fewshot: int | None = None,
         task_folder: str | None = None,
         chat: bool = False,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         if not tasks:
             raise RecipeError(f"{self.registered_name}: tasks: expected at least one, found none")
@@ -68,10 +73,13 @@ class LmEval(Suite, name="lm_eval"):
                     f"found {value}"
                 )
         self.tasks, self.limit, self.num_fewshot = list(tasks), limit, num_fewshot
-        self.task_folder, self.chat = task_folder, chat
+        self.task_folder = task_folder
+        self.chat = Chat.chosen(chat, chat_template, template_arguments)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Checks that the harness is installed and knows the tasks; nothing is downloaded."""
+        if self.chat is not None:
+            self.chat.turns(context.codec(tokenizer))
         known = self._manager()
         wrong = [task for task in self.tasks if not known.match_tasks([task])]
         if wrong:
@@ -94,8 +102,7 @@ class LmEval(Suite, name="lm_eval"):
         with evaluating(model), isolate_rng():
             wrapped = models.HFLM(
                 pretrained=model,
-                # The harness gives its tokenizer a pad token.
-                tokenizer=copy.deepcopy(tokenizer),
+                tokenizer=self._asking(tokenizer),
                 batch_size=context.batch_size,
                 device=str(device_of(model)),
             )
@@ -107,7 +114,7 @@ class LmEval(Suite, name="lm_eval"):
                     num_fewshot=self.num_fewshot,
                     limit=self.limit,
                     bootstrap_iters=0,
-                    apply_chat_template=self.chat,
+                    apply_chat_template=bool(self.chat) and (self.chat.template or True),
                     task_manager=manager,
                     **dict.fromkeys(seeds, context.seed),
                 )
@@ -131,6 +138,13 @@ class LmEval(Suite, name="lm_eval"):
             for task, part in by_stream(rows).items()
             for name in part[0]["figures"]
         }
+
+    def _asking(self, tokenizer: PreTrainedTokenizerBase) -> Any:
+        """A tokenizer for the harness, which gives it a pad token and calls its chat template."""
+        own: Any = copy.deepcopy(tokenizer)
+        if self.chat is not None:
+            own.apply_chat_template = partial(own.apply_chat_template, **self.chat.arguments)
+        return own
 
     def _manager(self) -> Any:
         if find_spec("lm_eval") is None:
@@ -158,6 +172,8 @@ class Wmdp(LmEval, name="wmdp"):
         num_fewshot: Examples in front; by default as many as each task says.
         task_folder: Folder with own task files in the harness's YAML.
         chat: Put prompts through the chat template.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     References:
         Li et al. 2024, "The WMDP benchmark", arXiv 2403.03218; Hendrycks et al. 2021, "Measuring
@@ -171,9 +187,19 @@ class Wmdp(LmEval, name="wmdp"):
         num_fewshot: int | None = None,
         task_folder: str | None = None,
         chat: bool = False,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         default = ["wmdp_bio", "wmdp_chem", "wmdp_cyber", "mmlu"]
-        super().__init__(default if tasks is None else tasks, limit, num_fewshot, task_folder, chat)
+        super().__init__(
+            default if tasks is None else tasks,
+            limit,
+            num_fewshot,
+            task_folder,
+            chat,
+            chat_template,
+            template_arguments,
+        )
 
 
 @cache

@@ -11,9 +11,9 @@ from unlearnkit.data.rows.nested import with_fields
 from unlearnkit.data.rows.reader import find_file, read_rows
 from unlearnkit.data.rows.table import Row, Table
 from unlearnkit.data.rows.values import check_columns, kind_of, text_fault
-from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.rwku_utility import Asking
 
@@ -61,6 +61,8 @@ class MultipleChoice(Suite, name="multiple_choice"):
             questions (with answers) about biology.\n\n"``.
         chat: Put questions through the chat template.
         limit: Questions of each kind at most, evenly spaced; None for all.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     References:
         Li et al. 2024, "The WMDP benchmark", arXiv 2403.03218; Hendrycks et al. 2021, "Measuring
@@ -87,6 +89,8 @@ class MultipleChoice(Suite, name="multiple_choice"):
         intro: str = "",
         chat: bool = False,
         limit: int | None = None,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         if limit is not None and limit < 1:
             raise RecipeError(f"multiple_choice: limit must be at least 1 or null, found {limit}")
@@ -99,11 +103,14 @@ class MultipleChoice(Suite, name="multiple_choice"):
                 hint="Give the suite one or more: {name: multiple_choice, forget: FILE}.",
             )
         self.fields = (question_field, choices_field, answer_field)
-        self.rows_at, self.intro, self.chat, self.limit = rows_at, intro, chat, limit
+        self.rows_at, self.intro, self.limit = rows_at, intro, limit
+        self.chat = Chat.chosen(chat, chat_template, template_arguments)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads all questions."""
         self._questions()
+        if self.chat is not None:
+            self.chat.turns(context.codec(tokenizer))
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all questions."""
@@ -113,7 +120,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Asks all questions."""
-        asking = Asking(model, Codec(tokenizer, context.max_length), context, self.chat)
+        asking = Asking(model, context.codec(tokenizer), context, self.chat)
         rows: list[dict[str, Any]] = []
         for stream, questions in self._questions().items():
             asked = [f"{self.intro}{_listed(each)}\n" for each in questions]

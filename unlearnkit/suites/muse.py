@@ -95,7 +95,7 @@ class Muse(Suite, name="muse"):
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
         items = read_parts(self.data, _PARTS, self.limit)
-        self._texts(items, Codec(tokenizer, context.max_length))
+        self._texts(items, context.codec(tokenizer))
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows."""
@@ -106,7 +106,7 @@ class Muse(Suite, name="muse"):
     ) -> SuiteResult:
         """Evaluates the model, and the gold model's privacy."""
         items = read_parts(self.data, _PARTS, self.limit)
-        codec = Codec(tokenizer, context.max_length)
+        codec = context.codec(tokenizer)
         rows = self._verbatim(model, codec, context, items["verbmem"])
         for stream in ("forget", "retain"):
             shown = _shown(items.get(f"{stream}_icl", ()))

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.engine.generation.scoring import gradient_norms, score
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional import membership
@@ -198,7 +197,7 @@ def _behind(
     Raises:
         RecipeError: If one of them has no room for that.
     """
-    codec = Codec(tokenizer, context.max_length)
+    codec = context.codec(tokenizer)
     start, blank = tuple(codec.bos), tuple(codec.tokens(["\n\n"])[0])
 
     def text(ids: tuple[int, ...]) -> tuple[int, ...]:

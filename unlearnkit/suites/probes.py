@@ -68,7 +68,7 @@ def read_probes(
         DataError: With the bad rows of all files.
         RecipeError: If a source is neither a stream nor a file, or lacks responses.
     """
-    codec = Codec(tokenizer, context.max_length)
+    codec = context.codec(tokenizer)
     found: dict[str, list[Example]] = {}
     problems: list[Problem] = []
     hints: dict[str, None] = {}

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.rows.formats import READERS
@@ -14,11 +14,11 @@ from unlearnkit.data.rows.nested import with_fields
 from unlearnkit.data.rows.opening import COMPRESSED
 from unlearnkit.data.rows.reader import find_file, read_rows
 from unlearnkit.data.rows.values import check_fields, kind_of, text_fault
+from unlearnkit.data.tokens.chat_template import TurnError
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import DataError, Problem, RecipeError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from unlearnkit.suites.chat import Chat
 
 
 @dataclass(frozen=True)
@@ -100,25 +100,20 @@ class Prompting:
     """Puts questions to a model in the form that it was trained on.
 
     Args:
-        tokenizer: Of the model.
-        max_length: Longest question and answer together, in tokens.
+        codec: Tokenizer, and the longest question and answer together.
         template: Text around both, with ``{prompt}`` and, at its end, ``{response}``; white space
             before the latter belongs to the answer.
-        chat: Put questions through the chat template instead.
+        chat: Whether questions go through the chat template instead, and how.
 
     Raises:
         RecipeError: If the template lacks one of the two.
     """
 
     def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        max_length: int,
-        template: str = "{prompt}{response}",
-        chat: bool = False,
+        self, codec: Codec, template: str = "{prompt}{response}", chat: Chat | None = None
     ) -> None:
         check_template(template)
-        self.codec, self.chat = Codec(tokenizer, max_length), chat
+        self.codec, self._turns = codec, chat and chat.turns(codec)
         before = template.removesuffix("{response}")
         self._start = before.rstrip()
         self._space = before[len(self._start) :]
@@ -129,13 +124,8 @@ class Prompting:
         Raises:
             DataError: If they do not fit into ``max_length``.
         """
-        if self.chat:
-            asked = [{"role": "user", "content": question}]
-            prompt = self.codec.prompt(self.codec.chat.render(asked, answer_next=True))
-            response = self.codec.response(answer)
-        else:
-            prompt = self.codec.prompt(self._start.replace("{prompt}", question))
-            response = self.codec.response(self._space + answer)
+        before, said = self._worded(item, question, answer)
+        prompt, response = self.codec.prompt(before), self.codec.response(said)
         try:
             fitting = self.codec.fit(prompt, response)
         except DoesNotFit as error:
@@ -143,6 +133,19 @@ class Prompting:
                 error
             )
         return Example(tuple(prompt), tuple(fitting), item.row, item.source)
+
+    def _worded(self, item: Item, question: str, answer: str) -> tuple[str, str]:
+        """Question and answer with the template's text."""
+        if self._turns is None:
+            return self.codec.framed(self._start, question), self._space + answer
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        try:
+            return self._turns.split(turns, 1)
+        except TurnError as error:
+            found, expected = str(error), "a question and an answer that the template accepts"
+        except NoBorder as error:
+            found, expected = error.found, error.expected
+        raise DataError([Problem(item.source, None, None, found, expected)])
 
 
 def check_template(template: str) -> None:

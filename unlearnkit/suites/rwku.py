@@ -14,6 +14,7 @@ from unlearnkit.functional import membership
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites import rwku_utility
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.published import Item, Part, read_parts
@@ -67,6 +68,8 @@ class Rwku(Suite, name="rwku"):
         question: Text around a query that is a question.
         chat: Put all of it through the chat template.
         limit: Rows of each kind at most, evenly spaced; None for all.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     References:
         Jin et al. 2024, "RWKU: Benchmarking real-world knowledge unlearning for large language
@@ -88,19 +91,24 @@ class Rwku(Suite, name="rwku"):
         question: str = "Answer in a few words.\nQuestion: {query}\n",
         chat: bool = False,
         limit: int | None = None,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         for name, template in (("blank", blank), ("question", question)):
             if "{query}" not in template:
                 raise RecipeError(f"rwku: {name}: expected {{query}} somewhere, found {template!r}")
         if limit is not None and limit < 1:
             raise RecipeError(f"rwku: limit must be at least 1 or null, found {limit}")
-        self.data, self.subject, self.chat, self.limit = data, subject, chat, limit
+        self.data, self.subject, self.limit = data, subject, limit
+        self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.blank, self.question = blank, question
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads all rows, and tokenises what is scored."""
-        items = self._items()
-        self._texts(items, Codec(tokenizer, context.max_length))
+        items, codec = self._items(), context.codec(tokenizer)
+        self._texts(items, codec)
+        if self.chat is not None:
+            self.chat.turns(codec)
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows."""
@@ -111,7 +119,7 @@ class Rwku(Suite, name="rwku"):
     ) -> SuiteResult:
         """Evaluates the model on all rows."""
         items = self._items()
-        codec = Codec(tokenizer, context.max_length)
+        codec = context.codec(tokenizer)
         asking = rwku_utility.Asking(model, codec, context, self.chat)
         rows: list[dict[str, Any]] = []
         for stream in PROBES:
@@ -161,7 +169,7 @@ class Rwku(Suite, name="rwku"):
             if kind == _WITHOUT_QUESTION:
                 template = template.replace("Question: ", "")
             lead = "" if kind == _WITHOUT_LEAD else "Answer:"
-            prompts.append(asking.prompt(template.replace("{query}", query), lead))
+            prompts.append(asking.prompt(asking.framed(template, query), lead))
         return asking.answers(
             stream,
             items,

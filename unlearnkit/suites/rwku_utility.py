@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.control import Rendered
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem
 from unlearnkit.functional.core import row_sum
 from unlearnkit.functional.text import ngram_entropy, words
 from unlearnkit.suites.base import SuiteContext
+from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.published import Item, Part
 
@@ -43,14 +45,22 @@ class Asking(NamedTuple):
     model: nn.Module
     codec: Codec
     context: SuiteContext
-    chat: bool
+    chat: Chat | None
+
+    def framed(self, template: str, query: str) -> str:
+        """A query within the text that the recipe puts around it."""
+        if self.chat is None:
+            query = self.codec.as_text(query)
+        text = template.replace("{query}", query)
+        return text if self.chat else Rendered(text)
 
     def prompt(self, text: str, lead: str) -> list[int]:
         """Ids of a prompt, and of how the answer begins."""
-        if not self.chat:
-            return self.codec.prompt(f"{text}{lead}".rstrip(" "))
-        asked = [{"role": "user", "content": text}]
-        return self.codec.prompt(self.codec.chat.render(asked, answer_next=True) + lead)
+        if self.chat is None:
+            whole = f"{text}{lead}".rstrip(" ")
+            return self.codec.prompt(Rendered(whole) if isinstance(text, Rendered) else whole)
+        asked = self.chat.turns(self.codec).prompt([{"role": "user", "content": text}])
+        return self.codec.prompt(Rendered(asked + lead))
 
     def answers(
         self,

@@ -15,6 +15,7 @@ from unlearnkit.functional import tofu as truth
 from unlearnkit.functional.membership import loss
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import continuation_rows
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
@@ -62,6 +63,8 @@ class Tofu(Suite, name="tofu"):
         chat: Put questions through the chat template instead.
         max_new_tokens: Longest answer.
         limit: Rows of each kind at most, evenly spaced; None for all.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     References:
         Maini et al. 2024, "TOFU: A task of fictitious unlearning for LLMs", arXiv 2401.06121,
@@ -89,13 +92,16 @@ class Tofu(Suite, name="tofu"):
         chat: bool = False,
         max_new_tokens: int = 200,
         limit: int | None = None,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         check_template(template)
         if max_new_tokens < 1:
             raise RecipeError(f"tofu: max_new_tokens must be at least 1, found {max_new_tokens}")
         if limit is not None and limit < 1:
             raise RecipeError(f"tofu: limit must be at least 1 or null, found {limit}")
-        self.data, self.split, self.template, self.chat = data, split, template, chat
+        self.data, self.split, self.template = data, split, template
+        self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.heldout = heldout or split.replace("forget", "holdout")
         self.neighbour = neighbour
         self.max_new_tokens, self.limit = max_new_tokens, limit
@@ -174,7 +180,7 @@ class Tofu(Suite, name="tofu"):
         ]
         if self.neighbour is not None:
             parts.insert(2, Part("neighbour", self.neighbour, both, wrong))
-        asking = Prompting(tokenizer, context.max_length, self.template, self.chat)
+        asking = Prompting(context.codec(tokenizer), self.template, self.chat)
         return {
             stream: [self._triple(asking, item, stream != "heldout") for item in items]
             for stream, items in read_parts(self.data, parts, self.limit).items()

@@ -43,7 +43,7 @@ def test_a_date_that_is_none_is_refused():
 
 def test_a_tokenizer_without_a_template_is_refused(letters):
     with pytest.raises(RecipeError, match="the tokenizer has no chat template"):
-        _ = Codec(letters, 8).chat
+        Codec(letters, 8).turns()
 
 
 def test_the_turn_after_the_longest_good_part_is_blamed():

@@ -86,7 +86,6 @@ def attacked(run: str, attack: Attack, gold: str | None, out: str | None) -> Kep
     from unlearnkit.attacks import Target, attack_and_keep
     from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.data.rows.reader import search_folders
-    from unlearnkit.data.tokens.codec import Codec
     from unlearnkit.models.base import BaseModel
     from unlearnkit.runs import load_run
     from unlearnkit.runs.evaluate import refuse_other_models
@@ -102,8 +101,8 @@ def attacked(run: str, attack: Attack, gold: str | None, out: str | None) -> Kep
     rows = data.data["forget"]
     target = Target(
         [rows.at(row, row)[0] for row in range(len(rows))],
-        Codec(data.tokenizer, data.max_length, data.date),
-        SuiteContext(data=data.data, max_length=data.max_length),
+        data.codec(),
+        SuiteContext.of(data),
         data.streams["forget"],
     )
     gold = cli.config.gold if gold is None else None if gold == NONE else gold

@@ -107,12 +107,7 @@ def evaluated(
     search_folders.set((folder,))
     cli = RecipeCLI(read([run.recipe_file]), verb="evaluate")
     cli.datamodule.check()
-    context = SuiteContext(
-        data=cli.datamodule.data,
-        batch_size=batch_size,
-        max_length=cli.datamodule.max_length,
-        seed=seed,
-    )
+    context = SuiteContext.of(cli.datamodule, seed, batch_size)
     base = BaseModel.from_recipe(run.base)
     return _run(
         str(run.model),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
@@ -22,7 +23,13 @@ def command(argv: list[str]) -> None:
 
 
 def generate(
-    run: str, prompt: str, against: str | None = None, max_new_tokens: int = 64, chat: bool = False
+    run: str,
+    prompt: str,
+    against: str | None = None,
+    max_new_tokens: int = 64,
+    chat: bool = False,
+    template: str | None = None,
+    template_arguments: dict[str, Any] | None = None,
 ) -> None:
     """Continue a prompt with a run's model, and with another one beside it.
 
@@ -32,12 +39,21 @@ def generate(
         against: ``base`` for the model that the run started from; or another run or model.
         max_new_tokens: Longest continuation, in tokens.
         chat: Put the prompt through the model's chat template.
+        template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as '{enable_thinking: false}'.
     """
-    console.show_generations(continuations(run, prompt, against, max_new_tokens, chat))
+    said = continuations(run, prompt, against, max_new_tokens, chat, template, template_arguments)
+    console.show_generations(said)
 
 
 def continuations(
-    run: str, prompt: str, against: str | None, max_new_tokens: int, chat: bool
+    run: str,
+    prompt: str,
+    against: str | None,
+    max_new_tokens: int,
+    chat: bool,
+    template: str | None = None,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, str]]:
     """Greedy continuations of a prompt.
 
@@ -47,6 +63,8 @@ def continuations(
         against: ``base`` for the model that the run started from, another run or model, or None.
         max_new_tokens: Longest continuation, in tokens.
         chat: Put the prompt through the chat template.
+        template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template.
 
     Returns:
         Name and text, of ``against`` first.
@@ -59,15 +77,21 @@ def continuations(
     if max_new_tokens < 1:
         raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
     with heavy_imports():
+        from unlearnkit.data.tokens.arguments import check_chat
         from unlearnkit.models.base import BaseModel
         from unlearnkit.runs import load_run
 
+    check_chat(chat, template, template_arguments)
     models: list[tuple[str, str | BaseModel]] = [(run, _model(run))]
     if against == "base":
         models.insert(0, ("base", BaseModel.from_recipe(load_run(run).base)))
     elif against is not None:
         models.insert(0, (against, _model(against)))
-    return [(name, _continue(model, prompt, max_new_tokens, chat)) for name, model in models]
+    ids = [_asked(model, prompt, chat, template, template_arguments) for _, model in models]
+    return [
+        (name, _continue(model, asked, max_new_tokens))
+        for (name, model), asked in zip(models, ids, strict=True)
+    ]
 
 
 def _model(name: str) -> str:
@@ -77,16 +101,34 @@ def _model(name: str) -> str:
     return str(load_run(folder).model) if (folder / "recipe.yaml").is_file() else name
 
 
-def _continue(base: str | BaseModel, prompt: str, max_new_tokens: int, chat: bool) -> str:
+def _asked(
+    base: str | BaseModel,
+    prompt: str,
+    chat: bool,
+    template: str | None,
+    arguments: Mapping[str, Any] | None,
+) -> list[int]:
+    """The prompt in tokens; known of every model before one is loaded."""
+    from unlearnkit.data.tokens.chat_template import TurnError
     from unlearnkit.data.tokens.codec import Codec
+    from unlearnkit.data.tokens.control import Rendered
+    from unlearnkit.models.base import load_tokenizer
+
+    codec = Codec(load_tokenizer(base), max_length=max(len(prompt), 2))
+    if not chat:
+        # Who types a control token at the prompt means it.
+        return codec.prompt(Rendered(prompt))
+    asked = [{"role": "user", "content": prompt}]
+    try:
+        return codec.prompt(codec.turns(template, arguments).prompt(asked))
+    except TurnError as error:
+        raise UserError(str(error)) from error
+
+
+def _continue(base: str | BaseModel, ids: list[int], max_new_tokens: int) -> str:
     from unlearnkit.engine.generation.generate import generate as continued
     from unlearnkit.models.base import load_tokenizer
     from unlearnkit.models.load import load_model
 
-    tokenizer = load_tokenizer(base)
-    codec = Codec(tokenizer, max_length=max(len(prompt), 2))
-    if chat:
-        prompt = codec.chat.render([{"role": "user", "content": prompt}], answer_next=True)
-    ids = codec.prompt(prompt)
-    model = load_model(base)
+    tokenizer, model = load_tokenizer(base), load_model(base)
     return continued(model, tokenizer, [ids], max_new_tokens=max_new_tokens)[0].text

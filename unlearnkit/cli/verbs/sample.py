@@ -116,7 +116,6 @@ def jobs_of_recipe(cli: RecipeCLI, out: str | None, per_prompt: int | None) -> l
     from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.rows.reader import find_file
     from unlearnkit.data.streams.self_samples import SelfSamplesStream
-    from unlearnkit.data.tokens.codec import Codec
 
     streams, base = cli.datamodule.streams, cli.model.base
     wanted = {k: s for k, s in streams.items() if isinstance(s, SelfSamplesStream)}
@@ -132,14 +131,18 @@ def jobs_of_recipe(cli: RecipeCLI, out: str | None, per_prompt: int | None) -> l
         given = cli.datamodule
         read = _with_what_it_needs(stream.prompts, streams)
         data = UnlearningDataModule(
-            read, base, max_length=given.max_length, anchor=stream.prompts, date=given.date
+            read,
+            base,
+            max_length=given.max_length,
+            anchor=stream.prompts,
+            date=given.date,
+            control_tokens=given.control_tokens,
         )
         data.check()
         rows = data.data[stream.prompts]
         prompts = [each.prompt_ids for row in range(len(rows)) for each in rows.at(row, 0)]
-        codec = Codec(data.tokenizer, given.max_length, given.date)
         path = Path(out) if out else find_file(stream.file) or Path(stream.file)
-        jobs.append(Job(base, codec, prompts, per_prompt or stream.per_prompt, path))
+        jobs.append(Job(base, data.codec(), prompts, per_prompt or stream.per_prompt, path))
     return jobs
 
 

@@ -41,7 +41,7 @@ def preview(cli: RecipeCLI) -> None:
 
     data, trainer = cli.datamodule, cli.trainer
     refuse_strategies(cli.model, trainer)
-    context = SuiteContext(max_length=data.max_length, seed=data.seed)
+    context = SuiteContext.of(data, data.seed)
     check_before_loading(cli.model, data, cli.suites, context, cli.config.gold)
     batches = Batches.of(cli.model, data, trainer)
     per_step = batches.rows_per_step

@@ -45,7 +45,7 @@ def keys_of(codec: Codec) -> KeysOf:
         found: list[int] = []
         for start in range(0, len(answers), _BATCH):
             part = answers[start : start + _BATCH]
-            texts = _decoded(codec.tokenizer, [list(ids) for ids in part])
+            texts = _decoded(codec.tokenizer, [codec.control.without(ids) for ids in part])
             found += [_key(plain(text), ids) for text, ids in zip(texts, part, strict=True)]
         return found
 

@@ -14,7 +14,8 @@ from unlearnkit.data.rows.reader import Table, read_rows
 from unlearnkit.data.rows.table import Files, chosen, located
 from unlearnkit.data.rows.where import Scalar, refuse_empty
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
-from unlearnkit.errors import DataError, Place, Problem, RecipeError
+from unlearnkit.data.tokens.spelled import SpelledOut
+from unlearnkit.errors import DataError, Place, Problem, RecipeError, in_file_order
 from unlearnkit.registry import Registered
 
 logger = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             DataError: With every bad row.
         """
         samples, problems = self.parse(table)
-        problems = sorted([*table.problems, *problems], key=_in_file_order)
+        problems = sorted([*table.problems, *problems], key=in_file_order)
         self._files = table.files
         self._refuse(problems, kept=len(samples))
         total = self.count(table) + len({problem.place for problem in table.problems})
@@ -222,7 +223,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         data, unfit = EncodedRows(name, self.path), []
         data.file_rows, data.taken = checked.file_rows, checked.taken
         data.answered = self.answered
+        spelled = SpelledOut(self.path, codec)
         for sample, rows in self._tokenised(checked.samples, codec):
+            text = self.text_of(sample)
+            rows = spelled.see(text, sample.place) or rows
             if isinstance(rows, Problem):
                 unfit.append(rows)
                 continue
@@ -237,8 +241,9 @@ class FileStream(Stream, ABC, Generic[SampleT]):
                 unfit.append(Problem(self.path, sample.place, None, error.found, error.expected))
                 continue
             data.cut |= cut
-            data.extend(fitted, sample.place, self.text_of(sample))
+            data.extend(fitted, sample.place, text)
         self._refuse(unfit, kept=len(data))
+        spelled.tell()
         data.dropped = checked.total - (len(checked.samples) - len(unfit))
         self._report([*checked.problems, *unfit], data.dropped, checked.total)
         return data
@@ -272,14 +277,6 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             shown = [str(located(each, self._files)) for each in problems[:3]]
             reasons = "; ".join(shown) + ("; ..." if len(problems) > 3 else "")
             logger.warning("%s: %d of %d rows dropped: %s", self.path, dropped, total, reasons)
-
-
-def _in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
-    """Rows by their number; before them what concerns the file, after them lines that are none."""
-    place = problem.place
-    if isinstance(place, Place):
-        return False, *place.identity
-    return place is not None, place or 0, 0, 0
 
 
 class _Checked(NamedTuple, Generic[SampleT]):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from unlearnkit.data.rows.messages import layout_fault, plain_messages
 from unlearnkit.data.rows.reader import Row, Table
-from unlearnkit.data.rows.values import check_columns, check_fields, kind_of, quoted, text_fault
+from unlearnkit.data.rows.values import check_columns, check_fields, kind_of, quoted
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
-from unlearnkit.data.tokens.chat_template import ChatTemplate, Message, TurnError
+from unlearnkit.data.tokens.chat_template import Message, TurnError
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.conversation import (
+    ASSISTANT,
+    learned_turns,
+    message_fault,
+    tools_of,
+    without_flags,
+)
+from unlearnkit.data.tokens.printed import Printed
+from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import Place, Problem, RecipeError
-
-ASSISTANT = "assistant"
 
 
 class Conversation(NamedTuple):
@@ -21,14 +28,23 @@ class Conversation(NamedTuple):
 
     place: Place
     messages: list[Message]
+    learned: list[int]
+    """Indices of the messages that are learned."""
+    tools: list[dict[str, Any]] | None = None
 
 
 class ChatStream(FileStream[Conversation], name="chat"):
     """Conversations: the assistant's turns are responses, what stands before them the prompt.
 
     A response is found by rendering the conversation twice: up to the turn, with the template's
-    generation prompt, and with the turn. It ends with the template's end of turn, which is
-    learned too; white space after it is not.
+    generation prompt, and with the turn. What every answer begins with by the template's doing,
+    such as an empty thought, belongs to the prompt. A response ends with the template's end of
+    turn, which is learned too.
+
+    All keys of a message (``tool_calls``, ``reasoning_content``, ``name`` and so on) reach the
+    template; one that it does not print is refused where it is text, and told where it is not. An
+    earlier turn with ``tool_calls`` needs no text. A turn with ``weight: 0`` is not learned (nor
+    one with ``train``, ``training`` or ``loss`` false).
 
     Args:
         path: A file (JSON lines, JSON, Parquet), or the id of a data set on the Hugging Face Hub.
@@ -51,6 +67,10 @@ class ChatStream(FileStream[Conversation], name="chat"):
             leaves them out and logs how many.
         rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
             the fields beside the way there go with each row, and ``*`` is every item.
+        template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        tools_field: The file's column of tools, if it has one: an array, or the JSON text of one.
+            Null leaves it out.
 
     Raises:
         RecipeError: If only one of ``prompt_field`` and ``response_field`` is given.
@@ -72,13 +92,20 @@ class ChatStream(FileStream[Conversation], name="chat"):
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
         rows_at: str | None = None,
+        template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
+        tools_field: str | None = "tools",
     ) -> None:
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if (prompt_field is None) != (response_field is None):
             raise RecipeError("prompt_field and response_field: expected both or neither")
         self.messages_field = messages_field
         self.prompt_field, self.response_field = prompt_field, response_field
-        self.turns, self.system, self.fold_system = turns, system, fold_system
+        self.turns: Literal["last", "all"] = turns
+        self.system, self.fold_system = system, fold_system
+        self.template, self.template_arguments = template, template_arguments or {}
+        self.tools_field = tools_field
+        self._printed: tuple[Codec, Printed] | None = None
 
     def fields(self) -> tuple[str, ...]:
         """The messages, or prompt and response."""
@@ -94,27 +121,26 @@ class ChatStream(FileStream[Conversation], name="chat"):
         good: list[Conversation] = []
         problems: list[Problem] = []
         for row in table.rows:
-            faults = list(self._message_problems(table.file, row))
+            faults = [*self._message_problems(table.file, row), *self._tool_problems(table, row)]
             problems += faults
             if not faults:
-                messages = plain_messages(row.fields[self.messages_field])
-                good.append(self._conversation(row.place, messages))
+                good.append(
+                    self._conversation(row, plain_messages(row.fields[self.messages_field]))
+                )
         return good, problems
 
     def _parse_pairs(
         self, table: Table, prompt: str, response: str
     ) -> tuple[list[Conversation], list[Problem]]:
         rows, problems = check_fields(table, {"prompt_field": prompt, "response_field": response})
-        good = [
-            self._conversation(
-                row.place,
-                [
-                    {"role": "user", "content": row.fields[prompt]},
-                    {"role": ASSISTANT, "content": row.fields[response]},
-                ],
-            )
-            for row in rows
-        ]
+        good: list[Conversation] = []
+        for row in rows:
+            faults = list(self._tool_problems(table, row))
+            problems += faults
+            if not faults:
+                asked = {"role": "user", "content": row.fields[prompt]}
+                answered = {"role": ASSISTANT, "content": row.fields[response]}
+                good.append(self._conversation(row, [asked, answered]))
         return good, problems
 
     def _message_problems(self, file: str, row: Row) -> Iterator[Problem]:
@@ -127,49 +153,69 @@ class ChatStream(FileStream[Conversation], name="chat"):
             found = "an empty array" if messages == [] else kind_of(messages)
             yield Problem(file, row.place, field, found, "an array of messages")
             return
-        for turn, message in enumerate(messages, start=1):
-            fault = layout_fault(message) or _message_fault(*plain_messages([message]))
+        plain = plain_messages(messages)
+        learned, sound = learned_turns(plain, self.turns), True
+        for turn, message in enumerate(plain):
+            fault = layout_fault(messages[turn]) or message_fault(message, turn in learned)
             if fault:
                 found, expected = fault
-                yield Problem(file, row.place, field, f"turn {turn}: {found}", expected)
+                sound = False
+                yield Problem(file, row.place, field, f"turn {turn + 1}: {found}", expected)
+        last = messages[-1]
+        if sound and not learned and last["role"] == ASSISTANT:
+            which = "the last turn" if self.turns == "last" else "every turn of the assistant"
+            yield Problem(file, row.place, field, f"weight 0 in {which}", "a turn to learn")
 
-    def _conversation(self, place: Place, messages: list[Message]) -> Conversation:
-        if self.system is not None and messages[0]["role"] != "system":
-            messages = [{"role": "system", "content": self.system}, *messages]
-        if self.fold_system and messages[0]["role"] == "system" and len(messages) > 1:
-            system, first, *rest = messages
+    def _tool_problems(self, table: Table, row: Row) -> Iterator[Problem]:
+        try:
+            self._tools(row)
+        except ValueError as error:
+            expected = "an array of tools (objects), or `tools_field: null` to leave them out"
+            yield Problem(table.file, row.place, self.tools_field, str(error), expected)
+
+    def _tools(self, row: Row) -> list[dict[str, Any]] | None:
+        return None if self.tools_field is None else tools_of(row.fields.get(self.tools_field))
+
+    def _conversation(self, row: Row, messages: Sequence[Mapping[str, Any]]) -> Conversation:
+        learned, tools = learned_turns(messages, self.turns), self._tools(row)
+        plain: list[Message] = list(map(without_flags, messages))
+        if self.system is not None and plain[0]["role"] != "system":
+            plain = [{"role": "system", "content": self.system}, *plain]
+        if self.fold_system and plain[0]["role"] == "system" and len(plain) > 1:
+            system, first, *rest = plain
             content = f"{system['content']}\n\n{first['content']}"
-            messages = [{**first, "content": content}, *rest]
-        return Conversation(place, messages)
+            plain = [{**first, "content": content}, *rest]
+        moved = len(plain) - len(messages)
+        return Conversation(row.place, plain, [turn + moved for turn in learned], tools)
 
     def tokenise(
         self, samples: Sequence[Conversation], codec: Codec
     ) -> Iterator[list[list[Tokens]] | Problem]:
         """One row per conversation, with one sequence per learned turn."""
+        printed = self._printed_by(codec)
         for sample in samples:
             try:
-                rendered = self._rendered(sample.messages, codec.chat)
+                last = len(sample.messages)
+                if (role := sample.messages[-1]["role"]) != ASSISTANT:
+                    found = f"turn {last} (role {role}) at the end"
+                    raise NoBorder(found, "an answer of the assistant at the end")
+                rendered = printed.turns(sample.messages, sample.learned, sample.tools)
             except TurnError as error:
                 yield self._problem(sample, str(error), "turns that the chat template accepts")
-            except _NoBorder as error:
-                yield self._problem(sample, str(error), error.expected)
+            except NoBorder as error:
+                yield self._problem(sample, error.found, error.expected)
             else:
                 prompts = codec.tokens([prompt for prompt, _ in rendered])
                 responses = codec.tokens([response for _, response in rendered])
                 ended = map(codec.with_end, responses)
                 yield [list(zip(prompts, ended, strict=True))]
 
-    def _rendered(self, messages: list[Message], template: ChatTemplate) -> list[tuple[str, str]]:
-        """Prompt and response text of each learned turn."""
-        whole = template.render(messages)
-        last = len(messages) - 1
-        if messages[last]["role"] != ASSISTANT:
-            found = f"turn {last + 1} (role {messages[last]['role']}) at the end"
-            raise _NoBorder(found, "an answer of the assistant at the end")
-        turns = [last]
-        if self.turns == "all":
-            turns = [t for t, message in enumerate(messages) if message["role"] == ASSISTANT]
-        return [_split(messages, turn, whole, template) for turn in turns]
+    def _printed_by(self, codec: Codec) -> Printed:
+        """What the template prints; known from one batch of rows to the next."""
+        if self._printed is None or self._printed[0] is not codec:
+            turns = codec.turns(self.template, self.template_arguments)
+            self._printed = codec, Printed(turns, self.path)
+        return self._printed[1]
 
     def _problem(self, sample: Conversation, found: str, expected: str) -> Problem:
         field = self.messages_field if self.prompt_field is None else self.prompt_field
@@ -177,46 +223,4 @@ class ChatStream(FileStream[Conversation], name="chat"):
 
     def text_of(self, sample: Conversation) -> str:
         """The text of all turns."""
-        return "\n".join(message["content"] for message in sample.messages)
-
-
-class _NoBorder(ValueError):
-    """A conversation in which the answer cannot be told from what stands before it."""
-
-    def __init__(self, found: str, expected: str) -> None:
-        super().__init__(found)
-        self.expected = expected
-
-
-def _split(
-    messages: list[Message], index: int, whole: str, template: ChatTemplate
-) -> tuple[str, str]:
-    """What stands before the answer of a turn, and the answer with its end of turn."""
-    prompt = template.render(messages[:index], answer_next=True)
-    text = whole
-    if index + 1 < len(messages):
-        text = template.render(messages[: index + 1]).rstrip()
-        if not whole.startswith(text):
-            raise _NoBorder(
-                f"a chat template that changes turn {index + 1} when later turns follow",
-                "a template that leaves earlier turns as they are, or `turns: last` of the stream",
-            )
-    if not text.startswith(prompt):
-        raise _NoBorder(
-            f"a chat template whose generation prompt is not how turn {index + 1} begins",
-            "a template that renders an answer after its generation prompt",
-        )
-    return prompt, text[len(prompt) :].rstrip()
-
-
-def _message_fault(message: Any) -> tuple[str, str] | None:
-    """What is found and expected in a message, if it cannot be used."""
-    if not isinstance(message, dict):
-        return kind_of(message), "a message with `role` and `content`, or `from` and `value`"
-    for key in ("role", "content"):
-        if key not in message:
-            return f"a message with {quoted(message)}", f"`{key}`"
-        fault = text_fault(message[key], may_be_empty=message.get("role") != ASSISTANT)
-        if fault:
-            return f"{fault} as `{key}`", "text"
-    return None
+        return "\n".join(message.get("content") or "" for message in sample.messages)

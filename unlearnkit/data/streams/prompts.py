@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_fields
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.tokens.arguments import check_chat
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.errors import Place, Problem, RecipeError
 
@@ -41,9 +42,12 @@ class PromptStream(FileStream[Prompt], name="prompts"):
             leaves them out and logs how many.
         rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
             the fields beside the way there go with each row, and ``*`` is every item.
+        chat_template: Name of the chat template, of a model that has several.
+        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
 
     Raises:
-        RecipeError: If the template does not hold ``{prompt}``.
+        RecipeError: If the template does not hold ``{prompt}``, or the chat template is chosen
+            without ``chat``.
     """
 
     answered: ClassVar[bool] = False
@@ -62,11 +66,15 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
         rows_at: str | None = None,
+        chat_template: str | None = None,
+        template_arguments: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
+        check_chat(chat, chat_template, template_arguments)
         self.prompt_field, self.template, self.chat = prompt_field, template, chat
+        self.chat_template, self.template_arguments = chat_template, template_arguments or {}
 
     def fields(self) -> tuple[str, ...]:
         """The prompt."""
@@ -87,11 +95,13 @@ class PromptStream(FileStream[Prompt], name="prompts"):
 
     def tokenise(self, samples: Sequence[Prompt], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per prompt, with an empty response."""
-        texts = [self.template.replace("{prompt}", sample.text) for sample in samples]
         if self.chat:
-            turns = ([{"role": "user", "content": text}] for text in texts)
-            texts = [codec.chat.render(asked, answer_next=True) for asked in turns]
-        return ([[(ids, [])]] for ids in codec.prompts(texts))
+            turns = codec.turns(self.chat_template, self.template_arguments)
+            texts = (self.template.replace("{prompt}", sample.text) for sample in samples)
+            prompts = [turns.prompt([{"role": "user", "content": text}]) for text in texts]
+        else:
+            prompts = [codec.framed(self.template, sample.text) for sample in samples]
+        return ([[(ids, [])]] for ids in codec.prompts(prompts))
 
     def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
         """The whole prompt.

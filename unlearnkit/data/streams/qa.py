@@ -141,7 +141,7 @@ class QAStream(FileStream[Pair], name="qa"):
 
     def tokenise(self, samples: Sequence[Pair], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per pair."""
-        framed = [self._framed(sample) for sample in samples]
+        framed = [self._framed(sample, codec) for sample in samples]
         prompts = codec.prompts([prompt for prompt, _ in framed])
         responses = codec.responses([response for _, response in framed])
         return ([[pair]] for pair in zip(prompts, responses, strict=True))
@@ -150,12 +150,12 @@ class QAStream(FileStream[Pair], name="qa"):
         """Prompt and response, without the template."""
         return f"{sample.prompt}\n{sample.response}"
 
-    def _framed(self, sample: Pair) -> tuple[str, str]:
+    def _framed(self, sample: Pair, codec: Codec) -> tuple[str, str]:
         """Prompt and response with the template's text."""
         before, around_both, _ = self.template.partition("{response}")
         start = before.rstrip() if around_both else before
         space = before[len(start) :]
-        return start.replace("{prompt}", sample.prompt), space + sample.response
+        return codec.framed(start, sample.prompt), space + sample.response
 
 
 def _column(given: ResponseColumn | Mapping[str, Any]) -> ResponseColumn:

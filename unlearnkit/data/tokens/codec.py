@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unlearnkit.data.tokens.chat_template import ChatTemplate
+from unlearnkit.data.tokens.chat_template import DEFAULT_DATE, ChatTemplate
+from unlearnkit.data.tokens.control import ControlInData, ControlTokens, Rendered, control_of
 from unlearnkit.data.tokens.kept import LEAST_CHARACTERS, KeptTokens
+from unlearnkit.data.tokens.turns import Turns
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-DEFAULT_DATE = "2025-01-01"
 
 
 class DoesNotFit(ValueError):
@@ -32,11 +32,16 @@ class Codec:
     puts behind (EOS, SEP) is left out. A response ends with EOS unless it is cut. Pad ids play no
     part, so a tokenizer without one works.
 
+    Text is text: a control token such as ``</s>`` that it spells out is tokenised as any other
+    text. Only that of templates (`Rendered`) is control.
+
     Args:
         tokenizer: A Hugging Face tokenizer.
         max_length: Longest prompt and response together, in tokens.
         date: ISO date that chat templates see in place of today's.
         base: The model that the tokenizer belongs to, where it is known.
+        control_tokens: What becomes of control tokens that a text spells out; ``keep`` takes them
+            for the tokens.
 
     Raises:
         RecipeError: If ``max_length`` leaves no room for a prompt and a response token.
@@ -60,11 +65,19 @@ class Codec:
         max_length: int,
         date: str = DEFAULT_DATE,
         base: str | BaseModel | None = None,
+        control_tokens: ControlInData = "text",
     ) -> None:
         if max_length < 2:
             raise RecipeError(f"data.max_length: expected at least 2 tokens, found {max_length}")
         self.tokenizer, self.max_length, self.date = tokenizer, max_length, date
         self.base = base
+        self.control_tokens: ControlInData = control_tokens
+        self._turns: dict[tuple[str | None, str], Turns] = {}
+
+    @cached_property
+    def control(self) -> ControlTokens:
+        """The tokenizer's control tokens."""
+        return control_of(self.tokenizer)
 
     @cached_property
     def bos(self) -> list[int]:
@@ -83,27 +96,62 @@ class Codec:
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
-        """Tokens that end a response: EOS, and any special token (a template's end of turn)."""
-        added = self.tokenizer.added_tokens_decoder.items()
-        special = {token for token, value in added if value.special}
-        # A response may well end with a letter that the vocabulary lacks.
-        special.discard(self.tokenizer.unk_token_id)  # pyright: ignore[reportArgumentType]
-        return frozenset(special.difference(self.bos).union(self.eos))
+        """Tokens that end a response: EOS, and any control token (a template's end of turn)."""
+        return self.control.ids.difference(self.bos).union(self.eos)
 
-    @cached_property
-    def chat(self) -> ChatTemplate:
-        """The tokenizer's chat template, with the date pinned.
+    def turns(
+        self, template: str | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Turns:
+        """Prompts and answers by a chat template of the tokenizer, with the date pinned.
+
+        Args:
+            template: Which one, of a tokenizer that has several.
+            arguments: Values for the template, such as ``{"enable_thinking": False}``.
 
         Raises:
-            RecipeError: If the tokenizer has none.
+            RecipeError: If the tokenizer has none, or none of that name, or the template does not
+                read an argument.
         """
-        return ChatTemplate(self.tokenizer, self.date)
+        key = template, repr(sorted((arguments or {}).items()))
+        if key not in self._turns:
+            given = (self.tokenizer, self.date, template, arguments)
+            self._turns[key] = Turns(ChatTemplate(*given, self.control, self.control_tokens))
+        return self._turns[key]
+
+    def as_text(self, text: str) -> str:
+        """Data for a template, whose control tokens stay text unless they are to be kept."""
+        return text if self.control_tokens == "keep" else self.control.as_text(text)
+
+    def spelled_out(self, text: str) -> list[str]:
+        """Control tokens that a row's text spells out and that are not to be kept."""
+        return [] if self.control_tokens == "keep" else self.control.found(text)
+
+    def framed(self, template: str, prompt: str) -> Rendered:
+        """A template of the recipe, in which control tokens are control, with data in it.
+
+        Args:
+            template: Text with ``{prompt}`` in it.
+            prompt: The data.
+        """
+        return Rendered(template.replace("{prompt}", self.as_text(prompt)))
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, with nothing added."""
         if not texts:
             return []
-        return self._tokens(texts)
+        if self.control_tokens == "keep":
+            return self._tokens(texts)
+        read = [
+            text if isinstance(text, Rendered) else self.control.as_text(text) for text in texts
+        ]
+        found = self._tokens(read)
+        for place, text in enumerate(read):
+            if isinstance(text, Rendered):
+                if self.control.is_marked(text):
+                    found[place] = self.control.encode([text])[0]
+            elif not self.control.ids.isdisjoint(found[place]):
+                found[place] = self.control.encode([self.control.whole_as_text(text)])[0]
+        return found
 
     @cached_property
     def _kept(self) -> KeptTokens | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from unlearnkit.data.tokens.turns import ends_of_turns
 from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode
 from unlearnkit.errors import UserError
 from unlearnkit.models.modes import evaluating, without_own_settings
@@ -190,13 +191,14 @@ def _limits(
 
 
 def _end_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokenizer's end token and those of the model's generation config.
+    """The tokenizer's end token, the chat template's, and those of the model's generation config.
 
-    A chat model names its end-of-turn token only in the latter.
+    A chat model often names its end-of-turn token only in the latter, or in the template alone.
     """
     own = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     listed = own if isinstance(own, list) else [own]
-    return frozenset(i for i in (tokenizer.eos_token_id, *listed) if isinstance(i, int))
+    named = (tokenizer.eos_token_id, *listed, *ends_of_turns(tokenizer))
+    return frozenset(i for i in named if isinstance(i, int))
 
 
 def _config(

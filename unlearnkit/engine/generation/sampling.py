@@ -16,6 +16,7 @@ from unlearnkit.data.plan import derived_seed
 from unlearnkit.data.samples import Ids, Origin, SampledAnswer, sample_row
 from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.control import control_of
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import UserError
@@ -137,10 +138,13 @@ def _answered(
     done: Collection[Ids],
 ) -> Iterable[dict[str, object]]:
     tokenizer = codec.tokenizer
-    texts = [str(tokenizer.decode(list(ids), skip_special_tokens=True)) for ids in group]
+    texts = [
+        str(tokenizer.decode(control_of(tokenizer).without(ids), skip_special_tokens=True))
+        for ids in group
+    ]
     asked: list[Sequence[int]] = list(group)
     if origin.template != "{prompt}":
-        asked = [codec.prompt(origin.template.replace("{prompt}", text)) for text in texts]
+        asked = [codec.prompt(codec.framed(origin.template, text)) for text in texts]
     drawn = generate(
         model,
         tokenizer,

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, StoppingCriteria
 from transformers.cache_utils import DynamicLayer
 
+from unlearnkit.data.tokens.control import control_of
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -65,6 +67,7 @@ def cache_of_rows(model: nn.Module) -> DynamicCache | None:
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """The text of token ids, without special tokens."""
-    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    """The text of token ids, without control tokens."""
+    ids = control_of(tokenizer).without(ids)
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return str(text)

@@ -98,7 +98,7 @@ class Training(Phase):
 
     def check(self) -> None:
         """Checks data, suites and the model's config."""
-        context = SuiteContext(max_length=self.data.max_length, seed=self.seed)
+        context = SuiteContext.of(self.data, self.seed)
         check_before_loading(self.module, self.data, self.evaluate, context, self.gold)
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:

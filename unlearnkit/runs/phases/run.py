@@ -41,7 +41,7 @@ class _Overall:
         """Results and tokens' log-probabilities: before the first phase, after the last, gold."""
         tokenizer = self.data.tokenizer
         token_logps = TokenLogps(self.data.data, tokenizer)
-        context = SuiteContext(data=self.data.data, max_length=self.data.max_length, seed=self.seed)
+        context = SuiteContext.of(self.data, self.seed)
         if self.gold:
             context = replace(context, gold=self._load(self.gold))
         reference = self._load(original)

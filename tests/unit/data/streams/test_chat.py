@@ -132,8 +132,8 @@ def test_content_parts_of_text_are_joined_by_line_breaks(write):
     parts = [{"type": "text", "text": "ab"}, {"type": "text", "text": "c"}]
     path = write({"messages": [{"role": "user", "content": parts}, ANSWER]})
     stream = ChatStream(path)
-    ((_, messages),), problems = stream.parse(stream.read())
-    assert (messages, problems) == ([{"role": "user", "content": "ab\nc"}, ANSWER], [])
+    (conversation,), problems = stream.parse(stream.read())
+    assert (conversation.messages, problems) == ([{"role": "user", "content": "ab\nc"}, ANSWER], [])
     answer = {"role": "assistant", "content": [{"type": "text", "text": "c"}]}
     assert encode(ChatStream(write({"messages": [USER, answer]}))) == [("dabe", "c<eos>")]
 

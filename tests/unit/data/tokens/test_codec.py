@@ -5,6 +5,7 @@ from stub import stub_tokenizer
 from tokenizers import processors
 
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.data.tokens.control import Rendered
 from unlearnkit.errors import RecipeError
 
 EOS = 3
@@ -32,11 +33,14 @@ def test_what_a_tokenizer_puts_behind_is_no_part_of_a_prompt():
 
 
 def test_a_text_that_brings_its_own_bos_gets_no_second_one():
-    assert Codec(stub_tokenizer({"add_bos": True}), 8).prompt("<bos>ab") == [2, 4, 5]
+    codec = Codec(stub_tokenizer({"add_bos": True}), 8, control_tokens="keep")
+    assert codec.prompt("<bos>ab") == [2, 4, 5]
+    assert Codec(stub_tokenizer({"add_bos": True}), 8).prompt(Rendered("<bos>ab")) == [2, 4, 5]
 
 
 def test_a_text_that_brings_its_own_eos_gets_no_second_one(letters):
-    assert Codec(letters, 8).response("ab<eos>") == [4, 5, EOS]
+    assert Codec(letters, 8, control_tokens="keep").response("ab<eos>") == [4, 5, EOS]
+    assert Codec(letters, 8).response(Rendered("ab<eos>")) == [4, 5, EOS]
 
 
 def test_a_response_that_ends_with_an_unknown_letter_still_gets_eos(letters):
