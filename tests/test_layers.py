@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "unlearnkit"
 TIERS = (
     {"errors"},
     {"redact", "registry"},
+    {"families"},
     {"functional", "tiny"},
     {"models"},
     {"data"},

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, TypeVar
 
 from unlearnkit.errors import RecipeError
 
+PACKAGE = "unlearnkit."
 PLUGIN_GROUP = "unlearnkit.plugins"
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _T = TypeVar("_T", bound="Registered")
@@ -39,6 +40,9 @@ class UnknownName(RecipeError):
 class Registered:
     """Gives a family of classes names.
 
+    In the class statement stand ``name``, ``aliases`` (further names) and ``formerly``: class names
+    that it had in earlier versions, whose recipes name classes by their paths.
+
     Raises:
         TypeError: At the class statement, for a name that is not ``lower_case`` or is taken.
     """
@@ -46,15 +50,21 @@ class Registered:
     _by_name: ClassVar[dict[str, type[Any]]]
     _by_alias: ClassVar[dict[str, type[Any]]]
     registered_name: ClassVar[str | None] = None
+    _class_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(
-        cls, *, name: str | None = None, aliases: tuple[str, ...] = (), **kwargs: Any
+        cls,
+        *,
+        name: str | None = None,
+        aliases: tuple[str, ...] = (),
+        formerly: tuple[str, ...] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
         if Registered in cls.__bases__:
             cls._by_name, cls._by_alias = {}, {}
             return
-        cls.registered_name = name
+        cls.registered_name, cls._class_names = name, (cls.__name__, *formerly)
         if name is None:
             return
         for each in (name, *aliases):
@@ -98,6 +108,25 @@ class Registered:
                 "Or give a dotted path such as my_module.MyClass.",
             )
         return found
+
+    @classmethod
+    def at_path(cls: type[_T], class_path: str) -> type[_T] | None:
+        """The family's class that a path inside this package names, wherever it is now.
+
+        The last part of the path tells; modules may have moved since it was written. None for
+        paths of other packages, and for classes that this package does not register.
+        """
+        if not class_path.startswith(PACKAGE):
+            return None
+        last = class_path.rpartition(".")[2]
+        return next(
+            (
+                each
+                for each in cls._by_name.values()
+                if each.__module__.startswith(PACKAGE) and last in each._class_names
+            ),
+            None,
+        )
 
 
 def family_of(cls: type[Registered]) -> str:

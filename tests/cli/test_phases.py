@@ -285,7 +285,7 @@ def test_requests_are_unlearned_in_turn_and_all_are_measured(written, command) -
     assert done.code == 0
     (top,) = _runs(written, "requests")
     paths = [
-        load_run(top / name).recipe["data"]["streams"]["forget"]["init_args"]["path"]
+        load_run(top / name).recipe["data"]["streams"]["forget"]["path"]
         for name in ("forget", "second_2")
     ]
     assert paths == ["forget.jsonl", "second_2.jsonl"]

@@ -4,10 +4,10 @@ import inspect
 
 import pytest
 
-from unlearnkit.cli.recipe.names import CALLBACKS, FAMILIES, OBJECTIVES, STREAMS, SUITES
 from unlearnkit.cli.recipe.signature import accepted
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import CALLBACKS, FAMILIES, OBJECTIVES, STREAMS, SUITES
 from unlearnkit.module import UnlearningModule
 
 GOOD = ("--recipe", "good.yaml")

@@ -39,7 +39,7 @@ def test_fit_writes_a_run_that_says_what_was_run(run):
     assert run.summary["steps"] == 1
     assert run.summary["recipe"] == "copyright"
     assert run.recipe["trainer"]["max_steps"] == 1
-    assert run.recipe["model"]["objectives"]["forget"]["init_args"]["weight"] > 0
+    assert run.recipe["model"]["objectives"]["forget"]["weight"] > 0
 
 
 def test_the_recipe_of_a_run_can_be_run_again(run, command):

@@ -107,7 +107,8 @@ def _runs_below(folder: Path) -> list[Path]:
 
 
 def _recipe_key(run: Run) -> str:
-    return json.dumps([run.summary["recipe"], _kept(run.recipe)], sort_keys=True, default=str)
+    kept = _given(_kept(run.recipe))
+    return json.dumps([run.summary["recipe"], kept], sort_keys=True, default=str)
 
 
 def _kept(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +117,13 @@ def _kept(recipe: Mapping[str, Any]) -> dict[str, Any]:
     if phases := kept.get("phases"):
         kept["phases"] = [_kept(each) for each in phases]
     return kept
+
+
+def _given(value: Any) -> Any:
+    """A value without the keys that are null: an earlier version may not have had them."""
+    if isinstance(value, Mapping):
+        return {key: _given(each) for key, each in value.items() if each is not None}
+    return [_given(each) for each in value] if isinstance(value, list) else value
 
 
 def _in_order(groups: Sequence[list[Run]]) -> list[list[Run]]:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from unlearnkit.errors import UserError
+from unlearnkit.families import named
 from unlearnkit.models.base import model_of_run
 
 Suites = dict[str, dict[str, dict[str, float]]]
@@ -65,6 +66,7 @@ class Run:
 
     folder: Path
     recipe: dict[str, Any]
+    """As it was run, with classes by their names, whatever version wrote it."""
     summary: dict[str, Any]
 
     @property
@@ -182,7 +184,7 @@ def load_run(folder: str | Path) -> Run:
         raise UserError(
             f"{path / 'summary.json'}: {wrong}", hint="It is no longer what `fit` wrote."
         )
-    return Run(path, recipe, summary)
+    return Run(path, named(recipe), summary)
 
 
 def as_mapping(value: Any) -> dict[str, Any]:

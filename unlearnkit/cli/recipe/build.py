@@ -18,6 +18,7 @@ from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.signature import find_own_modules, in_words
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import named
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.phases.yaml_text import dump_yaml
 from unlearnkit.suites import Suite
@@ -48,9 +49,21 @@ def read_again(text: str) -> Any:
     return value if isinstance(value, dict | list) else text
 
 
+def written(recipe: dict[str, Any]) -> str:
+    """A recipe as YAML, with classes by their names.
+
+    Example:
+        >>> print(written({"model": {"base": "tiny", "lora": None}}), end="")
+        model:
+          base: tiny
+          lora: null
+    """
+    return dump_yaml(named(recipe))
+
+
 MODE = "recipe"
 set_loader(MODE, read_again)
-set_dumper(MODE, dump_yaml)
+set_dumper(MODE, written)
 
 
 class RecipeParser(LightningArgumentParser):

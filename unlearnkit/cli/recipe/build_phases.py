@@ -10,12 +10,13 @@ from unlearnkit.cli.banner import show_start
 from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.document import MERGED, Document, load_yaml
 from unlearnkit.cli.recipe.edit import edit_phase
-from unlearnkit.cli.recipe.names import at, dotted
+from unlearnkit.cli.recipe.names import dotted
 from unlearnkit.cli.recipe.overrides import Override, apply
-from unlearnkit.cli.recipe.phase import PHASES, Layer
+from unlearnkit.cli.recipe.phase import PHASES, Layer, copied
 from unlearnkit.cli.recipe.phases import BASE, has_phases, layers
 from unlearnkit.cli.recipe.signature import find_own_modules
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import at, named
 from unlearnkit.runs.phases.phase import Phase, Training
 from unlearnkit.runs.phases.yaml_text import dump_yaml
 
@@ -94,10 +95,26 @@ class PhasedRecipe:
         return made
 
 
+def resolved(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A phase's recipe as this version writes it, whatever version wrote it.
+
+    Arguments that its version did not have get their defaults.
+    """
+    if "edit" in recipe:
+        return dict(recipe)
+    try:
+        found = load_yaml(_Parsed(Document(copied(recipe), "recipe.yaml")).recipe_text)
+    except RecipeError:  # what no longer is a recipe differs from one
+        return named(recipe)
+    found["model"]["base"] = at(recipe, BASE)
+    return found
+
+
 def recipe_of(
     document: Document | None, overrides: Sequence[Override], verb: str, print_only: bool
 ) -> RecipeCLI | PhasedRecipe:
     """The objects of a recipe, of one phase or of several; see `RecipeCLI` for the arguments."""
+    find_own_modules()  # an override may name a class in one of them
     inside = [each for each in overrides if each.path[0] == PHASES and len(each.path) > 1]
     if document is None:
         return RecipeCLI(None, overrides, verb, print_only)

@@ -12,22 +12,21 @@ from torch.optim import Optimizer
 
 from unlearnkit.cli.recipe import signature as schema
 from unlearnkit.cli.recipe.document import Document, Mistake
-from unlearnkit.cli.recipe.names import (
-    FAMILIES,
-    OBJECTIVES,
-    OPTIMIZER,
-    STREAMS,
-    SUITES,
-    Entry,
-    KeyPath,
-    at,
-    dotted,
-    entries,
-)
+from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, dotted, entries
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.errors import DataError, RecipeError, UserError
+from unlearnkit.families import (
+    FAMILIES,
+    LORA,
+    OBJECTIVES,
+    STREAMS,
+    SUITES,
+    KeyPath,
+    at,
+    with_plain_lora,
+)
 from unlearnkit.module import UnlearningModule
 from unlearnkit.registry import Registered, did_you_mean
 
@@ -80,7 +79,7 @@ class _Checker:
     """One pass over a document."""
 
     def __init__(self, document: Document) -> None:
-        self.document, self.tree = document, document.tree
+        self.document, self.tree = document, with_plain_lora(document.tree)
         self.warnings: list[str] = []
         self.built: dict[KeyPath, Any] = {}
 
@@ -180,7 +179,7 @@ class _Checker:
         if anchor not in streams:
             near = did_you_mean(str(anchor), streams)
             yield ("data", "anchor"), f"no stream is named '{anchor}'.{near}"
-        lora = at(self.tree, ("model", "lora"))
+        lora = at(self.tree, LORA)
         if isinstance(lora, Mapping) and lora.get("init_lora_weights") == "fila":
             wanted = lora.get("importance")
             wanted = wanted if isinstance(wanted, Mapping) else {}

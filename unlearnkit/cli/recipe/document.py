@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import get_loader
 
-from unlearnkit.cli.recipe.names import KeyPath, dotted
+from unlearnkit.cli.recipe.names import dotted
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import KeyPath
 
 COMMAND_LINE = "command line"
 # Sections that a later recipe adds to, key by key; any other value it replaces whole.

@@ -9,49 +9,25 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.registry import Registered, did_you_mean
+from unlearnkit.families import (
+    CALLBACKS,
+    FAMILIES,
+    STREAMS,
+    SUITES,
+    Family,
+    KeyPath,
+    at,
+    with_plain_lora,
+)
+from unlearnkit.registry import PACKAGE, did_you_mean
 
-KeyPath = tuple[str | int, ...]
 OPTIMIZER: KeyPath = ("model", "optimizer")
 DEFAULT_OPTIMIZER = "torch.optim.AdamW"
-
-
-class Family(NamedTuple):
-    """A registered family and the place of its entries in a recipe."""
-
-    word: str
-    module: str
-    """Importing it registers the members."""
-    base: str
-    place: KeyPath
-    listed: bool
-
-    @property
-    def root(self) -> type[Registered]:
-        """The base class."""
-        return getattr(importlib.import_module(self.module), self.base)
-
-    @property
-    def bound(self) -> type:
-        """What an entry must be a subclass of: of the callbacks, any Lightning callback."""
-        if self is CALLBACKS:
-            return importlib.import_module("lightning.pytorch").Callback
-        return self.root
-
-
-OBJECTIVES = Family(
-    "objective", "unlearnkit.objectives", "Objective", ("model", "objectives"), listed=False
-)
-STREAMS = Family("stream", "unlearnkit.data", "Stream", ("data", "streams"), listed=False)
-CALLBACKS = Family(
-    "callback", "unlearnkit.callbacks", "NamedCallback", ("trainer", "callbacks"), listed=True
-)
-SUITES = Family("suite", "unlearnkit.suites", "Suite", ("evaluate",), listed=True)
-FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES)
 
 
 class Entry(NamedTuple):
@@ -86,7 +62,7 @@ def expand(tree: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         RecipeError: For the first entry that cannot be resolved.
     """
-    expanded = _copy(tree)
+    expanded = _copy(with_plain_lora(tree))
     for family in FAMILIES:
         if family.listed and at(expanded, family.place) is not None:
             _put(expanded, family.place, _as_list(at(expanded, family.place)))
@@ -104,18 +80,6 @@ def expand(tree: Mapping[str, Any]) -> dict[str, Any]:
 def family_at(path: KeyPath) -> Family | None:
     """The family that the path is an entry of, or None."""
     return next((family for family in FAMILIES if path[:-1] == family.place), None)
-
-
-def at(tree: Any, path: KeyPath) -> Any:
-    """The value at a path, or None."""
-    for step in path:
-        if isinstance(tree, Mapping):
-            tree = tree.get(step)
-        elif isinstance(tree, list) and isinstance(step, int) and step < len(tree):
-            tree = tree[step]
-        else:
-            return None
-    return tree
 
 
 def dotted(path: KeyPath) -> str:
@@ -184,7 +148,7 @@ def _stream_of_suite(path: KeyPath, key: str, value: Any) -> Any:
     """A stream given to a suite alone, or a mapping of some by name, in the short form too."""
     if isinstance(value, Mapping) and all(isinstance(each, Mapping) for each in value.values()):
         return {name: _stream_of_suite(path, f"{key}.{name}", value[name]) for name in value}
-    if not isinstance(value, Mapping) or "name" not in value:
+    if not isinstance(value, Mapping) or not {"name", "class_path"} & set(value):
         return value
     stream = _entry(STREAMS, (*path, key), value)
     if stream.error is not None:
@@ -194,18 +158,36 @@ def _stream_of_suite(path: KeyPath, key: str, value: Any) -> Any:
 
 def _class_path(family: Family, name: str) -> str:
     if "." in name:
-        return name
+        return _own_path(family, name)
     if family is CALLBACKS:
         return _callback_path(name)
-    found = family.root.resolve(name)
-    return f"{found.__module__}.{found.__qualname__}"
+    return _path_of(family.root.resolve(name))
+
+
+def _own_path(family: Family, path: str) -> str:
+    """Where a class is now that an earlier version wrote the path of; other paths as they are."""
+    if not path.startswith(PACKAGE):
+        return path
+    found = family.root.at_path(path)
+    if found is None:
+        return path
+    warnings.warn(
+        "class paths inside unlearnkit are read by their last part, since modules may move; "
+        "write a class's name instead, such as {name: retain_kl}",
+        stacklevel=2,
+    )
+    return _path_of(found)
+
+
+def _path_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _callback_path(name: str) -> str:
     """Ours by registered name, Lightning's own by class name."""
     ours = CALLBACKS.root.registered()
     if name in ours:
-        return f"{ours[name].__module__}.{ours[name].__qualname__}"
+        return _path_of(ours[name])
     theirs = importlib.import_module("lightning.pytorch.callbacks")
     if name in theirs.__all__:
         return f"lightning.pytorch.callbacks.{name}"

@@ -10,20 +10,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from unlearnkit.cli.recipe.document import COMMAND_LINE, Document, Mistake, load_yaml, plain
-from unlearnkit.cli.recipe.names import (
-    FAMILIES,
-    OPTIMIZER,
-    Family,
-    KeyPath,
-    at,
-    dotted,
-    entries,
-    family_at,
-    split_entry,
-)
+from unlearnkit.cli.recipe.names import OPTIMIZER, dotted, entries, family_at, split_entry
 from unlearnkit.cli.recipe.shipped import find, shipped
 from unlearnkit.cli.recipe.signature import accepted, import_class
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import FAMILIES, Family, KeyPath, at
 from unlearnkit.registry import did_you_mean
 
 RECIPE_FLAGS = ("-r", "--recipe", "-c", "--config")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unlearnkit.cli.recipe.document import Document, Mistake
-from unlearnkit.cli.recipe.names import KeyPath
+from unlearnkit.families import KeyPath
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 PHASES, REQUESTS = "phases", "requests"

@@ -8,10 +8,11 @@ from typing import Any
 from unlearnkit.cli.recipe.check import find_mistakes, refusal
 from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake
 from unlearnkit.cli.recipe.edit import edit_mistakes
-from unlearnkit.cli.recipe.names import KeyPath, at, dotted
+from unlearnkit.cli.recipe.names import dotted
 from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.phase import PHASES, REQUESTS, Layer, copied, covers, fault_of_name
 from unlearnkit.cli.recipe.requests import of_requests
+from unlearnkit.families import KeyPath, at
 from unlearnkit.registry import did_you_mean
 
 BASE: KeyPath = ("model", "base")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.cli.recipe.document import Document, Mistake
-from unlearnkit.cli.recipe.names import STREAMS, KeyPath, at, split_entry
+from unlearnkit.cli.recipe.names import split_entry
 from unlearnkit.cli.recipe.phase import REQUESTS, Layer, copied, fault_of_name
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import STREAMS, SUITES, KeyPath, at
 from unlearnkit.suites.requests import KEPT
 
 FORGET: KeyPath = (*STREAMS.place, "forget")
@@ -84,7 +85,8 @@ def _with_requests(evaluate: list[Any], streams: Mapping[str, Any]) -> list[Any]
     own: dict[str, Any] = {}
     for suite in evaluate:
         name, arguments = split_entry(suite)
-        if name == REQUESTS:
+        cls = SUITES.root.at_path(name or "")
+        if name == REQUESTS or (cls is not None and cls.registered_name == REQUESTS):
             own = arguments
         else:
             found.append(suite)

@@ -19,10 +19,10 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 from jsonargparse.typing import register_type
 
-from unlearnkit.cli.recipe.names import KeyPath
 from unlearnkit.data.rows.where import Scalar, is_scalar
 from unlearnkit.errors import RecipeError
-from unlearnkit.registry import did_you_mean
+from unlearnkit.families import KeyPath
+from unlearnkit.registry import PACKAGE, did_you_mean
 
 Finding = tuple[KeyPath, str]
 _SCALARS = (bool, int, float, str)
@@ -99,10 +99,14 @@ def import_class(class_path: str, bound: type) -> type:
     except ModuleNotFoundError as error:
         if not module.startswith(str(error.name)):
             raise RecipeError(f"importing '{module}' failed: {error}.") from error
+        hint = (
+            "Give the name of a class that belongs here, as `unlearnkit list` shows them."
+            if class_path.startswith(PACKAGE)
+            else "An own file is looked for in the working directory and among the installed "
+            "packages."
+        )
         raise RecipeError(
-            f"there is no module '{module}' to take '{name}' from.",
-            hint="An own file is looked for in the working directory and among the installed "
-            "packages.",
+            f"there is no module '{module}' to take '{name}' from.", hint=hint
         ) from error
     except AttributeError as error:
         known = [key for key in vars(importlib.import_module(module)) if not key.startswith("_")]

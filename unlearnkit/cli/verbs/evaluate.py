@@ -11,9 +11,10 @@ import yaml
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import load_yaml, read
-from unlearnkit.cli.recipe.names import SUITES, expand
+from unlearnkit.cli.recipe.names import expand
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.families import SUITES
 
 if TYPE_CHECKING:
     from unlearnkit.models.base import BaseModel

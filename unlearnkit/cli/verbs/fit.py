@@ -43,6 +43,7 @@ def command(argv: list[str]) -> None:
 
 
 def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
+    from unlearnkit.cli.recipe.build_phases import resolved
     from unlearnkit.runs.phases.run import fit_phases
 
     summary = fit_phases(
@@ -52,6 +53,7 @@ def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
         recipe_text=phased.recipe_text,
         run_dir=phased.run_dir,
         ckpt_path=line.ckpt_path,
+        resolve=resolved,
         on_phase=console.show_phase,
     )
     if summary.phases:  # the first process has them

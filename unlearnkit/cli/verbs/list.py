@@ -7,10 +7,10 @@ import inspect
 from typing import Any
 
 from unlearnkit.cli import console
-from unlearnkit.cli.recipe.names import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.cli.recipe.shipped import shipped, summary
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
+from unlearnkit.families import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.registry import did_you_mean
 
 HELP = "Show objectives, streams, suites, recipes, metrics or callbacks."

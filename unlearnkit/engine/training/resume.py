@@ -106,7 +106,9 @@ class ExactResume(L.Callback):
 
 def keep_what_is_trained(state: dict[str, Any], policy: nn.Module) -> None:
     """Takes the reference and frozen weights out of a module's state; of LoRA the adapter stays."""
-    frozen = {f"policy.{k}" for k, p in policy.named_parameters() if not p.requires_grad}
+    # A tied output head is named a second time in the state, and there only.
+    named = policy.named_parameters(remove_duplicate=False)
+    frozen = {f"policy.{k}" for k, p in named if not p.requires_grad}
     for key in [k for k in state if k.startswith("reference.") or k in frozen]:
         del state[key]
 

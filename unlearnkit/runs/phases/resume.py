@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.families import named
 from unlearnkit.runs.checkpoints import newest_checkpoint
 
+Resolve = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Gives a recipe of an earlier version as this one writes it."""
 _AGAIN = "+"
 """Stands in no phase's name, but in the folder of one that was interrupted and run again."""
 
@@ -21,10 +26,12 @@ class Unfinished:
     Args:
         folder: Its run folder.
         ckpt_path: The checkpoint to go on from, or None for the newest of the phase.
+        resolve: Makes recipes of earlier versions comparable with those of this one.
     """
 
     folder: Path | None = None
     ckpt_path: Path | None = None
+    resolve: Resolve = named
 
     def finished(self, phase: str, recipe: str) -> Path | None:
         """The folder of a phase that is finished, or None.
@@ -35,11 +42,11 @@ class Unfinished:
         for inside in reversed(self._folders(phase)):
             if not (inside / "summary.json").is_file():
                 continue
-            theirs = (inside / "recipe.yaml").read_text(encoding="utf-8")
-            if theirs != recipe:
+            differences = self._differences(inside / "recipe.yaml", recipe)
+            if differences:
                 raise RecipeError(
                     f"phase '{phase}' is finished in {inside}, by another recipe: "
-                    f"{', '.join(_differences(theirs, recipe))}",
+                    f"{', '.join(differences)}",
                     hint="Resume with the recipe that made it, or start afresh without --ckpt_path."
                     " Phases that are not finished may be changed.",
                 )
@@ -57,13 +64,23 @@ class Unfinished:
             return str(self.ckpt_path)
         for inside in reversed(folders):
             file = inside / "recipe.yaml"
-            if not file.is_file() or file.read_text(encoding="utf-8") != recipe:
+            if not file.is_file() or self._differences(file, recipe):
                 continue
             try:
                 return str(newest_checkpoint(inside))
             except UserError:
                 continue
         return None
+
+    def _differences(self, file: Path, recipe: str) -> list[str]:
+        """Keys in which a stored recipe differs from another one, the first five."""
+        theirs = file.read_text(encoding="utf-8")
+        if theirs == recipe:
+            return []
+        old = _leaves(self.resolve(yaml.safe_load(theirs) or {}))
+        new = _leaves(yaml.safe_load(recipe))
+        keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+        return [f"{key} {old.get(key)!r} is now {new.get(key)!r}" for key in keys[:5]]
 
     def _folders(self, phase: str) -> list[Path]:
         """Folders of a phase, the newest last."""
@@ -73,12 +90,13 @@ class Unfinished:
         return sorted(found, key=lambda each: _turn(each.name, phase))
 
 
-def unfinished_run(runs: Path, ckpt_path: str) -> Unfinished:
+def unfinished_run(runs: Path, ckpt_path: str, resolve: Resolve = named) -> Unfinished:
     """The run in phases that ``--ckpt_path`` names.
 
     Args:
         runs: Folder of the recipe's run folders.
         ckpt_path: ``last``, or a checkpoint in one of them.
+        resolve: See `Unfinished`.
 
     Raises:
         UserError: If there is none that is unfinished.
@@ -106,7 +124,7 @@ def unfinished_run(runs: Path, ckpt_path: str) -> Unfinished:
             f"the run {folder} is finished; nothing is left to resume",
             hint="Start another one without --ckpt_path.",
         )
-    return Unfinished(folder, checkpoint)
+    return Unfinished(folder, checkpoint, resolve)
 
 
 def next_folder(run: Path, phase: str) -> Path:
@@ -124,13 +142,6 @@ def _turn(name: str, phase: str) -> int:
 def _is_phased(folder: Path) -> bool:
     file = folder / "recipe.yaml"
     return file.is_file() and "phases" in (yaml.safe_load(file.read_text(encoding="utf-8")) or {})
-
-
-def _differences(theirs: str, ours: str) -> list[str]:
-    """Keys in which two recipes differ, by their first lines that do."""
-    old, new = _leaves(yaml.safe_load(theirs)), _leaves(yaml.safe_load(ours))
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return [f"{key} {old.get(key)!r} is now {new.get(key)!r}" for key in keys[:5]]
 
 
 def _leaves(value: object, key: str = "") -> dict[str, object]:

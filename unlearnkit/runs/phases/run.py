@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 from unlearnkit.data.datamodule import UnlearningDataModule, together
+from unlearnkit.families import named
 from unlearnkit.models.load import load_model
 from unlearnkit.runs import measure as evaluation
 from unlearnkit.runs.fit import FOLDER_OF_RUN, peak_memory_mb
 from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve
-from unlearnkit.runs.phases.resume import Unfinished, next_folder, unfinished_run
+from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
 from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext
@@ -70,6 +71,7 @@ def fit_phases(
     recipe_text: str = "",
     run_dir: str | Path = "runs",
     ckpt_path: str | None = None,
+    resolve: Resolve = named,
     on_phase: Callable[[str, str], None] = lambda name, what: None,
 ) -> RunSummary:
     """Runs phases one after the other and writes a run folder with one inside it for each.
@@ -85,6 +87,8 @@ def fit_phases(
         run_dir: Where run folders go.
         ckpt_path: ``last`` for the newest unfinished run of this recipe, or a checkpoint in its
             folder. The run goes on in the same folder; finished phases are not run again.
+        resolve: Gives a recipe of an earlier version as this one writes it, so that a run which
+            that version began is gone on with.
         on_phase: Called with a phase's name, and what happens to it.
 
     Returns:
@@ -104,7 +108,7 @@ def fit_phases(
     main = trainings[0].trainer.is_global_zero and known is None
     before = Unfinished()
     if ckpt_path is not None:
-        before = unfinished_run(Path(run_dir) / recipe_name, ckpt_path)
+        before = unfinished_run(Path(run_dir) / recipe_name, ckpt_path, resolve)
     if before.folder is not None:
         folder = before.folder
     elif main:

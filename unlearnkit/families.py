@@ -1,0 +1,141 @@
+"""Registered families: their place in a recipe, and the names of their classes.
+
+A recipe names a class of ours by its registered name. Class paths inside this package are no part
+of the format: modules move. Recipes of earlier versions hold such paths, which are read by their
+last part.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from unlearnkit.registry import PACKAGE, Registered
+
+KeyPath = tuple[str | int, ...]
+LORA: KeyPath = ("model", "lora")
+_LORA_CLASS = "LoraConfig"
+
+
+class Family(NamedTuple):
+    """A registered family and the place of its entries in a recipe."""
+
+    word: str
+    module: str
+    """Importing it registers the members."""
+    base: str
+    place: KeyPath
+    listed: bool
+
+    @property
+    def root(self) -> type[Registered]:
+        """The base class."""
+        return getattr(importlib.import_module(self.module), self.base)
+
+    @property
+    def bound(self) -> type:
+        """What an entry must be a subclass of: of the callbacks, any Lightning callback."""
+        if self is CALLBACKS:
+            return importlib.import_module("lightning.pytorch").Callback
+        return self.root
+
+
+OBJECTIVES = Family(
+    "objective", "unlearnkit.objectives", "Objective", ("model", "objectives"), listed=False
+)
+STREAMS = Family("stream", "unlearnkit.data", "Stream", ("data", "streams"), listed=False)
+CALLBACKS = Family(
+    "callback", "unlearnkit.callbacks", "NamedCallback", ("trainer", "callbacks"), listed=True
+)
+SUITES = Family("suite", "unlearnkit.suites", "Suite", ("evaluate",), listed=True)
+FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES)
+
+
+def at(tree: Any, path: KeyPath) -> Any:
+    """The value at a path, or None."""
+    for step in path:
+        if isinstance(tree, Mapping):
+            tree = tree.get(step)
+        elif isinstance(tree, list) and isinstance(step, int) and step < len(tree):
+            tree = tree[step]
+        else:
+            return None
+    return tree
+
+
+def named(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with our classes by their registered names; the input is not changed.
+
+    A class path inside this package becomes ``name``, beside which the arguments stand. Classes of
+    others keep ``class_path`` and ``init_args``.
+
+    Args:
+        recipe: A recipe as it is written to a run folder, with or without phases.
+
+    Example:
+        >>> old = "unlearnkit.objectives.divergence.RetainKL"
+        >>> entry = {"class_path": old, "init_args": {"weight": 2.0}}
+        >>> named({"model": {"objectives": {"retain": entry}}})
+        {'model': {'objectives': {'retain': {'name': 'retain_kl', 'weight': 2.0}}}}
+    """
+    found = with_plain_lora(recipe)
+    for family in FAMILIES:
+        given = at(found, family.place)
+        if isinstance(given, Mapping):
+            _put(found, family.place, {k: _named(family, each) for k, each in given.items()})
+        elif isinstance(given, list):
+            _put(found, family.place, [_named(family, each) for each in given])
+    if isinstance(found.get("phases"), list):
+        found["phases"] = [
+            named(each) if isinstance(each, Mapping) else each for each in found["phases"]
+        ]
+    return found
+
+
+def with_plain_lora(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe whose ``model.lora`` holds arguments alone; earlier versions wrote our class's path.
+
+    Example:
+        >>> lora = {"class_path": "unlearnkit.engine.lora.LoraConfig", "init_args": {"r": 8}}
+        >>> with_plain_lora({"model": {"lora": lora}})
+        {'model': {'lora': {'r': 8}}}
+    """
+    found = dict(recipe)
+    given = at(found, (*LORA, "class_path"))
+    if isinstance(given, str) and given.startswith(PACKAGE) and given.endswith(f".{_LORA_CLASS}"):
+        _put(found, LORA, at(found, (*LORA, "init_args")) or {})
+    return found
+
+
+def _named(family: Family, entry: Any) -> Any:
+    """An entry of a family, with the streams in a suite's arguments, in the shorter form."""
+    path = at(entry, ("class_path",))
+    if not isinstance(path, str):
+        return entry
+    arguments = entry.get("init_args") or {}
+    if not isinstance(arguments, Mapping):
+        return entry
+    if family is SUITES:
+        arguments = {key: _named_streams(each) for key, each in arguments.items()}
+    cls = family.root.at_path(path)
+    if cls is None:
+        return {**entry, "init_args": arguments} if arguments else entry
+    return {"name": cls.registered_name, **arguments}
+
+
+def _named_streams(value: Any) -> Any:
+    """A stream that a suite is given, or a mapping of some by name."""
+    if not isinstance(value, Mapping):
+        return value
+    if "class_path" in value:
+        return _named(STREAMS, value)
+    return {key: _named_streams(each) for key, each in value.items()}
+
+
+def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
+    """Sets a value at a path that exists; mappings on the way are copied."""
+    for step in path[:-1]:
+        tree[step] = dict(tree[step])  # pyright: ignore[reportArgumentType]
+        tree = tree[step]  # pyright: ignore[reportArgumentType]
+    tree[path[-1]] = value  # pyright: ignore[reportArgumentType]
