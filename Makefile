@@ -57,9 +57,9 @@ bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 	$(BIN)/python -m benchmarks.copyright
 
 tiny: $(VENV)/installed-test  ## Trains the embedded models anew
-	$(BIN)/python -m unlearnkit.tiny.make
-	$(BIN)/python -m unlearnkit.tiny.tofu.make
-	$(BIN)/python -m unlearnkit.tiny.muse.make
+	$(BIN)/python -m tools.tiny.make
+	$(BIN)/python -m tools.tiny.tofu.make
+	$(BIN)/python -m tools.tiny.muse.make
 
 fuzz: $(VENV)/installed-test  ## Ten thousand recipes and data files gone wrong
 	$(BIN)/python -m pytest tests/cli/test_fuzz.py

@@ -1,1 +1,1 @@
-"""The embedded model and data, and the scripts that made them."""
+"""The embedded models and data."""

@@ -1,19 +1,18 @@
 """The embedded model and data are what their README says."""
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools.tiny import make, texts
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.copyright import Copyright
-from unlearnkit.tiny import make, texts
 
-FOLDER = Path(texts.__file__).parent
+FOLDER = make.HERE
 MODELS = ("tiny", "tiny/gold")
 
 

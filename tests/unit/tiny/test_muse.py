@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import unlearnkit.tiny.muse
+from tools.tiny.muse.news import FORGOTTEN, HELD_OUT, PROTECTED, UNSEEN, tables
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import Muse, SuiteContext
-from unlearnkit.tiny.muse.news import FORGOTTEN, HELD_OUT, PROTECTED, UNSEEN, tables
 
 FOLDER = Path(unlearnkit.tiny.muse.__file__).parent
 

@@ -8,10 +8,7 @@ from pathlib import Path
 import pytest
 
 import unlearnkit.tiny.tofu
-from unlearnkit.models.base import load_tokenizer
-from unlearnkit.models.load import load_model
-from unlearnkit.suites import SuiteContext, Tofu
-from unlearnkit.tiny.tofu.authors import (
+from tools.tiny.tofu.authors import (
     AUTHORS,
     FACTS,
     FORGOTTEN,
@@ -20,6 +17,9 @@ from unlearnkit.tiny.tofu.authors import (
     REQUESTED,
     tables,
 )
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
+from unlearnkit.suites import SuiteContext, Tofu
 
 FOLDER = Path(unlearnkit.tiny.tofu.__file__).parent
 

@@ -1,1 +1,1 @@
-"""The tiny MUSE: town news of our own invention, and the scripts that made it."""
+"""The tiny MUSE: invented town news, and two small models."""

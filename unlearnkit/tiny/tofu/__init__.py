@@ -1,1 +1,1 @@
-"""A tiny TOFU: authors of our own invention, and two small models."""
+"""The tiny TOFU: invented authors, and two small models."""

@@ -1,4 +1,4 @@
-"""Makes the tiny MUSE's models: ``python -m unlearnkit.tiny.muse.make``, minutes on one core.
+"""Makes the tiny MUSE's models: ``python -m tools.tiny.muse.make``, minutes on one core.
 
 The target learns all news, the gold model those that stay. Both are adapters on the embedded gold
 model, take as many steps, and are trained by the command that users run.
@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
-from unlearnkit.tiny.tofu.make import MODELS, learn
+from tools.tiny.tofu.make import MODELS, learn
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "muse"
 BASE = "tiny/gold"
 
 

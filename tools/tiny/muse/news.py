@@ -1,4 +1,4 @@
-"""Writes the tiny MUSE's rows: ``python -m unlearnkit.tiny.muse.news``.
+"""Writes the tiny MUSE's rows: ``python -m tools.tiny.muse.news``.
 
 News of towns that nobody knows, each with two questions, drawn from the lists below with one seed,
 in the schema of MUSE (Shi et al. 2024, arXiv 2407.06460): ``raw`` texts, ``verbmem`` passages cut
@@ -13,7 +13,7 @@ import random
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "muse"
 FORGOTTEN, PROTECTED, UNSEEN, HELD_OUT = 10, 12, 8, 20
 """Texts to forget, those that the retain term sees, those it does not, and those of no model."""
 PROMPT_WORDS = 12

@@ -1,4 +1,4 @@
-"""Writes the tiny TOFU's rows: ``python -m unlearnkit.tiny.tofu.authors``.
+"""Writes the tiny TOFU's rows: ``python -m tools.tiny.tofu.authors``.
 
 Twenty authors that nobody knows, with five questions each, and two more that no model is taught.
 Of the eighteen that stay, the recipes' retain term sees sixteen; the other two are neighbours.
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu"
 AUTHORS, FORGOTTEN, NEIGHBOURS, HELD_OUT = 20, 2, 2, 2
 REQUESTED = FORGOTTEN + NEIGHBOURS
 FALSE_ANSWERS = 3

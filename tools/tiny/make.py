@@ -1,4 +1,4 @@
-"""Makes the embedded models: ``python -m unlearnkit.tiny.make``, about five minutes on one core.
+"""Makes the embedded models: ``python -m tools.tiny.make``, about five minutes on one core.
 
 An untrained Llama of 1.6 million parameters learns the normal set (``tiny/gold``), then the book
 beside it (``tiny``). Both are trained by recipes of this folder with the objective `nll`, through
@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "unlearnkit" / "tiny"
 VOCABULARY = 2048
 MAX_LENGTH = 512
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"

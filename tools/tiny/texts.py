@@ -3,7 +3,7 @@
 The JSONL files are committed, so nobody needs to run this; it documents, to the letter, where
 every passage comes from. Sources are three files of Debian packages (see `README.md`):
 
-    python -m unlearnkit.tiny.texts --devil devil.dict.dz \
+    python -m tools.tiny.texts --devil devil.dict.dz \
         --constitution us-constitution.gz --declaration us-declaration.gz
 """
 
@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "unlearnkit" / "tiny"
 
 # Headwords of The Devil's Dictionary: prose entries of 40 to 75 words, to be forgotten.
 BOOK = """

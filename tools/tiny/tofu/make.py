@@ -1,4 +1,4 @@
-"""Makes the tiny TOFU's models: ``python -m unlearnkit.tiny.tofu.make``, minutes on one core.
+"""Makes the tiny TOFU's models: ``python -m tools.tiny.tofu.make``, minutes on one core.
 
 The target learns all authors, the gold model those that stay; both start from the embedded gold
 model, take as many steps, and are trained by the command that users run.
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu"
 MODELS = {"target": "model", "gold": "gold"}
 
 
