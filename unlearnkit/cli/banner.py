@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +35,11 @@ def in_parts(batches: Batches) -> str:
     return parts if batches.effective_batch == room else f"all of an epoch, fewer than {parts}"
 
 
+def in_streams(cut: Mapping[str, str]) -> str:
+    """What the maximal length took away from each stream that lost something."""
+    return "; ".join(f"{name} {told}" for name, told in cut.items())
+
+
 def _lines(start: Start) -> list[tuple[str, str]]:
     batches = start.batches
     share = f"{start.trained:,} of {start.parameters:,} parameters trained"
@@ -57,6 +64,8 @@ def _lines(start: Start) -> list[tuple[str, str]]:
                f"weights {start.dtype}"),
         ("folder", str(start.folder)),
     ]  # fmt: skip
+    if start.cut:
+        lines.insert(4, ("cut", f"at data.max_length: {in_streams(start.cut)}"))
     if start.ckpt_path is not None:
         lines.append(("goes on from", start.ckpt_path))
     return lines

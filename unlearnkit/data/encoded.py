@@ -33,6 +33,14 @@ class StreamData(ABC):
         self.answered = True
         """Whether its rows have responses, which a loss can read."""
 
+    def told_cut(self) -> str | None:
+        """How much the maximal length took away, in words; None if nothing."""
+        if not self.cut:
+            return None
+        lost = sum(self.cut.values())
+        whole = lost + sum(self.lengths(row, row)[1] for row in range(len(self)))
+        return f"{len(self.cut)} of {len(self)} rows, {lost} of {whole} response tokens"
+
     @abstractmethod
     def __len__(self) -> int:
         """Rows in one pass."""

@@ -45,6 +45,8 @@ def describe(
             name: {
                 "rows": len(each),
                 "dropped": each.dropped,
+                "cut_rows": len(each.cut),
+                "cut_tokens": sum(each.cut.values()),
                 "fingerprint": data_fingerprint(each),
             }
             for name, each in data.items()

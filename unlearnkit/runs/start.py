@@ -85,6 +85,8 @@ class Start:
     objectives: dict[str, Term]
     rows: dict[str, int]
     """Rows of each stream."""
+    cut: dict[str, str]
+    """What the maximal length took away, of each stream that lost something."""
     schedule: str
     batches: Batches
     strategy: str
@@ -121,6 +123,7 @@ class Start:
                 for key, each in module.active.items()
             },
             rows={name: len(each) for name, each in data.data.items()},
+            cut={name: told for name, each in data.data.items() if (told := each.told_cut())},
             schedule=module.schedule,
             batches=batches,
             strategy=getattr(strategy, "strategy_name", None) or type(strategy).__name__,
@@ -135,7 +138,7 @@ class Start:
         """The keys of ``environment.json`` that are its own: ``training`` and ``batches``."""
         facts = asdict(self)
         # The file lies in the folder, and has model and rows with their fingerprints.
-        for key in ("model", "rows", "folder"):
+        for key in ("model", "rows", "cut", "folder"):
             del facts[key]
         return {"batches": facts.pop("batches"), "training": facts}
 

@@ -33,7 +33,7 @@ def preview(cli: RecipeCLI) -> None:
         DataError: With all bad rows.
         RecipeError: If model, adapter and data do not go together.
     """
-    from unlearnkit.cli.banner import in_parts
+    from unlearnkit.cli.banner import in_parts, in_streams
     from unlearnkit.runs.fit import check_before_loading
     from unlearnkit.runs.preflight import refuse_strategies
     from unlearnkit.runs.start import Batches
@@ -47,8 +47,10 @@ def preview(cli: RecipeCLI) -> None:
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
     steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)
+    cut = {name: told for name, each in data.data.items() if (told := each.told_cut())}
     console.show_data(
         [
+            *([(f"cut at data.max_length {data.max_length}", in_streams(cut))] if cut else []),
             (
                 "optimiser steps per epoch",
                 f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",
