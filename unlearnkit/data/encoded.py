@@ -5,14 +5,27 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from array import array
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.plan import Order
 from unlearnkit.errors import Place
+
+_BATCH = 1000
+
+
+class Digest(Protocol):
+    """A digest in the making."""
+
+    def update(self, data: bytes, /) -> None:
+        """Goes on with more bytes."""
+        ...
 
 
 class StreamData(ABC):
@@ -59,6 +72,12 @@ class StreamData(ABC):
         """Number of sequences and of response tokens of a row."""
         examples = self.at(row, occurrence)
         return len(examples), sum(len(example.response_ids) for example in examples)
+
+    def update_digest(self, digest: Digest) -> None:
+        """Feeds a digest with the token ids of the rows, in file order."""
+        for row in range(len(self)):
+            for example in self.at(row, row):
+                digest.update(repr((example.prompt_ids, example.response_ids)).encode())
 
     def count(self, rows: Order, first: int) -> tuple[int, int]:
         """Number of sequences and of response tokens of successive draws.
@@ -148,13 +167,13 @@ class EncodedRows(StreamData):
         """The sequences of a row; the same at each occurrence."""
         source = f"{self.source}:{self.place(row)}"
         return [
-            Example(self._part(2 * sequence), self._part(2 * sequence + 1), row, source)
-            for sequence in self._sequences(row)
+            Example(self.prompt(sequence), self.response(sequence), row, source)
+            for sequence in self.sequences_of(row)
         ]
 
     def lengths(self, row: int, occurrence: int) -> tuple[int, int]:
         """Number of sequences and of response tokens of a row."""
-        sequences, borders = self._sequences(row), self._borders
+        sequences, borders = self.sequences_of(row), self._borders
         return len(sequences), sum(borders[2 * s + 2] - borders[2 * s + 1] for s in sequences)
 
     def count(self, rows: Order, first: int) -> tuple[int, int]:
@@ -170,11 +189,53 @@ class EncodedRows(StreamData):
         responses = np.cumsum(np.append(0, borders[2::2] - borders[1::2]))
         return np.diff(first), np.diff(responses[first])
 
-    def _sequences(self, row: int) -> range:
+    def update_digest(self, digest: Digest) -> None:
+        """Feeds a digest with the token ids of the rows, in file order."""
+        spelled = _Spelled()
+        for first in range(0, self.sequences, _BATCH):
+            last = min(first + _BATCH, self.sequences)
+            borders = self._borders[2 * first : 2 * last + 1]
+            words = list(map(spelled.__getitem__, self._ids[borders[0] : borders[-1]]))
+            parts = (words[a - borders[0] : b - borders[0]] for a, b in pairwise(borders))
+            spelling = (f"({', '.join(part)}{',' * (len(part) == 1)})" for part in parts)
+            pairs = zip(spelling, spelling, strict=True)
+            digest.update("".join(f"({prompt}, {answer})" for prompt, answer in pairs).encode())
+
+    @property
+    def sequences(self) -> int:
+        """Sequences of all rows."""
+        return len(self._borders) // 2
+
+    def sequences_of(self, row: int) -> range:
+        """Numbers of the sequences of a row."""
         return range(self._first_sequence[row], self._first_sequence[row + 1])
+
+    def row_of(self, sequence: int) -> int:
+        """The row that a sequence belongs to."""
+        return bisect(self._first_sequence, sequence) - 1
+
+    def prompt(self, sequence: int) -> tuple[int, ...]:
+        """Prompt ids of a sequence, by its number."""
+        return self._part(2 * sequence)
+
+    def prompt_length(self, sequence: int) -> int:
+        """Prompt tokens of a sequence."""
+        return self._borders[2 * sequence + 1] - self._borders[2 * sequence]
+
+    def response(self, sequence: int) -> tuple[int, ...]:
+        """Response ids of a sequence, by its number."""
+        return self._part(2 * sequence + 1)
 
     def _part(self, index: int) -> tuple[int, ...]:
         return tuple(self._ids[self._borders[index] : self._borders[index + 1]])
+
+
+class _Spelled(dict[int, str]):
+    """Token ids as they are written."""
+
+    def __missing__(self, token: int) -> str:
+        self[token] = str(token)
+        return self[token]
 
 
 def _key(text: str) -> int:
@@ -182,9 +243,7 @@ def _key(text: str) -> int:
 
 
 def data_fingerprint(data: StreamData) -> str:
-    """Digest of the token ids of a stream's rows, in file order."""
+    """Digest of the token ids of a stream's rows, or of what its random draws follow from."""
     digest = hashlib.sha256()
-    for row in range(len(data)):
-        for example in data.at(row, row):
-            digest.update(repr((example.prompt_ids, example.response_ids)).encode())
+    data.update_digest(digest)
     return f"sha256:{digest.hexdigest()[:16]}"

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import NamedTuple
+
+import numpy as np
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.plan import derived_seed, permutation
+from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.same import KeysOf
+
+Ids = Sequence[int]
+_BATCH = 1000
+_KEPT = 2**14
 
 
 class Answer(NamedTuple):
@@ -15,12 +24,13 @@ class Answer(NamedTuple):
 
     ids: tuple[int, ...]
     source: str
-    key: int | None = None
-    """Equal for answers that say the same; None where only equal ids do."""
 
 
 class AnswerPool:
     """Answers that are walked pass after pass, each pass in a random order of its own.
+
+    What is drawn are places in the pool: answers are told apart by a key of 64 bits each, and
+    their ids are looked at only where one has to be cut.
 
     Args:
         key: Names the pool, so that two of one seed do not draw alike.
@@ -28,7 +38,7 @@ class AnswerPool:
         max_length: Longest sequence in tokens; answers are cut to fit behind a prompt.
         seed: Seed of the draws.
         keep_own: Whether a prompt may get its own answer, or one answer twice.
-        keys_of: Tells answers that say the same, beside those of the same ids.
+        keys_of: Tells answers that say the same; by default those of the same ids do.
 
     Example:
         >>> pool = AnswerPool("mismatch", [Answer((7,), "a:1"), Answer((8,), "a:2")], 9, seed=0)
@@ -47,96 +57,148 @@ class AnswerPool:
         keep_own: bool = False,
         keys_of: KeysOf | None = None,
     ) -> None:
-        self._keys_of = None if keep_own else keys_of
-        self._own_keys: dict[tuple[int, ...], int] = {}
-        if self._keys_of is not None:
-            keys = self._keys_of([answer.ids for answer in answers])
-            answers = [a._replace(key=key) for a, key in zip(answers, keys, strict=True)]
         self._key, self._answers, self._seed = key, answers, seed
         self._max_length, self._keep_own = max_length, keep_own
-        # A pool of few answers repeated often must not be searched from end to end.
-        self._distinct = list({answer.ids: answer for answer in answers}.values())
+        self._keys_of = keys_of or _keys_of_ids
+        self._lengths = array("q", (len(answer.ids) for answer in answers))
+        self._keys = array("Q") if keep_own else self.keys(Mapped(answers, _ids_of))
+        self._keys_when_cut: dict[tuple[int, int], int] = {}
+        self._distinct = self._of_distinct_ids()
 
     def __len__(self) -> int:
         """Answers in one pass."""
         return len(self._answers)
 
-    def serves(self, own: Example) -> bool:
-        """Whether there is an answer for this prompt."""
-        if self._keep_own:
-            return bool(self._answers)
-        return any(not self._is_own(self._cut(answer, own), own) for answer in self._distinct)
+    def keys(self, answers: Sequence[Ids]) -> array[int]:
+        """Keys of answers: two that say the same have the same one."""
+        parts = (answers[start : start + _BATCH] for start in range(0, len(answers), _BATCH))
+        return array("Q", (key for part in parts for key in self._keys_of(part)))
 
-    def count_own(self, prompts: Iterable[Example], *, reworded: bool = False) -> int:
-        """Answers that say the same as the own answer of one of these prompts.
+    def serves(self, own: int, room: int) -> bool:
+        """Whether there is an answer for a prompt.
 
         Args:
-            prompts: Prompts with their own answers.
+            own: Key of the prompt's own answer.
+            room: Tokens that fit behind the prompt.
+        """
+        if self._keep_own:
+            return bool(self._answers)
+        return any(self._key_of(place, room) != own for place in self._distinct)
+
+    def count_own(self, owns: Sequence[Ids], keys: Sequence[int], *, reworded: bool = False) -> int:
+        """Answers that say the same as the own answer of one of some prompts.
+
+        Args:
+            owns: The prompts' own answers.
+            keys: Their keys.
             reworded: Count those alone that are no prompt's own token for token.
         """
-        ids: set[tuple[int, ...]] = set()
-        keys: set[int | None] = set()
-        for own in prompts:
-            ids.add(own.response_ids)
-            keys.add(self._key_of(own))
-        keys.discard(None)
-        same = [answer.ids for answer in self._answers if answer.key in keys or answer.ids in ids]
-        return sum(each not in ids for each in same) if reworded else len(same)
+        same = np.flatnonzero(np.isin(self._keys, keys))
+        if not reworded:
+            return len(same)
+        alike = np.flatnonzero(np.isin(keys, np.asarray(self._keys)[same]))
+        ids = {tuple(owns[place]) for place in alike.tolist()}
+        return sum(self._answers[place].ids not in ids for place in same.tolist())
 
-    def draw(self, own: Example, first: int, count: int) -> Iterator[Answer]:
-        """Answers to one prompt, cut to fit behind it.
+    def choose(self, own: int, room: int, first: int, count: int) -> list[int]:
+        """Places in the pool of the answers to one prompt.
 
         Unless the pool keeps them they are other than the prompt's own, and than each other as
         far as the pool allows.
+
+        Args:
+            own: Key of the prompt's own answer.
+            room: Tokens that fit behind the prompt.
+            first: Place of the first answer in the endless walk through the pool.
+            count: Number of answers.
+        """
+        walked = self._walk(first, count)
+        if self._keep_own:
+            return walked
+        chosen: list[int] = []
+        taken = {own}
+        for position, place in enumerate(walked, start=first):
+            if self._key_of(place, room) in taken:
+                place = self._instead(position, own, room, taken)
+            taken.add(self._key_of(place, room))
+            chosen.append(place)
+        return chosen
+
+    def answer(self, place: int, room: int) -> Answer:
+        """The answer at a place of the pool, cut to so many tokens."""
+        answer = self._answers[place]
+        return answer if len(answer.ids) <= room else answer._replace(ids=answer.ids[:room])
+
+    def length(self, place: int, room: int) -> int:
+        """Tokens of that answer."""
+        return min(self._lengths[place], room)
+
+    def room(self, prompt_tokens: int) -> int:
+        """Tokens that fit behind a prompt of so many."""
+        return self._max_length - prompt_tokens
+
+    def draw(self, own: Example, first: int, count: int) -> Iterator[Answer]:
+        """Answers to one prompt, as `choose` chooses them.
 
         Args:
             own: The prompt with its own answer.
             first: Place of the first answer in the endless walk through the pool.
             count: Number of answers.
         """
-        taken: set[tuple[int, ...] | int | None] = {own.response_ids, self._key_of(own)} - {None}
-        for position in range(first, first + count):
-            answer = self._cut(self._walk(position), own)
-            if not self._keep_own and not taken.isdisjoint((answer.ids, answer.key)):
-                answer = self._instead(position, own, taken)
-            taken |= {answer.ids, answer.key} - {None}
-            yield answer
+        (key,) = self.keys([own.response_ids])
+        room = self.room(len(own.prompt_ids))
+        return (self.answer(place, room) for place in self.choose(key, room, first, count))
 
-    def _walk(self, position: int) -> Answer:
-        turn, place = divmod(position, len(self._answers))
-        order = permutation(derived_seed(self._seed, self._key, turn), len(self._answers))
-        return self._answers[order[place]]
+    def _walk(self, first: int, count: int) -> list[int]:
+        found: list[int] = []
+        size = len(self._answers)
+        while len(found) < count:
+            turn, place = divmod(first + len(found), size)
+            order = permutation(derived_seed(self._seed, self._key, turn), size)
+            found += order[place : place + count - len(found)].tolist()
+        return found
 
-    def _instead(
-        self, position: int, own: Example, taken: set[tuple[int, ...] | int | None]
-    ) -> Answer:
+    def _instead(self, position: int, own: int, room: int, taken: set[int]) -> int:
         """Another answer: from a random place of the pool on, the first that is not taken."""
         size = len(self._distinct)
-        place = derived_seed(self._seed, self._key, "instead", position) % size
+        start = derived_seed(self._seed, self._key, "instead", position) % size
         other = None
         for step in range(size):
-            answer = self._cut(self._distinct[(place + step) % size], own)
-            if taken.isdisjoint((answer.ids, answer.key)):
-                return answer
-            if not self._is_own(answer, own):
-                other = other or answer
+            place = self._distinct[(start + step) % size]
+            key = self._key_of(place, room)
+            if key not in taken:
+                return place
+            if key != own and other is None:
+                other = place
         assert other is not None, "each prompt was checked to have another answer"
         return other
 
-    def _is_own(self, answer: Answer, own: Example) -> bool:
-        same = answer.key is not None and answer.key == self._key_of(own)
-        return same or answer.ids == own.response_ids
+    def _key_of(self, place: int, room: int) -> int:
+        if self._lengths[place] <= room:
+            return self._keys[place]
+        if (place, room) not in self._keys_when_cut:
+            if len(self._keys_when_cut) >= _KEPT:
+                self._keys_when_cut.clear()
+            (key,) = self.keys([self._answers[place].ids[:room]])
+            self._keys_when_cut[place, room] = key
+        return self._keys_when_cut[place, room]
 
-    def _key_of(self, own: Example) -> int | None:
-        if self._keys_of is None:
-            return None
-        if own.response_ids not in self._own_keys:
-            (self._own_keys[own.response_ids],) = self._keys_of([own.response_ids])
-        return self._own_keys[own.response_ids]
+    def _of_distinct_ids(self) -> Sequence[int]:
+        """Places of answers of which no two have the same ids."""
+        _, which, counts = np.unique(self._keys, return_inverse=True, return_counts=True)
+        shared = np.flatnonzero(counts[which] > 1)
+        if not len(shared):
+            return range(len(self._keys))
+        identities: list[object] = list(self._keys)
+        for place in shared.tolist():
+            identities[place] = self._answers[place].ids
+        return array("q", {each: place for place, each in enumerate(identities)}.values())
 
-    def _cut(self, answer: Answer, own: Example) -> Answer:
-        room = self._max_length - len(own.prompt_ids)
-        if len(answer.ids) <= room:
-            return answer
-        ids = answer.ids[:room]
-        return Answer(ids, answer.source, self._keys_of([ids])[0] if self._keys_of else None)
+
+def _ids_of(answer: Answer) -> Ids:
+    return answer.ids
+
+
+def _keys_of_ids(answers: Sequence[Ids]) -> list[int]:
+    digests = (blake2b(array("q", ids).tobytes(), digest_size=8).digest() for ids in answers)
+    return [int.from_bytes(digest) for digest in digests]

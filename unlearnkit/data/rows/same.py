@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -40,16 +41,17 @@ def plain(text: str) -> str:
 
 def keys_of(codec: Codec) -> KeysOf:
     """Keys of answers in the tokens of a codec, without the tokens that end them."""
+    # A function of its own would not travel to the processes of a loader.
+    return partial(_keys, codec)
 
-    def keys(answers: Sequence[Sequence[int]]) -> list[int]:
-        found: list[int] = []
-        for start in range(0, len(answers), _BATCH):
-            part = answers[start : start + _BATCH]
-            texts = _decoded(codec.tokenizer, [codec.control.without(ids) for ids in part])
-            found += [_key(plain(text), ids) for text, ids in zip(texts, part, strict=True)]
-        return found
 
-    return keys
+def _keys(codec: Codec, answers: Sequence[Sequence[int]]) -> list[int]:
+    found: list[int] = []
+    for start in range(0, len(answers), _BATCH):
+        part = answers[start : start + _BATCH]
+        texts = _decoded(codec.tokenizer, [codec.control.without(ids) for ids in part])
+        found += [_key(plain(text), ids) for text, ids in zip(texts, part, strict=True)]
+    return found
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, batch: list[list[int]]) -> list[str]:

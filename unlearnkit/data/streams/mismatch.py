@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.encoded import Digest, EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
+from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.same import UP_TO, keys_of
 from unlearnkit.data.streams.answers import AnswerStream
 from unlearnkit.data.streams.base import OnBadRows, Stream
@@ -16,6 +18,8 @@ from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.registry import did_you_mean
 
 logger = logging.getLogger(__name__)
+
+_KEPT = 2**14
 
 
 class MismatchStream(Stream, name="mismatch"):
@@ -98,6 +102,7 @@ class MismatchStream(Stream, name="mismatch"):
         prompts = stream_of_rows(name, "prompts", self.prompts, others)
         if self._file:
             answers = self._file.encode(name, codec, others, seed)
+            assert isinstance(answers, EncodedRows)
         else:
             answers = stream_of_rows(name, "answers", self.answers, others)
         data = MismatchData(name, prompts, answers, self.per_prompt, codec, seed)
@@ -124,26 +129,30 @@ class MismatchData(StreamData):
         self,
         name: str,
         prompts: EncodedRows,
-        answers: StreamData,
+        answers: EncodedRows,
         per_prompt: int,
         codec: Codec,
         seed: int,
     ) -> None:
         super().__init__(name, source=answers.source, follows=prompts.name)
-        self._prompts, self._per_prompt = prompts, per_prompt
-        pool = [
-            Answer(example.response_ids, example.source)
-            for row in range(len(answers))
-            for example in answers.at(row, 0)
-        ]
-        self._pool = AnswerPool(name, pool, codec.max_length, seed, keys_of=keys_of(codec))
+        self._prompts, self._answers, self._per_prompt = prompts, answers, per_prompt
+        self._pool = AnswerPool(
+            name,
+            Mapped(range(answers.sequences), partial(_answer, answers)),
+            codec.max_length,
+            seed,
+            keys_of=keys_of(codec),
+        )
+        self._settings = (name, per_prompt, codec.max_length, seed)
+        self._own_keys = self._pool.keys(self._own_answers)
         self._most_turns = max(prompts.lengths(row, 0)[0] for row in range(len(prompts)))
+        # Draws are counted for a whole step before they are made, and cost the same again.
+        self._chosen: dict[tuple[int, int], list[list[int]]] = {}
         self._check_other_answers()
         self._tell_of_own_answers()
 
     def _tell_of_own_answers(self) -> None:
-        owns = (own for row in range(len(self)) for own in self._prompts.at(row, 0))
-        if count := self._pool.count_own(owns, reworded=True):
+        if count := self._pool.count_own(self._own_answers, self._own_keys, reworded=True):
             logger.warning(
                 "%s: %d of %d answers in %s are some prompt's own answer but for %s; no prompt is "
                 "given its own",
@@ -164,8 +173,8 @@ class MismatchData(StreamData):
                 "another",
             )
             for row in range(len(self))
-            for own in self._prompts.at(row, 0)
-            if not self._pool.serves(own)
+            for turn in self._prompts.sequences_of(row)
+            if not self._pool.serves(self._own_keys[turn], self._room(turn))
         ]
         if problems:
             raise DataError(problems, hint=f"Add other answers to {self.source}.")
@@ -176,13 +185,57 @@ class MismatchData(StreamData):
 
     def at(self, row: int, occurrence: int) -> list[Example]:
         """The row's prompt with each of its random answers; more for a row of several turns."""
-        return [
-            Example(own.prompt_ids, answer.ids, row, answer.source)
-            for turn, own in enumerate(self._prompts.at(row, occurrence))
-            for answer in self._pool.draw(
-                own, (occurrence * self._most_turns + turn) * self._per_prompt, self._per_prompt
-            )
-        ]
+        examples: list[Example] = []
+        turns = self._prompts.sequences_of(row)
+        for turn, places in zip(turns, self._choice(row, occurrence), strict=True):
+            prompt, room = self._prompts.prompt(turn), self._room(turn)
+            answers = (self._pool.answer(place, room) for place in places)
+            examples += [Example(prompt, answer.ids, row, answer.source) for answer in answers]
+        return examples
+
+    def lengths(self, row: int, occurrence: int) -> tuple[int, int]:
+        """Number of sequences and of response tokens of a row."""
+        turns = self._prompts.sequences_of(row)
+        tokens = (
+            self._pool.length(place, self._room(turn))
+            for turn, places in zip(turns, self._choice(row, occurrence), strict=True)
+            for place in places
+        )
+        return len(turns) * self._per_prompt, sum(tokens)
+
+    def update_digest(self, digest: Digest) -> None:
+        """Feeds a digest with what the draws follow from: prompts, pool and settings."""
+        digest.update(repr(("mismatch", *self._settings)).encode())
+        for rows in (self._prompts, self._answers):
+            rows.update_digest(digest)
+
+    @property
+    def _own_answers(self) -> Sequence[Sequence[int]]:
+        return Mapped(range(self._prompts.sequences), self._prompts.response)
+
+    def _room(self, turn: int) -> int:
+        return self._pool.room(self._prompts.prompt_length(turn))
+
+    def _choice(self, row: int, occurrence: int) -> list[list[int]]:
+        """Places in the pool of the answers to each turn of a row."""
+        if (row, occurrence) not in self._chosen:
+            if len(self._chosen) >= _KEPT:
+                self._chosen.clear()
+            self._chosen[row, occurrence] = [
+                self._pool.choose(
+                    self._own_keys[turn],
+                    self._room(turn),
+                    (occurrence * self._most_turns + number) * self._per_prompt,
+                    self._per_prompt,
+                )
+                for number, turn in enumerate(self._prompts.sequences_of(row))
+            ]
+        return self._chosen[row, occurrence]
+
+
+def _answer(rows: EncodedRows, sequence: int) -> Answer:
+    source = f"{rows.source}:{rows.place(rows.row_of(sequence))}"
+    return Answer(rows.response(sequence), source)
 
 
 def stream_of_rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
@@ -61,18 +61,25 @@ class PairedData(StreamData):
     def count_own(self) -> int:
         """Answers that say the same as their prompt's own, and are never drawn."""
         return sum(
-            pool.count_own([own])
-            for row, pools in enumerate(self._pools)
-            for pool, own in zip(pools, self._prompts.at(row, 0), strict=True)
+            pool.count_own([own.response_ids], pool.keys([own.response_ids]))
+            for row in range(len(self))
+            for pool, own in self._turns(row)
         )
 
     def rows_not_served(self) -> list[int]:
         """Rows with a prompt whose only answer is its own."""
         return [
             row
-            for row, pools in enumerate(self._pools)
-            if not all(map(AnswerPool.serves, pools, self._prompts.at(row, 0)))
+            for row in range(len(self))
+            if not all(
+                pool.serves(pool.keys([own.response_ids])[0], pool.room(len(own.prompt_ids)))
+                for pool, own in self._turns(row)
+            )
         ]
+
+    def _turns(self, row: int) -> Iterator[tuple[AnswerPool, Example]]:
+        """Each sequence of a prompt's row with the pool of its answers."""
+        return zip(self._pools[row], self._prompts.at(row, 0), strict=True)
 
     def __len__(self) -> int:
         """Rows in one pass: the prompts'."""
@@ -84,6 +91,6 @@ class PairedData(StreamData):
         visit = occurrence // len(self._prompts)
         return [
             Example(own.prompt_ids, answer.ids, row, answer.source)
-            for own, pool in zip(self._prompts.at(row, occurrence), self._pools[row], strict=True)
+            for pool, own in self._turns(row)
             for answer in pool.draw(own, visit * self._per_prompt, self._per_prompt)
         ]
