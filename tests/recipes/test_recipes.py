@@ -21,6 +21,8 @@ PHASED = [
 METHODS = [name for name in RECIPES if name.startswith("methods/")]
 # Not a forgetting method, but a term that any of them may add.
 WITHOUT_RECIPE = {"l2_to_reference"}
+# What a recipe with requests measures before the first and after each, in short.
+SHORT = {"requests": ("--evaluate", "[{name: requests, limit: 2, max_new_tokens: 4}]")}
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in PHASED])
@@ -40,7 +42,7 @@ def test_two_steps(build, name):
 
 @pytest.mark.parametrize("name", PHASED)
 def test_two_steps_a_phase(build, name):
-    recipe = build(name)
+    recipe = build(name, *SHORT.get(name, ()))
     trained = len(recipe.clis)
     summary = fit_phases(recipe.phases(), base=recipe.base, recipe_text=recipe.recipe_text)
     assert summary.steps == 2 * trained

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import processes
 import pytest
 
+from benchmarks.peers import measure
 from benchmarks.peers.__main__ import line, main
 from benchmarks.peers.checkout import NoCheckout, recognise
 from benchmarks.peers.llm_unlearn import FRAME
@@ -119,6 +121,17 @@ def test_an_unknown_loss_is_refused_by_name(
     assert "GradDiff, GradDiff-KL, NPO, SimNPO, not NPOO" in capsys.readouterr().err
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sides run in processes that have the libraries already."""
+
+    def run(command: list[str], **_: object) -> processes.Done:
+        return processes.run(main, command[3:])  # after python -m benchmarks.peers
+
+    monkeypatch.setattr(measure.subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("forked")
 def test_the_same_loss_gives_the_same_figures_on_both_sides(
     open_unlearning: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
