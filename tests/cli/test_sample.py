@@ -86,6 +86,15 @@ def test_a_file_of_other_settings_is_not_mixed(command, folder, recipe_of_sample
     assert (folder / "own.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize("content", ['["a", "b", "c"]', "a\nb\nc\n"])
+def test_prompts_may_be_texts_without_names(command, folder, stub_folder, content):
+    (folder / "asked.json").write_text(content)
+    words = ("--model", str(stub_folder), "--prompts", "asked.json", "--out", "own.jsonl", *SHORT)
+    done = command("sample", *words)
+    assert done.code == 0, done.err
+    assert [row["prompt"] for row in lines(folder / "own.jsonl")] == ["a", "b", "c"]
+
+
 def test_prompts_of_a_file(command, folder, stub_folder):
     model = ("--model", str(stub_folder))
     done = command("sample", *model, "--prompts", "forget.jsonl", "--out", "out/own.jsonl", *SHORT)

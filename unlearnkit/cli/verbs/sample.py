@@ -152,19 +152,19 @@ def job_of_file(model: str, prompts: str, field: str, out: str, per_prompt: int)
     Raises:
         DataError: With every bad row.
     """
-    from unlearnkit.data.rows.reader import read_rows
-    from unlearnkit.data.rows.values import check_fields
+    from unlearnkit.data.streams.prompts import PromptStream
     from unlearnkit.data.tokens.codec import Codec
     from unlearnkit.models.base import load_tokenizer
 
-    table = read_rows(prompts)
-    rows, problems = check_fields(table, {"prompt_field": field})
+    stream = PromptStream(prompts, field)
+    table = stream.read()
+    asked, problems = stream.parse(table)
     problems = [*table.problems, *problems]
     if problems:
         raise DataError(problems)
     tokenizer = load_tokenizer(model)
     codec = Codec(tokenizer, max_length=2)  # prompts are not cut
-    ids = codec.prompts([row.fields[field] for row in rows])
+    ids = codec.prompts([each.text for each in asked])
     return Job(model, codec, [tuple(each) for each in ids], per_prompt, Path(out))
 
 
