@@ -8,6 +8,7 @@ last part.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -93,6 +94,36 @@ def named(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def without_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A named recipe whose entries hold no argument that is its class's default.
+
+    So a recipe of an earlier version equals one of this version that leaves new arguments alone.
+
+    Example:
+        >>> entry = {"name": "retain_kl", "weight": 2.0, "direction": "forward"}
+        >>> without_defaults({"model": {"objectives": {"retain": entry}}})
+        {'model': {'objectives': {'retain': {'name': 'retain_kl', 'weight': 2.0}}}}
+    """
+    found = dict(recipe)
+    for family in FAMILIES:
+        given = at(found, family.place)
+        if isinstance(given, Mapping):
+            _put(found, family.place, {key: _short(family, each) for key, each in given.items()})
+        elif isinstance(given, list):
+            _put(found, family.place, [_short(family, each) for each in given])
+    return found
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """Defaults of a constructor's arguments, those of its bases included."""
+    found: dict[str, Any] = {}
+    for each in reversed(cls.__mro__):
+        for name, parameter in inspect.signature(each.__init__).parameters.items():
+            if parameter.default is not parameter.empty:
+                found[name] = parameter.default
+    return found
+
+
 def with_plain_lora(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe whose ``model.lora`` holds arguments alone; earlier versions wrote our class's path.
 
@@ -122,6 +153,18 @@ def _named(family: Family, entry: Any) -> Any:
     if cls is None:
         return {**entry, "init_args": arguments} if arguments else entry
     return {"name": cls.registered_name, **arguments}
+
+
+def _short(family: Family, entry: Any) -> Any:
+    name = at(entry, ("name",))
+    if not isinstance(name, str) or name not in family.root.registered():
+        return entry
+    known = defaults(family.root.resolve(name))
+    return {
+        key: value
+        for key, value in entry.items()
+        if key == "name" or key not in known or value != known[key]
+    }
 
 
 def _named_streams(value: Any) -> Any:

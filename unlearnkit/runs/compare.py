@@ -10,11 +10,17 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import lightning as L
+
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.families import defaults, without_defaults
+from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, load_run
 from unlearnkit.suites.base import Better
 from unlearnkit.suites.direction import direction
 
+_SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": L.Trainer}
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
 _NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold")
 
@@ -119,11 +125,16 @@ def _kept(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _given(value: Any) -> Any:
-    """A value without the keys that are null: an earlier version may not have had them."""
-    if isinstance(value, Mapping):
-        return {key: _given(each) for key, each in value.items() if each is not None}
-    return [_given(each) for each in value] if isinstance(value, list) else value
+def _given(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without defaults, some of which an earlier version may not have had."""
+    found = without_defaults(recipe)
+    for section, cls in _SECTIONS.items():
+        if isinstance(found.get(section), Mapping):
+            known = defaults(cls)
+            found[section] = {k: v for k, v in found[section].items() if v != known.get(k, ...)}
+    if "phases" in found:
+        found["phases"] = [_given(each) for each in found["phases"]]
+    return found
 
 
 def _in_order(groups: Sequence[list[Run]]) -> list[list[Run]]:
