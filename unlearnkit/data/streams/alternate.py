@@ -38,6 +38,8 @@ class AlternateStream(Stream, name="alternate"):
         where: Keep only rows whose fields have these values.
         limit: Use the first rows only.
         rows_at: Where the rows stand in the file's objects, such as ``data``.
+        separator: Stands between the texts of the column, such as ``"; "``, each of which
+            is an alternate.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.
@@ -57,13 +59,22 @@ class AlternateStream(Stream, name="alternate"):
         where: dict[str, Scalar] | None = None,
         limit: int | None = None,
         rows_at: str | None = None,
+        separator: str | None = None,
     ) -> None:
         super().__init__()
         if per_prompt < 1:
             raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
         self.path, self.prompts, self.per_prompt = path, prompts, per_prompt
         self._file = AnswerStream(
-            path, alternate_field, True, split, config, where, limit, rows_at=rows_at
+            path,
+            alternate_field,
+            True,
+            split,
+            config,
+            where,
+            limit,
+            rows_at=rows_at,
+            separator=separator,
         )
         self._file.key = "alternate_field"
 

@@ -7,9 +7,9 @@ from typing import ClassVar, NamedTuple
 
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
+from unlearnkit.data.rows.several import check_separator, exploded, warn_if_joined
 from unlearnkit.data.rows.values import check_columns, check_fields
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
-from unlearnkit.data.streams.qa import exploded
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.errors import Place, Problem
 
@@ -35,6 +35,8 @@ class AnswerStream(FileStream[AnswerText]):
         limit: Use the first rows only.
         on_bad_rows: ``error`` or ``drop``.
         rows_at: Where the rows stand in the file's objects; see `FileStream`.
+        separator: Stands between the texts of the column, such as ``"; "``, each of which is
+            an answer; blank ones are left out.
     """
 
     lines: ClassVar[bool] = True
@@ -50,11 +52,13 @@ class AnswerStream(FileStream[AnswerText]):
         limit: int | None = None,
         on_bad_rows: OnBadRows = "error",
         rows_at: str | None = None,
+        separator: str | None = None,
     ) -> None:
         super().__init__(
             path, split, config, where, limit, on_bad_rows=on_bad_rows, rows_at=rows_at
         )
-        self.answers_field, self.explode = answers_field, explode
+        check_separator(separator)
+        self.answers_field, self.explode, self.separator = answers_field, explode, separator
         self.key = "answers_field"
         """The recipe's key for the column, for messages."""
 
@@ -71,7 +75,10 @@ class AnswerStream(FileStream[AnswerText]):
         """Answers that are text."""
         columns = {self.key: self.answers_field}
         check_columns(table, columns)
-        rows, problems = check_fields(self._exploded(table), columns)
+        table = self._exploded(table)
+        if self.separator is None:
+            warn_if_joined(table, self.answers_field)
+        rows, problems = check_fields(table, columns)
         return Mapped(rows, self._text), problems
 
     def _text(self, row: Row) -> AnswerText:
@@ -82,7 +89,9 @@ class AnswerStream(FileStream[AnswerText]):
         return len(self._exploded(table).rows)
 
     def _exploded(self, table: Table) -> Table:
-        return exploded(table, self.answers_field) if self.explode else table
+        if self.explode or self.separator is not None:
+            return exploded(table, self.answers_field, self.separator)
+        return table
 
     def tokenise(self, samples: Sequence[AnswerText], codec: Codec) -> Iterator[list[list[Tokens]]]:
         """One row per answer, with an empty prompt."""

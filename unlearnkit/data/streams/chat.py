@@ -99,6 +99,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if (prompt_field is None) != (response_field is None):
             raise RecipeError("prompt_field and response_field: expected both or neither")
+        if prompt_field is not None and messages_field != "messages":
+            raise RecipeError("messages_field and prompt_field: expected one of them, found both")
         self.messages_field = messages_field
         self.prompt_field, self.response_field = prompt_field, response_field
         self.turns: Literal["last", "all"] = turns

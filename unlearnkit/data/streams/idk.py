@@ -28,6 +28,8 @@ class IdkStream(MismatchStream, name="idk"):
         on_bad_rows: ``error`` stops at refusals that cannot be used and names all of them;
             ``drop`` leaves them out and logs how many.
         rows_at: Where the rows of the file stand in its objects, such as ``data``.
+        separator: Stands between the texts of the file's column, such as ``"; "``, each of which
+            is a refusal.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.
@@ -47,8 +49,18 @@ class IdkStream(MismatchStream, name="idk"):
         config: str | None = None,
         on_bad_rows: OnBadRows = "error",
         rows_at: str | None = None,
+        separator: str | None = None,
     ) -> None:
         pool = str(REFUSALS) if answers is None else answers
         super().__init__(
-            prompts, pool, answers_field, per_prompt, explode, split, config, on_bad_rows, rows_at
+            prompts,
+            pool,
+            answers_field,
+            per_prompt,
+            explode,
+            split,
+            config,
+            on_bad_rows,
+            rows_at,
+            separator,
         )

@@ -41,9 +41,11 @@ class MismatchStream(Stream, name="mismatch"):
         on_bad_rows: ``error`` stops at answers that cannot be used and names all of them;
             ``drop`` leaves them out and logs how many.
         rows_at: Where the rows of the file stand in its objects, such as ``data``.
+        separator: Stands between the texts of the file's column, such as ``"; "``, each of which
+            is an answer.
 
     Raises:
-        RecipeError: If ``per_prompt`` is below 1.
+        RecipeError: If ``per_prompt`` is below 1, or keys of a file are given with a stream.
 
     References:
         Yao et al., 2023, arXiv:2310.10683, equation 3 (the set of random answers).
@@ -60,6 +62,7 @@ class MismatchStream(Stream, name="mismatch"):
         config: str | None = None,
         on_bad_rows: OnBadRows = "error",
         rows_at: str | None = None,
+        separator: str | None = None,
     ) -> None:
         super().__init__(None, on_bad_rows)
         if per_prompt < 1:
@@ -75,6 +78,22 @@ class MismatchStream(Stream, name="mismatch"):
                 config,
                 on_bad_rows=on_bad_rows,
                 rows_at=rows_at,
+                separator=separator,
+            )
+            return
+        given = {
+            "answers_field": answers_field != "response",
+            "explode": explode,
+            "split": split != "train",
+            "config": config is not None,
+            "on_bad_rows": on_bad_rows != "error",
+            "rows_at": rows_at is not None,
+            "separator": separator is not None,
+        }
+        if unused := [key for key, is_given in given.items() if is_given]:
+            raise RecipeError(
+                f"{', '.join(unused)}: of a file of answers, and '{answers}' is a stream",
+                hint=f"Set it of the stream '{answers}', or give answers: a file with its suffix.",
             )
 
     def depends_on(self) -> tuple[str, ...]:

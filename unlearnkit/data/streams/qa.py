@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from unlearnkit.data.rows.packed import Mapped, Packed
 from unlearnkit.data.rows.reader import Row, Table
-from unlearnkit.data.rows.table import chosen, packed
+from unlearnkit.data.rows.several import check_separator, exploded, warn_if_joined
+from unlearnkit.data.rows.table import chosen
 from unlearnkit.data.rows.values import check_columns, check_fields
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.tokens.codec import Codec
@@ -61,10 +62,12 @@ class QAStream(FileStream[Pair], name="qa"):
             leaves them out and logs how many.
         rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
             the fields beside the way there go with each row, and ``*`` is every item.
+        separator: Stands between the texts of the column, such as ``"; "``, each of which is
+            a response; blank ones are left out.
 
     Raises:
         RecipeError: If the template does not hold ``{prompt}``, or goes on after ``{response}``;
-            or if ``responses`` is empty.
+            if ``responses`` is empty, or ``response_field`` is given beside it.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class QAStream(FileStream[Pair], name="qa"):
         batch_size: int | None = None,
         on_bad_rows: OnBadRows = "error",
         rows_at: str | None = None,
+        separator: str | None = None,
     ) -> None:
         super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
         if "{prompt}" not in template:
@@ -90,8 +94,11 @@ class QAStream(FileStream[Pair], name="qa"):
             raise RecipeError(f"template: nothing may follow {{response}}, found {template!r}")
         if responses == []:
             raise RecipeError("responses: expected at least one column, found none")
+        if responses and response_field != "response":
+            raise RecipeError("response_field and responses: expected one of them, found both")
+        check_separator(separator)
         self.prompt_field, self.response_field = prompt_field, response_field
-        self.template, self.explode = template, explode
+        self.template, self.explode, self.separator = template, explode, separator
         self.responses = [_column(each) for each in responses or []]
 
     def fields(self) -> tuple[str, ...]:
@@ -106,6 +113,8 @@ class QAStream(FileStream[Pair], name="qa"):
         prompt, columns = self.prompt_field, self._columns()
         for number, (column, where) in enumerate(columns, start=1):
             part = self._part(table, column, where)
+            if self.separator is None:
+                warn_if_joined(part, column)
             rows, faults = check_fields(part, self._keys(column), may_be_empty=[prompt])
             number = number if len(columns) > 1 else 0
             parts.append(Mapped(rows, partial(self._pair, column, number)))
@@ -137,7 +146,9 @@ class QAStream(FileStream[Pair], name="qa"):
         """The rows that give a response from this column, one for each response."""
         check_columns(table, self._keys(column) | {f"responses.{key}": key for key in where})
         part = chosen(table, where)
-        return exploded(part, column) if self.explode else part
+        if self.explode or self.separator is not None:
+            return exploded(part, column, self.separator)
+        return part
 
     def tokenise(self, samples: Sequence[Pair], codec: Codec) -> Iterable[list[list[Tokens]]]:
         """One row per pair."""
@@ -175,16 +186,3 @@ def _of_whole_row(problem: Problem) -> Problem:
     """A prompt's fault, said once however many responses it has."""
     assert isinstance(problem.place, Place)
     return problem._replace(place=problem.place._replace(part=0))
-
-
-def exploded(table: Table, column: str) -> Table:
-    """One row for each text of an array in the column; other values stay, to be reported."""
-    rows = packed()
-    for row in table.rows:
-        values = row.fields.get(column)
-        if isinstance(values, list) and values:
-            for part, value in enumerate(values, start=1):
-                rows.append(Row(row.place._replace(part=part), {**row.fields, column: value}))
-        else:
-            rows.append(row)
-    return table._replace(rows=rows)
