@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -57,6 +58,8 @@ class Batch:
     target: Tensor  # [N] the token
     sequence: Tensor  # [N] its response, ascending
     streams: Mapping[str, StreamSlice]
+    examples: tuple[Example, ...] = ()  # the responses, to be packed anew where they are run apart
+    keep_last: bool = False
     reference: Batch | None = None  # the streams that need reference values, where not all do
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
@@ -134,7 +137,36 @@ def pack(
             [s for s, e in enumerate(examples) for _ in e.response_ids], dtype=torch.long
         ),
         streams=streams,
+        examples=tuple(examples),
+        keep_last=keep_last,
     )
+
+
+def row_lengths(batch: Batch) -> list[int]:
+    """Inputs of each response with its prompt, in tokens."""
+    return [len(e.prompt_ids) + len(_inputs(e, batch.keep_last)) for e in batch.examples]
+
+
+def part_of(batch: Batch, rows: Sequence[int]) -> tuple[Batch, Tensor]:
+    """Some of a batch's responses in a batch of their own, and the tokens that they had in it.
+
+    Example:
+        >>> both = Example((5,), (7, 8), 0, "a:1"), Example((6,), (4,), 1, "a:2")
+        >>> part, tokens = part_of(pack({"forget": StreamBatch(both, 3, 2)}), [1])
+        >>> part.input_ids.tolist(), tokens.tolist()
+        ([[6]], [2])
+    """
+    examples = tuple(batch.examples[row] for row in rows)
+    layout: Layout = "rows" if batch.trees is None else "packed"
+    part = pack({"part": StreamBatch(examples, 1, 1)}, layout, batch.keep_last)
+    ends = list(accumulate(len(e.response_ids) for e in batch.examples))
+    tokens = [
+        token
+        for row in rows
+        for token in range(ends[row] - len(batch.examples[row].response_ids), ends[row])
+    ]
+    device = batch.source.device
+    return part.to(device), torch.tensor(tokens, dtype=torch.long, device=device)
 
 
 _Laid = tuple[dict[str, Any], tuple[Tree, ...] | None, list[tuple[int, int]]]

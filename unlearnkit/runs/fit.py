@@ -22,7 +22,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.freezing import check_trainable_names
-from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.engine.training.fsdp2 import check_lengths, is_sharded
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import check_streams
 from unlearnkit.models.base import BaseModel, refuse_other_tokens
@@ -105,6 +105,8 @@ def fit(
     refuse_strategies(module, trainer)
     context = SuiteContext.of(data, seed)
     context = check_before_loading(module, data, evaluate, context, gold)
+    if is_sharded(trainer):
+        check_lengths(load_config(module.base), data.max_length)
     batches = Batches.of(module, data, trainer)
     if ckpt_path == "last":
         ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))

@@ -14,6 +14,7 @@ from unlearnkit.data.tokens.turns import ends_of_turns
 from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode
 from unlearnkit.errors import UserError
 from unlearnkit.models.modes import evaluating, without_own_settings
+from unlearnkit.models.rope import forget_long_rows, generation_batches
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -77,11 +78,12 @@ def generate(
     found: list[Generation | None] = [None] * len(prompts)
     seeded = _seeded(model, seed, active=temperature > 0)
     with evaluating(model), without_own_settings(model), torch.no_grad(), seeded:
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        lengths = [len(prompt) for prompt in prompts]
+        for rows, near in generation_batches(model, lengths, limits, order, batch_size):
+            forget_long_rows(model)
             batch_limits = [limits[i] for i in rows]
             new_ids = _continue(
-                model, tokenizer, [prompts[i] for i in rows], batch_limits, stop, config
+                model, tokenizer, [prompts[i] for i in rows], batch_limits, stop, config, near
             )
             for i, ids in zip(rows, new_ids, strict=True):
                 found[i] = _finish(tokenizer, ids[: limits[i]], ends, stop)
@@ -111,12 +113,16 @@ def _continue(
     limits: Sequence[int],
     stop: Sequence[str],
     config: GenerationConfig,
+    near: bool,
 ) -> list[list[int]]:
-    """New ids of one batch; what follows a row's end is filling."""
+    """New ids of one batch; what follows a row's end is filling.
+
+    ``near``: no row passes a limit of the positions, where models drop the cache that they have.
+    """
     ids, mask = left_pad(prompts, config.pad_token_id, device_of(model))
     asked = ids.shape[1]
     # Sampled rows stay together: what is drawn for a row depends on the others.
-    cache = None if config.do_sample else cache_of_rows(model)
+    cache = cache_of_rows(model) if near and not config.do_sample else None
     found: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
     while rows:

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.data.pack import Batch
+from unlearnkit.data.pack import Batch, part_of, row_lengths
 from unlearnkit.engine.step.attention import Forest, no_mask
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.token_weights import Expected, pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
 from unlearnkit.models.modes import captured_states
+from unlearnkit.models.rope import forget_long_rows, row_groups
 
 Guard = Callable[[], AbstractContextManager[object]]
 
@@ -23,7 +24,8 @@ class ForwardPass:
     """Hidden states of a batch's response positions, and logits of those alone.
 
     Args:
-        model: The model; its forward runs at once.
+        model: The model; its forward runs at once, and more than once where rows of this batch
+            must not share a pass (`unlearnkit.models.rope`).
         head: Its output head.
         batch: The packed rows.
         layers: Decoder blocks whose outputs are wanted.
@@ -40,15 +42,15 @@ class ForwardPass:
         head_guard: Guard = nullcontext,
     ) -> None:
         self._head, self._batch, self._guard = head, batch, head_guard
-        blocks = decoder_blocks(model) if layers else None
-        outputs: dict[int, Tensor] = {}
-        with ExitStack() as hooks:
-            for layer in layers:
-                assert blocks is not None
-                handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
-                hooks.callback(handle.remove)
-            self._states = head_inputs(model, head.module, batch)[batch.source]
-        self._blocks = {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
+        groups = row_groups(model, row_lengths(batch))
+        if len(groups) < 2:
+            self._states, self._blocks = _run(model, head, batch, layers)
+            return
+        parts = [part_of(batch, rows) for rows in groups]
+        found = [_run(model, head, part, layers) for part, _ in parts]
+        order = torch.cat([tokens for _, tokens in parts]).argsort()
+        self._states = torch.cat([states for states, _ in found])[order]
+        self._blocks = {k: torch.cat([each[k] for _, each in found])[order] for k in layers}
 
     def states(self, tokens: Tensor) -> Tensor:
         """``[N, H]`` what the head would see for these tokens."""
@@ -163,6 +165,22 @@ def stream_views(
             own.patterns[quantity] = pattern(kind, view)
         first += len(part.rows)
     return views
+
+
+def _run(
+    model: nn.Module, head: Head, batch: Batch, layers: Collection[int]
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """``[N, H]`` what the head would see for each token, and outputs of decoder blocks."""
+    blocks = decoder_blocks(model) if layers else None
+    outputs: dict[int, Tensor] = {}
+    with ExitStack() as hooks:
+        for layer in layers:
+            assert blocks is not None
+            handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
+            hooks.callback(handle.remove)
+        forget_long_rows(model)
+        states = head_inputs(model, head.module, batch)[batch.source]
+    return states, {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
 
 
 def head_inputs(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:

@@ -14,9 +14,11 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from transformers import PreTrainedConfig
 
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.rope import scalings_of
 
 
 class FSDP2Strategy(ModelParallelStrategy):
@@ -130,6 +132,25 @@ def check_shardable(
             "model.max_tokens_per_micro_batch does not go with trainer.strategy: fsdp2, since "
             "processes would run different numbers of parts",
             hint="Lower data.batch_size and raise trainer.accumulate_grad_batches.",
+        )
+
+
+def check_lengths(config: PreTrainedConfig, max_length: int) -> None:
+    """Refuses rows that would be run apart, since processes would make different numbers of passes.
+
+    Args:
+        config: The model's.
+        max_length: Longest sequence that the data may hold, in tokens.
+
+    Raises:
+        RecipeError: With the two keys that do not go together.
+    """
+    limit = min((each.limit for each in scalings_of(config)), default=max_length)
+    if max_length > limit:
+        raise RecipeError(
+            f"trainer.strategy: fsdp2 does not go with data.max_length: {max_length}: the model's "
+            f"positions are others above {limit} tokens, and longer rows are run apart",
+            hint=f"Set data.max_length to at most {limit}, or trainer.strategy: ddp.",
         )
 
 

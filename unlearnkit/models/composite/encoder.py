@@ -15,6 +15,7 @@ from unlearnkit.models.base import (
     from_pretrained_arguments,
     load_tokenizer,
 )
+from unlearnkit.models.rope import forget_long_rows, length_scalings, row_groups
 from unlearnkit.models.whole import load_whole
 
 
@@ -76,6 +77,12 @@ def own_states(model: Any, input_ids: Tensor, mask: Tensor, layers: int) -> Tens
     """The same of a causal language model's own hidden states, ``[B, layers, H]`` float32."""
     if layers == 1:
         return pooled(model.get_input_embeddings()(input_ids)[:, None], mask)
+    groups = row_groups(model, mask.sum(1).tolist()) if length_scalings(model) else []
+    if len(groups) > 1:
+        parts = [own_states(model, input_ids[rows], mask[rows], layers) for rows in groups]
+        order = torch.tensor([row for rows in groups for row in rows]).argsort()
+        return torch.cat(parts)[order.to(input_ids.device)]
+    forget_long_rows(model)
     output = model.base_model(
         input_ids=input_ids,
         attention_mask=mask,
