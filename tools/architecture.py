@@ -22,7 +22,8 @@ TIERS = (
     ("data",),
     ("models",),
     ("functional", "tiny"),
-    ("redact", "registry"),
+    ("redact", "families"),
+    ("registry",),
     ("errors",),
 )
 SAYS = {
@@ -32,7 +33,8 @@ SAYS = {
     "testing": "checks of an objective", "objectives": "losses", "metrics": "torchmetrics",
     "engine": "step, reference, generation", "data": "rows, tokens, streams, packing",
     "models": "base, adapter, composite", "functional": "formulas", "tiny": "embedded data",
-    "redact": "safe to show", "registry": "names of classes", "errors": "sentences",
+    "redact": "safe to show", "registry": "names of classes",
+    "families": "their places in a recipe", "errors": "sentences",
 }  # fmt: skip
 WIDTH, HEIGHT, BOX, GAP = 860, 62, 210, 24
 

@@ -58,11 +58,13 @@ def _read(cls: type[Attack], kind: str, argv: list[str]) -> tuple[Attack, dict[s
     parser = parser_of(cls, f"attack RUN {kind}", positional=False)
     parser.add_argument(
         "--gold",
+        type=str,
         help="The model that never saw the forget set; by default that of the run's recipe. none "
         "for none.",
     )
     parser.add_argument(
         "--out",
+        type=str,
         help="New file of the metrics; by default attacks/ATTACK.json in the run folder, or "
         "ATTACK-2.json and so on if that is taken.",
     )

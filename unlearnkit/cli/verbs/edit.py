@@ -52,7 +52,8 @@ def command(argv: list[str]) -> None:
 
 def _read(edit: type[Edit], name: str, argv: list[str]) -> tuple[Edit, str]:
     parser = parser_of(edit, f"edit {name}", positional=False)
-    parser.add_argument("--out", required=True, help="Folder to write; it must not exist.")
+    about = "Folder to write; it must not exist."
+    parser.add_argument("--out", type=str, required=True, help=about)
     arguments: dict[str, Any] = parse(parser, edit, argv)
     out = arguments.pop("out")
     return edit(**arguments), out
