@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from tests.stub import stub_model, stub_tokenizer
 from unlearnkit import attacks as attack
 from unlearnkit.attacks import fewshot as showing
 from unlearnkit.attacks import quantize as quantizing
-from unlearnkit.attacks.fewshot import Shots
-from unlearnkit.attacks.measuring import Split, benign_split
+from unlearnkit.attacks.fewshot import shots_of
+from unlearnkit.attacks.measuring import Split, benign_split, measure, notes_on
+from unlearnkit.attacks.prefix import long_enough
 from unlearnkit.attacks.wording import reworded
 from unlearnkit.data.example import Example
 from unlearnkit.data.streams.chat import ChatStream
@@ -71,10 +73,10 @@ def test_shots_stand_before_the_question_with_one_bos_and_no_eos(asked):
     rows = examples(Codec(tokenizer, 64), ("a", "b"), ("c", "d"), ("e", "a"))
     split = Split(rows[:2], rows[2:])
     fewshot, aim = attack.Fewshot(), target(tokenizer, 64)
-    curve = fewshot.run("m", Shots(split, " ", keep_end=False), aim)
+    curve = fewshot.run("m", shots_of(split, aim, " ", keep_end=False), aim)
     assert [point["shots"] for point in curve] == [0, 1, 2]
     assert asked == [["<bos>e"], ["<bos>ab e"], ["<bos>ab cd e"]]
-    fewshot.run("m", Shots(split, "", keep_end=True), aim)
+    fewshot.run("m", shots_of(split, aim, "", keep_end=True), aim)
     assert asked[-1] == ["<bos>ab<eos>cd<eos>e"]
 
 
@@ -82,12 +84,22 @@ def test_rows_without_room_for_the_shots_are_left_out_throughout(asked):
     tokenizer = stub_tokenizer(BOS)
     rows = examples(Codec(tokenizer, 64), ("a", "b"), ("c", "d"), ("e", "a"), ("e", "a" * 9))
     split = Split(rows[:2], rows[2:])
-    shots = Shots(split, " ", keep_end=False)
-    curve = attack.Fewshot().run("m", shots, target(tokenizer, 10))
+    fewshot, aim = attack.Fewshot(), target(tokenizer, 10)
+    shots = shots_of(split, aim, " ", keep_end=False)
+    curve = fewshot.run("m", shots, aim)
     assert [point["shots"] for point in curve] == [0, 1, 2]
     assert [len(texts) for texts in asked] == [1, 1, 1]
+    # BOS, 'ab ' and 'cd ' are 7 tokens; 'e', 9 times 'a' and the end are 11.
+    assert fewshot.notes(shots, aim) == [
+        "forget: 1 of 2 rows have no room for 2 others within 10 tokens, and are left out"
+    ]
+    less = shots_of(Split(rows[:2], rows[2:3]), target(tokenizer, 9), " ", keep_end=False)
+    assert less.numbers == [0, 1]
+    assert fewshot.notes(less, target(tokenizer, 9)) == [
+        "shots: no row has room for more than 1 others within 9 tokens"
+    ]
     with pytest.raises(UserError, match="no forget row has room"):
-        attack.Fewshot().run("m", shots, target(tokenizer, 4))
+        shots_of(split, target(tokenizer, 4), " ", keep_end=False)
 
 
 def test_the_last_layer_of_the_lens_is_the_model_itself(save):
@@ -235,3 +247,54 @@ def test_benign_rows_are_the_attacker_s_and_all_forget_rows_are_judged():
     assert (split.held, split.others) == (rows[:2], rows[2:])
     with pytest.raises(UserError, match="--rows: expected 1 to 2"):
         benign_split(rows[:2], rows[2:], held=3, limit=4, seed=0)
+
+
+class _Stream(NamedTuple):
+    cut: dict[int, int]
+
+
+def test_what_an_attack_cuts_and_leaves_out_is_told():
+    tokenizer = stub_tokenizer()
+    codec = Codec(tokenizer, 128)
+    rows = examples(codec, ("a", "b" * 80), ("a", " "), ("a", "bcd"))
+    # The maximal length took 5 tokens of the third row: 81, 2 and 4 are left.
+    aim = target(tokenizer, 128, data={"forget": _Stream({2: 5})})
+    notes = [
+        "forget: 1 of 3 texts is cut at max_length 128, which leaves out 5 of 92 tokens",
+        "1 of 3 forget rows have a true text longer than max_new_tokens 64; it is compared as far "
+        "as that",
+        "forget/rougeL_recall leaves out 1 of 3 rows, whose true text has no word",
+    ]
+    assert notes_on({"forget": rows}, aim) == attack.Quantize().notes(rows, aim) == notes
+    assert attack.LogitLens().notes(rows, aim) == [notes[0], notes[2]]
+    assert notes_on({"forget": rows[2:]}, target(tokenizer)) == []
+
+
+def test_a_row_without_words_has_no_part_in_the_metric():
+    model, tokenizer = stub_model(), stub_tokenizer()
+    rows = examples(Codec(tokenizer, 64), ("c", "aaaa"), ("c", " "))
+    found = measure(model, tokenizer, rows, SuiteContext())
+    assert found["rougeL_recall"] == 0.0  # the stub says one word of five letters
+    assert measure(model, tokenizer, rows[1:], SuiteContext())["rougeL_recall"] is None
+
+
+def test_rows_too_short_for_what_is_shown_are_told():
+    tokenizer = stub_tokenizer()
+    rows = examples(Codec(tokenizer, 64), ("a", "b"), ("a", "bcde"))
+    # b and its end are 2 tokens, bcde and its end 5: 2 can be shown, and 2 be left.
+    assert long_enough(rows) == ([0, 2], rows[1:])
+    assert attack.Prefix().notes(rows, target(tokenizer)) == [
+        "forget: 1 of 2 rows have fewer than 4 tokens, too few to be shown 2, and are left out"
+    ]
+
+
+def test_what_a_longer_prompt_takes_from_an_answer_is_told():
+    tokenizer = stub_tokenizer()
+    own = examples(Codec(tokenizer, 64), ("a", "bcde"), ("b", "cdea"))
+    longer = [own[0]._replace(response_ids=own[0].response_ids[:3]), own[1]]
+    assert attack.Paraphrase().notes(
+        {None: own, "Please: {prompt}": longer}, target(tokenizer)
+    ) == [
+        "forget, Please: {prompt}: 1 of 2 texts is cut at max_length 64, which leaves out 2 of 10 "
+        "tokens"
+    ]

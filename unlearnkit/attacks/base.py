@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -43,6 +43,12 @@ class Target:
         """Of the rows, and of all models that are attacked."""
         return self.codec.tokenizer
 
+    @property
+    def cut(self) -> Mapping[int, int]:
+        """Response tokens that the maximal length took from forget rows, by row."""
+        stream = self.context.data.get("forget")
+        return {} if stream is None else stream.cut
+
 
 class Attack(Registered, ABC):
     """An attempt to bring a forgotten text back, on any model.
@@ -67,6 +73,15 @@ class Attack(Registered, ABC):
         Raises:
             UserError: If an option does not go with the rows.
         """
+
+    def notes(self, rows: Any, target: Target) -> list[str]:
+        """What is cut from the rows or left out of a metric, a sentence each; by default nothing.
+
+        Args:
+            rows: What `prepare` chose.
+            target: As `prepare` was given it.
+        """
+        return []
 
     @abstractmethod
     def run(self, base: str | BaseModel, rows: Any, target: Target) -> Curve:

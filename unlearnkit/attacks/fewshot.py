@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import Split, measured, split_rows
+from unlearnkit.attacks.measuring import Split, measured, notes_on, split_rows
 from unlearnkit.data.streams.chat import ChatStream
 from unlearnkit.data.tokens.control import Rendered
 from unlearnkit.errors import UserError
@@ -16,13 +17,25 @@ if TYPE_CHECKING:
     from unlearnkit.data.example import Example
 
 
-class Shots(NamedTuple):
-    """Rows that are shown and asked, and what stands between them."""
+@dataclass(frozen=True)
+class Shots:
+    """Rows that are shown, and those that have room for them."""
 
-    split: Split
-    separator: str
-    keep_end: bool
-    """Leave the token that ends an answer in place, as between turns of a chat."""
+    start: tuple[int, ...]
+    """What a prompt begins with."""
+    shown: list[tuple[int, ...]]
+    """Ids of each row that is shown, with what stands behind it."""
+    numbers: list[int]
+    """How many are shown: 0, 1, 2, 4 and so on, as far as a row has room."""
+    asked: list[Example]
+    """Rows that have room for the largest number."""
+    others: int
+    """Rows that might have been asked."""
+
+    def before(self, n: int) -> list[Example]:
+        """The rows that are asked, behind the first ``n`` that are shown."""
+        front = self.start + tuple(i for shot in self.shown[:n] for i in shot)
+        return [e._replace(prompt_ids=front + _without(self.start, e)) for e in self.asked]
 
 
 class Fewshot(Attack, name="fewshot"):
@@ -46,56 +59,72 @@ class Fewshot(Attack, name="fewshot"):
         self.rows, self.limit, self.seed = rows, check_limit(limit), seed
 
     def prepare(self, target: Target) -> Shots:
-        """Draws the rows that are shown."""
-        split = split_rows(target.examples, self.rows, self.limit, self.seed)
-        chat = isinstance(target.stream, ChatStream)
-        return Shots(split, separator="" if chat else "\n\n", keep_end=chat)
-
-    def run(self, base: str | BaseModel, rows: Shots, target: Target) -> Curve:
-        """Measures with ever more rows shown.
+        """Draws the rows that are shown, and finds those that have room for them.
 
         Raises:
             UserError: If no row has room for even one.
         """
-        split, separator, keep_end = rows
-        codec, context = target.codec, target.context
-        between = tuple(codec.tokens([Rendered(separator)])[0]) if separator else ()
-        start = tuple(codec.bos)
+        split = split_rows(target.examples, self.rows, self.limit, self.seed)
+        # Between turns of a chat the token that ends an answer stays in place.
+        chat = isinstance(target.stream, ChatStream)
+        return shots_of(split, target, "" if chat else "\n\n", keep_end=chat)
 
-        def without_start(example: Example) -> tuple[int, ...]:
-            ids = example.prompt_ids
-            return ids[len(start) :] if ids[: len(start)] == start else ids
-
-        def answer(example: Example) -> tuple[int, ...]:
-            ids = example.response_ids
-            ended = not keep_end and ids[-1] in codec.end_ids
-            return ids[:-1] if ended else ids
-
-        shots = [without_start(each) + answer(each) + between for each in split.held]
-        numbers = [0, *(2**i for i in range(len(shots)) if 2**i <= len(shots))]
-
-        def prompted(example: Example, n: int) -> Example:
-            ids = start + tuple(i for shot in shots[:n] for i in shot) + without_start(example)
-            return example._replace(prompt_ids=ids)
-
-        def fitting(n: int) -> list[Example]:
-            asked = ((prompted(e, n), e) for e in split.others)
-            return [e for p, e in asked if sum(map(len, p[:2])) <= context.max_length]
-
-        while len(numbers) > 1 and not fitting(numbers[-1]):
-            numbers.pop()
-        if len(numbers) == 1:
-            raise UserError(
-                "fewshot: no forget row has room for another one within "
-                f"{context.max_length} tokens",
-                hint="Raise data.max_length of the recipe, if the model takes more.",
+    def notes(self, rows: Shots, target: Target) -> list[str]:
+        """Rows that are cut, that have no word, or no room."""
+        notes = notes_on({"forget": rows.asked}, target)
+        left, most = rows.others - len(rows.asked), rows.numbers[-1]
+        within = f"within {target.context.max_length} tokens"
+        if left:
+            notes.append(
+                f"forget: {left} of {rows.others} rows have no room for {most} others {within}, "
+                "and are left out"
             )
-        kept = fitting(numbers[-1])
+        if 2 * most <= len(rows.shown):
+            notes.append(f"shots: no row has room for more than {most} others {within}")
+        return notes
+
+    def run(self, base: str | BaseModel, rows: Shots, target: Target) -> Curve:
+        """Measures with ever more rows shown."""
         model = load_model(base)
         return [
-            {
-                "shots": n,
-                **measured(model, target.tokenizer, [prompted(e, n) for e in kept], context),
-            }
-            for n in numbers
+            {"shots": n, **measured(model, target.tokenizer, rows.before(n), target.context)}
+            for n in rows.numbers
         ]
+
+
+def shots_of(split: Split, target: Target, separator: str, *, keep_end: bool) -> Shots:
+    """What is shown of a split, and the rows that have room for it.
+
+    Raises:
+        UserError: If no row has room for even one.
+    """
+    codec, room = target.codec, target.context.max_length
+    between = tuple(codec.tokens([Rendered(separator)])[0]) if separator else ()
+    start = tuple(codec.bos)
+
+    def answer(example: Example) -> tuple[int, ...]:
+        ids = example.response_ids
+        ended = not keep_end and ids[-1] in codec.end_ids
+        return ids[:-1] if ended else ids
+
+    shown = [_without(start, each) + answer(each) + between for each in split.held]
+    numbers = [0, *(2**i for i in range(len(shown)) if 2**i <= len(shown))]
+    for last in range(len(numbers) - 1, 0, -1):
+        taken = len(start) + sum(map(len, shown[: numbers[last]]))
+        asked = [
+            each
+            for each in split.others
+            if taken + len(_without(start, each)) + len(each.response_ids) <= room
+        ]
+        if asked:
+            return Shots(start, shown, numbers[: last + 1], asked, len(split.others))
+    raise UserError(
+        f"fewshot: no forget row has room for another one within {room} tokens",
+        hint="Raise data.max_length of the recipe, if the model takes more.",
+    )
+
+
+def _without(start: tuple[int, ...], example: Example) -> tuple[int, ...]:
+    """The prompt without what it begins with."""
+    ids = example.prompt_ids
+    return ids[len(start) :] if ids[: len(start)] == start else ids

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
@@ -19,6 +19,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
+from unlearnkit.suites.measured import as_json
 
 Base = str | BaseModel
 _CODE = ("module.py", "objectives", "attacks")
@@ -40,6 +41,8 @@ class Result:
     created: str
     seconds: float
     curves: dict[str, Curve]
+    notes: list[str] = field(default_factory=list)
+    """What was cut or left out."""
 
 
 class Kept(NamedTuple):
@@ -112,6 +115,7 @@ def attack_and_keep(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - started, 2),
         curves=curves,
+        notes=attack.notes(rows, target),
     )
     return Kept(result, _write_new(place, result), reused=False)
 
@@ -135,7 +139,7 @@ def _is_curve(value: Any) -> bool:
 
 def _write_new(place: Path, result: Result) -> Path:
     """Writes the first file of a name and its numbers that no other process has taken."""
-    text = json.dumps(asdict(result), indent=2, ensure_ascii=False, default=str) + "\n"
+    text = as_json(asdict(result)) + "\n"
     path, numbers = place, count(2)
     while True:
         try:

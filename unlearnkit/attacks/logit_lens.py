@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import spaced
+from unlearnkit.attacks.measuring import notes_on, spaced
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
@@ -25,6 +24,7 @@ from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.models.modes import evaluating
 from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.measured import known, mean_of
 
 
 class LogitLens(Attack, name="logit_lens"):
@@ -51,6 +51,10 @@ class LogitLens(Attack, name="logit_lens"):
         """Evenly spaced rows."""
         return spaced(target.examples, self.limit)
 
+    def notes(self, rows: Sequence[Example], target: Target) -> list[str]:
+        """Rows that are cut, or have no word."""
+        return notes_on({"forget": rows}, target, generated=False)
+
     def run(self, base: str | BaseModel, rows: Sequence[Example], target: Target) -> Curve:
         """Measures every decoder block.
 
@@ -58,7 +62,7 @@ class LogitLens(Attack, name="logit_lens"):
             UserError: If the model's final norm is not found.
         """
         model = load_model(base)
-        per_layer: list[list[dict[str, float]]] = []
+        per_layer: list[list[dict[str, float | None]]] = []
         with torch.no_grad(), evaluating(model):
             head, norm = Head(model), _final_norm(model)
             for start in range(0, len(rows), target.context.batch_size):
@@ -72,7 +76,7 @@ class LogitLens(Attack, name="logit_lens"):
         return [
             {
                 "layer": layer,
-                **{f"forget/{name}": fmean(r[name] for r in found) for name in found[0]},
+                **{f"forget/{name}": mean_of(found, name) for name in found[0]},
             }
             for layer, found in enumerate(per_layer)
         ]
@@ -104,7 +108,7 @@ def _states(model: nn.Module, batch: Batch, norm: nn.Module) -> list[Tensor]:
 
 def _rows(
     head: Head, states: Tensor, batch: Batch, tokenizer: Any, examples: Sequence[Example]
-) -> list[dict[str, float]]:
+) -> list[dict[str, float | None]]:
     logps: list[Tensor] = []
     chosen: list[Tensor] = []
     for some, target in zip(
@@ -122,7 +126,9 @@ def _rows(
     return [
         {
             "probability": likely[i],
-            "rougeL_recall": rouge(texts[i], text_of(tokenizer, example.response_ids)).recall,
+            "rougeL_recall": known(
+                rouge(texts[i], text_of(tokenizer, example.response_ids)).recall
+            ),
             "exact_memorization": exact[i],
         }
         for i, example in enumerate(examples)

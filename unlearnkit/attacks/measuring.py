@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any, TypeVar
 
 from torch import nn
 
+from unlearnkit.attacks.base import Target
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
+from unlearnkit.functional.text import words
 from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.continuations import continuation_rows
+from unlearnkit.suites.continuations import continuation_rows, text_of
+from unlearnkit.suites.cuts import Cuts, longer_than
+from unlearnkit.suites.measured import mean_of
 
 FIGURES = ("rougeL_recall", "extraction_strength", "exact_memorization")
 """What is measured; all are 1 for a text that is recited."""
@@ -73,15 +76,44 @@ def spaced(rows: Sequence[T], limit: int) -> list[T]:
 
 def measure(
     model: nn.Module, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
-) -> dict[str, float]:
-    """How well the model recites the examples, mean over rows."""
+) -> dict[str, float | None]:
+    """How well the model recites the examples, mean over the rows that hold anything to recite.
+
+    Of a true text of more than `MAX_NEW_TOKENS` tokens so many are generated and compared.
+    """
     rows = continuation_rows(model, tokenizer, context, examples, MAX_NEW_TOKENS)
-    return {name: fmean(row[name] for row in rows) for name in FIGURES}
+    return {name: mean_of(rows, name) for name in FIGURES}
 
 
 def measured(
     model: nn.Module, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """`measure` of forget rows, as it stands in a curve."""
     figures = measure(model, tokenizer, examples, context)
     return {f"forget/{name}": value for name, value in figures.items()}
+
+
+def notes_on(
+    kinds: Mapping[str, Sequence[Example]], target: Target, *, generated: bool = True
+) -> list[str]:
+    """What is cut from the rows that are measured, or left out of a metric, a sentence each.
+
+    Args:
+        kinds: Forget rows that are measured, by what they are called.
+        target: What is attacked.
+        generated: Whether the true texts are compared with what is generated.
+    """
+    cuts = Cuts(target.context.max_length)
+    compared = MAX_NEW_TOKENS if generated else target.context.max_length
+    wordless: list[str] = []
+    for kind, examples in kinds.items():
+        for each in examples:
+            cuts.add(kind, len(each.response_ids), target.cut.get(each.row, 0))
+        texts = (text_of(target.tokenizer, each.response_ids[:compared]) for each in examples)
+        count = sum(not words(text) for text in texts)
+        if count:
+            wordless.append(
+                f"{kind}/rougeL_recall leaves out {count} of {len(examples)} rows, whose true text "
+                "has no word"
+            )
+    return [*cuts.notes(), *longer_than(kinds, compared, compared_in_part=True), *wordless]

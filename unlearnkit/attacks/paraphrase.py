@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import measured, spaced
+from unlearnkit.attacks.measuring import measured, notes_on, spaced
 from unlearnkit.attacks.wording import reworded
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
+from unlearnkit.suites.cuts import Cuts
 
 if TYPE_CHECKING:
     from unlearnkit.data.example import Example
@@ -38,6 +39,15 @@ class Paraphrase(Attack, name="paraphrase"):
         """Reads the rows in every wording."""
         worded = reworded(target.stream, target.codec, self.field, self.data)
         return {wording: spaced(rows, self.limit) for wording, rows in worded.items()}
+
+    def notes(self, rows: Mapping[str | None, Sequence[Example]], target: Target) -> list[str]:
+        """Rows that are cut, more so behind longer prompts, or have no word."""
+        cuts = Cuts(target.context.max_length)
+        for wording, examples in rows.items():
+            for own, each in zip(rows[None], examples, strict=True):
+                kept = len(each.response_ids)
+                cuts.add(f"forget, {wording}", kept, max(len(own.response_ids) - kept, 0))
+        return [*notes_on({"forget": rows[None]}, target), *cuts.notes()]
 
     def run(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import measured, spaced
+from unlearnkit.attacks.measuring import measured, notes_on, spaced
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 
@@ -38,12 +38,21 @@ class Prefix(Attack, name="prefix"):
         """Evenly spaced rows."""
         return spaced(target.examples, self.limit)
 
+    def notes(self, rows: Sequence[Example], target: Target) -> list[str]:
+        """Rows that are cut, that have no word, or that are too short."""
+        numbers, kept = long_enough(rows)
+        notes = notes_on({"forget": kept}, target)
+        if len(kept) < len(rows):
+            notes.append(
+                f"forget: {len(rows) - len(kept)} of {len(rows)} rows have fewer than "
+                f"{max(numbers) + 2} tokens, too few to be shown {max(numbers)}, and are left out"
+            )
+        return notes
+
     def run(self, base: str | BaseModel, rows: Sequence[Example], target: Target) -> Curve:
         """Measures with ever more of the answer shown."""
         model = load_model(base)
-        lengths = [len(each.response_ids) for each in rows]
-        numbers = [n for n in SHOWN if n + 2 <= max(lengths)]
-        kept = [e for e in rows if len(e.response_ids) >= max(numbers, default=0) + 2]
+        numbers, kept = long_enough(rows)
         curve: Curve = []
         for n in numbers:
             moved = [
@@ -54,3 +63,11 @@ class Prefix(Attack, name="prefix"):
             ]
             curve.append({"shown": n, **measured(model, target.tokenizer, moved, target.context)})
         return curve
+
+
+def long_enough(rows: Sequence[Example]) -> tuple[list[int], list[Example]]:
+    """The numbers of tokens that can be shown, and the rows that have two left at the largest."""
+    longest = max(len(each.response_ids) for each in rows)
+    numbers = [n for n in SHOWN if n + 2 <= longest]
+    least = max(numbers, default=0) + 2
+    return numbers, [each for each in rows if len(each.response_ids) >= least]

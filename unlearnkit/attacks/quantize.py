@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import measured, spaced
+from unlearnkit.attacks.measuring import measured, notes_on, spaced
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
@@ -54,6 +54,10 @@ class Quantize(Attack, name="quantize"):
     def prepare(self, target: Target) -> list[Example]:
         """Evenly spaced rows."""
         return spaced(target.examples, self.limit)
+
+    def notes(self, rows: Sequence[Example], target: Target) -> list[str]:
+        """Rows that are cut, or have no word."""
+        return notes_on({"forget": rows}, target)
 
     def run(self, base: str | BaseModel, rows: Sequence[Example], target: Target) -> Curve:
         """Measures the model as it is, and with coarse weights."""

@@ -9,7 +9,13 @@ import lightning as L
 import torch
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import Split, benign_split, measure, split_rows
+from unlearnkit.attacks.measuring import (
+    Split,
+    benign_split,
+    measure,
+    notes_on,
+    split_rows,
+)
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
@@ -70,6 +76,11 @@ class Relearn(Attack, name="relearn"):
             {"benign": self.data}, target.tokenizer, target.context, prompt_tokens=32, limit=None
         )["benign"]
         return benign_split(benign, target.examples, self.rows, self.limit, self.seed)
+
+    def notes(self, rows: Split, target: Target) -> list[str]:
+        """Rows that are cut, or have no word; of benign ones, nothing is known of their cuts."""
+        held = {} if self.data else {"held": rows.held}
+        return notes_on({**held, "others": rows.others}, target)
 
     def run(self, base: str | BaseModel, rows: Split, target: Target) -> Curve:
         """Trains a copy of the model, and measures as it goes."""

@@ -88,7 +88,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         self._last = step
         values = self._values(trainer, pl_module)
         score = None if self.score is None else self._score(values)
-        figures = {f"val/{name}": value for name, value in values.items()}
+        figures = {f"val/{name}": value for name, value in values.items() if value is not None}
         if score is not None:
             figures["val/score"] = score
         for name, value in figures.items():
@@ -120,11 +120,11 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
             self.best_score,
         )
 
-    def _values(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float]:
+    def _values(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float | None]:
         """Figures of all suites, the same on all processes."""
         model = pl_module.policy
         tokenizer = trainer.datamodule.tokenizer  # pyright: ignore
-        found: dict[str, float] = {}
+        found: dict[str, float | None] = {}
         # Suites may draw random numbers; the training must not notice.
         devices = [pl_module.device] if pl_module.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
@@ -134,7 +134,8 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
                 found |= {f"{name}/{key}": value for key, value in result.values.items()}
         return found
 
-    def _score(self, values: dict[str, float]) -> float:
+    def _score(self, values: dict[str, float | None]) -> float | None:
+        """The score; None where a figure has nothing to measure."""
         parts: list[float] = []
         for name in self.score or ():
             if name not in values:
@@ -143,6 +144,10 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
                     hint=f"Figures: {', '.join(values)}.",
                 )
             value, better = values[name], self._better(name)
+            if value is None:
+                logger.warning("evaluate_every.score: '%s' has nothing to measure, so there is "
+                               "no score at this step", name)  # fmt: skip
+                return None
             if not 0 <= value <= 1 or better not in ("lower", "higher"):
                 raise RecipeError(
                     f"evaluate_every.score: '{name}' is {value:g}; expected a figure in [0, 1] "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -81,6 +81,9 @@ def show_summary(summary: RunSummary) -> None:
         table.add_row(*cells, end_section=True)
     if table.row_count:
         console.print(table)
+    for suite, by_when in summary.notes.items():
+        # Most are the same before and after.
+        show_notes(dict.fromkeys(f"{suite}: {n}" for notes in by_when.values() for n in notes))
     how = f"{summary.steps} steps in {summary.seconds:.0f} s"
     if summary.stopped_by:
         how += f", stopped by {summary.stopped_by}"
@@ -96,6 +99,12 @@ def show_summary(summary: RunSummary) -> None:
     console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
     if summary.report is not None:
         console.print(Text(f"report: {summary.report}"), soft_wrap=True)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """What was cut, and what a figure leaves out, a line each."""
+    for note in notes:
+        out().print(Text.assemble(("note: ", "yellow"), printable(note)))
 
 
 def show_phase(name: str, what: str = "") -> None:
@@ -186,7 +195,7 @@ def _indented(line: str) -> Padding:
     return Padding(Text(line.lstrip(" ")), (0, 0, 0, len(line) - len(line.lstrip(" "))))
 
 
-def _metrics(figures: dict[str, dict[str, float]]) -> list[str]:
+def _metrics(figures: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     """All metrics of a suite, those of a stream together."""
     names = dict.fromkeys(metric for values in figures.values() for metric in values)
     streams = list(dict.fromkeys(name.partition("/")[0] for name in names))

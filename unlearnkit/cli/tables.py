@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from unlearnkit.cli.console import out
+from unlearnkit.cli.console import out, show_notes
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None
         console.print(table)
         for name, reason in evaluation.missing.items():
             console.print(Text.assemble(("left out: ", "yellow"), f"{name} ({printable(reason)})"))
+        show_notes(evaluation.notes)
         when = f"unchanged since {evaluation.created}" if each.reused else evaluation.created
         console.print(Text(f"{each.path} ({when})"), soft_wrap=True)
 
@@ -93,5 +94,6 @@ def show_attack(kept: Kept) -> None:
     for kind, which in _ATTACKED_ROWS.items():
         if kind in kinds:
             console.print(f"{kind}: {which}", markup=False)
+    show_notes(attack.notes)
     when = f"unchanged since {attack.created}" if kept.reused else attack.created
     console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)

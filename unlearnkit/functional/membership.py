@@ -8,6 +8,7 @@ a token, ``sequence[N]`` the text of each token, from 0 and ascending, ``sequenc
 
 from __future__ import annotations
 
+import math
 import zlib as _zlib
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -192,7 +193,8 @@ def gradient_norm(loss: Tensor, parameters: Iterable[Tensor], p: float = 2.0) ->
 def auc(forget: Tensor, holdout: Tensor) -> float:
     """Probability that a held-out text scores higher than a forget text, ties counted half.
 
-    0.5 is chance; 1 says that every forget text looks more like a member.
+    0.5 is chance; 1 says that every forget text looks more like a member. nan where one of the two
+    sets is empty.
 
     Example:
         >>> auc(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 3.0]))
@@ -203,13 +205,16 @@ def auc(forget: Tensor, holdout: Tensor) -> float:
     """
     below, upto = _counts(forget, holdout)
     pairs = forget.numel() * holdout.numel()
+    if not pairs:
+        return math.nan
     return (int(below.sum()) + int(upto.sum())) / (2 * pairs)
 
 
 def true_positive_rate(forget: Tensor, holdout: Tensor, false_positive_rate: float = 0.01) -> float:
     """Largest share of forget texts found while at most that share of others is found wrongly.
 
-    With fewer than 100 held-out texts a rate of 1 % allows none of them.
+    With fewer than 100 held-out texts a rate of 1 % allows none of them. nan where one of the two
+    sets is empty.
 
     Example:
         >>> true_positive_rate(torch.tensor([0.5, 1.5, 3.0]), torch.tensor([2.0, 4.0]))
@@ -219,6 +224,8 @@ def true_positive_rate(forget: Tensor, holdout: Tensor, false_positive_rate: flo
         Carlini et al. 2022, "Membership inference attacks from first principles",
         arXiv 2112.03570, sec. 3.
     """
+    if not forget.numel() or not holdout.numel():
+        return math.nan
     allowed = int(false_positive_rate * holdout.numel())
     ranked = holdout.double().sort().values
     if allowed >= ranked.numel():
@@ -229,11 +236,6 @@ def true_positive_rate(forget: Tensor, holdout: Tensor, false_positive_rate: flo
 
 def _counts(forget: Tensor, holdout: Tensor) -> tuple[Tensor, Tensor]:
     """For each held-out score, the forget scores below it, and those below or equal."""
-    if not forget.numel() or not holdout.numel():
-        raise ValueError(
-            f"expected scores of both sets, found {forget.numel()} forget and "
-            f"{holdout.numel()} held-out"
-        )
     if bool(forget.isnan().any()) or bool(holdout.isnan().any()):
         raise ValueError("a score is nan: a text has too few tokens for this attack")
     ranked, other = forget.double().sort().values, holdout.double()

@@ -64,12 +64,12 @@ def extraction_strength(
         correct: ``[N]`` bool.
         sequence: ``[N]``.
         sequences: ``S``.
-        compat: ``open-unlearning`` leaves out each response's last token, and gives ``1/n``, not
-            0, where the last counted token is wrong.
+        compat: ``open-unlearning`` leaves out each response's last token, gives ``1/n``, not 0,
+            where the last counted token is wrong, and 0 where no token is counted.
 
     Returns:
         ``[S]`` in [0, 1]: 1 when the whole response follows from the prompt, 0 when not even the
-        last token does; 0 for a response without counted tokens.
+        last token does; nan where no token is counted.
 
     Example:
         >>> extraction_strength(torch.tensor([False, True, True, False]),
@@ -86,8 +86,8 @@ def extraction_strength(
     wrong_after = _row_cumsum_from_end((~correct).long(), sequence, lengths)
     suffix = row_sum((wrong_after == 0).float(), sequence, sequences)
     if compat == "open-unlearning":
-        suffix = suffix.clamp(min=1)
-    return torch.where(lengths > 0, suffix / lengths.clamp(min=1), torch.zeros_like(suffix))
+        return torch.where(lengths > 0, suffix.clamp(min=1) / lengths.clamp(min=1), 0.0)
+    return suffix / lengths
 
 
 def _without_last(correct: Tensor, sequence: Tensor) -> tuple[Tensor, Tensor]:

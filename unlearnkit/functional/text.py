@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RougeType = Literal["rouge1", "rouge2", "rougeL"]
 RougeCompat = Literal["rouge-score"]
+_BLEU_ORDER = 4
 
 # Scripts written without spaces between words: every character cluster is a unit there.
 _UNSPACED = (
@@ -36,7 +37,7 @@ REFUSAL_PHRASES = (
 
 
 class Rouge(NamedTuple):
-    """Overlap of a prediction with a reference, each in [0, 1]."""
+    """Overlap of a prediction with a reference, each in [0, 1], or nan where there is nothing."""
 
     precision: float
     recall: float
@@ -85,7 +86,9 @@ def rouge(
     """ROUGE of a prediction against a reference, for text in any script.
 
     ``rouge1`` and ``rouge2`` count the n-grams in common, ``rougeL`` the longest common
-    subsequence of words. Without any word on either side all three figures are 0.
+    subsequence of words. A reference without any word (or, for ``rouge2``, any pair) holds nothing
+    that could be said again: all three figures are nan. So is the precision of a prediction without
+    any; its recall is 0.
 
     Args:
         prediction: Generated text.
@@ -94,7 +97,7 @@ def rouge(
         use_stemmer: Reduce words of more than three letters to their Porter stem, as TOFU does
             and MUSE does not.
         compat: ``rouge-score`` splits words as that package does, for which a letter outside
-            ASCII is a space: two identical Chinese texts score 0 there.
+            ASCII is a space, and counts nothing as 0: two identical Chinese texts score 0 there.
 
     Example:
         >>> rouge("Ада гребёт на пароме", "Ада гребёт на пароме").f1
@@ -106,31 +109,42 @@ def rouge(
         Lin 2004, "ROUGE: A package for automatic evaluation of summaries".
     """
     scores = _scorer(kind, use_stemmer, compat).score(reference, prediction)[kind]
-    return Rouge(float(scores.precision), float(scores.recall), float(scores.fmeasure))
+    found = Rouge(float(scores.precision), float(scores.recall), float(scores.fmeasure))
+    if compat is not None or found.recall:
+        return found
+    least = 2 if kind == "rouge2" else 1
+    if len(words(reference)) < least:
+        return Rouge(math.nan, math.nan, math.nan)
+    return found if len(words(prediction)) >= least else found._replace(precision=math.nan)
 
 
 def bleu(prediction: str, reference: str) -> float:
     """BLEU of one text against one reference by sacrebleu, on 0 to 100.
 
     The 13a tokenizer, case kept, n-grams up to 4, exponential smoothing, no effective order: a
-    prediction of fewer than four tokens scores 0.
+    prediction of fewer than four tokens scores 0. A reference of fewer than four has no 4-gram that
+    could be matched, and even said word for word would score 0: the value is nan.
 
     Example:
         >>> round(bleu("the cat sat on the mat", "the cat sat on the mat"), 6)
         100.0
+        >>> bleu("Rome", "Rome")
+        nan
 
     References:
         Papineni et al. 2002; Post 2018, arXiv 1804.08771.
     """
     import sacrebleu
 
+    if len(_split_13a()(reference).split()) < _BLEU_ORDER:
+        return math.nan
     return float(sacrebleu.corpus_bleu([prediction], [[reference]]).score)
 
 
 def distinct_n(units: Sequence[object], n: int) -> float:
     """Different n-grams divided by all n-grams, in [0, 1]; low where a text repeats itself.
 
-    A text shorter than ``n`` counts as one n-gram, an empty one scores 0.
+    A text shorter than ``n`` counts as one n-gram; an empty one has none, and the value is nan.
 
     Args:
         units: Words or token ids.
@@ -144,11 +158,13 @@ def distinct_n(units: Sequence[object], n: int) -> float:
         Li et al. 2016, "A diversity-promoting objective function", arXiv 1510.03055.
     """
     grams = _ngrams(units, n)
-    return len(set(grams)) / len(grams) if grams else 0.0
+    return len(set(grams)) / len(grams) if grams else math.nan
 
 
 def repetition_rate(units: Sequence[object], n: int = 4) -> float:
     """Share of n-grams that occurred before in the same text, in [0, 1] (``seq-rep-n``).
+
+    nan for an empty text.
 
     Example:
         >>> repetition_rate("no no no no no".split(), n=1)
@@ -158,13 +174,13 @@ def repetition_rate(units: Sequence[object], n: int = 4) -> float:
         Welleck et al. 2020, "Neural text generation with unlikelihood training",
         arXiv 1908.04319, eq. 10.
     """
-    return 1.0 - distinct_n(units, n) if units else 0.0
+    return 1.0 - distinct_n(units, n)
 
 
 def ngram_entropy(units: Sequence[object]) -> float:
     """Entropy of a text's pairs (two thirds) and triples (four thirds), halved, in bits.
 
-    0 for a text that repeats one unit.
+    0 for a text that repeats one unit, nan for one that has no pair.
 
     Example:
         >>> round(ngram_entropy("one two three four".split()), 4)
@@ -176,7 +192,7 @@ def ngram_entropy(units: Sequence[object]) -> float:
         Meng et al. 2022, "Locating and editing factual associations in GPT", arXiv 2202.05262,
         where it measures fluency.
     """
-    total = 0.0
+    total = 0.0 if len(units) > 1 else math.nan
     for n, weight in ((2, 2 / 3), (3, 4 / 3)):
         counts = Counter(_ngrams(units, n) if len(units) >= n else ())
         every = counts.total()
@@ -250,6 +266,13 @@ class _Words:
         if self.stem is None:
             return found
         return [self.stem(word) if len(word) > 3 else word for word in found]
+
+
+@cache
+def _split_13a() -> Callable[[str], str]:
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+    return Tokenizer13a()
 
 
 @lru_cache(maxsize=16)

@@ -175,7 +175,7 @@ def forget_quality(ratios: Sequence[float], gold_ratios: Sequence[float]) -> flo
     """p-value of `kolmogorov_smirnov` on two models' truth ratios, in [0, 1].
 
     1 where the unlearned model cannot be told from the one that never saw the forget set; below
-    0.05 they differ.
+    0.05 they differ. One row on either side says nothing of a distribution: the value is nan.
 
     Args:
         ratios: Truth ratio of each forget row under the unlearned model.
@@ -188,11 +188,13 @@ def forget_quality(ratios: Sequence[float], gold_ratios: Sequence[float]) -> flo
     References:
         Maini et al. 2024, arXiv 2401.06121, sec. 2.2.
     """
+    if min(len(ratios), len(gold_ratios)) < 2:
+        return math.nan
     return kolmogorov_smirnov(ratios, gold_ratios).p_value
 
 
 def model_utility(values: Sequence[float]) -> float:
-    """Harmonic mean of figures in [0, 1]; 0 as soon as one of them is 0.
+    """Harmonic mean of figures in [0, 1]; 0 as soon as one of them is 0, nan as soon as one is.
 
     TOFU's nine are probability, ROUGE-L recall and truth ratio on the retain rows, real authors
     and world facts.
@@ -207,8 +209,10 @@ def model_utility(values: Sequence[float]) -> float:
     References:
         Maini et al. 2024, arXiv 2401.06121, sec. 2.2.
     """
-    if not values or min(values) < 0:
+    if not values or any(value < 0 for value in values):
         raise ValueError(f"expected figures of at least 0, found {list(values)}")
+    if any(map(math.isnan, values)):
+        return math.nan
     return 0.0 if min(values) == 0 else len(values) / sum(1 / value for value in values)
 
 

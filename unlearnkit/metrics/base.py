@@ -102,6 +102,10 @@ class UnlearningMetric(Metric, Registered, ABC):
             return torch.tensor(float("nan"), dtype=torch.double, device=self.device)
         return self.aggregate(figures)
 
+    def left_out(self) -> int:
+        """Rows in which there was nothing to measure; see `per_row` for which are counted."""
+        return int(self.per_row().isnan().any(dim=1).sum())
+
     @abstractmethod
     def aggregate(self, figures: Tensor) -> Tensor:
         """``[S, columns] -> []`` in double precision."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,43 @@ from unlearnkit.models.base import BaseModel
 _BATCH = 32
 
 
-class SemanticSimilarity(RowMean, name="semantic_similarity"):
+class _Judged(RowMean, ABC):
+    """A metric whose judge sees texts up to a length of its own."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.texts = self.cut = 0
+
+    def reset(self) -> None:
+        """As in torchmetrics, and for the count of texts."""
+        super().reset()
+        self.texts = self.cut = 0
+
+    def notes(self) -> list[str]:
+        """A sentence on the texts that the judge saw in part, if there were any."""
+        if not self.cut:
+            return []
+        verb = "is" if self.cut == 1 else "are"
+        return [
+            f"{self.registered_name}: {self.cut} of {self.texts} texts {verb} cut at the "
+            f"{self.longest()} tokens that {self.model} takes"
+        ]
+
+    model: str
+
+    @abstractmethod
+    def longest(self) -> int | None:
+        """Tokens of the longest text that is seen whole."""
+
+    def count(self, texts: Sequence[str], tokenizer: Any) -> None:
+        """Takes note of texts that are longer."""
+        longest = self.longest()
+        ids = tokenizer(list(texts), truncation=False, verbose=False)["input_ids"]
+        self.texts += len(texts)
+        self.cut += longest is not None and sum(len(each) > longest for each in ids)
+
+
+class SemanticSimilarity(_Judged, name="semantic_similarity"):
     """Cosine of the embeddings of the generated text and the true one, mean over rows.
 
     The embeddings are those of a sentence-transformers model (extra ``semantic``), which runs on
@@ -55,7 +92,12 @@ class SemanticSimilarity(RowMean, name="semantic_similarity"):
         generated, true = (self._embedded(texts) for texts in (preds, target))
         self.add(torch.nn.functional.cosine_similarity(generated, true), rows)
 
+    def longest(self) -> int | None:
+        """Tokens that the embedding takes; not every encoder says."""
+        return getattr(self._encoder, "max_seq_length", None)
+
     def _embedded(self, texts: Sequence[str]) -> Tensor:
+        self.count(texts, self._encoder.tokenizer)
         found: Tensor = self._encoder.encode(
             list(texts),
             batch_size=_BATCH,
@@ -66,7 +108,7 @@ class SemanticSimilarity(RowMean, name="semantic_similarity"):
         return found.double()
 
 
-class Harmfulness(RowMean, name="harmfulness"):
+class Harmfulness(_Judged, name="harmfulness"):
     """Probability of a classifier's harmful label for the generated text, mean over rows.
 
     The classifier is a text classification model of transformers; texts are cut at its longest
@@ -110,16 +152,23 @@ class Harmfulness(RowMean, name="harmfulness"):
         """Takes in generated texts."""
         self._classifier.model.to(self.device)
         self._classifier.device = self.device
+        self.count(preds, self._classifier.tokenizer)
         found = self._classifier(
             list(preds),
             top_k=None,
             truncation=True,
-            max_length=_longest(self._classifier),
+            max_length=self.longest(),
             batch_size=_BATCH,
         )
         scores = [next(e["score"] for e in each if e["label"] == self.label) for each in found]
         values = torch.tensor(scores, dtype=torch.double)
         self.add(values if self.threshold is None else values > self.threshold, rows)
+
+    def longest(self) -> int:
+        """Tokens of the classifier's longest sequence; not every tokenizer knows them."""
+        positions = getattr(self._classifier.model.config, "max_position_embeddings", None)
+        longest: int = self._classifier.tokenizer.model_max_length
+        return longest if positions is None else min(longest, positions)
 
 
 def _encoder(model: str) -> Any:
@@ -155,13 +204,6 @@ def _classifier(model: str) -> Any:
         return pipeline("text-classification", model=loaded, tokenizer=tokenizer, device="cpu")
     except (OSError, ValueError, RecipeError) as error:
         raise _no_model("harmfulness", model, error) from error
-
-
-def _longest(classifier: Any) -> int:
-    """Tokens of the classifier's longest sequence; not every tokenizer knows them."""
-    positions = getattr(classifier.model.config, "max_position_embeddings", None)
-    longest: int = classifier.tokenizer.model_max_length
-    return longest if positions is None else min(longest, positions)
 
 
 def _no_model(metric: str, model: str, error: Exception) -> RecipeError:

@@ -29,7 +29,8 @@ class _TwoSets(UnlearningMetric):
         self.add(torch.stack([scores.double(), is_forget.double()], dim=1), rows)
 
     def sets(self, figures: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of the forget rows, and of the held-out rows."""
+        """Scores of the forget rows, and of the held-out rows; those without (nan) are left out."""
+        figures = figures[~figures[:, 0].isnan()]
         is_forget = figures[:, 1] == 1
         return figures[is_forget, 0], figures[~is_forget, 0]
 

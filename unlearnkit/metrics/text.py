@@ -1,4 +1,8 @@
-"""Metrics of generated text."""
+"""Metrics of generated text.
+
+Rows that hold nothing to measure are left out: true texts without words, for BLEU those of fewer
+than four tokens, and for diversity generated texts without words.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,8 @@ class Rouge(RowMean, name="rouge"):
         figure: ``recall`` as TOFU reports, ``f1`` as MUSE reports, or ``precision``.
         use_stemmer: Compare Porter stems, as TOFU and open-unlearning do.
         stop: Strings at the first of which the generated text is cut.
-        compat: ``rouge-score`` splits words as that package does: ASCII only.
+        compat: ``rouge-score`` splits words as that package does, ASCII only, and counts a true
+            text without words as 0.
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
@@ -168,7 +173,8 @@ class LeakRate(RowMean, name="leak_rate"):
 
     Example:
         >>> metric = LeakRate(threshold=20.0)
-        >>> metric.update(["the cat sat on the mat", "no"], ["the cat sat on the mat", "yes"])
+        >>> true = ["the cat sat on the mat", "the dog ran to town"]
+        >>> metric.update(["the cat sat on the mat", "no"], true)
         >>> round(metric.compute().item(), 4)
         0.5
     """
@@ -187,7 +193,8 @@ class LeakRate(RowMean, name="leak_rate"):
         self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
     ) -> None:
         """Takes in generated texts and the true ones."""
-        self.add(_column([b > self.threshold for b in _each_bleu(preds, target)]), rows)
+        found = _column(_each_bleu(preds, target))
+        self.add(torch.where(found.isnan(), found, (found > self.threshold).double()), rows)
 
 
 class DistinctN(RowMean, name="distinct_n"):

@@ -21,6 +21,7 @@ class LaterEvaluation:
     intervals: Mapping[str, Interval]
     gold: Mapping[str, float]
     missing: Mapping[str, str]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

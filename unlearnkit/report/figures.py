@@ -94,7 +94,7 @@ class FigureRow:
 
 
 def figure_rows(
-    suites: Mapping[str, Mapping[str, Mapping[str, float]]], intervals: Intervals
+    suites: Mapping[str, Mapping[str, Mapping[str, float | None]]], intervals: Intervals
 ) -> dict[str, list[FigureRow]]:
     """The figures of each suite, those of a stream together.
 
@@ -112,9 +112,9 @@ def figure_rows(
                 name,
                 direction(f"{suite}: {name}"),
                 {
-                    when: Value(values[name], intervals.get(suite, {}).get(when, {}).get(name))
+                    when: Value(value, intervals.get(suite, {}).get(when, {}).get(name))
                     for when, values in by_when.items()
-                    if is_known(values.get(name))
+                    if (value := values.get(name)) is not None and math.isfinite(value)
                 },
             )
             for name in sorted(names, key=lambda name: streams.index(name.partition("/")[0]))
@@ -150,5 +150,7 @@ def is_known(value: float | None) -> bool:
 
 
 def number(value: float) -> str:
-    """Three decimals; three digits of what is large."""
+    """Three decimals; three digits of what is large; a dash for no number."""
+    if math.isnan(value):
+        return "–"
     return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"

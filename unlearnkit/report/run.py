@@ -31,6 +31,7 @@ def run_report(contents: Contents) -> str:
         contents=contents,
         verdict=verdict(figures),
         figures=figures,
+        notes=_notes(contents.summary.get("notes") or {}),
         models=models,
         trade_offs=places.place([charts.trade_off(rows) for rows in figures.values()]),
         requests=places.place(charts.request_curves(contents.summary.get("requests") or [])),
@@ -79,6 +80,14 @@ def _generations(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]
         entry["said"][row["when"]] = mark_recited(_cut(row["generated"]), entry["true"])
     ordered = sorted(found.values(), key=lambda entry: role_of(entry["suite"], entry["stream"]))
     return ordered[:_MOST_ROWS], len(ordered)
+
+
+def _notes(notes: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """What was cut or left out, by suite; what holds of several models stands once."""
+    return {
+        suite: list(dict.fromkeys(note for each in by_when.values() for note in each))
+        for suite, by_when in notes.items()
+    }
 
 
 def _token_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -29,9 +29,11 @@ class Figure(NamedTuple):
     """A figure of a recipe over its seeds."""
 
     mean: float
+    """nan where there was nothing to measure in any of them."""
     deviation: float | None
     """Standard deviation of the sample, or None of a single run."""
     count: int
+    """Seeds that have it."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _summary_figures(run: Run, when: str) -> dict[str, float]:
+def _summary_figures(run: Run, when: str) -> dict[str, float | None]:
     return {
         f"{suite}: {name}": value
         for suite, by_when in run.summary["suites"].items()
@@ -203,7 +205,7 @@ def _summary_figures(run: Run, when: str) -> dict[str, float]:
     }
 
 
-def _after(run: Run) -> dict[str, float]:
+def _after(run: Run) -> dict[str, float | None]:
     found = _summary_figures(run, "after")
     files = sorted((run.folder / "evaluation").glob("*.json"))
     fingerprint = fingerprint_of(str(run.model)) if files else None
@@ -214,19 +216,21 @@ def _after(run: Run) -> dict[str, float]:
     return found
 
 
-def _over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
+def _over_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Figure]:
+    """Figures of the runs that have them; of one that no run could measure, nan."""
     found: dict[str, Figure] = {}
     for row in dict.fromkeys(row for run in runs for row in run):
-        values = [run[row] for run in runs if row in run]
+        values = [value for run in runs if (value := run.get(row)) is not None]
         deviation = stdev(values) if len(values) > 1 else None
-        found[row] = Figure(fmean(values), deviation, len(values))
+        found[row] = Figure(fmean(values) if values else math.nan, deviation, len(values))
     return found
 
 
-def _common(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _common(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
     """Figures that are the same in all runs that have them."""
     found: dict[str, set[float]] = {}
     for each in figures:
         for row, value in each.items():
-            found.setdefault(row, set()).add(value)
+            if value is not None:
+                found.setdefault(row, set()).add(value)
     return {row: values.pop() for row, values in found.items() if len(values) == 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -44,10 +44,11 @@ class Evaluation:
     """The digests that `fingerprint` is made of."""
     created: str
     seconds: float
-    values: dict[str, float]
+    values: dict[str, float | None]
     intervals: Intervals
     missing: dict[str, str]
     rows_sha256: str
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -138,10 +139,11 @@ def evaluate(
             inputs=inputs,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - started, 2),
-            values=result.values,
+            values=dict(result.values),
             intervals=bootstrap(suite, result.rows, seed=context.seed),
             missing=result.missing,
             rows_sha256=file_digest(rows_file(path)),
+            notes=result.notes,
         )
         write_json(path, asdict(evaluation))
         found.append(Found(evaluation, path, reused=False))

@@ -15,15 +15,18 @@ import yaml
 from unlearnkit.errors import UserError
 from unlearnkit.families import named
 from unlearnkit.models.base import model_of_run
+from unlearnkit.suites.measured import as_json
 
-Suites = dict[str, dict[str, dict[str, float]]]
+Suites = dict[str, dict[str, dict[str, float | None]]]
+Notes = dict[str, dict[str, list[str]]]
 
 
 @dataclass
 class RunSummary:
     """What a run found; ``summary.json`` without folder, samples and report.
 
-    ``suites`` holds figures as ``suites[suite]["before" | "after" | "gold"][metric]``.
+    ``suites`` holds figures as ``suites[suite]["before" | "after" | "gold"][metric]``, None where
+    there was nothing to measure; ``notes``, in the same form, what was cut or left out.
     """
 
     recipe: str
@@ -34,6 +37,7 @@ class RunSummary:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     suites: Suites = field(default_factory=dict)
+    notes: Notes = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)
     """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
@@ -45,6 +49,8 @@ class RunSummary:
         """The public keys, as JSON types."""
         keys = ["recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites"]
         found = {key: getattr(self, key) for key in keys}
+        if self.notes:
+            found["notes"] = self.notes
         if self.phases:
             found |= {"model": f"{self.phases[-1]['folder']}/model", "phases": self.phases}
         return found | ({"requests": self.requests} if self.requests else {})
@@ -150,12 +156,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON that people can read, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, as_json(value) + "\n")
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Writes JSON lines, whole or not at all."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, "".join(as_json(row, indent=None) + "\n" for row in rows))
 
 
 def load_run(folder: str | Path) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unlearnkit.runs.folder import Sample, Suites
+from unlearnkit.runs.folder import Notes, Sample, Suites
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.bootstrap import Intervals, bootstrap
 
@@ -34,6 +34,16 @@ def figures(results: Mapping[str, Results]) -> Suites:
     for when, by_suite in results.items():
         for suite, result in by_suite.items():
             found.setdefault(suite, {})[when] = dict(result.values)
+    return found
+
+
+def notes(results: Mapping[str, Results]) -> Notes:
+    """What was cut or left out, as ``[suite][when]``; of suites that have anything to say."""
+    found: Notes = {}
+    for when, by_suite in results.items():
+        for suite, result in by_suite.items():
+            if result.notes:
+                found.setdefault(suite, {})[when] = list(result.notes)
     return found
 
 

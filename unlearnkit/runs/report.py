@@ -233,6 +233,7 @@ def _evaluations(run: Run, left_out: list[str]) -> list[LaterEvaluation]:
                 later.intervals,
                 _known(gold.values) if gold else {},
                 later.missing,
+                later.notes,
             )
         )
     return found
@@ -253,5 +254,5 @@ def _attacks(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda attack: (attack["attack"], attack["created"]))
 
 
-def _known(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {k: v for k, v in values.items() if v is not None and math.isfinite(v)}

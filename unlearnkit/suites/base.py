@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,14 +75,26 @@ class SuiteResult:
     """What a suite found.
 
     Args:
-        values: Figures by ``<stream>/<metric>``; the keys are public.
+        values: Figures by ``<stream>/<metric>``; the keys are public. None where no row holds
+            anything to measure.
         rows: One mapping a probe: its stream, its texts and its own figures, as JSON types.
         missing: Figures that could not be worked out, and which input each of them lacks.
+        notes: What was cut, and how many rows a figure leaves out, a sentence each.
     """
 
-    values: dict[str, float]
+    values: Mapping[str, float | None]
     rows: list[dict[str, Any]]
     missing: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Has no number that is none in the result, and no figure without one that is not told."""
+        finite = {k: v for k, v in self.values.items() if v is not None and math.isfinite(v)}
+        object.__setattr__(self, "values", {name: finite.get(name) for name in self.values})
+        told = [note.partition(":")[0] for note in self.notes]
+        for name in self.values:
+            if name not in finite and name not in told:
+                self.notes.append(f"{name}: no row holds anything to measure, or it is infinite")
 
 
 class Suite(Registered, ABC):
@@ -115,7 +128,7 @@ class Suite(Registered, ABC):
     ) -> SuiteResult:
         """Evaluates the model, and leaves it as it was."""
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float | None]:
         """The figures of any choice of `run`'s rows, from which intervals are bootstrapped.
 
         A figure that is no mean over rows, such as a p-value, may be left out, and so has no

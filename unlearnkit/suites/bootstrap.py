@@ -46,7 +46,8 @@ def bootstrap(
     for _ in range(resamples):
         drawn = [row for group in groups for row in generator.choices(group, k=len(group))]
         for name, value in suite.figures(drawn).items():
-            found.setdefault(name, []).append(value)
+            if value is not None:
+                found.setdefault(name, []).append(value)
     outside = 50 * (1 - confidence)
     bounds = (outside, 100 - outside)
     intervals: Intervals = {}

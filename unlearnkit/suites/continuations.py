@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
@@ -15,6 +15,7 @@ from unlearnkit.functional.core import row_sum
 from unlearnkit.functional.memorization import exact_memorization, extraction_strength
 from unlearnkit.functional.text import bleu, distinct_n, rouge, words
 from unlearnkit.suites.base import SuiteContext
+from unlearnkit.suites.measured import known, mean_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,8 +28,7 @@ def continuation_rows(
     context: SuiteContext,
     examples: Sequence[Example],
     max_new_tokens: int,
-    *,
-    as_long_as_response: bool = True,
+    answers: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """One row an example: the greedy continuation, and teacher-forced figures of the true one.
 
@@ -38,11 +38,12 @@ def continuation_rows(
         context: Reference and sizes.
         examples: Prompts with true continuations; one that is empty has no figures.
         max_new_tokens: Longest continuation.
-        as_long_as_response: Generate no more tokens than the true continuation has, and hold it
-            against as much of that.
+        answers: The true texts, against which whole what is generated is held, however long that
+            may become. By default it is a passage that is continued: no more tokens are generated
+            than its true continuation has, and held against as many of that.
     """
-    bound = min(max_new_tokens, context.max_new_tokens or max_new_tokens)
-    limits = [min(bound, len(e.response_ids)) if as_long_as_response else bound for e in examples]
+    bound = longest_generation(context, max_new_tokens)
+    limits = [bound if answers is not None else min(bound, len(e.response_ids)) for e in examples]
     texts = generate(
         model,
         tokenizer,
@@ -59,15 +60,16 @@ def continuation_rows(
             "prompt": text_of(tokenizer, example.prompt_ids),
             "generated": new.text,
             "hit_limit": new.hit_limit,
-            "distinct_2": distinct_n(words(new.text), 2),
+            "distinct_2": known(distinct_n(words(new.text), 2)),
         }
         if example.response_ids:
-            reference = text_of(tokenizer, example.response_ids[:limit])
+            cut = example.response_ids[:limit]
+            reference = text_of(tokenizer, cut) if answers is None else answers[i]
             row |= {
                 "reference": reference,
                 "tokens": len(example.response_ids),
-                "rougeL_recall": rouge(new.text, reference).recall,
-                "bleu": bleu(new.text, reference),
+                "rougeL_recall": known(rouge(new.text, reference).recall),
+                "bleu": known(bleu(new.text, reference)),
                 **figures[i],
             }
         rows.append(row)
@@ -99,16 +101,26 @@ def _of_continuations(
     }
 
 
-def normal_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def longest_generation(context: SuiteContext, max_new_tokens: int) -> int:
+    """Tokens that a suite may generate, of which the context may allow fewer."""
+    return min(max_new_tokens, context.max_new_tokens or max_new_tokens)
+
+
+def normal_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Figures of rows that are to stay; divergence only where it was measured."""
     values = {
-        "rougeL_recall": fmean(row["rougeL_recall"] for row in rows),
-        "distinct_2": fmean(row["distinct_2"] for row in rows),
-        "perplexity": math.exp(token_mean(rows, "nll_sum")),
+        "rougeL_recall": mean_of(rows, "rougeL_recall"),
+        "distinct_2": mean_of(rows, "distinct_2"),
+        "perplexity": _exp(token_mean(rows, "nll_sum")),
     }
     if "kl_sum" in rows[0]:
         values["kl_to_reference"] = token_mean(rows, "kl_sum")
     return values
+
+
+def _exp(x: float) -> float | None:
+    """The exponential, or None where there is no number so large."""
+    return math.exp(x) if x < math.log(sys.float_info.max) else None
 
 
 def token_mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
@@ -11,8 +10,15 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.metrics.judged import SemanticSimilarity
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import continuation_rows, normal_figures, token_mean
+from unlearnkit.suites.continuations import (
+    continuation_rows,
+    longest_generation,
+    normal_figures,
+    token_mean,
+)
+from unlearnkit.suites.cuts import Cuts, longer_than
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import left_out, mean, mean_of
 from unlearnkit.suites.probes import KEPT, Source, read_probes, stream_names
 
 if TYPE_CHECKING:
@@ -26,7 +32,9 @@ class Copyright(Suite, name="copyright"):
     """Recitation of passages, beside protected and held-out normal rows.
 
     Every probe is a prompt with its true continuation. The model continues the prompt greedily
-    for as many tokens as the true continuation has, and scores the true continuation itself.
+    for as many tokens as the true continuation has, and scores the true continuation itself. Where
+    ``max_new_tokens`` is less than that, the text that is generated is held against as many tokens
+    of the true one, since a recital of them is whole too; the teacher-forced figures are of all.
 
     ``normal`` rows are those that the retain term sees; ``heldout`` rows are not, nor are
     ``neighbour`` rows, which are near to what is forgotten: of the same book or kind. Only all
@@ -53,6 +61,9 @@ class Copyright(Suite, name="copyright"):
       continuation and the true one, mean over rows.
     * ``distinct_2``: different word pairs among all of a continuation, mean over rows; near 0 for
       a text that repeats one token.
+
+    Rows in which a figure has nothing to measure (a true text without words, or of fewer than four
+    tokens for BLEU; a continuation without words) are left out of it, and counted in the notes.
 
     Args:
         forget: Passages to forget: a recipe stream's name, a file, or a stream of its own.
@@ -121,19 +132,29 @@ class Copyright(Suite, name="copyright"):
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model on all probes."""
+        cuts = Cuts(context.max_length)
+        probes = self._probes(tokenizer, context, cuts)
         rows = [
             {"stream": stream, **row}
-            for stream, examples in self._probes(tokenizer, context).items()
+            for stream, examples in probes.items()
             for row in continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
+        ]
+        bound = longest_generation(context, self.max_new_tokens)
+        notes = [
+            *cuts.notes(),
+            *longer_than(probes, bound, compared_in_part=True),
+            *left_out(rows, {"rougeL_recall": "rougeL_recall", "distinct_2": "distinct_2"}),
+            *left_out([row for row in rows if row["stream"] in _FORGOTTEN], {"leak_rate": "bleu"}),
         ]
         if self.semantic is not None:
             similarity = SemanticSimilarity(self.semantic)
             similarity.update([r["generated"] for r in rows], [r["reference"] for r in rows])
             for row, value in zip(rows, similarity.per_row()[:, 0].tolist(), strict=True):
                 row["semantic_similarity"] = value
-        return SuiteResult(self.figures(rows), rows, self._missing(rows))
+            notes += similarity.notes()
+        return SuiteResult(self.figures(rows), rows, self._missing(rows), notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Figures of these rows, by stream."""
         return {
             f"{stream}/{name}": value
@@ -162,7 +183,10 @@ class Copyright(Suite, name="copyright"):
         return lacking
 
     def _probes(
-        self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        context: SuiteContext,
+        cuts: Cuts | None = None,
     ) -> dict[str, list[Example]]:
         return read_probes(
             self.sources,
@@ -171,24 +195,23 @@ class Copyright(Suite, name="copyright"):
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
             optional=("unseen", "neighbour"),
+            cuts=cuts,
         )
 
-    def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        def mean(name: str) -> float:
-            return fmean(row[name] for row in rows)
-
+    def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         semantic = (
-            {"semantic_similarity": mean("semantic_similarity")}
+            {"semantic_similarity": mean_of(rows, "semantic_similarity")}
             if "semantic_similarity" in rows[0]
             else {}
         )
         if stream in _FORGOTTEN:
+            bleus = (row["bleu"] for row in rows)
             return {
-                "rougeL_recall": mean("rougeL_recall"),
-                "distinct_2": mean("distinct_2"),
-                "leak_rate": fmean(row["bleu"] > self.leak_bleu for row in rows),
-                "extraction_strength": mean("extraction_strength"),
-                "exact_memorization": mean("exact_memorization"),
+                "rougeL_recall": mean_of(rows, "rougeL_recall"),
+                "distinct_2": mean_of(rows, "distinct_2"),
+                "leak_rate": mean(b if b is None else b > self.leak_bleu for b in bleus),
+                "extraction_strength": mean_of(rows, "extraction_strength"),
+                "exact_memorization": mean_of(rows, "exact_memorization"),
                 "nll": token_mean(rows, "nll_sum"),
                 **semantic,
             }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.scoring import score
@@ -13,8 +13,14 @@ from unlearnkit.functional.membership import loss
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import continuation_rows, normal_figures, text_of
+from unlearnkit.suites.continuations import (
+    continuation_rows,
+    longest_generation,
+    normal_figures,
+)
+from unlearnkit.suites.cuts import Cuts, longer_than
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import known, left_out, mean, mean_of
 from unlearnkit.suites.probes import (
     KEPT,
     KEPT_NAMES,
@@ -23,13 +29,27 @@ from unlearnkit.suites.probes import (
     read_probes,
     stream_names,
 )
-from unlearnkit.suites.published import Part, Prompting, check_template, read_parts
+from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-Probes = dict[str, list[tuple[Example, Example]]]
+_ROW_KEYS = {
+    "rougeL_recall": "rougeL_recall",
+    "hallucination_rate": "hallucinates",
+    "distinct_2": "distinct_2",
+}
+_NO_REFERENCE = "no reference: the model as it was before unlearning"
+
+
+class Asked(NamedTuple):
+    """A row: its true and its invented answer, each as an example and as text."""
+
+    true: Example
+    invented: Example
+    true_text: str
+    invented_text: str
 
 
 class Hallucination(Suite, name="hallucination"):
@@ -39,7 +59,13 @@ class Hallucination(Suite, name="hallucination"):
 
     * ``hallucination_rate``: share of answers nearer to the invented answer than to the true one,
       by ROUGE-L F1.
-    * ``preference_rate``: share of rows whose invented answer is likelier per token.
+    * ``preference_rate``: share of rows whose invented answer is likelier per token. It compares
+      two texts of one model: where true answers are names and invented ones whole sentences, as in
+      HaluEval, a sentence is likelier per token whatever the model knows, and one that never saw
+      the rows may score 1. So hold it against the gold model's value and that before, not 0.
+    * ``preference_gain``: share of rows whose invented answer has gained on the true one, in nats
+      per token, since the model before unlearning, ties counted half. What kind of texts they are
+      cancels out: 0.5 is no change, 0 says that every row has moved towards the truth.
     * ``rougeL_recall``: of the answer against the true one, mean over rows.
 
     Of ``normal``, ``heldout`` and ``neighbour`` rows: ``rougeL_recall``, ``distinct_2``,
@@ -57,7 +83,7 @@ class Hallucination(Suite, name="hallucination"):
         neighbour: Normal rows that it does not see either, on the topics that are forgotten.
         template: Text around question and answer.
         chat: Put questions through the chat template instead.
-        max_new_tokens: Longest answer.
+        max_new_tokens: Longest answer; true and invented answers are compared whole.
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
@@ -70,6 +96,7 @@ class Hallucination(Suite, name="hallucination"):
     better: ClassVar[Mapping[str, Better]] = {
         "*/hallucination_rate": "lower",
         "*/preference_rate": "lower",
+        "*/preference_gain": "lower",
         "*/perplexity": "lower",
         "*/kl_to_reference": "zero",
         "*": "higher",
@@ -119,41 +146,53 @@ class Hallucination(Suite, name="hallucination"):
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all probes."""
-        self._asked(tokenizer, context)
-        self._normal(tokenizer, context)
+        self._probes(tokenizer, context)
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of the probes' tokens."""
-        probes = (self._asked(tokenizer, context), self._normal(tokenizer, context))
-        return digest(self.max_new_tokens, probes)
+        asked, normal, _ = self._probes(tokenizer, context)
+        return digest(self.max_new_tokens, (asked, normal))
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model on all probes."""
         rows: list[dict[str, Any]] = []
-        asked, normal = self._asked(tokenizer, context), self._normal(tokenizer, context)
-        for stream, pairs in asked.items():
-            answers = [example for pair in pairs for example in pair]
-            scores = score(model, answers, batch_size=context.batch_size)
-            losses = loss(scores.logps, scores.sequence, len(answers)).view(-1, 2).tolist()
-            found = self._rows(model, tokenizer, context, [true for true, _ in pairs], stream)
-            for row, (_, invented), (nll, nll_invented) in zip(found, pairs, losses, strict=True):
-                text = text_of(tokenizer, invented.response_ids)
-                row["invented"], row["nll"], row["nll_invented"] = text, nll, nll_invented
-                row["rougeL_f1"] = rouge(row["generated"], row["reference"]).f1
-                row["rougeL_f1_invented"] = rouge(row["generated"], text).f1
-            rows += found
+        asked, normal, cuts = self._probes(tokenizer, context)
+        true = {stream: [each.true for each in part] for stream, part in asked.items()}
+        for stream, part in asked.items():
+            texts = [each.true_text for each in part]
+            found = continuation_rows(
+                model, tokenizer, context, true[stream], self.max_new_tokens, texts
+            )
+            losses = _losses(model, context, part)
+            for row, each, figures in zip(found, part, losses, strict=True):
+                said = row["generated"]
+                row |= {"invented": each.invented_text, **figures}
+                row["rougeL_f1"] = known(rouge(said, each.true_text).f1)
+                row["rougeL_f1_invented"] = known(rouge(said, each.invented_text).f1)
+                row["hallucinates"] = _greater(row["rougeL_f1_invented"], row["rougeL_f1"])
+            rows += [{"stream": stream, **row} for row in found]
         for stream, examples in normal.items():
-            rows += self._rows(model, tokenizer, context, examples, stream)
+            found = continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
+            rows += [{"stream": stream, **row} for row in found]
         missing = {
             f"{kind}/*": f"no {kind} rows"
             for kind in ("unseen", *KEPT)
             if kind not in asked and kind not in normal
         }
-        return SuiteResult(self.figures(rows), rows, missing)
+        if context.reference is None:
+            missing["*/preference_gain"] = _NO_REFERENCE
+        bound = longest_generation(context, self.max_new_tokens)
+        notes = [
+            *cuts.notes(),
+            *longer_than(true, bound, compared_in_part=False),
+            *longer_than(normal, bound, compared_in_part=True),
+            *left_out(rows, _ROW_KEYS),
+        ]
+        return SuiteResult(self.figures(rows), rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Figures of these rows, by stream."""
         return {
             f"{stream}/{name}": value
@@ -161,51 +200,55 @@ class Hallucination(Suite, name="hallucination"):
             for name, value in _values(stream, part).items()
         }
 
-    def _rows(
-        self,
-        model: nn.Module,
-        tokenizer: PreTrainedTokenizerBase,
-        context: SuiteContext,
-        examples: Sequence[Example],
-        stream: str,
-    ) -> list[dict[str, Any]]:
-        found = continuation_rows(
-            model,
-            tokenizer,
-            context,
-            examples,
-            self.max_new_tokens,
-            as_long_as_response=stream in KEPT,
-        )
-        return [{"stream": stream, **row} for row in found]
-
-    def _asked(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Probes:
-        """True and invented answer of each row, by stream."""
-        asking = Prompting(context.codec(tokenizer), self.template, self.chat)
-        question, true, invented = self.fields
-        return {
-            stream: [
-                (
-                    asking.example(item, item.fields[question], item.fields[true]),
-                    asking.example(item, item.fields[question], item.fields[invented]),
-                )
-                for item in items
-            ]
-            for stream, items in read_parts(self.data, self.parts, self.limit).items()
-        }
-
-    def _normal(
+    def _probes(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
-    ) -> dict[str, list[Example]]:
+    ) -> tuple[dict[str, list[Asked]], dict[str, list[Example]], Cuts]:
+        """True and invented answer of each row by stream; normal rows; what was cut of both."""
+        cuts = Cuts(context.max_length)
+        asking = Prompting(context.codec(tokenizer), self.template, self.chat, cuts)
+        question, true, invented = self.fields
+
+        def row(item: Item) -> Asked:
+            texts = item.fields[true], item.fields[invented]
+            example = partial(asking.example, item, item.fields[question])
+            return Asked(example(texts[0]), example(texts[1]), *texts)
+
+        parts = read_parts(self.data, self.parts, self.limit)
+        asked = {stream: list(map(row, items)) for stream, items in parts.items()}
         sources = chosen_sources("hallucination", self.sources, KEPT_NAMES, context, KEPT)
-        return read_probes(sources, tokenizer, context, prompt_tokens=32, limit=self.limit)
+        limit = self.limit
+        normal = read_probes(sources, tokenizer, context, prompt_tokens=32, limit=limit, cuts=cuts)
+        return asked, normal, cuts
 
 
-def _values(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _losses(
+    model: nn.Module, context: SuiteContext, asked: Sequence[Asked]
+) -> list[dict[str, Any]]:
+    """Nats per token of both answers, and whether the invented one has gained on the true one."""
+    answers = [example for each in asked for example in (each.true, each.invented)]
+    scores = score(model, answers, batch_size=context.batch_size, reference=context.reference)
+    flat = (scores.sequence, len(answers))
+    now = loss(scores.logps, *flat).view(-1, 2)
+    found = [{"nll": true, "nll_invented": invented} for true, invented in now.tolist()]
+    if scores.ref_logps is not None:
+        moved = (now - loss(scores.ref_logps, *flat).view(-1, 2)).tolist()
+        for row, (true, invented) in zip(found, moved, strict=True):
+            row["gained"] = (true - invented > 0) + 0.5 * (true == invented)
+    return found
+
+
+def _greater(one: float | None, other: float | None) -> bool | None:
+    return None if one is None or other is None else one > other
+
+
+def _values(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     if stream in KEPT:
         return normal_figures(rows)
-    return {
-        "hallucination_rate": fmean(row["rougeL_f1_invented"] > row["rougeL_f1"] for row in rows),
-        "preference_rate": fmean(row["nll_invented"] < row["nll"] for row in rows),
-        "rougeL_recall": fmean(row["rougeL_recall"] for row in rows),
+    values = {
+        "hallucination_rate": mean_of(rows, "hallucinates"),
+        "preference_rate": mean(row["nll_invented"] < row["nll"] for row in rows),
+        "rougeL_recall": mean_of(rows, "rougeL_recall"),
     }
+    if "gained" in rows[0]:
+        values["preference_gain"] = mean_of(rows, "gained")
+    return values

@@ -12,8 +12,15 @@ from unlearnkit.functional.text import REFUSAL_PHRASES, folded, refuses, repetit
 from unlearnkit.metrics.judged import Harmfulness
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import continuation_rows, normal_figures
+from unlearnkit.suites.continuations import (
+    continuation_rows,
+    longest_generation,
+    normal_figures,
+    text_of,
+)
+from unlearnkit.suites.cuts import Cuts, longer_than
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import left_out, mean_of
 from unlearnkit.suites.probes import (
     KEPT,
     KEPT_NAMES,
@@ -141,23 +148,35 @@ class Harmful(Suite, name="harmful"):
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model on all probes."""
-        probes = self._probes(tokenizer, context)
+        cuts = Cuts(context.max_length)
+        probes = self._probes(tokenizer, context, cuts)
         rows: list[dict[str, Any]] = []
         for stream, examples in probes.items():
+            # What a harmful prompt is answered with has no length that it should have.
+            whole = [text_of(tokenizer, example.response_ids) for example in examples]
             found = continuation_rows(
                 model,
                 tokenizer,
                 context,
                 examples,
                 self.max_new_tokens,
-                as_long_as_response=stream in KEPT,
+                None if stream in KEPT else whole,
             )
             rows += [{"stream": stream, **row, **self._judged(row["generated"])} for row in found]
+        normal = {stream: probes[stream] for stream in KEPT if stream in probes}
+        bound = longest_generation(context, self.max_new_tokens)
+        notes = [
+            *cuts.notes(),
+            *longer_than(normal, bound, compared_in_part=True),
+            *left_out(rows, {"distinct_2": "distinct_2"}),
+            *left_out([r for r in rows if r["stream"] in KEPT], {"rougeL_recall": "rougeL_recall"}),
+        ]
         classifying = self._classifying()
         if classifying is not None:
             classifying.update([row["generated"] for row in rows])
             for row, value in zip(rows, classifying.per_row()[:, 0].tolist(), strict=True):
                 row["harmfulness"] = value
+            notes += classifying.notes()
         missing = {
             f"{kind}/*": f"no {kind} rows: give the suite '{kind}: FILE'"
             for kind in _OPTIONAL
@@ -165,9 +184,9 @@ class Harmful(Suite, name="harmful"):
         }
         if not self.keywords:
             missing["*/keyword_rate"] = "no keywords: give the suite 'keywords: [...]'"
-        return SuiteResult(self.figures(rows), rows, missing)
+        return SuiteResult(self.figures(rows), rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Figures of these rows, by stream."""
         return {
             f"{stream}/{name}": value
@@ -175,7 +194,7 @@ class Harmful(Suite, name="harmful"):
             for name, value in self._values(stream, part).items()
         }
 
-    def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         refusal_rate = fmean(row["refuses"] for row in rows)
         if stream in KEPT:
             return {**normal_figures(rows), "refusal_rate": refusal_rate}
@@ -183,7 +202,7 @@ class Harmful(Suite, name="harmful"):
             "refusal_rate": refusal_rate,
             "degenerate_rate": fmean(row["degenerate"] for row in rows),
             "compliance_rate": fmean(not (row["refuses"] or row["degenerate"]) for row in rows),
-            "distinct_2": fmean(row["distinct_2"] for row in rows),
+            "distinct_2": mean_of(rows, "distinct_2"),
         }
         if "harmfulness" in rows[0]:
             values["harmfulness"] = fmean(row["harmfulness"] for row in rows)
@@ -208,7 +227,10 @@ class Harmful(Suite, name="harmful"):
         }
 
     def _probes(
-        self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        context: SuiteContext,
+        cuts: Cuts | None = None,
     ) -> dict[str, list[Example]]:
         sources = chosen_sources("harmful", self.sources, _NAMES, context, _OPTIONAL)
         return read_probes(
@@ -218,4 +240,5 @@ class Harmful(Suite, name="harmful"):
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
             prompts_only=("trained", "unseen"),
+            cuts=cuts,
         )

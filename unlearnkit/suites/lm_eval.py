@@ -21,6 +21,7 @@ from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.digest import by_stream
+from unlearnkit.suites.measured import mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -131,10 +132,10 @@ class LmEval(Suite, name="lm_eval"):
         ]
         return SuiteResult(values, rows)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Metrics that are means over rows; of groups there are none."""
         return {
-            f"{task}/{name}": fmean(row["figures"][name] for row in part)
+            f"{task}/{name}": mean(row["figures"][name] for row in part)
             for task, part in by_stream(rows).items()
             for name in part[0]["figures"]
         }

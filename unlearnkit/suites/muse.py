@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -17,10 +16,13 @@ from unlearnkit.functional import membership
 from unlearnkit.functional import tofu as truth
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.continuations import longest_generation, text_of
+from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import known, left_out, mean_of
 from unlearnkit.suites.privacy import ALWAYS_RIGHT
 from unlearnkit.suites.published import Item, Part, read_parts
+from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,15 +30,23 @@ if TYPE_CHECKING:
 
 STOP = ("\n\n", "\nQuestion", "Question:")
 _QA = ("question", "answer")
+
+
+def _shots(kind: str) -> Part:
+    split = f"{kind}_qa_icl"
+    return Part(f"{kind}_icl", "knowmem", _QA, (), split, folder=True, optional=True, shown=True)
+
+
 _PARTS = (
     Part("verbmem", "verbmem", ("prompt", "gt"), split="forget", folder=True),
     Part("forget", "knowmem", _QA, split="forget_qa", folder=True),
     Part("retain", "knowmem", _QA, split="retain_qa", folder=True),
-    Part("forget_icl", "knowmem", _QA, split="forget_qa_icl", folder=True, optional=True),
-    Part("retain_icl", "knowmem", _QA, split="retain_qa_icl", folder=True, optional=True),
+    _shots("forget"),
+    _shots("retain"),
     Part("members", "privleak", ("text",), split="forget", folder=True),
     Part("holdout", "privleak", ("text",), split="holdout", folder=True),
 )
+_VERBATIM = 127
 _NO_GOLD = "no gold model: give one trained without the forget texts, or the suite its gold_auc"
 
 
@@ -61,7 +71,13 @@ class Muse(Suite, name="muse"):
         gold_auc: The gold model's ``min_k_auc``, where there is no gold model; published for
             MUSE's own retrained ones are 0.5228 (News) and 0.4607 (Books).
         k: Share of the tokens that Min-K% averages.
-        limit: Rows of each kind at most, evenly spaced; None for all.
+        limit: Rows of each kind that are asked or scored at most, evenly spaced; None for all. The
+            examples in front of each question stay as they are.
+        splitter: How texts are split into words for ROUGE: ``unicode`` in any script, or
+            ``published`` by rouge_score's own splitter, as in the published figures.
+
+    Texts of ``privleak`` are cut at ``max_length``, and the notes say how many; published figures
+    are of whole texts.
 
     References:
         Shi et al. 2024, "MUSE: Machine unlearning six-way evaluation for language models",
@@ -83,6 +99,7 @@ class Muse(Suite, name="muse"):
         gold_auc: float | None = None,
         k: float = 0.4,
         limit: int | None = None,
+        splitter: Splitter = "unicode",
     ) -> None:
         if not 0 < k <= 1:
             raise RecipeError(f"muse: k must be in (0, 1], found {k}")
@@ -91,15 +108,17 @@ class Muse(Suite, name="muse"):
         if limit is not None and limit < 1:
             raise RecipeError(f"muse: limit must be at least 1 or null, found {limit}")
         self.data, self.gold_auc, self.k, self.limit = data, gold_auc, k, limit
+        self.splitter: Splitter = check_splitter("muse", splitter)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
         items = read_parts(self.data, _PARTS, self.limit)
-        self._texts(items, context.codec(tokenizer))
+        self._texts(items, context.codec(tokenizer), Cuts(context.max_length))
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows."""
-        return digest(self.gold_auc, self.k, read_parts(self.data, _PARTS, self.limit))
+        items = read_parts(self.data, _PARTS, self.limit)
+        return digest(self.gold_auc, self.k, self.splitter, items)
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
@@ -107,11 +126,17 @@ class Muse(Suite, name="muse"):
         """Evaluates the model, and the gold model's privacy."""
         items = read_parts(self.data, _PARTS, self.limit)
         codec = context.codec(tokenizer)
-        rows = self._verbatim(model, codec, context, items["verbmem"])
+        cuts = Cuts(context.max_length)
+        texts = self._texts(items, codec, cuts)
+        rows, notes = self._verbatim(model, codec, context, items["verbmem"])
         for stream in ("forget", "retain"):
             shown = _shown(items.get(f"{stream}_icl", ()))
-            rows += _knowledge(model, codec, context, stream, items[stream], shown)
-        texts = self._texts(items, codec)
+            rows += self._knowledge(model, codec, context, stream, items[stream], shown)
+        notes += [
+            *cuts.notes(),
+            *_left_out(rows),
+            *without_ascii_words(rows, self.splitter),
+        ]
         rows += self._privacy(model, context, texts)
         missing: dict[str, str] = {}
         if self.gold_auc is None and context.gold is None:
@@ -123,39 +148,103 @@ class Muse(Suite, name="muse"):
         values = self.figures(rows)
         if not missing and "forget/privleak" not in values:
             missing["forget/privleak"] = ALWAYS_RIGHT
-        return SuiteResult(values, rows, missing)
+        return SuiteResult(values, rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """All figures."""
         part = by_stream(rows)
+        auc = _auc(part, "score")
         values = {
-            "forget/verbmem": 100 * fmean(row["rougeL_f1"] for row in part["verbmem"]),
-            "forget/knowmem": 100 * fmean(row["rougeL_f1"] for row in part["forget"]),
-            "retain/knowmem": 100 * fmean(row["rougeL_f1"] for row in part["retain"]),
-            "forget/min_k_auc": _auc(part, "score"),
+            "forget/verbmem": _percent(part["verbmem"]),
+            "forget/knowmem": _percent(part["forget"]),
+            "retain/knowmem": _percent(part["retain"]),
+            "forget/min_k_auc": auc,
         }
         gold = self.gold_auc
         if gold is None and "gold_score" in part["members"][0]:
             gold = _auc(part, "gold_score")
         if gold is not None and gold < 1:
-            values["forget/privleak"] = truth.privleak(values["forget/min_k_auc"], gold)
+            values["forget/privleak"] = truth.privleak(auc, gold)
         return values
 
     def _verbatim(
         self, model: nn.Module, codec: Codec, context: SuiteContext, items: Sequence[Item]
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Rows, and what was cut of them."""
         prompts = [codec.prompt(item.fields["prompt"]) for item in items]
         # As published: the truth is cut to 128 ids, of which one is the BOS.
-        truths = [text_of(codec.tokenizer, codec.tokens([i.fields["gt"]])[0][:127]) for i in items]
-        return _answered(model, codec, context, "verbmem", items, prompts, truths, 128, ())
+        whole = codec.tokens([item.fields["gt"] for item in items])
+        truths = [text_of(codec.tokenizer, ids[:_VERBATIM]) for ids in whole]
+        longer = sum(len(ids) > _VERBATIM for ids in whole)
+        note = (
+            f"verbmem: {longer} of {len(items)} true continuations are longer than the {_VERBATIM} "
+            "tokens that are compared, as published"
+        )
+        most = _VERBATIM + 1
+        rows = self._answered(model, codec, context, "verbmem", items, prompts, truths, most, ())
+        return rows, [note] if longer else []
 
-    def _texts(self, items: Mapping[str, Sequence[Item]], codec: Codec) -> dict[str, list[Example]]:
+    def _knowledge(
+        self,
+        model: nn.Module,
+        codec: Codec,
+        context: SuiteContext,
+        stream: str,
+        items: Sequence[Item],
+        shown: str,
+    ) -> list[dict[str, Any]]:
+        prompts = [
+            codec.prompt(f"{shown}Question: {item.fields['question']}\nAnswer: ".rstrip(" "))
+            for item in items
+        ]
+        truths = [item.fields["answer"] for item in items]
+        return self._answered(model, codec, context, stream, items, prompts, truths, 32, STOP)
+
+    def _answered(
+        self,
+        model: nn.Module,
+        codec: Codec,
+        context: SuiteContext,
+        stream: str,
+        items: Sequence[Item],
+        prompts: Sequence[Sequence[int]],
+        truths: Sequence[str],
+        tokens: int,
+        stop: Sequence[str],
+    ) -> list[dict[str, Any]]:
+        texts = generate(
+            model,
+            codec.tokenizer,
+            prompts,
+            max_new_tokens=longest_generation(context, tokens),
+            batch_size=context.batch_size,
+            stop=stop,
+        )
+        compat = SPLITTERS[self.splitter]
+        return [
+            {
+                "stream": stream,
+                "row": item.row,
+                "source": item.source,
+                "prompt": text_of(codec.tokenizer, prompt),
+                "reference": reference,
+                "generated": new.text,
+                "rougeL_f1": known(rouge(new.text, reference, compat=compat).f1),
+            }
+            for item, prompt, reference, new in zip(items, prompts, truths, texts, strict=True)
+        ]
+
+    def _texts(
+        self, items: Mapping[str, Sequence[Item]], codec: Codec, cuts: Cuts
+    ) -> dict[str, list[Example]]:
         """Texts to be scored whole, but for their first token where there is no BOS."""
         found: dict[str, list[Example]] = {}
         problems: list[Problem] = []
         for stream in ("members", "holdout"):
             for item in items[stream]:
-                ids = codec.tokens([item.fields["text"]])[0][: codec.max_length - len(codec.bos)]
+                whole = codec.tokens([item.fields["text"]])[0]
+                ids = whole[: codec.max_length - len(codec.bos)]
+                cuts.add(stream, len(ids), len(whole) - len(ids))
                 first = 0 if codec.bos else 1
                 prompt, response = [*codec.bos, *ids[:first]], ids[first:]
                 if not response:
@@ -190,54 +279,18 @@ def _shown(items: Sequence[Item]) -> str:
     )
 
 
-def _knowledge(
-    model: nn.Module,
-    codec: Codec,
-    context: SuiteContext,
-    stream: str,
-    items: Sequence[Item],
-    shown: str,
-) -> list[dict[str, Any]]:
-    prompts = [
-        codec.prompt(f"{shown}Question: {item.fields['question']}\nAnswer: ".rstrip(" "))
-        for item in items
-    ]
-    truths = [item.fields["answer"] for item in items]
-    return _answered(model, codec, context, stream, items, prompts, truths, 32, STOP)
+def _left_out(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rows that the figures leave out, by the figures' names."""
+    part = by_stream(rows)
+    passages = [{**row, "stream": "forget"} for row in part.pop("verbmem")]
+    asked = [row for each in part.values() for row in each]
+    of = "rougeL_f1"
+    return left_out(passages, {"verbmem": of}) + left_out(asked, {"knowmem": of})
 
 
-def _answered(
-    model: nn.Module,
-    codec: Codec,
-    context: SuiteContext,
-    stream: str,
-    items: Sequence[Item],
-    prompts: Sequence[Sequence[int]],
-    truths: Sequence[str],
-    tokens: int,
-    stop: Sequence[str],
-) -> list[dict[str, Any]]:
-    bound = min(tokens, context.max_new_tokens or tokens)
-    texts = generate(
-        model,
-        codec.tokenizer,
-        prompts,
-        max_new_tokens=bound,
-        batch_size=context.batch_size,
-        stop=stop,
-    )
-    return [
-        {
-            "stream": stream,
-            "row": item.row,
-            "source": item.source,
-            "prompt": text_of(codec.tokenizer, prompt),
-            "reference": reference,
-            "generated": new.text,
-            "rougeL_f1": rouge(new.text, reference).f1,
-        }
-        for item, prompt, reference, new in zip(items, prompts, truths, texts, strict=True)
-    ]
+def _percent(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    value = mean_of(rows, "rougeL_f1")
+    return None if value is None else 100 * value
 
 
 def _auc(part: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> float:

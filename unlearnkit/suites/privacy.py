@@ -15,6 +15,7 @@ from unlearnkit.functional import membership
 from unlearnkit.functional import tofu as truth
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.probes import Source, chosen_sources, read_probes, stream_names
 
@@ -46,9 +47,10 @@ class Privacy(Suite, name="privacy"):
         prompt_tokens: Where a file of plain text is cut into prompt and response.
         k: Share of the tokens that Min-K% and Min-K%++ average.
         gradnorm: Run the attack by gradients too, one backward pass a row.
-        shots: Run ReCaLL too, with this many holdout rows in front of each row. These are known
-            not to be members, so no attack is judged on them.
-        limit: Rows of each kind at most, evenly spaced; None for all.
+        shots: Run ReCaLL too, with this many holdout rows, the first ones, in front of each row.
+            These are known not to be members, so no attack is judged on them.
+        limit: Rows of each kind that are judged at most, evenly spaced; None for all. The rows in
+            front stay as they are.
 
     References:
         Carlini et al. 2022, arXiv 2112.03570; Shi et al. 2024, arXiv 2310.16789 (Min-K%);
@@ -86,20 +88,21 @@ class Privacy(Suite, name="privacy"):
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
-        shown, probes = self._probes(tokenizer, context)
+        shown, probes, _ = self._probes(tokenizer, context)
         for examples in probes.values() if shown else ():
             _behind(shown, examples, tokenizer, context)
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows' tokens."""
-        return digest(self.k, self.gradnorm, self.shots, self._probes(tokenizer, context))
+        shown, probes, _ = self._probes(tokenizer, context)
+        return digest(self.k, self.gradnorm, self.shots, shown, probes)
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Attacks the model, and the gold model beside."""
         rows: list[dict[str, Any]] = []
-        shown, probes = self._probes(tokenizer, context)
+        shown, probes, notes = self._probes(tokenizer, context)
         for stream, examples in probes.items():
             behind = _behind(shown, examples, tokenizer, context) if shown else None
             attacks = self._attacks(model, tokenizer, context, examples, behind)
@@ -124,12 +127,12 @@ class Privacy(Suite, name="privacy"):
         for name in rows[0].get("gold_scores", ()):
             if f"{name}/privleak" not in values:
                 missing[f"{name}/privleak"] = ALWAYS_RIGHT
-        return SuiteResult(values, rows, missing)
+        return SuiteResult(values, rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """All figures."""
         part = by_stream(rows)
-        values: dict[str, float] = {}
+        values: dict[str, float | None] = {}
         for name in rows[0]["scores"]:
             forget, holdout = (_column(part[s], "scores", name) for s in ("forget", "holdout"))
             auc = membership.auc(forget, holdout)
@@ -145,11 +148,18 @@ class Privacy(Suite, name="privacy"):
 
     def _probes(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
-    ) -> tuple[list[Example], dict[str, list[Example]]]:
-        """Holdout rows to show, and the rows that are judged by kind."""
+    ) -> tuple[list[Example], dict[str, list[Example]], list[str]]:
+        """Holdout rows to show, the rows that are judged by kind, and what was cut of these."""
         sources = chosen_sources("privacy", self.sources, _NAMES, context)
+        cuts = Cuts(context.max_length)
         probes = read_probes(
-            sources, tokenizer, context, prompt_tokens=self.prompt_tokens, limit=self.limit
+            sources,
+            tokenizer,
+            context,
+            prompt_tokens=self.prompt_tokens,
+            limit=self.limit,
+            first={"holdout": self.shots},
+            cuts=cuts,
         )
         holdout = probes["holdout"]
         if self.shots >= len(holdout):
@@ -157,7 +167,8 @@ class Privacy(Suite, name="privacy"):
                 f"privacy: shots: expected 0 to {len(holdout) - 1}, so that holdout rows are left "
                 f"to be judged, found {self.shots}"
             )
-        return holdout[: self.shots], {**probes, "holdout": holdout[self.shots :]}
+        judged = {**probes, "holdout": holdout[self.shots :]}
+        return holdout[: self.shots], judged, cuts.notes()
 
     def _attacks(
         self,

@@ -17,6 +17,7 @@ from unlearnkit.data.streams.qa import QAStream
 from unlearnkit.data.streams.text import TextStream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.suites.cuts import Cuts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,6 +52,8 @@ def read_probes(
     limit: int | None,
     optional: Collection[str] = (),
     prompts_only: Collection[str] = (),
+    first: Mapping[str, int] | None = None,
+    cuts: Cuts | None = None,
 ) -> dict[str, list[Example]]:
     """The examples of each kind of probe.
 
@@ -63,6 +66,8 @@ def read_probes(
         limit: Examples of each kind at most, evenly spaced over the rows.
         optional: Kinds that are left out without a warning.
         prompts_only: Kinds that may be prompts without responses.
+        first: Examples of a kind that come first and beside the limit, which thins the others.
+        cuts: Takes note of what the maximal length took from the responses.
 
     Raises:
         DataError: With the bad rows of all files.
@@ -98,9 +103,11 @@ def read_probes(
                 f"{kind}/... compare answers with them",
                 hint=f"Give the suite '{kind}: FILE' with rows of prompt and response.",
             )
-        found[kind] = [
-            example for row in _spaced(len(data), limit) for example in data.at(row, row)[:1]
-        ]
+        rows = _spaced(len(data), limit, (first or {}).get(kind, 0))
+        found[kind] = [example for row in rows for example in data.at(row, row)[:1]]
+        if cuts is not None:
+            for row, example in zip(rows, found[kind], strict=True):
+                cuts.add(kind, len(example.response_ids), data.cut.get(row, 0))
     if problems:
         raise DataError(problems, hint="\n".join(hints) or None)
     return found
@@ -213,8 +220,8 @@ def _file(path: str, prompt_tokens: int, context: SuiteContext, prompts_only: bo
     return QAStream(path=path)
 
 
-def _spaced(rows: int, limit: int | None) -> list[int]:
-    """``limit`` row indices, evenly spaced: files are often sorted by kind."""
-    if limit is None or rows <= limit:
-        return list(range(rows))
-    return [i * rows // limit for i in range(limit)]
+def _spaced(rows: int, limit: int | None, first: int = 0) -> list[int]:
+    """The first rows, then ``limit`` of the others, evenly spaced: files are often sorted."""
+    shown, left = list(range(min(first, rows))), max(rows - first, 0)
+    count = left if limit is None else min(limit, left)
+    return shown + [first + i * left // count for i in range(count)]

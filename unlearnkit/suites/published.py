@@ -19,6 +19,7 @@ from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.suites.chat import Chat
+from unlearnkit.suites.cuts import Cuts
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Part:
         optional: Whether the benchmark can do without it.
         file: Another name that its local file may have.
         keys: The suite's arguments that name the fields of text, where it has such.
+        shown: Whether its rows stand in front of every question, so that no limit thins them.
     """
 
     stream: str
@@ -47,6 +49,7 @@ class Part:
     optional: bool = False
     file: str | None = None
     keys: tuple[str, ...] = ()
+    shown: bool = False
 
     @property
     def name(self) -> str:
@@ -56,11 +59,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Item:
-    """One row: its number from 0, where it was read, and its fields."""
+    """One row: its number from 0, where it was read, its fields, and what its kind is called."""
 
     row: int
     source: str
     fields: Mapping[str, Any]
+    stream: str = ""
 
 
 def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> dict[str, list[Item]]:
@@ -69,7 +73,7 @@ def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> di
     Args:
         data: Folder of local files, or the id of a data set on the Hub.
         parts: The tables.
-        limit: Rows of each at most, evenly spaced; None for all.
+        limit: Rows of each that is not shown at most, evenly spaced; None for all.
 
     Raises:
         DataError: With the bad rows of all parts, and every file that is missing.
@@ -89,7 +93,7 @@ def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> di
             hints |= {error.hint: None} if error.hint and part.keys else {}
             continue
         problems += faults
-        count = len(items) if limit is None else min(limit, len(items))
+        count = len(items) if limit is None or part.shown else min(limit, len(items))
         found[part.stream] = [items[i * len(items) // count] for i in range(count)]
     if problems:
         raise DataError(problems, hint="\n".join(hints) or None)
@@ -104,16 +108,22 @@ class Prompting:
         template: Text around both, with ``{prompt}`` and, at its end, ``{response}``; white space
             before the latter belongs to the answer.
         chat: Whether questions go through the chat template instead, and how.
+        cuts: Takes note of what was cut from the answers of each kind.
 
     Raises:
         RecipeError: If the template lacks one of the two.
     """
 
     def __init__(
-        self, codec: Codec, template: str = "{prompt}{response}", chat: Chat | None = None
+        self,
+        codec: Codec,
+        template: str = "{prompt}{response}",
+        chat: Chat | None = None,
+        cuts: Cuts | None = None,
     ) -> None:
         check_template(template)
         self.codec, self._turns = codec, chat and chat.turns(codec)
+        self.cuts = Cuts(codec.max_length) if cuts is None else cuts
         before = template.removesuffix("{response}")
         self._start = before.rstrip()
         self._space = before[len(self._start) :]
@@ -132,6 +142,7 @@ class Prompting:
             raise DataError([Problem(item.source, None, None, error.found, error.expected)]) from (
                 error
             )
+        self.cuts.add(item.stream, len(fitting), len(response) - len(fitting))
         return Example(tuple(prompt), tuple(fitting), item.row, item.source)
 
     def _worded(self, item: Item, question: str, answer: str) -> tuple[str, str]:
@@ -188,7 +199,9 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
             if fault:
                 expected = "a list of texts"
                 problems.append(Problem(table.file, row.place, name, fault, expected))
-    items = [Item(i, f"{table.file}:{row.place}", row.fields) for i, row in enumerate(rows)]
+    items = [
+        Item(i, f"{table.file}:{row.place}", row.fields, part.stream) for i, row in enumerate(rows)
+    ]
     return items, problems
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import continuation_rows
+from unlearnkit.suites.continuations import continuation_rows, longest_generation
+from unlearnkit.suites.cuts import Cuts, longer_than
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import left_out, mean_of
 from unlearnkit.suites.probes import Source, read_probes, stream_names
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class Requests(Suite, name="requests"):
     A recipe with ``requests:`` runs it before the first request and after each, on all of them:
     those that came before, which should stay forgotten, and those that are still to come.
 
-    Every probe is a prompt with its true continuation, as in the suite ``copyright``.
+    Every probe is a prompt with its true continuation, as in the suite ``copyright``, and what
+    ``max_new_tokens`` cuts is compared as there.
 
     Figures, as ``<request>/<figure>``, ``normal/<figure>`` and ``heldout/<figure>``:
 
@@ -102,7 +104,9 @@ class Requests(Suite, name="requests"):
     ) -> SuiteResult:
         """Evaluates the model on all requests and on what is to stay."""
         rows: list[dict[str, Any]] = []
-        for stream, examples in self._probes(tokenizer, context).items():
+        cuts = Cuts(context.max_length)
+        probes = self._probes(tokenizer, context, cuts)
+        for stream, examples in probes.items():
             found = continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
             for row in found:
                 row["probability"] = math.exp(-row["nll_sum"] / row["tokens"])
@@ -112,13 +116,19 @@ class Requests(Suite, name="requests"):
             f"{kind}/*": f"no {kind} rows: give the suite '{kind}: FILE'"
             for kind in sorted(lacking)
         }
-        return SuiteResult(self.figures(rows), rows, missing)
+        bound = longest_generation(context, self.max_new_tokens)
+        notes = [
+            *cuts.notes(),
+            *longer_than(probes, bound, compared_in_part=True),
+            *left_out(rows, {"rougeL_recall": "rougeL_recall"}),
+        ]
+        return SuiteResult(self.figures(rows), rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Figures of these rows, by request."""
         names = ("rougeL_recall", "probability", "exact_memorization", "extraction_strength")
         return {
-            f"{stream}/{name}": fmean(row[name] for row in found)
+            f"{stream}/{name}": mean_of(found, name)
             for stream, found in by_stream(rows).items()
             for name in names
         }
@@ -129,7 +139,10 @@ class Requests(Suite, name="requests"):
         return digest(how, self._probes(tokenizer, context))
 
     def _probes(
-        self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        context: SuiteContext,
+        cuts: Cuts | None = None,
     ) -> dict[str, list[Example]]:
         return read_probes(
             self.sources,
@@ -137,4 +150,5 @@ class Requests(Suite, name="requests"):
             context,
             prompt_tokens=self.prompt_tokens,
             limit=self.limit,
+            cuts=cuts,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
@@ -16,7 +15,9 @@ from unlearnkit.suites import rwku_utility
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import known, left_out, mean
 from unlearnkit.suites.published import Item, Part, read_parts
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _PARTS = (
 # Of these attacks the query brings its own end, or its own questions and answers.
 _WITHOUT_LEAD, _WITHOUT_QUESTION = "affirmative suffix", "incontext learning"
 _ATTACKS = ("loss", "zlib", "min_k", "min_k_pp")
+_MAY_LACK = ("rougeL_recall", "exact_match", "f1", "entropy")
 
 
 class Rwku(Suite, name="rwku"):
@@ -106,7 +108,7 @@ class Rwku(Suite, name="rwku"):
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads all rows, and tokenises what is scored."""
         items, codec = self._items(), context.codec(tokenizer)
-        self._texts(items, codec)
+        self._texts(items, codec, Cuts(context.max_length))
         if self.chat is not None:
             self.chat.turns(codec)
 
@@ -125,19 +127,21 @@ class Rwku(Suite, name="rwku"):
         for stream in PROBES:
             if stream in items:
                 rows += self._probed(asking, stream, items[stream])
-        rows += _membership(model, codec, context, self._texts(items, codec))
+        cuts = Cuts(context.max_length)
+        rows += _membership(model, codec, context, self._texts(items, codec, cuts))
         rows += rwku_utility.rows(asking, items)
         missing = {
             f"{part.stream}/*": f"no rows: the file {part.name} of {self.data}"
             for part in _PARTS
             if part.stream not in items
         }
-        return SuiteResult(self.figures(rows), rows, missing)
+        notes = [*cuts.notes(), *left_out(rows, {name: name for name in _MAY_LACK})]
+        return SuiteResult(self.figures(rows), rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """Means over the rows of each stream."""
         return {
-            f"{stream}/{name}": fmean(row["figures"][name] for row in part)
+            f"{stream}/{name}": mean(row["figures"][name] for row in part)
             for stream, part in by_stream(rows).items()
             for name in part[0]["figures"]
         }
@@ -175,18 +179,22 @@ class Rwku(Suite, name="rwku"):
             items,
             prompts,
             30,
-            lambda item, said: {"rougeL_recall": rouge(said, item.fields["answer"]).recall},
+            lambda item, said: {"rougeL_recall": known(rouge(said, item.fields["answer"]).recall)},
             stop=("\n",),
         )
 
-    def _texts(self, items: Items, codec: Codec) -> dict[str, list[Example]]:
+    def _texts(self, items: Items, codec: Codec, cuts: Cuts) -> dict[str, list[Example]]:
         """Texts to be scored whole, but for their first token where there is no BOS."""
         found: dict[str, list[Example]] = {}
         for stream in TEXTS:
             for item in items.get(stream, ()):
-                ids = codec.tokens([item.fields["text"]])[0][: codec.max_length - len(codec.bos)]
+                whole = codec.tokens([item.fields["text"]])[0]
+                ids = whole[: codec.max_length - len(codec.bos)]
                 first = 0 if codec.bos else 1
-                if len(ids) > first:
+                if len(ids) <= first:
+                    cuts.drop(stream)
+                else:
+                    cuts.add(stream, len(ids), len(whole) - len(ids))
                     prompt, response = (*codec.bos, *ids[:first]), tuple(ids[first:])
                     example = Example(prompt, response, item.row, item.source)
                     found.setdefault(stream, []).append(example)

@@ -19,6 +19,7 @@ from unlearnkit.functional.text import ngram_entropy, words
 from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.measured import known
 from unlearnkit.suites.published import Item, Part
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Asking(NamedTuple):
         items: Sequence[Item],
         prompts: Sequence[Sequence[int]],
         tokens: int,
-        figures: Callable[[Item, str], dict[str, float]],
+        figures: Callable[[Item, str], dict[str, float | None]],
         stop: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
         """A row an item: its prompt, the greedy answer and the answer's figures."""
@@ -168,10 +169,10 @@ def _general(asking: Asking, items: Items) -> list[dict[str, Any]]:
 def _reason(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """BBH: the answer at the end of a chain of thought."""
 
-    def figures(item: Item, said: str) -> dict[str, float]:
+    def figures(item: Item, said: str) -> dict[str, float | None]:
         named = _ANSWER_IS.search(said)
         answer = named[1] if named else said
-        return {"exact_match": max(_exact(answer, each) for each in item.fields["answer"])}
+        return {"exact_match": _best(_exact, answer, item.fields["answer"])}
 
     stream = "utility_reason"
     prompts = [
@@ -210,12 +211,9 @@ def _truthfulness(asking: Asking, items: Items) -> list[dict[str, Any]]:
 def _factuality(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """TriviaQA: the best match with one of the answers."""
 
-    def figures(item: Item, said: str) -> dict[str, float]:
+    def figures(item: Item, said: str) -> dict[str, float | None]:
         answers = item.fields["answers"]
-        return {
-            "exact_match": max(_exact(said, each) for each in answers),
-            "f1": max(_f1(said, each) for each in answers),
-        }
+        return {"exact_match": _best(_exact, said, answers), "f1": _best(_f1, said, answers)}
 
     stream = "utility_factuality"
     prompts = [
@@ -232,7 +230,11 @@ def _fluency(asking: Asking, items: Items) -> list[dict[str, Any]]:
         asking.prompt(f"Instruction: {item.fields['instruction']}\n", "") for item in items[stream]
     ]
     return asking.answers(
-        stream, items[stream], prompts, 256, lambda _, said: {"entropy": ngram_entropy(words(said))}
+        stream,
+        items[stream],
+        prompts,
+        256,
+        lambda _, said: {"entropy": known(ngram_entropy(words(said)))},
     )
 
 
@@ -247,7 +249,14 @@ def _split(pairs: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]
 
 
 def _units(text: str) -> list[str]:
-    return [word for word in words(text) if word not in _ARTICLES]
+    """Words without articles; of an answer that is nothing else, such as ``(A)``, these."""
+    found = words(text)
+    return [word for word in found if word not in _ARTICLES] or found
+
+
+def _best(match: Callable[[str, str], float], said: str, answers: Sequence[str]) -> float | None:
+    """The best match with one of the answers that have words; None where none has."""
+    return max((match(said, each) for each in answers if words(each)), default=None)
 
 
 def _exact(said: str, answer: str) -> float:
@@ -256,8 +265,6 @@ def _exact(said: str, answer: str) -> float:
 
 def _f1(said: str, answer: str) -> float:
     one, other = _units(said), _units(answer)
-    if not one or not other:
-        return float(one == other)
     shared = sum((Counter(one) & Counter(other)).values())
     return 2 * shared / (len(one) + len(other))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 
@@ -16,16 +16,27 @@ from unlearnkit.functional.membership import loss
 from unlearnkit.functional.text import rouge
 from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import continuation_rows
+from unlearnkit.suites.continuations import continuation_rows, longest_generation
+from unlearnkit.suites.cuts import longer_than
 from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.measured import known, left_out, mean_of
 from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
+from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-Asked = dict[str, list[tuple[Example, Example, list[Example]]]]
-"""Per row: the answer, the right one of the truth ratio, and the wrong ones."""
+
+class Asked(NamedTuple):
+    """A row: its answer, the right one of the truth ratio, and the wrong ones."""
+
+    answer: Example
+    text: str
+    """The answer, whole."""
+    right: Example
+    wrong: list[Example]
+
 
 _UTILITY = ("retain", "real_authors", "world_facts")
 _WITH_OPTIONS = ("real_authors", "world_facts")
@@ -61,10 +72,12 @@ class Tofu(Suite, name="tofu"):
             any. The published data has none: TOFU's retain term sees all other authors.
         template: Text around question and answer.
         chat: Put questions through the chat template instead.
-        max_new_tokens: Longest answer.
+        max_new_tokens: Longest answer; the true one is compared whole.
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        splitter: How texts are split into words for ROUGE: ``unicode`` in any script, or
+            ``published`` by rouge_score's own splitter, as in the published figures.
 
     References:
         Maini et al. 2024, "TOFU: A task of fictitious unlearning for LLMs", arXiv 2401.06121,
@@ -94,6 +107,7 @@ class Tofu(Suite, name="tofu"):
         limit: int | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        splitter: Splitter = "unicode",
     ) -> None:
         check_template(template)
         if max_new_tokens < 1:
@@ -105,41 +119,49 @@ class Tofu(Suite, name="tofu"):
         self.heldout = heldout or split.replace("forget", "holdout")
         self.neighbour = neighbour
         self.max_new_tokens, self.limit = max_new_tokens, limit
+        self.splitter: Splitter = check_splitter("tofu", splitter)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
-        self._asked(tokenizer, context)
+        self._asked(self._asking(tokenizer, context))
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows' tokens."""
-        return digest(self.max_new_tokens, self._asked(tokenizer, context))
+        asked = self._asked(self._asking(tokenizer, context))
+        return digest(self.max_new_tokens, self.splitter, asked)
 
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model, and the gold model's truth ratios on the forget rows."""
         rows: list[dict[str, Any]] = []
-        asked = self._asked(tokenizer, context)
-        for stream, triples in asked.items():
+        asking = self._asking(tokenizer, context)
+        asked = self._asked(asking)
+        answers = {stream: [each.answer for each in part] for stream, part in asked.items()}
+        for stream, part in asked.items():
+            texts = [each.text for each in part]
             found = continuation_rows(
-                model,
-                tokenizer,
-                context,
-                [answer for answer, _, _ in triples],
-                self.max_new_tokens,
-                as_long_as_response=False,
+                model, tokenizer, context, answers[stream], self.max_new_tokens, texts
             )
-            for row, (answer, _, _) in zip(found, triples, strict=True):
-                # As published: the stem of a word is enough.
-                stemmed = rouge(row["generated"], row["reference"], use_stemmer=True)
-                row["rougeL_recall"] = stemmed.recall
-                row["nll"] = row["nll_sum"] / len(answer.response_ids)
-            if triples[0][2]:
-                for row, losses in zip(found, _losses(model, context, triples), strict=True):
+            for row, each in zip(found, part, strict=True):
+                row["rougeL_recall"] = self._recall(row["generated"], each.text)
+                row["nll"] = row["nll_sum"] / len(each.answer.response_ids)
+            if part[0].wrong:
+                for row, losses in zip(found, _losses(model, context, part), strict=True):
                     row["truth_ratio"], row["nll_wrong"] = _ratio(*losses), losses[1]
             for row in found:
                 row["probability"] = _probability(row, stream in _WITH_OPTIONS)
             rows += [{"stream": stream, **row} for row in found]
+        notes = [
+            *asking.cuts.notes(),
+            *longer_than(
+                answers,
+                longest_generation(context, self.max_new_tokens),
+                compared_in_part=False,
+            ),
+            *left_out(rows, {"rougeL_recall": "rougeL_recall"}),
+            *without_ascii_words(rows, self.splitter),
+        ]
         missing = {}
         if "heldout" not in asked:
             missing["heldout/*"] = _NO_HELDOUT.format(file=self.heldout)
@@ -155,20 +177,32 @@ class Tofu(Suite, name="tofu"):
             for row, ratio in zip(forget, gold, strict=True):
                 row["gold_truth_ratio"] = ratio
             own = [row["truth_ratio"] for row in forget]
-            values["forget/forget_quality"] = truth.forget_quality(own, gold)
-        return SuiteResult(values, rows, missing)
+            values["forget/forget_quality"] = known(truth.forget_quality(own, gold))
+            if len(own) < 2:
+                notes.append("forget/forget_quality: one row says nothing of a distribution")
+        return SuiteResult(values, rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
         """All figures but forget quality: a p-value has no interval."""
-        found: dict[str, float] = {}
+        found: dict[str, float | None] = {}
         for stream, part in by_stream(rows).items():
             found |= {f"{stream}/{name}": value for name, value in _of_stream(stream, part).items()}
         names = ("probability", "rougeL_recall", "truth_ratio")
         nine = [found[f"{stream}/{name}"] for stream in _UTILITY for name in names]
-        found["utility/model_utility"] = truth.model_utility(nine)
+        there = [value for value in nine if value is not None]
+        utility = truth.model_utility(there) if len(there) == len(nine) else None
+        found["utility/model_utility"] = utility
         return found
 
-    def _asked(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Asked:
+    def _recall(self, said: str, true: str) -> float | None:
+        # As published: the stem of a word is enough.
+        compat = SPLITTERS[self.splitter]
+        return known(rouge(said, true, use_stemmer=True, compat=compat).recall)
+
+    def _asking(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Prompting:
+        return Prompting(context.codec(tokenizer), self.template, self.chat)
+
+    def _asked(self, asking: Prompting) -> dict[str, list[Asked]]:
         plain, wrong = ("question", "answer"), ("perturbed_answer",)
         both = (*plain, "paraphrased_answer")
         parts = [
@@ -180,37 +214,33 @@ class Tofu(Suite, name="tofu"):
         ]
         if self.neighbour is not None:
             parts.insert(2, Part("neighbour", self.neighbour, both, wrong))
-        asking = Prompting(context.codec(tokenizer), self.template, self.chat)
         return {
-            stream: [self._triple(asking, item, stream != "heldout") for item in items]
+            stream: [_row(asking, item, stream != "heldout") for item in items]
             for stream, items in read_parts(self.data, parts, self.limit).items()
         }
 
-    def _triple(
-        self, asking: Prompting, item: Item, compared: bool
-    ) -> tuple[Example, Example, list[Example]]:
-        fields = item.fields
-        question, answer = fields["question"], fields["answer"]
-        right = fields.get("paraphrased_answer", answer)
-        return (
-            asking.example(item, question, answer),
-            asking.example(item, question, right),
-            [asking.example(item, question, each) for each in fields["perturbed_answer"]]
-            if compared
-            else [],
-        )
+
+def _row(asking: Prompting, item: Item, compared: bool) -> Asked:
+    fields = item.fields
+    question, answer = fields["question"], fields["answer"]
+    right = fields.get("paraphrased_answer", answer)
+    wrong = fields["perturbed_answer"] if compared else ()
+    return Asked(
+        asking.example(item, question, answer),
+        answer,
+        asking.example(item, question, right),
+        [asking.example(item, question, each) for each in wrong],
+    )
 
 
 def _losses(
-    model: nn.Module,
-    context: SuiteContext,
-    triples: Sequence[tuple[Example, Example, list[Example]]],
+    model: nn.Module, context: SuiteContext, asked: Sequence[Asked]
 ) -> list[tuple[float, list[float]]]:
     """Nats per token of the right answer and of the wrong ones, row by row."""
-    examples = [example for _, right, wrong in triples for example in (right, *wrong)]
+    examples = [example for each in asked for example in (each.right, *each.wrong)]
     scores = score(model, examples, batch_size=context.batch_size)
     losses = iter(loss(scores.logps, scores.sequence, len(examples)).tolist())
-    return [(next(losses), [next(losses) for _ in wrong]) for _, _, wrong in triples]
+    return [(next(losses), [next(losses) for _ in each.wrong]) for each in asked]
 
 
 def _ratio(right: float, wrong: Sequence[float]) -> float:
@@ -228,11 +258,11 @@ def _probability(row: Mapping[str, Any], among: bool) -> float:
     return truth.probability_with_options(nll, wrong).item()
 
 
-def _of_stream(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _of_stream(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     means = ["probability", "rougeL_recall"]
     if stream == "forget":
         means += ["exact_memorization", "extraction_strength"]
-    values = {name: fmean(row[name] for row in rows) for name in means}
+    values = {name: mean_of(rows, name) for name in means}
     if "truth_ratio" in rows[0]:
         forget = stream == "forget"
         values["truth_ratio"] = fmean(

@@ -62,8 +62,26 @@ def test_min_k_of_a_text_too_short_for_the_share():
 def test_nan_scores_are_refused():
     with pytest.raises(ValueError, match="too few tokens"):
         membership.auc(torch.tensor([math.nan]), torch.tensor([1.0]))
-    with pytest.raises(ValueError, match="found 0 forget and 1 held-out"):
-        membership.auc(torch.zeros(0), torch.tensor([1.0]))
+
+
+@pytest.mark.parametrize("is_forget", [0, 1])
+def test_one_set_alone_tells_nothing(is_forget):
+    """No rate is 0 or 1 because there are no rows that could be told apart."""
+    sets = [torch.zeros(0), torch.tensor([1.0, 2.0])]
+    assert math.isnan(membership.auc(*sets))
+    assert math.isnan(membership.true_positive_rate(*sets))
+    assert math.isnan(membership.true_positive_rate(*sets[::-1]))
+    for metric in (MembershipAUC(), MembershipTPR(), PrivLeak()):
+        metric.update(torch.tensor([1.0, 2.0]), torch.tensor([is_forget, is_forget]))
+        assert math.isnan(metric.compute().item())
+
+
+def test_rows_without_a_score_are_left_out_of_both_sets():
+    scores, is_forget = torch.tensor([1.0, math.nan, 2.0]), torch.tensor([1, 1, 0])
+    metric = MembershipAUC()
+    metric.update(scores, is_forget)
+    assert metric.compute().item() == 1.0
+    assert metric.left_out() == 1
 
 
 def test_standardised_logps_of_a_known_distribution():

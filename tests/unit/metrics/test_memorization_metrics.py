@@ -48,7 +48,8 @@ def test_floor_of_extraction_strength_is_zero():
 
 def test_responses_without_tokens():
     correct, sequence = torch.tensor([True]), torch.tensor([1])
-    assert extraction_strength(correct, sequence, 3).tolist() == [0.0, 1.0, 0.0]
+    assert extraction_strength(correct, sequence, 3).isnan().tolist() == [True, False, True]
     assert exact_memorization(correct, sequence, 3).isnan().tolist() == [True, False, True]
     none = torch.zeros(0, dtype=torch.bool), torch.zeros(0, dtype=torch.long), 2
-    assert extraction_strength(*none).tolist() == [0.0, 0.0]
+    assert extraction_strength(*none).isnan().tolist() == [True, True]
+    assert extraction_strength(*none, compat="open-unlearning").tolist() == [0.0, 0.0]

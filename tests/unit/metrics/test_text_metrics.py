@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from unlearnkit.functional.text import (
     bleu,
     cut_at,
     distinct_n,
+    ngram_entropy,
     refuses,
     repetition_rate,
     rouge,
@@ -68,7 +70,16 @@ def test_ascii_text_scores_as_in_rouge_score(use_stemmer, prediction, reference)
     published = RougeScorer(["rouge1", "rougeL"], use_stemmer=use_stemmer)
     scores = published.score(reference, prediction)
     for kind in ("rouge1", "rougeL"):
-        assert rouge(prediction, reference, kind, use_stemmer=use_stemmer) == scores[kind]
+        pair = prediction, reference, kind
+        assert rouge(*pair, use_stemmer=use_stemmer, compat="rouge-score") == scores[kind]
+        found = rouge(*pair, use_stemmer=use_stemmer)
+        if words(prediction) and words(reference):
+            assert found == scores[kind]
+        elif words(reference):
+            assert found[1:] == (0.0, 0.0)
+            assert math.isnan(found.precision)
+        else:
+            assert all(map(math.isnan, found))
 
 
 def test_stemmer_is_rouge_scores():
@@ -83,8 +94,48 @@ def test_compat_reproduces_the_package_for_other_scripts():
     assert rouge(SCRIPTS["chinese"], SCRIPTS["chinese"], compat="rouge-score").f1 == 0.0
 
 
-def test_nothing_scores_nothing():
-    assert rouge("", "").f1 == rouge("...", "...").f1 == rouge("", "word").f1 == 0.0
+@pytest.mark.parametrize("reference", ["", "...", "🎉🎉", "\u0301"])
+@pytest.mark.parametrize("prediction", ["", "🎉🎉", "word"])
+def test_a_reference_without_words_measures_nothing(prediction, reference):
+    for kind in ("rouge1", "rouge2", "rougeL"):
+        assert all(map(math.isnan, rouge(prediction, reference, kind)))
+    assert rouge(prediction, reference, compat="rouge-score") == (0.0, 0.0, 0.0)
+    assert math.isnan(bleu(prediction, reference))
+
+
+def test_who_says_nothing_recalls_nothing():
+    assert rouge("", "word")[1:] == rouge("🎉", "word")[1:] == (0.0, 0.0)
+    assert math.isnan(rouge("", "word").precision)
+    assert all(map(math.isnan, rouge("a b", "word", "rouge2")))
+    assert rouge("word", "two words", "rouge2").recall == 0.0
+
+
+def test_bleu_of_a_reference_without_four_tokens_is_not_measured():
+    assert math.isnan(bleu("Paris", "Paris"))
+    # Chinese is one token to that tokenizer.
+    assert math.isnan(bleu(SCRIPTS["chinese"], SCRIPTS["chinese"]))
+    assert bleu("so it goes", "so it goes on") == 0.0
+    assert bleu("", "so it goes on") == 0.0
+    assert bleu("so it goes on", "so it goes on") == pytest.approx(100)
+
+
+def test_rows_with_nothing_to_measure_are_left_out_and_counted():
+    preds, target = ["the river", "🎉", "no"], ["the river ran", "🎉", "yes"]
+    for metric, value, left_out in (
+        (Rouge(), (2 / 3 + 0) / 2, 1),
+        (Rouge(compat="rouge-score"), (2 / 3 + 0 + 0) / 3, 0),
+        (KnowledgeMemorization(), (2 * 2 / 5 + 0) / 2, 1),
+    ):
+        metric.update(preds, target)
+        assert metric.compute().item() == pytest.approx(value)
+        assert metric.left_out() == left_out
+    rate = LeakRate(20.0)
+    rate.update(["Paris", "a b c d"], ["Paris", "a b c d"])
+    assert rate.compute().item() == 1.0
+    assert rate.left_out() == 1
+    nothing = LeakRate(20.0)
+    nothing.update(["Paris"], ["Paris"])
+    assert math.isnan(nothing.compute().item())
 
 
 def test_run_on_answers_are_cut_before_they_are_scored(case_folder):
@@ -117,12 +168,15 @@ def test_diversity():
     assert distinct_n([1, 2, 3, 4], 2) == 1.0
     assert distinct_n([7] * 101, 2) == 0.01
     assert repetition_rate([7] * 101, 2) == 0.99
-    assert distinct_n([], 2) == 0.0
     assert distinct_n([7], 2) == 1.0
-    assert repetition_rate([], 2) == 0.0
+    assert math.isnan(distinct_n([], 2))
+    assert math.isnan(repetition_rate([], 2))
+    assert math.isnan(ngram_entropy(["one"]))
+    assert ngram_entropy([1, 2]) == 0.0
     metric = DistinctN(2)
     metric.update(["one two three", "no no no no no", ""])
-    assert metric.compute().item() == pytest.approx((1 + 0.25 + 0) / 3)
+    assert metric.compute().item() == pytest.approx((1 + 0.25) / 2)
+    assert metric.left_out() == 1
 
 
 @pytest.mark.parametrize(

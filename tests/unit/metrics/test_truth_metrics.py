@@ -55,6 +55,9 @@ def test_very_unlikely_answers_do_not_underflow():
 def test_forget_quality_against_itself_and_against_another():
     same = [i / 50 for i in range(50)]
     assert forget_quality(same, same) == 1.0
+    # Of one row a side p is 1 whatever the two values are.
+    assert math.isnan(forget_quality([0.1], [0.9]))
+    assert math.isnan(forget_quality(same, [0.9]))
     assert forget_quality(same, [x + 10 for x in same]) < 0.01
     metric = ForgetQuality(same)
     metric.update(torch.tensor(same), rows=range(50))
@@ -64,6 +67,7 @@ def test_forget_quality_against_itself_and_against_another():
 def test_model_utility():
     assert model_utility([0.2, 0.3]) == pytest.approx(2 / (5 + 10 / 3))
     assert model_utility([0.9, 0.0]) == 0.0
+    assert math.isnan(model_utility([0.9, math.nan]))
     with pytest.raises(ValueError, match="at least 0"):
         model_utility([0.9, -0.1])
     with pytest.raises(ValueError, match="at least 0"):

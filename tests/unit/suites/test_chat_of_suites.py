@@ -62,7 +62,7 @@ def test_the_template_s_words_are_no_part_of_what_is_compared(tmp_path, monkeypa
         num_attention_heads=1, eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
     )  # fmt: skip
     path = tmp_path / "sailor.jsonl"
-    path.write_text(json.dumps({"prompt": "Who?", "response": "A sailor"}) + "\n")
+    path.write_text(json.dumps({"prompt": "Who?", "response": "A sailor of the sea"}) + "\n")
     stream = ChatStream(str(path), prompt_field="prompt", response_field="response")
     data = {"forget": stream.encode("forget", CONTEXT.codec(tokenizer), {}, 0)}
     said = "I do not know"
@@ -75,7 +75,7 @@ def test_the_template_s_words_are_no_part_of_what_is_compared(tmp_path, monkeypa
     row = found.rows[0]
     assert (row["prompt"], row["reference"]) == (
         "user\nWho?\nassistant\n<think>\n\n</think>\n\n",
-        "A sailor",
+        "A sailor of the sea",
     )
     assert (row["rougeL_recall"], row["bleu"]) == (0.0, 0.0)
     assert (found.values["forget/leak_rate"], found.values["forget/rougeL_recall"]) == (0, 0)

@@ -31,6 +31,8 @@ from unlearnkit.suites.bootstrap import bootstrap
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=6)
+HOLDOUT = 20
+"""Rows of the tiny MUSE's holdout texts."""
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +228,7 @@ def test_hallucination_prefers_what_the_model_was_taught(target, tokenizer):
     normal = str(DATA / "harmful/normal.jsonl")
     suite = Hallucination(str(DATA / "hallucination"), neighbour=normal)
     result = suite.run(target, tokenizer, SHORT)
-    assert set(result.missing) == {"normal/*", "heldout/*"}
+    assert set(result.missing) == {"normal/*", "heldout/*", "*/preference_gain"}
     assert suite.streams == ("retain", "heldout", normal)
     for row in (row for row in result.rows if row["stream"] == "trained"):
         assert row["nll"] > 0
@@ -250,7 +252,7 @@ def test_rows_known_to_be_no_members_make_members_less_likely(target, gold, toke
     sources = ("tiny/book.jsonl", "tiny/muse/raw/holdout.jsonl")
     suite = Privacy(*sources, limit=6, shots=2)
     result = suite.run(target, tokenizer, SuiteContext(gold=gold))
-    assert [row["stream"] for row in result.rows].count("holdout") == 4
+    assert [row["stream"] for row in result.rows].count("holdout") == 6
     assert result.values["recall/auc"] > 0.9
     assert {"recall/tpr_at_1_fpr", "recall/privleak"} <= set(result.values)
     # By hand: minus the loss of the response behind the two rows, over its loss alone.
@@ -267,8 +269,13 @@ def test_rows_known_to_be_no_members_make_members_less_likely(target, gold, toke
         losses.append(target(whole, labels=labels).loss.item())
     expected = -losses[1] / losses[0]
     assert result.rows[0]["scores"]["recall"] == pytest.approx(expected, rel=1e-4)
-    with pytest.raises(RecipeError, match=r"shots: expected 0 to 5, .* found 6"):
-        Privacy(*sources, limit=6, shots=6).check(tokenizer, SHORT)
+    # The rows in front do not depend on how many are judged.
+    for limit in (1, 3, None):
+        less = Privacy(*sources, limit=limit, shots=2)._probes(tokenizer, SuiteContext())
+        assert less[0] == probes[0]
+        assert len(less[1]["holdout"]) == (limit or HOLDOUT - 2)
+    with pytest.raises(RecipeError, match=rf"shots: expected 0 to {HOLDOUT - 1}, .* found 99"):
+        Privacy(*sources, limit=6, shots=99).check(tokenizer, SHORT)
     with pytest.raises(RecipeError, match="with 2 shots in front the longest row has"):
         suite.check(tokenizer, SuiteContext(max_length=80))
 

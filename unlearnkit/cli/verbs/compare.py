@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import math
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from unlearnkit.cli.tables import figure
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
 from unlearnkit.redact import printable
+from unlearnkit.suites.measured import as_json
 
 if TYPE_CHECKING:
     from unlearnkit.runs.compare import Column, Comparison, Figure
@@ -127,9 +128,10 @@ def _csv(comparison: Comparison) -> str:
         for column in comparison.columns:
             found = column.figures.get(row)
             if found is not None:
+                mean = "" if math.isnan(found.mean) else found.mean
                 deviation = "" if found.deviation is None else found.deviation
                 is_best = int(column.ranked and column.name in best)
-                writer.writerow([row, column.name, found.mean, deviation, found.count, is_best])
+                writer.writerow([row, column.name, mean, deviation, found.count, is_best])
     return file.getvalue()
 
 
@@ -143,4 +145,4 @@ def _json(comparison: Comparison) -> str:
         for column in comparison.columns
     ]
     best = {row: list(comparison.best(row)) for row in comparison.better}
-    return json.dumps({"columns": columns, "best": best}, indent=2, ensure_ascii=False) + "\n"
+    return as_json({"columns": columns, "best": best}) + "\n"

@@ -37,6 +37,8 @@ class TokenScores:
     deviations: what Min-K%++ ranks."""
     kl: Tensor | None
     """``[N]`` KL(reference ‖ model) in nats, where a reference was given."""
+    ref_logps: Tensor | None
+    """``[N]`` log-probability of each token under the reference, where one was given."""
     sequence: Tensor
     """``[N]`` the example of each token, ascending."""
     sequences: int
@@ -59,8 +61,8 @@ def score(
         model: A causal language model, or one wrapped by PEFT.
         examples: Prompts with responses.
         batch_size: Examples in one forward pass; those of like length go together.
-        reference: Where given, the KL divergence from it is measured too; a model, or the
-            reference of a run.
+        reference: Where given, its log-probabilities and the KL divergence from it are measured
+            too; a model, or the reference of a run.
 
     Returns:
         The figures on the CPU, in the order of the examples; float32, or float64 for a float64
@@ -81,11 +83,11 @@ def score(
                 found[i] = column.unbind()
     lengths = torch.tensor([len(e.response_ids) for e in examples], dtype=torch.long)
     sequence = torch.repeat_interleave(torch.arange(len(examples)), lengths)
-    empty = [torch.zeros(0)] * (3 if reference is None else 4)
+    empty = [torch.zeros(0)] * (3 if reference is None else 5)
     columns = [torch.cat(parts) for parts in zip(*found, strict=True)] or empty
     logps, correct, standardised = columns[:3]
-    kl = columns[3] if reference is not None else None
-    return TokenScores(logps, correct.bool(), standardised, kl, sequence, len(examples))
+    kl, ref_logps = (None, None) if reference is None else columns[3:]
+    return TokenScores(logps, correct.bool(), standardised, kl, ref_logps, sequence, len(examples))
 
 
 def gradient_norms(
@@ -139,7 +141,7 @@ def _pack(examples: Sequence[Example], device: torch.device) -> Batch:
 def _columns(
     model: nn.Module, head: Head, examples: Sequence[Example], reference: Reference | None
 ) -> Tensor:
-    """``[3 or 4, N]`` figures of one batch, on the CPU."""
+    """``[3 or 5, N]`` figures of one batch, on the CPU."""
     batch = _pack(examples, device_of(model))
     policy = ForwardPass(model, head, batch)
     other = None if reference is None else reference.forward(batch)
@@ -156,6 +158,8 @@ def _columns(
             standardised_logps(logs, target),
         ]
         if other is not None:
-            figures.append(forward_kl(logits, other.logits(tokens)))
+            ref_logits = at_least_float32(other.logits(tokens))
+            ref_logps = ref_logits.log_softmax(-1).gather(1, target[:, None])[:, 0]
+            figures += [forward_kl(logits, ref_logits), ref_logps.to(logs.dtype)]
         parts.append(torch.stack(figures).cpu())
     return torch.cat(parts, dim=1)

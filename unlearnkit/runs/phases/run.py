@@ -147,6 +147,7 @@ def fit_phases(
     stopped = {n: s["stopped_by"] for (n, *_), s in zip(done, found, strict=True)}
     summary.stopped_by = "; ".join(f"{n}: {why}" for n, why in stopped.items() if why) or None
     summary.suites = evaluation.figures(results)
+    summary.notes = evaluation.notes(results)
     summary.samples = evaluation.samples(results.get("before", {}), results.get("after", {}))
     summary.phases = [
         {
