@@ -65,10 +65,11 @@ def test_fit_prints_figures_generations_and_folder(command, folder):
 def test_validate_shows_rows_tokens_steps_and_first_rows(command):
     done = command("validate", "-r", "good.yaml", "--trainer.accumulate_grad_batches", "2")
     assert done.code == 0, done.err
-    assert re.search(r"forget +forget.jsonl +3 +\d+ +0 +4", done.out)
+    assert re.search(r"forget +forget.jsonl +3 +\d+ +0 +3", done.out)
     assert "optimiser steps per epoch: 1 " in done.out
     assert "optimiser steps in all: 1" in done.out
-    assert "effective batch: 4 rows of 'forget': 2 × 2 accumulated × 1 process" in done.out
+    said = "effective batch: 3 rows of 'forget': all of an epoch, fewer than 2 × 2 accumulated"
+    assert said in done.out
     assert "forget: forget.jsonl:1" in done.out
     assert re.search(r"prompt +.*a\n", done.out)
     assert re.search(r"supervised +cd", done.out)
@@ -215,7 +216,7 @@ def test_text_of_a_model_is_no_markup(capsys, monkeypatch):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
         suites={"s": {"before": {"forget/a": float("nan")}, "after": {"forget/a": 1.0}}},
-        samples=[sample], report=None,
+        samples=[sample], report=None, notes={},
     )  # fmt: skip
     console.show_summary(summary)
     console.show_generations([("m[b]", "\x1b]0;title\x07[bold]x[/bold]")])
@@ -235,7 +236,7 @@ def test_no_word_is_lost_at_any_width(capsys, monkeypatch, width):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
         suites={"s": dict.fromkeys(("before", "after", "gold"), figures)},
-        samples=[sample], report=None,
+        samples=[sample], report=None, notes={},
     )  # fmt: skip
     console.show_summary(summary)
     out = capsys.readouterr().out
@@ -254,7 +255,7 @@ def test_the_end_of_a_long_prompt_is_shown(capsys, monkeypatch, show):
         sample = SimpleNamespace(prompt=prompt, before="a", after="b", reference="c")
         summary = SimpleNamespace(
             recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"),
-            suites={}, samples=[sample], report=None,
+            suites={}, samples=[sample], report=None, notes={},
         )  # fmt: skip
         console.show_summary(summary)
     shown = " ".join(capsys.readouterr().out.split())
@@ -266,7 +267,7 @@ def test_the_end_of_a_long_prompt_is_shown(capsys, monkeypatch, show):
 def test_a_run_without_suites_shows_no_empty_table(capsys):
     summary = SimpleNamespace(
         recipe="x", seed=0, steps=1, seconds=1.0, stopped_by=None, folder=Path("f"), suites={},
-        samples=[], report=Path("f/report.html"),
+        samples=[], report=Path("f/report.html"), notes={},
     )  # fmt: skip
     console.show_summary(summary)
     shown = capsys.readouterr().out.splitlines()
@@ -282,7 +283,7 @@ def test_a_run_without_suites_shows_no_empty_table(capsys):
 def test_an_attack_says_which_rows_it_trained_on(capsys, attack):
     names = ["held/nll", "others/nll"] if attack == "relearn" else ["forget/nll"]
     curve = [{"step": 0, **dict.fromkeys(names, 1.0)}]
-    found = SimpleNamespace(attack=attack, curves={"unlearned": curve}, created="now")
+    found = SimpleNamespace(attack=attack, curves={"unlearned": curve}, created="now", notes=())
     show_attack(SimpleNamespace(attack=found, reused=False, path=Path("f.json")))
     said = re.findall(r"^(\w+): ", capsys.readouterr().out, flags=re.M)
     assert said == (["held", "others"] if attack == "relearn" else [])

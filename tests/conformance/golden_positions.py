@@ -7,13 +7,15 @@ rows, and the engine gives views of it all the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Any
 
 import torch
 from golden_objectives import IGNORED, Record, Rows, load_tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, Layout, StreamSlice, pack
@@ -185,6 +187,20 @@ def count_padding(batch: Batch, offsets: Tensor) -> Batch:
     return replace(batch, position_ids=positions * batch.attention_mask)
 
 
+@contextmanager
+def positions_of(batch: Batch, model: nn.Module) -> Iterator[None]:
+    """Gives a model the positions of a batch of rows, which a training run leaves to the model."""
+
+    def give(_model: nn.Module, arguments: Any, named: dict[str, Any]) -> tuple[Any, Any]:
+        return arguments, {"position_ids": batch.position_ids, **named}
+
+    hook = model.register_forward_pre_hook(give, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 def _stream_batch(examples: Collection[Example]) -> StreamBatch:
     tokens = sum(len(example.response_ids) for example in examples)
     return StreamBatch(tuple(examples), tokens, len(examples))
@@ -194,10 +210,13 @@ def _views(
     record: Record, batch: Batch, demand: Demand, dtype: torch.dtype, real: Tensor | None = None
 ) -> dict[str, StreamView]:
     model = record.policy(dtype)
-    policy = ForwardPass(model.module, model.head, batch, layers=demand.layers)
+    with positions_of(batch, model.module):
+        policy = ForwardPass(model.module, model.head, batch, layers=demand.layers)
     reference = None
     if demand.reference:
-        reference = record.reference(dtype).forward(batch, demand.layers)
+        kept = record.reference(dtype)
+        with positions_of(batch, kept.model):
+            reference = kept.forward(batch, demand.layers)
     if real is not None:
         return stream_views(batch, LosslessPadding(policy, real), reference)  # pyright: ignore
     return stream_views(batch, policy, reference)

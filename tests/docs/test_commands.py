@@ -114,7 +114,8 @@ def _unlearnkit(page: Path, words: list[str], finished: Path, monkeypatch) -> No
             made.unlink(missing_ok=True)
         run([verb, *words])
     elif verb == "attack":
-        run([verb, *words, "--steps", "1", "--limit", "2"])
+        short = ["--steps", "1"] if "relearn" in words else []
+        run([verb, *words, *short, "--limit", "2"])
     else:
         runs = str(finished.parents[1])
         run([verb, *(runs if word == "growing" else word for word in words)])

@@ -49,6 +49,12 @@ def build(small_model, tmp_path, monkeypatch):
             ("trainer.accelerator", "cpu"),
             ("trainer.enable_progress_bar", "false"),
             *((f"data.streams.{s}.path", path) for s, path in OWN_DATA.get(name, {}).items()),
+            # A file has no configurations, as the data set on the Hub has.
+            *(
+                (f"data.streams.{s}.config", "null")
+                for s, path in OWN_DATA.get(name, {}).items()
+                if path == TRUTHFUL_QA
+            ),
         ]
         argv = [f"--{key}={value}" for key, value in overrides]
         line = read_command_line(["--recipe", name, *argv, *words])

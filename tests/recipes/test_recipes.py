@@ -72,7 +72,7 @@ def test_every_objective_has_a_recipe(build):
         for objective in build(name).model.objectives.values()
     }
     own = {
-        n for n, cls in Objective.registered().items() if cls.__module__.startswith("unlearnkit")
+        n for n, cls in Objective.registered().items() if cls.__module__.startswith("unlearnkit.")
     }
     assert own - used == WITHOUT_RECIPE
 

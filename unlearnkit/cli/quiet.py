@@ -32,11 +32,12 @@ def heavy_imports() -> Iterator[None]:
     """
     gc.disable()
     try:
-        quieten()
         yield
     finally:
         gc.freeze()
         gc.enable()
+    # Afterwards: an import of Lightning sets the level of its loggers anew.
+    quieten()
 
 
 class WarningLines(logging.Handler):

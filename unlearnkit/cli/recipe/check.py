@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from unlearnkit.cli.recipe import signature as schema
 from unlearnkit.cli.recipe.document import Document, Mistake
 from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, dotted, entries
+from unlearnkit.cli.recipe.scalars import keep_scalars
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.streams.prompts import without_responses
@@ -29,6 +30,8 @@ from unlearnkit.families import (
 )
 from unlearnkit.module import UnlearningModule
 from unlearnkit.registry import Registered, did_you_mean
+
+keep_scalars()
 
 SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": Trainer}
 """The classes whose signatures are the sections of a recipe."""

@@ -17,9 +17,7 @@ from functools import cache
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
-from jsonargparse.typing import register_type
 
-from unlearnkit.data.rows.where import Scalar, is_scalar
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath
 from unlearnkit.registry import PACKAGE, did_you_mean
@@ -27,21 +25,6 @@ from unlearnkit.registry import PACKAGE, did_you_mean
 Finding = tuple[KeyPath, str]
 _SCALARS = (bool, int, float, str)
 _NULL = type(None)
-
-
-def _scalar(value: Any) -> Any:
-    if not is_scalar(value):
-        raise ValueError("expected text, a number, true, false or null")
-    return value
-
-
-# What is typed in a recipe is what it is: the parser's own union would cast text.
-register_type(
-    Scalar,  # pyright: ignore[reportArgumentType]
-    serializer=lambda value: value,
-    deserializer=_scalar,
-    type_check=lambda value, _: is_scalar(value),
-)
 
 QUOTE = """ Quote it if it is meant as text (at the shell '"..."')."""
 SYNONYMS = {

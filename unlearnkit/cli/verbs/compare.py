@@ -19,7 +19,6 @@ from unlearnkit.cli.tables import figure
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
 from unlearnkit.redact import printable
-from unlearnkit.suites.measured import as_json
 
 if TYPE_CHECKING:
     from unlearnkit.runs.compare import Column, Comparison, Figure
@@ -136,6 +135,8 @@ def _csv(comparison: Comparison) -> str:
 
 
 def _json(comparison: Comparison) -> str:
+    from unlearnkit.suites.measured import as_json
+
     columns = [
         {
             "recipe": column.name,

@@ -45,7 +45,9 @@ def mapping_hint(table: Table, missing: Mapping[str, str]) -> str:
     fields = table.rows[0].fields
     if found := _names(fields, missing):
         return f"The file has them under other names: set {_listed(found)}."
-    if (place := _place_of_rows(fields)) is not None:
+    has_lists = any(next(_likely(fields, key), None) for key in _LISTS if key not in missing)
+    # Choices of a question are a list of its own, and no rows.
+    if not has_lists and (place := _place_of_rows(fields)) is not None:
         return f"The rows seem to stand deeper: set `rows_at: {_quoted(place)}`."
     if "messages_field" not in missing and (field := _messages(fields)) is not None:
         return f"These are conversations: `{{name: chat, messages_field: {_quoted(field)}}}`."

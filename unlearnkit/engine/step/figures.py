@@ -82,5 +82,6 @@ def step_share(trainer: L.Trainer, batch_idx: int) -> float:
     fewer.
     """
     full = trainer.accumulate_grad_batches
-    first = batch_idx - batch_idx % full
-    return full / min(full, trainer.num_training_batches - first)
+    # A run that is resumed between two epochs goes on counting in the first batch of the next.
+    index = batch_idx % trainer.num_training_batches
+    return full / min(full, trainer.num_training_batches - (index - index % full))
