@@ -66,7 +66,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     for own in ("my_losses", "my_suites"):
         monkeypatch.delitem(sys.modules, own, raising=False)
-    kept = ("retain", "heldout", "neighbour", "chats")
+    kept = ("retain", "heldout", "neighbour", "chat", "chats")
     for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
@@ -228,7 +228,7 @@ def test_recipes_are_accepted(page, code, here) -> None:
         part = {"model": {"objectives": part}} if objectives else {"data": {"streams": part}}
     if "model" not in part and "data" in part:
         shipped = yaml.safe_load(find("copyright").read_text("utf-8"))
-        part["data"]["streams"] = shipped["data"]["streams"] | part["data"]["streams"]
+        part["data"]["streams"] = shipped["data"]["streams"] | part["data"].get("streams", {})
     Path("part.yaml").write_text(yaml.safe_dump(part))
     recipe_of(read([find("copyright"), Path("part.yaml")]), (), "validate", False)
 

@@ -49,11 +49,12 @@ def build(small_model, tmp_path, monkeypatch):
             ("trainer.accelerator", "cpu"),
             ("trainer.enable_progress_bar", "false"),
             *((f"data.streams.{s}.path", path) for s, path in OWN_DATA.get(name, {}).items()),
-            # A file has no configurations, as the data set on the Hub has.
+            # A file has no configurations and one split, unlike the data set on the Hub.
             *(
-                (f"data.streams.{s}.config", "null")
+                (f"data.streams.{s}.{key}", value)
                 for s, path in OWN_DATA.get(name, {}).items()
-                if path == TRUTHFUL_QA
+                if path.suffix == ".jsonl"
+                for key, value in (("config", "null"), ("split", "train"))
             ),
         ]
         argv = [f"--{key}={value}" for key, value in overrides]

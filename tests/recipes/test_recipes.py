@@ -102,7 +102,12 @@ def test_harmful_text_is_the_unsafe_responses_in_the_papers_template(build):
     data = build("paper/harmful_opt").datamodule
     data.check()
     rows = [data.data["forget"].at(row, 0)[0] for row in range(len(data.data["forget"]))]
-    assert [each.source.rpartition(":")[2] for each in rows] == ["1", "2", "4", "4"]
+    assert [each.source.rpartition(":")[2].partition(",")[0] for each in rows] == [
+        "1",
+        "2",
+        "4",
+        "4",
+    ]
     template = data.streams["forget"].template
     assert template == "### Question: {prompt}\n ### Answer: {response}"
     # 4 best answers, 4 right ones again and more, 6 wrong ones.
