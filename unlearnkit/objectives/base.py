@@ -23,7 +23,7 @@ class Objective(nn.Module, Registered, ABC):
     micro-batches, ranks and the reference model are not its business.
 
     Example:
-        >>> class Hinge(Objective, name="docs_hinge"):
+        >>> class Hinge(Objective):
         ...     needs = frozenset({"reference"})
         ...     def __init__(self, weight: float = 1.0, stream: str | None = None,
         ...                  margin: float = 5.0) -> None:
