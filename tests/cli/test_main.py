@@ -47,6 +47,13 @@ def test_wrong_order_is_explained(command):
     assert "unlearnkit fit --recipe r.yaml" in done.err
 
 
+def test_an_override_before_the_verb_is_no_own_verb(command):
+    done = command("--model.optimizer.lr", "1", "fit")
+    assert (done.code, "the verb comes first" in done.err) == (2, True)
+    for word in ("./fit", "../fit", ".", "1.5", "copyright."):
+        assert (command(word).code, command(word).err.count("there is no verb")) == (2, 1)
+
+
 def test_unknown_verb_gets_the_nearest(command):
     done = command("fti")
     assert done.code == 2

@@ -80,6 +80,8 @@ def test_an_own_verb_is_a_function_whose_parameters_are_its_options(command, own
     assert "Be strict." in command("own_tools.audit", "--help").out
     assert command("own_tools.nothing").code == 2
     assert command("no_such.verb").code == 2
+    (own / "broken_tools.py").write_text("def audit(:\n")
+    assert "SyntaxError" in command("broken_tools.audit").err
 
 
 def test_an_own_attack_keeps_its_options_beside_its_curve(command, own):

@@ -79,7 +79,7 @@ def run(arguments: list[str]) -> None:
     if verb in ("--version", "-V"):
         sys.stdout.write(f"unlearnkit {version('unlearnkit')}\n")
         return
-    if "." not in verb and verb not in verbs.names():
+    if not verbs.is_own(verb) and verb not in verbs.names():
         raise _no_verb(verb, rest)
     if verb in ("fit", "validate") and {"-h", "--help"} & set(rest):
         sys.stdout.write(RECIPE_HELP.format(verb=verb))
@@ -92,7 +92,7 @@ def run(arguments: list[str]) -> None:
 
 def command_of(verb: str) -> Callable[[list[str]], None]:
     """The function that carries out a verb."""
-    if "." not in verb:
+    if not verbs.is_own(verb):
         return verbs.load(verb).command
     from unlearnkit.cli.verbs.base import own_verb
 

@@ -19,6 +19,17 @@ def names() -> list[str]:
     return sorted(name for name in found if name not in _NO_VERBS)
 
 
+def is_own(verb: str) -> bool:
+    """Whether a word is the dotted path of a function, which may be a user's own.
+
+    Example:
+        >>> is_own("my_tools.audit"), is_own("./audit"), is_own("--model.lr"), is_own("fit")
+        (True, False, False, False)
+    """
+    parts = verb.split(".")
+    return len(parts) > 1 and all(part.isidentifier() for part in parts)
+
+
 def load(verb: str) -> ModuleType:
     """The file of a verb."""
     return import_module(f"{__name__}.{verb}")

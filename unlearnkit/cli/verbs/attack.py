@@ -119,5 +119,5 @@ def attacked(run: str, attack: Attack, gold: str | None, out: str | None) -> Kep
             models,
             loaded.folder / "attacks",
             out=Path(out) if out else None,
-            on_model=lambda name: status.update(f"{attack.registered_name}: {name}"),
+            on_model=lambda name: status.update(f"{type(attack).__name__}: {name}"),
         )

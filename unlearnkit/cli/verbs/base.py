@@ -78,20 +78,11 @@ def parser_of(
     """The parser of a function's, or a class's, parameters."""
     about = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
     parser = VerbParser(prog=f"unlearnkit {verb}", description=about)
-    skipped = (
-        {
-            *skip,
-            *(
-                name
-                for name, each in inspect.signature(function).parameters.items()
-                if each.kind is each.KEYWORD_ONLY
-            ),
-        }
-        if inspect.isclass(function)
-        else {*skip}
-    )
-    options: dict[str, Any] = {"as_group": False, "as_positional": positional, "skip": skipped}
+    options: dict[str, Any] = {"as_group": False, "as_positional": positional, "skip": {*skip}}
     if inspect.isclass(function):
+        # What a class takes by keyword alone cannot be given as text.
+        parameters = inspect.signature(function).parameters.values()
+        options["skip"] |= {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
         parser.add_class_arguments(function, **options)
     else:
         parser.add_function_arguments(function, **options)
@@ -133,8 +124,10 @@ def own_verb(path: str) -> Callable[[list[str]], None]:
     find_own_modules()
     try:
         function = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"there is no verb '{path}': {error}.", title="unknown verb") from error
+    except Exception as error:  # an own file may fail in any way
+        raise UserError(
+            f"there is no verb '{path}': {type(error).__name__}: {error}.", title="unknown verb"
+        ) from error
     if not inspect.isfunction(function):
         raise UserError(f"'{path}' is no function.", title="unknown verb")
     return lambda argv: call(function, argv, path)
