@@ -93,6 +93,82 @@ def test_the_rule_notices_a_wrong_import(tmp_path: Path) -> None:
     assert "data" not in HOMES["rich"]
 
 
+def _known(file: Path, package: Path) -> set[str]:
+    """Modules of the package that a file imports, in functions too; those for types alone apart."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    blocks = [n for n in ast.walk(tree) if isinstance(n, ast.If)]
+    for_types = {
+        id(inside)
+        for block in blocks
+        if "TYPE_CHECKING" in ast.unparse(block.test)
+        for statement in block.body
+        for inside in ast.walk(statement)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # A name may be a module of the package that it is imported from.
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            inside = {name for name in named if _file_of(name, package)}
+            found |= inside | ({str(node.module)} if named - inside else set())
+    return {name for name in found if _file_of(name, package) not in (None, file)}
+
+
+def _file_of(module: str, package: Path) -> Path | None:
+    """The file of a dotted name below a package's folder, if it is a module."""
+    place = package.parent.joinpath(*module.split("."))
+    candidates = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def circles(package: Path) -> list[list[str]]:
+    """Groups of a package's files each of which imports, by way of others, all of its group."""
+    imports = {
+        file: {found for name in _known(file, package) if (found := _file_of(name, package))}
+        for file in sorted(package.rglob("*.py"))
+    }
+    reached: dict[Path, set[Path]] = {}
+    for start in imports:
+        seen: set[Path] = set()
+        ahead = list(imports[start])
+        while ahead:
+            if (file := ahead.pop()) not in seen:
+                seen.add(file)
+                ahead += imports.get(file, ())
+        reached[start] = seen
+    groups = {
+        tuple(sorted(str(o.relative_to(package)) for o in reached[f] if f in reached.get(o, ())))
+        for f in imports
+        if f in reached[f]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    assert circles(PACKAGE) == []
+
+
+def test_a_circle_is_found_whatever_way_it_is_imported(tmp_path: Path) -> None:
+    package = tmp_path / "made"
+    (package / "inner").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "",
+        "inner/__init__.py": "",
+        "one.py": "from made.inner import two\n",
+        "inner/two.py": "def late():\n    import made.three\n",
+        "three.py": "from made.one import name\n",
+        # Neither is in the circle: one for types alone, one that nobody imports back.
+        "types.py": "if TYPE_CHECKING:\n    from made.outside import name\n",
+        "outside.py": "from made.one import name\nfrom made.types import other\n",
+    }.items():
+        (package / name).write_text(text)
+    assert circles(package) == [["inner/two.py", "one.py", "three.py"]]
+
+
 def test_no_file_is_longer_than_300_lines() -> None:
     long = {f.name: n for f in _files() if (n := len(f.read_text().splitlines())) > 300}
     assert not long

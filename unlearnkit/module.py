@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.engine.preflight import check_trainable
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
 from unlearnkit.engine.reference.cached import Cached, fill_from
 from unlearnkit.engine.reference.kinds import (
@@ -43,7 +44,6 @@ from unlearnkit.engine.training.schedule import Schedule, check_warmup, schedule
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig, check_start, importance_of
 from unlearnkit.models.base import BaseModel
-from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.load import Policy, add_adapter, load_model
 from unlearnkit.models.quantized import check_quantization
 from unlearnkit.objectives.base import Objective

@@ -260,7 +260,7 @@ def test_o3_of_two_runs_is_a_folder_that_every_verb_takes(command, models, recip
     assert done.code == 0, done.err
     done = command("fit", "--recipe", "good.yaml", "--model.base", "made")
     assert done.code == 2
-    assert "no part to be trained" in done.err
+    assert "no trained component" in done.err
     done = command("edit", "negate", "--base", "made", "--tuned", "made", "--out", "less")
     assert done.code == 2
     assert "made of several" in done.err

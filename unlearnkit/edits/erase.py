@@ -183,7 +183,7 @@ class Delete(Edit, name="delete"):
         config = ContextConfig.from_pretrained(folder)
         deleted = record["deleted"] + len(self.deletions)
         with as_edit():
-            base = load_part(config, "base", BaseModel(str(folder)), "erase", lambda part: part)
+            base = load_part(config, "base", BaseModel(str(folder)), lambda part: part)
             _write(target, base, kept, index, {**record, "deleted": deleted})
         return target
 

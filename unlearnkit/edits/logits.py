@@ -7,9 +7,11 @@ from pathlib import Path
 from unlearnkit.edits.base import Model, as_edit, as_model, refuse_infinite
 from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing
 from unlearnkit.models.base import BaseModel, load_tokenizer
-from unlearnkit.models.composite.logit_rules import PARTS, RULES
-from unlearnkit.models.composite.parts import describe_parts, with_fingerprints
-from unlearnkit.models.load import load_config, load_model
+from unlearnkit.models.composite.base import PARTS
+from unlearnkit.models.composite.logit_rules import RULES
+from unlearnkit.models.composite.logits_folder import describe_parts
+from unlearnkit.models.composite.parts import with_fingerprints
+from unlearnkit.models.load import load_model
 
 
 def write_combined(
@@ -31,7 +33,7 @@ def write_combined(
     refuse_existing(target)
     named = {name: as_model(part) for name, part in parts.items()}
     with as_edit():
-        config = describe_parts(rule, arguments, named, load_config)
+        config = describe_parts(rule, arguments, named)
         with new_folder(target) as folder:
             own = RULES[rule].own
             if own is not None:

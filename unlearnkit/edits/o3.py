@@ -18,15 +18,16 @@ from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import UserError
 from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.detector import (
     SCORES,
     fit_detector,
     refuse_missing_sklearn,
 )
 from unlearnkit.models.composite.encoder import TextEncoder, load_encoder, own_states, states_of
-from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM, with_fingerprints
+from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM
 from unlearnkit.models.composite.gated_folder import describe_gated, with_adapters
-from unlearnkit.models.composite.logit_rules import PARTS
+from unlearnkit.models.composite.parts import with_fingerprints
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import adapter_base, load_config, load_model
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig
 from unlearnkit.errors import UserError
 from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, explain_missing
-from unlearnkit.models.composite.parts import MadeOfOthers
+from unlearnkit.models.composite.base import CompositeConfig
 from unlearnkit.models.load import adapter_base, load_config
 from unlearnkit.models.whole import ADAPTER_FILE, refuse_adapter_gaps
 
@@ -62,7 +62,7 @@ def open_weights(base: str | BaseModel) -> Weights:
             f"{_name(base)}: weights are edited in safetensors, and this is a GGUF file",
             hint="Load it with transformers and save it with save_pretrained.",
         )
-    if resolved.first_blocks is not None or is_made_of_others(base):
+    if resolved.first_blocks is not None or is_composite(base):
         raise UserError(
             f"{_name(base)}: it is a part of a model, or made of several, and weights are edited "
             "in a model that stands alone",
@@ -77,13 +77,13 @@ def open_weights(base: str | BaseModel) -> Weights:
     return FolderWeights(folder)
 
 
-def is_made_of_others(base: str | BaseModel) -> bool:
-    """Whether a model points at others: a combined or gated one, or one with examples.
+def is_composite(base: str | BaseModel) -> bool:
+    """Whether a model is a composite one, which points at others.
 
     Raises:
         RecipeError: If there is no model there.
     """
-    return isinstance(load_config(base), MadeOfOthers)
+    return isinstance(load_config(base), CompositeConfig)
 
 
 def tied_names(config: PreTrainedConfig) -> set[str]:

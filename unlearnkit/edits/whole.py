@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside, write_json
-from unlearnkit.edits.weights import COMPANIONS, downloaded, is_made_of_others
+from unlearnkit.edits.weights import COMPANIONS, downloaded, is_composite
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
-from unlearnkit.models.composite.logit_rules import PARTS
+from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.parts import checked_pointers, is_inside, pointer_fields
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_model
@@ -74,7 +74,7 @@ def _copy_part(part: BaseModel, place: Path) -> None:
     if not folder.is_dir():
         folder = downloaded(resolved)
     adapter = (folder / "adapter_config.json").is_file()
-    if not adapter and is_made_of_others(str(folder)):
+    if not adapter and is_composite(str(folder)):
         refuse_inside(place, folder)
         _fill(folder, place)
     elif adapter or resolved.gguf_file or resolved.first_blocks is not None:

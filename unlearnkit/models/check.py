@@ -1,4 +1,4 @@
-"""Looks at a model's files before anything is loaded from them."""
+"""Checks that a model's files hold all weights, without reading them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from transformers import AutoModelForCausalLM
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel, as_base_model, from_pretrained_arguments
-from unlearnkit.models.composite.gated import GatedConfig
-from unlearnkit.models.composite.in_context import ContextConfig
-from unlearnkit.models.composite.logit_rules import CombinedConfig
-from unlearnkit.models.load import adapter_base, load_config, model_type
+from unlearnkit.models.load import adapter_base, composite_loader, load_config
 from unlearnkit.models.whole import load_whole, refuse_adapter_gaps
 
 logger = logging.getLogger(__name__)
-_MADE_OF_OTHERS = {kind.model_type for kind in (CombinedConfig, ContextConfig, GatedConfig)}
 
 
 def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
     """Refuses a model whose files lack weights, without reading them.
 
-    A model made of others, one that is not in a folder and a GGUF file are looked at when they are
+    A composite model, one that is not in a folder and a GGUF file are looked at when they are
     loaded.
 
     Args:
@@ -42,7 +38,7 @@ def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
         check_whole(below, key)
         refuse_adapter_gaps(load_config(below), PeftConfig.from_pretrained(str(folder)), folder)
         return
-    if model_type(resolved) in _MADE_OF_OTHERS:
+    if composite_loader(resolved):
         return
     given = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import yaml
@@ -22,13 +23,6 @@ from unlearnkit.models.base import (
     explain_missing,
     from_pretrained_arguments,
 )
-from unlearnkit.models.composite.gated import GatedConfig
-from unlearnkit.models.composite.gated_folder import load_gated
-from unlearnkit.models.composite.in_context import ContextConfig
-from unlearnkit.models.composite.in_context_folder import load_context
-from unlearnkit.models.composite.logit_rules import CombinedConfig
-from unlearnkit.models.composite.logits import CombinedForCausalLM
-from unlearnkit.models.composite.parts import describe_parts, load_combined
 from unlearnkit.models.finite import refuse_not_finite
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
 from unlearnkit.models.whole import load_adapter, load_whole
@@ -37,6 +31,47 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 Policy = PreTrainedModel | PeftModel
+OFFSET = "offset"
+"""Type of a composite model that has no folder yet: a `BaseModel` with an offset."""
+
+
+class Loader(NamedTuple):
+    """Loading of one type of composite model."""
+
+    model: Callable[[BaseModel], PreTrainedModel]
+    config: Callable[[BaseModel], PreTrainedConfig] | None = None
+    """By default the config is read from the folder."""
+
+
+_loaders: dict[str, Loader] = {}
+
+
+def register(
+    model_type: str,
+    model: Callable[[BaseModel], PreTrainedModel],
+    config: Callable[[BaseModel], PreTrainedConfig] | None = None,
+) -> None:
+    """Registers how a type of composite model is loaded.
+
+    Args:
+        model_type: The type, as ``config.json`` of its folder has it.
+        model: Loads it.
+        config: Makes its config; by default it is read from the folder.
+    """
+    _loaders[model_type] = Loader(model, config)
+
+
+def composite_loader(resolved: BaseModel) -> Loader | None:
+    """How a composite model is loaded; None for other models."""
+    # Its files register themselves; none of them is imported by name here.
+    import_module("unlearnkit.models.composite")
+    kind: str | None = OFFSET
+    if resolved.offset is None:
+        file = Path(resolved.path) / "config.json"
+        if not file.is_file():
+            return None
+        kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+    return _loaders.get(kind or "")
 
 
 def load_model(base: str | BaseModel) -> PreTrainedModel:
@@ -51,16 +86,10 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
             are missing or not finite.
     """
     resolved = as_base_model(base)
-    if resolved.offset is not None:
-        return _load_offset(base)
+    if loader := composite_loader(resolved):
+        return loader.model(BaseModel(base) if isinstance(base, str) else base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return _load_merged(resolved)
-    if model_type(resolved) == CombinedConfig.model_type:
-        return load_combined(resolved, load_model)
-    if model_type(resolved) == GatedConfig.model_type:
-        return load_gated(resolved, load_model)
-    if model_type(resolved) == ContextConfig.model_type:
-        return load_context(resolved, load_model)
     arguments = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
         arguments["config"] = load_config(resolved)
@@ -92,9 +121,8 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
         RecipeError: If there is no model there.
     """
     resolved = as_base_model(base)
-    if resolved.offset is not None:
-        alpha = {"alpha": resolved.offset.alpha}
-        return describe_parts("offset", alpha, _offset_parts(base), load_config)
+    if (loader := composite_loader(resolved)) and loader.config:
+        return loader.config(BaseModel(base) if isinstance(base, str) else base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return load_config(adapter_base(resolved))
     try:
@@ -171,34 +199,6 @@ def check_config(
             "change both",
             hint="Take it out of target_modules, or use target_modules: all-linear.",
         )
-
-
-def _offset_parts(base: str | BaseModel) -> dict[str, BaseModel]:
-    """The parts that a model with an `Offset` begins with: the small one is there twice."""
-    assert isinstance(base, BaseModel)
-    assert base.offset is not None
-    small = BaseModel(
-        base.offset.small,
-        dtype=base.dtype,
-        attn_implementation=base.attn_implementation,
-        first_blocks=base.offset.first_blocks,
-    )
-    return {"base": replace(base, offset=None), "tuned": small, "small": small}
-
-
-def _load_offset(base: str | BaseModel) -> CombinedForCausalLM:
-    config = load_config(base)
-    assert isinstance(config, CombinedConfig)
-    parts = {name: load_model(part) for name, part in _offset_parts(base).items()}
-    return CombinedForCausalLM(config, parts)
-
-
-def model_type(resolved: BaseModel) -> str | None:
-    """What a folder's config says of its kind; None where there is no folder."""
-    file = Path(resolved.path) / "config.json"
-    if not file.is_file():
-        return None
-    return json.loads(file.read_text(encoding="utf-8")).get("model_type")
 
 
 def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:

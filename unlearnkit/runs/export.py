@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside
-from unlearnkit.edits.weights import is_made_of_others
+from unlearnkit.edits.weights import is_composite
 from unlearnkit.edits.whole import whole_copy
 from unlearnkit.errors import UserError
 from unlearnkit.models.adapter_init import save_policy
@@ -75,7 +75,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
         save_model(load_model(base), load_tokenizer(base), target)
         card_of_merged(model, target)
         return target
-    if merge and is_made_of_others(str(model)):
+    if merge and is_composite(str(model)):
         return whole_copy(model, target)
     refuse_inside(target, model)
     with new_folder(target) as folder:

@@ -20,6 +20,7 @@ from torch import nn
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.engine.preflight import check_trainable
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.freezing import check_trainable_names
 from unlearnkit.engine.training.fsdp2 import check_lengths, is_sharded
@@ -27,7 +28,6 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import check_streams
 from unlearnkit.models.base import BaseModel, refuse_other_tokens
 from unlearnkit.models.check import check_whole
-from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.load import check_config, load_config
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs import measure as evaluation

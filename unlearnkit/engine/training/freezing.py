@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.composite.logit_rules import CombinedConfig
+from unlearnkit.models.composite.base import CompositeConfig
 
 
 def matching(patterns: str | Sequence[str], names: Iterable[str]) -> set[str]:
@@ -87,8 +87,11 @@ def check_trainable_names(
             hint="Say where the adapter is put: model.lora.target_modules, "
             "model.lora.layers_to_transform.",
         )
-    if isinstance(config, CombinedConfig):
-        raise RecipeError("model.trainable: a model made of others trains its own small part whole")
+    if isinstance(config, CompositeConfig):
+        raise RecipeError(
+            "model.trainable: a composite model trains its trained component whole",
+            hint="Leave model.trainable out.",
+        )
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)

@@ -1,27 +1,107 @@
-"""What models have in common that add something to one base model below them."""
+"""Base classes of composite models and their configs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
+import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from unlearnkit.models.composite.logits import load_folder
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.load import load_model
+
+PARTS = "parts"
+"""Folder of the parts that are saved with a composite model, below the model's own."""
+_ADDED = {
+    "adapter_kwargs", "cache_dir", "config", "force_download", "local_files_only", "proxies",
+    "revision", "subfolder", "token", "trust_remote_code", "use_safetensors", "weights_only",
+}  # fmt: skip
+"""Arguments of loading that play no part for a folder, or hold in any case."""
 
 
-class OnBase:
-    """Loading from a folder that points at the base, and the base's embeddings and attention."""
+class CompositeConfig(PreTrainedConfig):
+    """Config of a composite model.
 
-    base: PreTrainedModel
+    Args:
+        parts: Where each part is: ``path`` and the like, and ``fingerprint``.
+        vocab_size: Tokens that all parts know.
+        num_hidden_layers: Decoder blocks of the trained component, else of the base.
+        max_position_embeddings: Longest sequence of all parts.
+        **kwargs: As in transformers.
+    """
+
+    instead: ClassVar[str | None] = None
+    """What to do in place of training, of a model without a trained component."""
+
+    def __init__(
+        self,
+        parts: dict[str, dict[str, Any]] | None = None,
+        vocab_size: int = 0,
+        num_hidden_layers: int = 0,
+        max_position_embeddings: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.parts = parts or {}
+        self.vocab_size, self.num_hidden_layers = vocab_size, num_hidden_layers
+        self.max_position_embeddings = max_position_embeddings
+        kwargs["tie_word_embeddings"] = False
+        super().__init__(**kwargs)
+
+    @property
+    def edit(self) -> str:
+        """Name of the edit that makes such a model."""
+        raise NotImplementedError
+
+    @property
+    def trained(self) -> str | None:
+        """Name of the trained component, if there is one."""
+        return None
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """Names of the parts that are saved in the model's folder."""
+        return () if self.trained is None else (self.trained,)
+
+
+class CompositeModel:
+    """Loading of a composite model by ``from_pretrained``, and saving without ignored arguments."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **given: Any) -> Self:
-        """A model from its folder and the base that it points at; as of combined models."""
-        model = load_folder(pretrained_model_name_or_path, **given)
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        dtype: str | torch.dtype = "auto",
+        attn_implementation: str | None = None,
+        **given: Any,
+    ) -> Self:
+        """A model from its folder and those that it points at.
+
+        Args:
+            pretrained_model_name_or_path: The folder.
+            dtype: Dtype of the parts; ``auto`` is the one that each is stored in.
+            attn_implementation: As in transformers, of every part.
+            **given: What `AutoModelForCausalLM` adds by itself; nothing else is accepted.
+
+        Raises:
+            RecipeError: If a part is missing or has changed.
+            TypeError: For an argument that would be ignored.
+        """
+        if ignored := sorted(name for name in given.keys() - _ADDED if given[name] is not None):
+            raise TypeError(f"a composite model is loaded without {', '.join(ignored)}")
+        name: Any = str(dtype).removeprefix("torch.")
+        folder = str(pretrained_model_name_or_path)
+        model: Any = load_model(BaseModel(folder, None, None, name, False, attn_implementation))
         assert isinstance(model, cls)
         return model
+
+
+class OnBase(CompositeModel):
+    """A composite model that adds something to one base, whose embeddings it has."""
+
+    base: PreTrainedModel
 
     def get_input_embeddings(self) -> nn.Module:
         """Those of the base."""
@@ -36,11 +116,11 @@ class OnBase:
         self.base.set_attn_implementation(*args, **kwargs)
 
 
-def refuse_ignored(what: str, given: dict[str, Any]) -> None:
-    """Raises for arguments of ``save_pretrained`` that would be ignored.
+def refuse_ignored(model: nn.Module, given: dict[str, Any]) -> None:
+    """Refuses arguments of ``save_pretrained`` that would be ignored.
 
     Raises:
         TypeError: With their names.
     """
     if ignored := sorted(given.keys() - {"state_dict", "max_shard_size"}):
-        raise TypeError(f"{what} is saved without {', '.join(ignored)}")
+        raise TypeError(f"{type(model).__name__} is saved without {', '.join(ignored)}")

@@ -1,4 +1,4 @@
-"""A model with an adapter for each request, switched on by what the prompt is about (O3)."""
+"""A composite model with one adapter per request, gated by the prompt (O3)."""
 
 from __future__ import annotations
 
@@ -16,57 +16,55 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     GenerationMixin,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.models.composite.base import OnBase, refuse_ignored
+from unlearnkit.models.composite.base import PARTS, CompositeConfig, OnBase, refuse_ignored
 from unlearnkit.models.composite.detector import Detector
 from unlearnkit.models.composite.encoder import TextEncoder, own_states
-from unlearnkit.models.composite.logit_rules import PARTS
-from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.composite.parts import with_fingerprints
 
 DETECTOR = "detector.safetensors"
 
 
-class GatedConfig(PreTrainedConfig):
-    """What a gated model is made of.
+class GatedConfig(CompositeConfig):
+    """Config of a gated model.
 
     Args:
         adapters: Names of the requests, in their order; each has a folder below ``parts``.
-        parts: Where base, adapters and any encoder are: ``path`` and the like, ``fingerprint``.
         score: The detectors' layer score.
         layers: Hidden states that detectors see, from the embedding on.
         gate: ``soft`` (an adapter counts with the gate's weight) or ``hard`` (wholly).
         threshold: Weights below it are 0.
-        vocab_size: As the base's.
-        num_hidden_layers: As the base's.
-        max_position_embeddings: As the base's.
-        **kwargs: As in transformers.
+        **kwargs: As of any composite model.
     """
 
     model_type = "unlearnkit_gated"
+    instead = "Train an adapter for the next request on its base, and make the model anew."
 
     def __init__(
         self,
         adapters: list[str] | None = None,
-        parts: dict[str, dict[str, Any]] | None = None,
         score: str = "cosine",
         layers: int = 1,
         gate: str = "soft",
         threshold: float = 0.5,
-        vocab_size: int = 0,
-        num_hidden_layers: int = 0,
-        max_position_embeddings: int | None = None,
         **kwargs: Any,
     ) -> None:
-        self.adapters, self.parts = adapters or [], parts or {}
+        self.adapters = adapters or []
         self.score, self.layers, self.gate, self.threshold = score, layers, gate, threshold
-        self.vocab_size, self.num_hidden_layers = vocab_size, num_hidden_layers
-        self.max_position_embeddings = max_position_embeddings
-        kwargs["tie_word_embeddings"] = False
         super().__init__(**kwargs)
+
+    @property
+    def edit(self) -> str:
+        """Makes such a model."""
+        return "o3"
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """The adapters, each with its detector."""
+        return tuple(self.adapters)
 
 
 class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
@@ -219,7 +217,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         Raises:
             TypeError: For an argument that would be ignored.
         """
-        refuse_ignored("a gated model", given)
+        refuse_ignored(self, given)
         folder = Path(save_directory)
         for name in self.config.adapters:
             # PEFT writes into a folder of the adapter's name.
@@ -228,15 +226,6 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
             detector.save(folder / PARTS / name / DETECTOR)
         with_fingerprints(self.config, folder).save_pretrained(folder)
         self.generation_config.save_pretrained(folder)
-
-
-def with_fingerprints(config: GatedConfig, folder: Path) -> GatedConfig:
-    """The config with a fingerprint of each adapter and detector, which are in ``folder``."""
-    written = copy.deepcopy(config)
-    for name in config.adapters:
-        own = model_fingerprint(str(folder / PARTS / name))
-        written.parts[name] = {"path": f"{PARTS}/{name}", "fingerprint": own}
-    return written
 
 
 def _prompts(

@@ -1,21 +1,26 @@
-"""A gated model as a folder: adapters, detectors, and where the base is."""
+"""Describes gated models and loads them from their folders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
+from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.detector import load_detector
 from unlearnkit.models.composite.encoder import TextEncoder, load_encoder
 from unlearnkit.models.composite.gated import DETECTOR, GatedConfig, GatedForCausalLM
-from unlearnkit.models.composite.logit_rules import PARTS
-from unlearnkit.models.composite.parts import load_part, pointer_to
+from unlearnkit.models.composite.parts import (
+    load_part,
+    pointer_to,
+    use_own_generation_config,
+)
 from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import load_model, register
 from unlearnkit.models.logit_transform import transform_fields
 from unlearnkit.models.whole import load_adapter
 
@@ -65,31 +70,30 @@ def with_adapters(base: PreTrainedModel, folders: dict[str, Path]) -> PeftModel:
     return model.requires_grad_(False)
 
 
-def load_gated(
-    resolved: BaseModel, load: Callable[[BaseModel], PreTrainedModel]
-) -> GatedForCausalLM:
+def load_gated(base: BaseModel) -> GatedForCausalLM:
     """A gated model from its folder.
 
     Raises:
-        RecipeError: If base or encoder is gone, or is no longer the same.
+        RecipeError: If base or encoder is missing or has changed.
     """
-    config = GatedConfig.from_pretrained(resolved.path)
-    assert isinstance(config, GatedConfig)
-    base = load_part(config, "base", resolved, "o3", load)
+    resolved = as_base_model(base)
+    config: Any = GatedConfig.from_pretrained(resolved.path)
+    below = load_part(config, "base", resolved, load_model)
     own = Path(resolved.path) / PARTS
     detectors = {
-        name: load_detector(own / name / DETECTOR, config.score)  # pyright: ignore[reportArgumentType]
-        for name in config.adapters
+        name: load_detector(own / name / DETECTOR, config.score) for name in config.adapters
     }
-    adapted = with_adapters(base, {name: own / name for name in config.adapters})
+    adapted = with_adapters(below, {name: own / name for name in config.adapters})
     encoder = None
     if "encoder" in config.parts:
 
         def load_it(part: BaseModel) -> TextEncoder:
             return load_encoder(part.path, load_tokenizer(resolved))
 
-        encoder = load_part(config, "encoder", resolved, "o3", load_it)
+        encoder = load_part(config, "encoder", resolved, load_it)
     model = GatedForCausalLM(config, adapted, detectors, encoder)
-    if (Path(resolved.path) / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(resolved.path)
+    use_own_generation_config(model, resolved.path)
     return model
+
+
+register(GatedConfig.model_type, load_gated)

@@ -1,4 +1,4 @@
-"""A model that reads chosen examples before every prompt (ERASE)."""
+"""A composite model that reads chosen examples before every prompt (ERASE)."""
 
 from __future__ import annotations
 
@@ -12,45 +12,35 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     GenerationMixin,
-    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.models.composite.base import OnBase, refuse_ignored
+from unlearnkit.models.composite.base import CompositeConfig, OnBase, refuse_ignored
 
 
-class ContextConfig(PreTrainedConfig):
-    """What a model with examples is made of.
+class ContextConfig(CompositeConfig):
+    """Config of a model with examples in context.
 
     Args:
         context_ids: Token ids of the examples, without a token at the beginning of the text.
         begins_with: That token, where the tokenizer has one.
-        parts: Where the base is: ``path`` and the like, ``fingerprint``.
-        vocab_size: As the base's.
-        num_hidden_layers: As the base's.
-        max_position_embeddings: What the examples leave of the base's positions.
-        **kwargs: As in transformers.
+        **kwargs: As of any composite model; ``max_position_embeddings`` is what the examples leave.
     """
 
     model_type = "unlearnkit_context"
+    instead = "Take examples out: unlearnkit edit delete --model FOLDER --forget FILE."
 
     def __init__(
-        self,
-        context_ids: list[int] | None = None,
-        begins_with: int | None = None,
-        parts: dict[str, dict[str, Any]] | None = None,
-        vocab_size: int = 0,
-        num_hidden_layers: int = 0,
-        max_position_embeddings: int | None = None,
-        **kwargs: Any,
+        self, context_ids: list[int] | None = None, begins_with: int | None = None, **kwargs: Any
     ) -> None:
         self.context_ids, self.begins_with = context_ids or [], begins_with
-        self.parts = parts or {}
-        self.vocab_size, self.num_hidden_layers = vocab_size, num_hidden_layers
-        self.max_position_embeddings = max_position_embeddings
-        kwargs["tie_word_embeddings"] = False
         super().__init__(**kwargs)
+
+    @property
+    def edit(self) -> str:
+        """Makes such a model."""
+        return "erase"
 
 
 class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
@@ -86,7 +76,7 @@ class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         Raises:
             TypeError: For an argument that would be ignored.
         """
-        refuse_ignored("a model with examples", given)
+        refuse_ignored(self, given)
         self.config.save_pretrained(save_directory)
         self.generation_config.save_pretrained(save_directory)
 

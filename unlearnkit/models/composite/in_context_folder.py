@@ -1,18 +1,22 @@
-"""A model with examples as a folder: their tokens, and where the base is."""
+"""Describes models with examples in context and loads them from their folders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from unlearnkit.errors import UserError
-from unlearnkit.models.base import BaseModel
+from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.composite.in_context import ContextConfig, ContextForCausalLM
-from unlearnkit.models.composite.parts import load_part, pointer_to
+from unlearnkit.models.composite.parts import (
+    load_part,
+    pointer_to,
+    use_own_generation_config,
+)
 from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.load import load_model, register
 from unlearnkit.models.logit_transform import transform_fields
 
 
@@ -54,17 +58,17 @@ def describe_context(
     )
 
 
-def load_context(
-    resolved: BaseModel, load: Callable[[BaseModel], PreTrainedModel]
-) -> ContextForCausalLM:
+def load_context(base: BaseModel) -> ContextForCausalLM:
     """A model with examples from its folder.
 
     Raises:
-        RecipeError: If the base is gone, or is no longer the same.
+        RecipeError: If the base is missing or has changed.
     """
+    resolved = as_base_model(base)
     config: Any = ContextConfig.from_pretrained(resolved.path)
-    base = load_part(config, "base", resolved, "erase", load)
-    model = ContextForCausalLM(config, base)
-    if (Path(resolved.path) / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(resolved.path)
+    model = ContextForCausalLM(config, load_part(config, "base", resolved, load_model))
+    use_own_generation_config(model, resolved.path)
     return model
+
+
+register(ContextConfig.model_type, load_context)

@@ -1,4 +1,4 @@
-"""How the logits of several models are combined, and the config that says so."""
+"""Rules that combine the logits of several models, and their config."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 
 from unlearnkit.functional.logit_rules import offset_logits, uld_logits, whp_logits
-
-PARTS = "parts"
-"""Folder of the parts that are saved with the model, below the model's own."""
+from unlearnkit.models.composite.base import CompositeConfig
 
 
 @dataclass(frozen=True)
@@ -37,36 +35,32 @@ RULES = {
 }
 
 
-class CombinedConfig(PreTrainedConfig):
-    """What a combined model is made of.
+class CombinedConfig(CompositeConfig):
+    """Config of a composite model that combines logits.
 
     Args:
         rule: A key of `RULES`.
         arguments: Of the rule, such as ``alpha``.
-        parts: Where each part is: ``path`` and the like, and ``fingerprint``.
-        vocab_size: Tokens that all parts know.
-        num_hidden_layers: Decoder blocks of the part that is trained, else of the base.
-        max_position_embeddings: Longest sequence of all parts.
-        **kwargs: As in transformers.
+        **kwargs: As of any composite model.
     """
 
     model_type = "unlearnkit_combined"
 
     def __init__(
-        self,
-        rule: str = "offset",
-        arguments: dict[str, float] | None = None,
-        parts: dict[str, dict[str, str]] | None = None,
-        vocab_size: int = 0,
-        num_hidden_layers: int = 0,
-        max_position_embeddings: int | None = None,
-        **kwargs: Any,
+        self, rule: str = "offset", arguments: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
-        self.rule, self.arguments, self.parts = rule, arguments or {}, parts or {}
-        self.vocab_size, self.num_hidden_layers = vocab_size, num_hidden_layers
-        self.max_position_embeddings = max_position_embeddings
-        kwargs["tie_word_embeddings"] = False
+        self.rule, self.arguments = rule, arguments or {}
         super().__init__(**kwargs)
+
+    @property
+    def edit(self) -> str:
+        """The rule's name."""
+        return self.rule
+
+    @property
+    def trained(self) -> str | None:
+        """The part that the rule names."""
+        return RULES[self.rule].own
 
 
 AutoConfig.register(CombinedConfig.model_type, CombinedConfig, exist_ok=True)

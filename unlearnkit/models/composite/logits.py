@@ -1,4 +1,4 @@
-"""A language model whose logits are made of those of several."""
+"""A composite model that combines the logits of several models."""
 
 from __future__ import annotations
 
@@ -18,15 +18,11 @@ from transformers import (
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.models.composite.logit_rules import PARTS, RULES, CombinedConfig
+from unlearnkit.models.composite.base import PARTS, CompositeModel
+from unlearnkit.models.composite.logit_rules import RULES, CombinedConfig
+from unlearnkit.models.composite.parts import with_fingerprints
 from unlearnkit.models.logit_transform import LogitTransform, logit_transform
 from unlearnkit.models.modes import captured_states
-
-_ADDED = {
-    "adapter_kwargs", "cache_dir", "config", "force_download", "local_files_only", "proxies",
-    "revision", "subfolder", "token", "trust_remote_code", "use_safetensors", "weights_only",
-}  # fmt: skip
-"""Arguments of loading that play no part for a folder, or hold in any case."""
 
 
 class PartsCache(Cache):
@@ -72,7 +68,7 @@ class CombinedHead(nn.Module):
         return transform(head(states.to(head.weight.dtype)))[..., : self._vocabulary]
 
 
-class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
+class CombinedForCausalLM(CompositeModel, PreTrainedModel, GenerationMixin):
     """Parts with one vocabulary, whose logits a `Rule` combines.
 
     The engine sees an ordinary model with one output head: its hidden states are those of all
@@ -98,36 +94,6 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
         self.generation_config = copy.deepcopy(parts["base"].generation_config)
         self.eval()
 
-    @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | Path,
-        *,
-        dtype: str | torch.dtype = "auto",
-        attn_implementation: str | None = None,
-        **given: Any,
-    ) -> CombinedForCausalLM:
-        """A model from its folder and those that it points at.
-
-        Args:
-            pretrained_model_name_or_path: The folder.
-            dtype: Dtype of the parts; ``auto`` is the one that each is stored in.
-            attn_implementation: As in transformers, of every part.
-            **given: What `AutoModelForCausalLM` adds by itself; nothing else is accepted.
-
-        Raises:
-            RecipeError: If a part is gone or is no longer the same.
-            TypeError: For an argument that would be ignored.
-        """
-        model = load_folder(
-            pretrained_model_name_or_path,
-            dtype=dtype,
-            attn_implementation=attn_implementation,
-            **given,
-        )
-        assert isinstance(model, cls)
-        return model
-
     def save_pretrained(
         self,
         save_directory: str | Path,
@@ -136,8 +102,6 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
         max_shard_size: int | str = "5GB",
     ) -> None:
         """Writes the own part, and where the others are."""
-        from unlearnkit.models.composite.parts import with_fingerprints
-
         folder = Path(save_directory)
         if self.rule.own is not None:
             own: Any = self.parts[self.rule.own]
@@ -241,28 +205,6 @@ class CombinedForCausalLM(PreTrainedModel, GenerationMixin):
         copied = CombinedForCausalLM(copy.deepcopy(self.config, memo), parts)
         memo[id(self)] = copied
         return copied.train(self.training)
-
-
-def load_folder(
-    folder: str | Path,
-    *,
-    dtype: str | torch.dtype = "auto",
-    attn_implementation: str | None = None,
-    **given: Any,
-) -> PreTrainedModel:
-    """A model that points at others, as `AutoModelForCausalLM` asks for it.
-
-    Raises:
-        RecipeError: If a part is gone or is no longer the same.
-        TypeError: For an argument that would be ignored.
-    """
-    from unlearnkit.models.base import BaseModel
-    from unlearnkit.models.load import load_model
-
-    if ignored := sorted(name for name in given.keys() - _ADDED if given[name] is not None):
-        raise TypeError(f"a combined model is loaded without {', '.join(ignored)}")
-    name: Any = str(dtype).removeprefix("torch.")
-    return load_model(BaseModel(str(folder), dtype=name, attn_implementation=attn_implementation))
 
 
 def head_of(model: Any) -> Any:

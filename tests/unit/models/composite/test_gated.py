@@ -18,11 +18,11 @@ from unlearnkit.data.example import Example
 from unlearnkit.edits.o3 import decisions
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
+from unlearnkit.engine.preflight import check_trainable
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.composite.detector import fit_detector, load_detector
 from unlearnkit.models.composite.gated import GatedForCausalLM
-from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.runs.evaluate import fingerprint_of
 
@@ -286,7 +286,7 @@ def test_wrong_options_are_refused(parts, options, words):
 
 def test_it_has_no_part_to_be_trained(parts):
     config = load_config(str(make(parts)))
-    with pytest.raises(RecipeError, match="no part to be trained"):
+    with pytest.raises(RecipeError, match="no trained component"):
         check_trainable(config, set(), "frozen", None)
 
 

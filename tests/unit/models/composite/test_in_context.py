@@ -16,11 +16,11 @@ from unlearnkit.data.example import Example
 from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
+from unlearnkit.engine.preflight import check_trainable
 from unlearnkit.engine.step.layout import packed_refusal
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.in_context import ContextConfig, ContextForCausalLM
-from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.models.logit_transform import transform_fields
 

@@ -16,12 +16,12 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
+from unlearnkit.engine.preflight import check_trainable
 from unlearnkit.engine.step.head import Head
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.functional import offset_logits, uld_logits, whp_logits
 from unlearnkit.models.base import BaseModel, Offset, load_tokenizer
 from unlearnkit.models.composite.logits import CombinedForCausalLM
-from unlearnkit.models.composite.parts import check_trainable
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.models.modes import captured_states
@@ -314,7 +314,7 @@ def test_an_offset_is_trained_by_any_objective_in_either_layout(models, offset, 
 
 def test_a_combination_without_a_part_of_its_own_is_not_trained(models):
     out = whp_model(str(models / "base"), str(models / "tuned"), models / "out")
-    with pytest.raises(RecipeError, match="made by 'edit whp' has no part to be trained"):
+    with pytest.raises(RecipeError, match="made by 'edit whp' has no trained component"):
         check_trainable(load_config(str(out)), (), "frozen", None)
 
 
