@@ -8,6 +8,7 @@ book, in tokens of the embedded model.
 
 * ``read+check``: a file of JSON lines, or of Parquet, through the stream ``qa``.
 * ``tokenise``: the same rows, with the folder of kept tokens empty (cold) or full (warm).
+* ``chat``: the same rows as conversations, rendered by the chat template and tokenised, likewise.
 * ``pool``, ``fingerprint``: a mismatch stream of five answers to each row is made and digested.
 * ``step``: a micro-batch of four rows of three streams, at ranks x accumulation.
 * ``text``: one text, cut into pieces of 512 tokens.
@@ -107,6 +108,20 @@ def tokenise(file: str) -> Found:
     return found
 
 
+def chat(file: str) -> Found:
+    """Checked rows, rendered as conversations and as token ids."""
+    from unlearnkit.data import ChatStream
+
+    found: Found = {}
+    codec = _codec()
+    stream = ChatStream(file, prompt_field="prompt", response_field="response")
+    stream.check()
+    codec.turns()
+    with _clock(found, "seconds"):
+        stream.encode("forget", codec, {}, 0)
+    return found
+
+
 def draws(file: str) -> Found:
     """A pool of answers, its fingerprint, and the micro-batches of three streams."""
     from unlearnkit.data import MismatchStream, QAStream
@@ -147,7 +162,8 @@ def text(file: str) -> Found:
 
 
 MEASURES: dict[str, Callable[[str], Found]] = {
-    "read": read, "tokenise": tokenise, "draws": draws, "text": text,
+    "read": read, "tokenise": tokenise, "chat": chat, "draws": draws,
+    "text": text,
 }  # fmt: skip
 
 
@@ -179,9 +195,10 @@ def measure(sizes: tuple[int, ...], texts: tuple[int, ...]) -> list[dict[str, An
             for kind in ("jsonl", "parquet"):
                 found = apart("read", rows.with_suffix(f".{kind}"))
                 show(f"read+check {kind}", size, found["seconds"], found["peak_mb"], size)
-            for state in ("cold", "warm"):
-                found = apart("tokenise", rows, cache)
-                show(f"tokenise {state}", size, found["seconds"], found["peak_mb"], size)
+            for what in ("tokenise", "chat"):
+                for state in ("cold", "warm"):
+                    found = apart(what, rows, cache)
+                    show(f"{what} {state}", size, found["seconds"], found["peak_mb"], size)
             found = apart("draws", rows, cache)
             peak = found.pop("peak_mb")
             for what, seconds in found.items():

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.rows.several import check_separator
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.membership import loss
@@ -29,7 +30,7 @@ from unlearnkit.suites.probes import (
     read_probes,
     stream_names,
 )
-from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
+from unlearnkit.suites.published import Part, Prompting, check_template, read_parts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,6 +88,8 @@ class Hallucination(Suite, name="hallucination"):
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        separator: Stands between the answers of a column that joins several, such as ``"; "`` in
+            TruthfulQA. Each true answer makes a row with each invented one.
 
     References:
         Yao et al. 2023, arXiv 2310.10683, sec. 4.3; Li et al. 2023, "HaluEval",
@@ -119,8 +122,10 @@ class Hallucination(Suite, name="hallucination"):
         limit: int | None = 64,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        separator: str | None = None,
     ) -> None:
         check_template(template)
+        check_separator(separator)
         if max_new_tokens < 1:
             raise RecipeError(
                 f"hallucination: max_new_tokens must be at least 1, found {max_new_tokens}"
@@ -131,9 +136,11 @@ class Hallucination(Suite, name="hallucination"):
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.fields = (question_field, true_field, invented_field)
         keys = ("question_field", "true_field", "invented_field")
-        self.parts = [Part("trained", trained, self.fields, keys=keys)]
+        part = partial(Part, texts=self.fields, keys=keys, answers=(true_field, invented_field))
+        self.parts = [part("trained", trained)]
         if unseen is not None:
-            self.parts.append(Part("unseen", unseen, self.fields, optional=True, keys=keys))
+            self.parts.append(part("unseen", unseen, optional=True))
+        self.separator = separator
         self.sources: dict[str, Source | None] = dict(
             zip(KEPT, (normal, heldout, neighbour), strict=True)
         )
@@ -206,15 +213,14 @@ class Hallucination(Suite, name="hallucination"):
         """True and invented answer of each row by stream; normal rows; what was cut of both."""
         cuts = Cuts(context.max_length)
         asking = Prompting(context.codec(tokenizer), self.template, self.chat, cuts)
-        question, true, invented = self.fields
-
-        def row(item: Item) -> Asked:
-            texts = item.fields[true], item.fields[invented]
-            example = partial(asking.example, item, item.fields[question])
-            return Asked(example(texts[0]), example(texts[1]), *texts)
-
-        parts = read_parts(self.data, self.parts, self.limit)
-        asked = {stream: list(map(row, items)) for stream, items in parts.items()}
+        question, *answers = self.fields
+        asked: dict[str, list[Asked]] = {}
+        for stream, items in read_parts(self.data, self.parts, self.limit, self.separator).items():
+            both = [tuple(item.fields[name] for name in answers) for item in items]
+            rows = zip(items, both, strict=True)
+            examples = asking.examples([(i, i.fields[question], t) for i, b in rows for t in b])
+            pairs = zip(examples[::2], examples[1::2], both, strict=True)
+            asked[stream] = [Asked(true, invented, *texts) for true, invented, texts in pairs]
         sources = chosen_sources("hallucination", self.sources, KEPT_NAMES, context, KEPT)
         limit = self.limit
         normal = read_probes(sources, tokenizer, context, prompt_tokens=32, limit=limit, cuts=cuts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from unlearnkit.data.rows.nested import with_fields
 from unlearnkit.data.rows.reader import find_file, read_rows
+from unlearnkit.data.rows.several import check_separator, lists_of_joined
 from unlearnkit.data.rows.table import Row, Table
 from unlearnkit.data.rows.values import check_columns, kind_of, text_fault
 from unlearnkit.errors import DataError, Problem, RecipeError
@@ -63,6 +64,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
         limit: Questions of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        separator: Stands between the choices of a column that joins them, such as ``"; "``.
 
     References:
         Li et al. 2024, "The WMDP benchmark", arXiv 2403.03218; Hendrycks et al. 2021, "Measuring
@@ -91,7 +93,9 @@ class MultipleChoice(Suite, name="multiple_choice"):
         limit: int | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        separator: str | None = None,
     ) -> None:
+        check_separator(separator)
         if limit is not None and limit < 1:
             raise RecipeError(f"multiple_choice: limit must be at least 1 or null, found {limit}")
         kinds = ("forget", "normal", "heldout", "neighbour")
@@ -104,6 +108,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
             )
         self.fields = (question_field, choices_field, answer_field)
         self.rows_at, self.intro, self.limit = rows_at, intro, limit
+        self.separator = separator
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
@@ -124,7 +129,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
         rows: list[dict[str, Any]] = []
         for stream, questions in self._questions().items():
             asked = [f"{self.intro}{_listed(each)}\n" for each in questions]
-            prompts = [asking.prompt(text, "Answer:") for text in asked]
+            prompts = asking.prompts([(text, "Answer:") for text in asked])
             pairs = [
                 (prompt, f" {letter}")
                 for prompt, each in zip(prompts, questions, strict=True)
@@ -172,6 +177,8 @@ class MultipleChoice(Suite, name="multiple_choice"):
             table = with_fields(read_rows(file, rows_at=self.rows_at), self.fields)
             keys = ("question_field", "choices_field", "answer_field")
             check_columns(table, dict(zip(keys, self.fields, strict=True)))
+            if self.separator is not None:
+                table = lists_of_joined(table, [self.fields[1]], self.separator)
             questions, faults = self._checked(table)
             problems += [*table.problems, *faults]
             count = len(questions) if self.limit is None else min(self.limit, len(questions))
@@ -201,7 +208,8 @@ class MultipleChoice(Suite, name="multiple_choice"):
             faults.append((self.fields[0], fault, "text"))
         if not isinstance(choices, list) or any(text_fault(each) for each in choices):
             kind = "an array with other things" if isinstance(choices, list) else kind_of(choices)
-            faults.append((self.fields[1], kind, "an array of texts"))
+            expected = "an array of texts (or joined texts with `separator`)"
+            faults.append((self.fields[1], kind, expected))
         elif not 2 <= len(choices) <= len(LETTERS):
             faults.append((self.fields[1], f"{len(choices)} choices", f"2 to {len(LETTERS)}"))
         elif _index(answer, choices) is None:

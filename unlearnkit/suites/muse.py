@@ -21,7 +21,7 @@ from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.measured import known, left_out, mean_of
 from unlearnkit.suites.privacy import ALWAYS_RIGHT
-from unlearnkit.suites.published import Item, Part, read_parts
+from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
 from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Muse(Suite, name="muse"):
         self, model: nn.Module, codec: Codec, context: SuiteContext, items: Sequence[Item]
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """Rows, and what was cut of them."""
-        prompts = [codec.prompt(item.fields["prompt"]) for item in items]
+        prompts = codec.prompts([item.fields["prompt"] for item in items])
         # As published: the truth is cut to 128 ids, of which one is the BOS.
         whole = codec.tokens([item.fields["gt"] for item in items])
         truths = [text_of(codec.tokenizer, ids[:_VERBATIM]) for ids in whole]
@@ -193,10 +193,8 @@ class Muse(Suite, name="muse"):
         items: Sequence[Item],
         shown: str,
     ) -> list[dict[str, Any]]:
-        prompts = [
-            codec.prompt(f"{shown}Question: {item.fields['question']}\nAnswer: ".rstrip(" "))
-            for item in items
-        ]
+        asked = [f"{shown}Question: {item.fields['question']}\nAnswer:" for item in items]
+        prompts = codec.prompts(asked)
         truths = [item.fields["answer"] for item in items]
         return self._answered(model, codec, context, stream, items, prompts, truths, 32, STOP)
 
@@ -237,22 +235,15 @@ class Muse(Suite, name="muse"):
     def _texts(
         self, items: Mapping[str, Sequence[Item]], codec: Codec, cuts: Cuts
     ) -> dict[str, list[Example]]:
-        """Texts to be scored whole, but for their first token where there is no BOS."""
+        """Texts of the attack, which has to have all of them."""
         found: dict[str, list[Example]] = {}
         problems: list[Problem] = []
         for stream in ("members", "holdout"):
-            for item in items[stream]:
-                whole = codec.tokens([item.fields["text"]])[0]
-                ids = whole[: codec.max_length - len(codec.bos)]
-                cuts.add(stream, len(ids), len(whole) - len(ids))
-                first = 0 if codec.bos else 1
-                prompt, response = [*codec.bos, *ids[:first]], ids[first:]
-                if not response:
-                    problem = Problem(item.source, None, "text", "too few tokens", "at least two")
-                    problems.append(problem)
-                    continue
-                example = Example(tuple(prompt), tuple(response), item.row, item.source)
-                found.setdefault(stream, []).append(example)
+            found[stream], short = whole_texts(items[stream], codec, cuts)
+            problems += [
+                Problem(each.source, None, "text", "too few tokens", "at least two")
+                for each in short
+            ]
         if problems:
             raise DataError(problems)
         return found

@@ -13,6 +13,7 @@ from unlearnkit.data.rows.formats import READERS
 from unlearnkit.data.rows.nested import with_fields
 from unlearnkit.data.rows.opening import COMPRESSED
 from unlearnkit.data.rows.reader import find_file, read_rows
+from unlearnkit.data.rows.several import lists_of_joined, taken_apart
 from unlearnkit.data.rows.values import check_fields, kind_of, text_fault
 from unlearnkit.data.tokens.chat_template import TurnError
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
@@ -31,13 +32,15 @@ class Part:
         config: Its configuration on the Hub; a local file (its suffix may be left out) or folder
             of that name.
         texts: Fields that hold text.
-        lists: Fields that hold lists of texts.
+        lists: Fields that hold lists of texts, or texts joined by the suite's ``separator``.
         split: Its split on the Hub; with ``folder``, a local file of that name in it.
         folder: Whether local files are ``<config>/<split>`` rather than ``<config>``.
         optional: Whether the benchmark can do without it.
         file: Another name that its local file may have.
         keys: The suite's arguments that name the fields of text, where it has such.
         shown: Whether its rows stand in front of every question, so that no limit thins them.
+        answers: Fields of text in which a ``separator`` may join several, each of which makes a
+            row of its own.
     """
 
     stream: str
@@ -50,6 +53,7 @@ class Part:
     file: str | None = None
     keys: tuple[str, ...] = ()
     shown: bool = False
+    answers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,13 +71,16 @@ class Item:
     stream: str = ""
 
 
-def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> dict[str, list[Item]]:
+def read_parts(
+    data: str, parts: Sequence[Part], limit: int | None = None, separator: str | None = None
+) -> dict[str, list[Item]]:
     """Rows of each part by stream; an optional part that is not there is left out.
 
     Args:
         data: Folder of local files, or the id of a data set on the Hub.
         parts: The tables.
         limit: Rows of each that is not shown at most, evenly spaced; None for all.
+        separator: Stands between the texts of a joined field, such as ``"; "``.
 
     Raises:
         DataError: With the bad rows of all parts, and every file that is missing.
@@ -83,7 +90,7 @@ def read_parts(data: str, parts: Sequence[Part], limit: int | None = None) -> di
     hints: dict[str, None] = {}
     for part in parts:
         try:
-            items, faults = _read(data, part)
+            items, faults = _read(data, part, separator)
         except _Absent as absent:
             if not part.optional:
                 problems.append(absent.problem)
@@ -128,24 +135,36 @@ class Prompting:
         self._start = before.rstrip()
         self._space = before[len(self._start) :]
 
-    def example(self, item: Item, question: str, answer: str) -> Example:
-        """Question and answer as token ids.
+    def examples(self, asked: Sequence[tuple[Item, str, str]]) -> list[Example]:
+        """Questions and answers as token ids.
+
+        Args:
+            asked: Each with the row that it is of.
 
         Raises:
-            DataError: If they do not fit into ``max_length``.
+            DataError: With those that do not fit into ``max_length``, or have no place in the
+                chat template.
         """
-        before, said = self._worded(item, question, answer)
-        prompt, response = self.codec.prompt(before), self.codec.response(said)
-        try:
-            fitting = self.codec.fit(prompt, response)
-        except DoesNotFit as error:
-            raise DataError([Problem(item.source, None, None, error.found, error.expected)]) from (
-                error
-            )
-        self.cuts.add(item.stream, len(fitting), len(response) - len(fitting))
-        return Example(tuple(prompt), tuple(fitting), item.row, item.source)
+        worded = [self._worded(*each) for each in asked]
+        problems = [each for each in worded if isinstance(each, Problem)]
+        texts = [each for each in worded if not isinstance(each, Problem)]
+        found: list[Example] = []
+        if not problems:
+            prompts = self.codec.prompts([before for before, _ in texts])
+            responses = self.codec.responses([said for _, said in texts])
+            for (item, *_), prompt, response in zip(asked, prompts, responses, strict=True):
+                try:
+                    fitting = self.codec.fit(prompt, response)
+                except DoesNotFit as error:
+                    problems.append(_problem(item, error.found, error.expected))
+                    continue
+                self.cuts.add(item.stream, len(fitting), len(response) - len(fitting))
+                found.append(Example(tuple(prompt), tuple(fitting), item.row, item.source))
+        if problems:
+            raise DataError(problems)
+        return found
 
-    def _worded(self, item: Item, question: str, answer: str) -> tuple[str, str]:
+    def _worded(self, item: Item, question: str, answer: str) -> tuple[str, str] | Problem:
         """Question and answer with the template's text."""
         if self._turns is None:
             return self.codec.framed(self._start, question), self._space + answer
@@ -153,10 +172,41 @@ class Prompting:
         try:
             return self._turns.split(turns, 1)
         except TurnError as error:
-            found, expected = str(error), "a question and an answer that the template accepts"
+            expected = "a question and an answer that the template accepts"
+            return _problem(item, str(error), expected)
         except NoBorder as error:
-            found, expected = error.found, error.expected
-        raise DataError([Problem(item.source, None, None, found, expected)])
+            return _problem(item, error.found, error.expected)
+
+
+def whole_texts(
+    items: Sequence[Item], codec: Codec, cuts: Cuts
+) -> tuple[list[Example], list[Item]]:
+    """Texts to be scored whole, but for their first token where there is no BOS.
+
+    Args:
+        items: Rows with the field ``text``.
+        codec: Tokenizer and longest text.
+        cuts: Takes note of what was cut.
+
+    Returns:
+        The texts, and the rows whose text has no token that could be predicted.
+    """
+    first = 0 if codec.bos else 1
+    found: list[Example] = []
+    short: list[Item] = []
+    for item, whole in zip(items, codec.tokens([i.fields["text"] for i in items]), strict=True):
+        ids = whole[: codec.max_length - len(codec.bos)]
+        if len(ids) <= first:
+            short.append(item)
+            continue
+        cuts.add(item.stream, len(ids), len(whole) - len(ids))
+        prompt, response = (*codec.bos, *ids[:first]), tuple(ids[first:])
+        found.append(Example(prompt, response, item.row, item.source))
+    return found, short
+
+
+def _problem(item: Item, found: str, expected: str, field: str | None = None) -> Problem:
+    return Problem(item.source, None, field, found, expected)
 
 
 def check_template(template: str) -> None:
@@ -173,7 +223,7 @@ class _Absent(Exception):
         self.problem = problem
 
 
-def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
+def _read(data: str, part: Part, separator: str | None) -> tuple[list[Item], list[Problem]]:
     folder = find_file(data)
     if folder is None:
         table = read_rows(data, split=part.split, config=part.config)
@@ -190,6 +240,10 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
         return [], table.problems
     bare = part.texts[0] if len(part.texts) == 1 and not part.lists else None
     table = with_fields(table, [*part.texts, *part.lists], bare)
+    for name in part.answers:
+        table = taken_apart(table, name, separator)
+    if separator is not None:
+        table = lists_of_joined(table, part.lists, separator)
     keys = part.keys or [f"{part.name}.{name}" for name in part.texts]
     rows, problems = check_fields(table, dict(zip(keys, part.texts, strict=True)))
     problems = [*table.problems, *problems]
@@ -197,7 +251,7 @@ def _read(data: str, part: Part) -> tuple[list[Item], list[Problem]]:
         for name in part.lists:
             fault = _list_fault(row.fields.get(name))
             if fault:
-                expected = "a list of texts"
+                expected = "a list of texts (or joined texts with the suite's `separator`)"
                 problems.append(Problem(table.file, row.place, name, fault, expected))
     items = [
         Item(i, f"{table.file}:{row.place}", row.fields, part.stream) for i, row in enumerate(rows)

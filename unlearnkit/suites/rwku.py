@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.rows.several import check_separator
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem, RecipeError
@@ -18,7 +19,7 @@ from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import by_stream, digest
 from unlearnkit.suites.measured import known, left_out, mean
-from unlearnkit.suites.published import Item, Part, read_parts
+from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,6 +73,8 @@ class Rwku(Suite, name="rwku"):
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        separator: Stands between the texts of ``choices``, ``answer`` and ``answers`` of the
+            utility benchmarks where a file joins them, such as ``"; "``.
 
     References:
         Jin et al. 2024, "RWKU: Benchmarking real-world knowledge unlearning for large language
@@ -95,13 +98,16 @@ class Rwku(Suite, name="rwku"):
         limit: int | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        separator: str | None = None,
     ) -> None:
+        check_separator(separator)
         for name, template in (("blank", blank), ("question", question)):
             if "{query}" not in template:
                 raise RecipeError(f"rwku: {name}: expected {{query}} somewhere, found {template!r}")
         if limit is not None and limit < 1:
             raise RecipeError(f"rwku: limit must be at least 1 or null, found {limit}")
         self.data, self.subject, self.limit = data, subject, limit
+        self.separator = separator
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.blank, self.question = blank, question
 
@@ -147,7 +153,7 @@ class Rwku(Suite, name="rwku"):
         }
 
     def _items(self) -> dict[str, list[Item]]:
-        items = read_parts(self.data, _PARTS)
+        items = read_parts(self.data, _PARTS, separator=self.separator)
         rwku_utility.check(items)
         if self.subject is not None:
             items = {
@@ -166,38 +172,32 @@ class Rwku(Suite, name="rwku"):
     def _probed(
         self, asking: rwku_utility.Asking, stream: str, items: Sequence[Item]
     ) -> list[dict[str, Any]]:
-        prompts: list[list[int]] = []
+        asked: list[tuple[str, str]] = []
         for item in items:
             kind, query = item.fields.get("type"), item.fields["query"]
             template = self.blank if stream.endswith("level1") else self.question
             if kind == _WITHOUT_QUESTION:
                 template = template.replace("Question: ", "")
             lead = "" if kind == _WITHOUT_LEAD else "Answer:"
-            prompts.append(asking.prompt(asking.framed(template, query), lead))
+            asked.append((asking.framed(template, query), lead))
         return asking.answers(
             stream,
             items,
-            prompts,
+            asking.prompts(asked),
             30,
             lambda item, said: {"rougeL_recall": known(rouge(said, item.fields["answer"]).recall)},
             stop=("\n",),
         )
 
     def _texts(self, items: Items, codec: Codec, cuts: Cuts) -> dict[str, list[Example]]:
-        """Texts to be scored whole, but for their first token where there is no BOS."""
+        """Texts of the attacks; those of too few tokens are left out."""
         found: dict[str, list[Example]] = {}
         for stream in TEXTS:
-            for item in items.get(stream, ()):
-                whole = codec.tokens([item.fields["text"]])[0]
-                ids = whole[: codec.max_length - len(codec.bos)]
-                first = 0 if codec.bos else 1
-                if len(ids) <= first:
-                    cuts.drop(stream)
-                else:
-                    cuts.add(stream, len(ids), len(whole) - len(ids))
-                    prompt, response = (*codec.bos, *ids[:first]), tuple(ids[first:])
-                    example = Example(prompt, response, item.row, item.source)
-                    found.setdefault(stream, []).append(example)
+            examples, short = whole_texts(items.get(stream, ()), codec, cuts)
+            if examples:
+                found[stream] = examples
+            for _ in short:
+                cuts.drop(stream)
         return found
 
 

@@ -55,13 +55,16 @@ class Asking(NamedTuple):
         text = template.replace("{query}", query)
         return text if self.chat else Rendered(text)
 
-    def prompt(self, text: str, lead: str) -> list[int]:
-        """Ids of a prompt, and of how the answer begins."""
+    def prompts(self, asked: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """Ids of prompts, each with how its answer begins."""
+        return self.codec.prompts([self._prompt(text, lead) for text, lead in asked])
+
+    def _prompt(self, text: str, lead: str) -> str:
         if self.chat is None:
             whole = f"{text}{lead}".rstrip(" ")
-            return self.codec.prompt(Rendered(whole) if isinstance(text, Rendered) else whole)
+            return Rendered(whole) if isinstance(text, Rendered) else whole
         asked = self.chat.turns(self.codec).prompt([{"role": "user", "content": text}])
-        return self.codec.prompt(Rendered(asked + lead))
+        return Rendered(asked + lead)
 
     def answers(
         self,
@@ -145,12 +148,13 @@ Items = Mapping[str, Sequence[Item]]
 def _general(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """MMLU: the likeliest letter, after the row's own examples."""
     stream = "utility_general"
-    prompts = []
+    asked: list[tuple[str, str]] = []
     for item in items[stream]:
         shown = item.fields.get("examples") or ()
         texts = [f"{_with_choices(each)}\nAnswer: {_LETTERS[each['answer']]}" for each in shown]
         text = "\n\n".join([*texts, _with_choices(item.fields)])
-        prompts.append(asking.prompt(f"{text}\n", "Answer:"))
+        asked.append((f"{text}\n", "Answer:"))
+    prompts = asking.prompts(asked)
     pairs = [
         (prompt, f" {letter}")
         for item, prompt in zip(items[stream], prompts, strict=True)
@@ -175,10 +179,11 @@ def _reason(asking: Asking, items: Items) -> list[dict[str, Any]]:
         return {"exact_match": _best(_exact, answer, item.fields["answer"])}
 
     stream = "utility_reason"
-    prompts = [
-        asking.prompt(f"{item.fields['cot'].strip()}\n\nQ: {item.fields['question']}\n", "A:")
+    asked = [
+        (f"{item.fields['cot'].strip()}\n\nQ: {item.fields['question']}\n", "A:")
         for item in items[stream]
     ]
+    prompts = asking.prompts(asked)
     return asking.answers(stream, items[stream], prompts, 256, figures)
 
 
@@ -186,9 +191,10 @@ def _truthfulness(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """TruthfulQA: is the best answer the likeliest, and how likely are the true ones together?"""
     stream = "utility_truthfulness"
     fields = ("mc1_targets", "mc2_targets")
+    asked = [(f"Q: {item.fields['question']}\n", "A:") for item in items[stream]]
     pairs = [
-        (asking.prompt(f"Q: {item.fields['question']}\n", "A:"), f" {choice}")
-        for item in items[stream]
+        (prompt, f" {choice}")
+        for item, prompt in zip(items[stream], asking.prompts(asked), strict=True)
         for field in fields
         for choice in item.fields[field]["choices"]
     ]
@@ -216,19 +222,18 @@ def _factuality(asking: Asking, items: Items) -> list[dict[str, Any]]:
         return {"exact_match": _best(_exact, said, answers), "f1": _best(_f1, said, answers)}
 
     stream = "utility_factuality"
-    prompts = [
-        asking.prompt(f"Answer in a few words.\nQ: {item.fields['question']}\n", "A:")
-        for item in items[stream]
+    asked = [
+        (f"Answer in a few words.\nQ: {item.fields['question']}\n", "A:") for item in items[stream]
     ]
+    prompts = asking.prompts(asked)
     return asking.answers(stream, items[stream], prompts, 30, figures, stop=("\n",))
 
 
 def _fluency(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """How varied the words of a long answer are."""
     stream = "utility_fluency"
-    prompts = [
-        asking.prompt(f"Instruction: {item.fields['instruction']}\n", "") for item in items[stream]
-    ]
+    asked = [(f"Instruction: {item.fields['instruction']}\n", "") for item in items[stream]]
+    prompts = asking.prompts(asked)
     return asking.answers(
         stream,
         items[stream],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import torch
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.rows.several import check_separator
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional import tofu as truth
@@ -78,6 +79,8 @@ class Tofu(Suite, name="tofu"):
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
         splitter: How texts are split into words for ROUGE: ``unicode`` in any script, or
             ``published`` by rouge_score's own splitter, as in the published figures.
+        separator: Stands between the answers of ``perturbed_answer`` where a file joins them,
+            such as ``"; "`` in a table without lists.
 
     References:
         Maini et al. 2024, "TOFU: A task of fictitious unlearning for LLMs", arXiv 2401.06121,
@@ -108,8 +111,10 @@ class Tofu(Suite, name="tofu"):
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
         splitter: Splitter = "unicode",
+        separator: str | None = None,
     ) -> None:
         check_template(template)
+        check_separator(separator)
         if max_new_tokens < 1:
             raise RecipeError(f"tofu: max_new_tokens must be at least 1, found {max_new_tokens}")
         if limit is not None and limit < 1:
@@ -118,7 +123,7 @@ class Tofu(Suite, name="tofu"):
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.heldout = heldout or split.replace("forget", "holdout")
         self.neighbour = neighbour
-        self.max_new_tokens, self.limit = max_new_tokens, limit
+        self.max_new_tokens, self.limit, self.separator = max_new_tokens, limit, separator
         self.splitter: Splitter = check_splitter("tofu", splitter)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
@@ -215,22 +220,32 @@ class Tofu(Suite, name="tofu"):
         if self.neighbour is not None:
             parts.insert(2, Part("neighbour", self.neighbour, both, wrong))
         return {
-            stream: [_row(asking, item, stream != "heldout") for item in items]
-            for stream, items in read_parts(self.data, parts, self.limit).items()
+            stream: _rows(asking, items, stream != "heldout")
+            for stream, items in read_parts(self.data, parts, self.limit, self.separator).items()
         }
 
 
-def _row(asking: Prompting, item: Item, compared: bool) -> Asked:
-    fields = item.fields
-    question, answer = fields["question"], fields["answer"]
-    right = fields.get("paraphrased_answer", answer)
-    wrong = fields["perturbed_answer"] if compared else ()
-    return Asked(
-        asking.example(item, question, answer),
-        answer,
-        asking.example(item, question, right),
-        [asking.example(item, question, each) for each in wrong],
+def _rows(asking: Prompting, items: Sequence[Item], compared: bool) -> list[Asked]:
+    answers = [_answers(item.fields, compared) for item in items]
+    examples = iter(
+        asking.examples(
+            [
+                (item, item.fields["question"], text)
+                for item, texts in zip(items, answers, strict=True)
+                for text in texts
+            ]
+        )
     )
+    return [
+        Asked(next(examples), answer, next(examples), [next(examples) for _ in wrong])
+        for answer, _, *wrong in answers
+    ]
+
+
+def _answers(fields: Mapping[str, Any], compared: bool) -> list[str]:
+    """The answer, the right one of the truth ratio, and the wrong ones."""
+    right = fields.get("paraphrased_answer", fields["answer"])
+    return [fields["answer"], right, *(fields["perturbed_answer"] if compared else ())]
 
 
 def _losses(

@@ -45,10 +45,10 @@ def test_suites_score_the_ids_that_are_trained(rows, template):
     stream = ChatStream(rows, prompt_field="prompt", response_field="response")
     (trained,) = stream.encode("forget", codec, {}, 0).at(0, 0)
     asking = Prompting(codec, chat=Chat.chosen(True, None, None))
-    scored = asking.example(ITEM, "Who?", "Ada.")
+    scored = asking.examples([(ITEM, "Who?", "Ada.")])[0]
     assert scored[:2] == trained[:2]
     rwku = Asking(None, codec, CONTEXT, Chat.chosen(True, None, None))
-    assert tuple(rwku.prompt("Who?", "")) == trained.prompt_ids
+    assert tuple(rwku.prompts([("Who?", "")])[0]) == trained.prompt_ids
     asked = PromptStream(rows, chat=True).encode("trained", codec, {}, 0)
     assert asked.at(0, 0)[0].prompt_ids == trained.prompt_ids
 
@@ -84,7 +84,7 @@ def test_the_template_s_words_are_no_part_of_what_is_compared(tmp_path, monkeypa
 def test_arguments_of_a_suite_reach_the_template():
     codec = CONTEXT.codec(chat_tokenizer("{{ greeting }}" + QWEN3))
     chat = Chat.chosen(True, None, {"greeting": "Hey! "})
-    found = Prompting(codec, chat=chat).example(ITEM, "Who?", "Ada.")
+    found = Prompting(codec, chat=chat).examples([(ITEM, "Who?", "Ada.")])[0]
     assert codec.tokenizer.decode(found.prompt_ids) == "Hey! " + EMPTY
     with pytest.raises(RecipeError, match="does not read 'thinking'"):
         Prompting(codec, chat=Chat.chosen(True, None, {"thinking": True}))
@@ -124,18 +124,18 @@ def test_the_harness_gets_the_arguments_with_its_tokenizer():
 def test_a_question_that_a_template_refuses_is_named_by_row():
     codec = CONTEXT.codec(chat_tokenizer(R1))
     with pytest.raises(DataError, match=r"f\.jsonl:1: found a chat template whose generation"):
-        Prompting(codec, chat=Chat.chosen(True, None, None)).example(ITEM, "Who?", "Ada.")
+        Prompting(codec, chat=Chat.chosen(True, None, None)).examples([(ITEM, "Who?", "Ada.")])[0]
 
 
 def test_the_date_and_control_tokens_of_the_recipe_are_the_suite_s():
     context = SuiteContext(date="2030-02-01", control_tokens="keep")
     codec = context.codec(chat_tokenizer("{{ date_string }}" + GEMMA))
     asking = Prompting(codec, chat=Chat.chosen(True, None, None))
-    prompt = asking.example(ITEM, "Who?</s>", "Ada.").prompt_ids
+    prompt = asking.examples([(ITEM, "Who?</s>", "Ada.")])[0].prompt_ids
     assert codec.tokenizer.decode(prompt).startswith("01 Feb 2030<s>")
     assert codec.tokenizer.eos_token_id in prompt
     asking = Prompting(CONTEXT.codec(codec.tokenizer), "<s>{prompt}</s>: {response}")
-    prompt = asking.example(ITEM, "Who?</s>", "Ada.").prompt_ids
+    prompt = asking.examples([(ITEM, "Who?</s>", "Ada.")])[0].prompt_ids
     assert prompt.count(codec.tokenizer.eos_token_id) == 1
 
 

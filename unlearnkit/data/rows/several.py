@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -45,6 +45,36 @@ def exploded(table: Table, column: str, separator: str | None = None) -> Table:
                 rows.append(Row(row.place._replace(part=part), {**row.fields, column: text}))
         else:
             rows.append(row)
+    return table._replace(rows=rows)
+
+
+def taken_apart(table: Table, column: str, separator: str | None, *, arrays: bool = False) -> Table:
+    """As `exploded`, where there is a separator or arrays are asked for; else as it is.
+
+    Texts that look joined are told in a warning.
+    """
+    if arrays or separator is not None:
+        return exploded(table, column, separator)
+    warn_if_joined(table, column)
+    return table
+
+
+def lists_of_joined(table: Table, columns: Sequence[str], separator: str) -> Table:
+    """The rows with joined texts as lists; values of other types stay.
+
+    Example:
+        >>> from unlearnkit.errors import Place
+        >>> table = Table("x.csv", [Row(Place(1), {"a": "Yes; No;"})], [])
+        >>> lists_of_joined(table, ["a"], "; ").rows[0].fields
+        {'a': ['Yes', 'No']}
+    """
+    if not columns:
+        return table
+    rows = packed()
+    for row in table.rows:
+        joined = {c: v for c in columns if isinstance(v := row.fields.get(c), str)}
+        lists = {column: list(_texts(value, separator)) for column, value in joined.items()}
+        rows.append(row._replace(fields={**row.fields, **lists}))
     return table._replace(rows=rows)
 
 

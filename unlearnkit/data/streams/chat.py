@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from unlearnkit.data.rows.messages import layout_fault, plain_messages
@@ -11,6 +12,7 @@ from unlearnkit.data.rows.values import check_columns, check_fields, kind_of, qu
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.tokens.chat_template import Message, TurnError
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.control import Rendered
 from unlearnkit.data.tokens.conversation import (
     ASSISTANT,
     learned_turns,
@@ -195,22 +197,27 @@ class ChatStream(FileStream[Conversation], name="chat"):
     ) -> Iterator[list[list[Tokens]] | Problem]:
         """One row per conversation, with one sequence per learned turn."""
         printed = self._printed_by(codec)
-        for sample in samples:
-            try:
-                last = len(sample.messages)
-                if (role := sample.messages[-1]["role"]) != ASSISTANT:
-                    found = f"turn {last} (role {role}) at the end"
-                    raise NoBorder(found, "an answer of the assistant at the end")
-                rendered = printed.turns(sample.messages, sample.learned, sample.tools)
-            except TurnError as error:
-                yield self._problem(sample, str(error), "turns that the chat template accepts")
-            except NoBorder as error:
-                yield self._problem(sample, error.found, error.expected)
-            else:
-                prompts = codec.tokens([prompt for prompt, _ in rendered])
-                responses = codec.tokens([response for _, response in rendered])
-                ended = map(codec.with_end, responses)
-                yield [list(zip(prompts, ended, strict=True))]
+        rendered = [self._rendered(sample, printed) for sample in samples]
+        turns = [turn for each in rendered if not isinstance(each, Problem) for turn in each]
+        prompts = codec.tokens([prompt for prompt, _ in turns])
+        responses = map(codec.with_end, codec.tokens([response for _, response in turns]))
+        sequences = zip(prompts, responses, strict=True)
+        for each in rendered:
+            yield each if isinstance(each, Problem) else [list(islice(sequences, len(each)))]
+
+    def _rendered(
+        self, sample: Conversation, printed: Printed
+    ) -> list[tuple[Rendered, Rendered]] | Problem:
+        """Prompt and answer of each learned turn, or what is wrong with the conversation."""
+        try:
+            if (role := sample.messages[-1]["role"]) != ASSISTANT:
+                found = f"turn {len(sample.messages)} (role {role}) at the end"
+                raise NoBorder(found, "an answer of the assistant at the end")
+            return printed.turns(sample.messages, sample.learned, sample.tools)
+        except TurnError as error:
+            return self._problem(sample, str(error), "turns that the chat template accepts")
+        except NoBorder as error:
+            return self._problem(sample, error.found, error.expected)
 
     def _printed_by(self, codec: Codec) -> Printed:
         """What the template prints; known from one batch of rows to the next."""

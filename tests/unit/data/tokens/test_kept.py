@@ -2,15 +2,24 @@
 
 import json
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import start
 from stub import stub_tokenizer
 
-from unlearnkit.data import QAStream
+from unlearnkit.data import ChatStream, QAStream
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.data.tokens.kept import KeptTokens, cache_folder, remove_oldest
+from unlearnkit.data.tokens.kept import KeptTokens, _digest, cache_folder, remove_oldest
+from unlearnkit.suites import Hallucination, Muse, SuiteContext, Tofu
+from unlearnkit.suites.rwku_utility import Asking
+
+CHAT = {
+    "chat_template": "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token if m.role "
+    "== 'assistant' else '' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+}
 
 
 @pytest.fixture
@@ -24,11 +33,12 @@ class Counting:
     """A codec that counts the texts which its tokenizer is given."""
 
     def __init__(self, spec=None, max_length=16):
-        self.seen = []
+        self.seen, self.calls = [], 0
         tokenizer = stub_tokenizer(spec)
         true = tokenizer._encode_plus
 
         def counted(text, **options):
+            self.calls += 1
             self.seen.extend(text if isinstance(text, list) else [text])
             return true(text, **options)
 
@@ -177,3 +187,91 @@ def test_nothing_is_kept_of_a_tokenizer_whose_code_is_not_known(cache):
     tokenizer = stub_tokenizer()
     tokenizer.__class__ = own
     assert KeptTokens.of(tokenizer) is None
+
+
+def test_conversations_are_tokenised_together_and_found_again(cache, tmp_path):
+    rows = [[{"role": "user", "content": w}, {"role": "assistant", "content": w}] for w in "abcde"]
+    rows[2] = rows[2][:1]  # nothing to learn, so refused
+    path = tmp_path / "chat.jsonl"
+    path.write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
+    stream = ChatStream(str(path), on_bad_rows="drop")
+    cold, warm = Counting(CHAT, 64), Counting(CHAT, 64)
+    first = examples(stream, cold.codec)
+    calls = [text for text in cold.seen if "user" in text]
+    assert len(calls) == len(first) == 4
+    assert cold.calls <= 4  # prompts, answers, and what the codec asks beside
+    assert examples(stream, warm.codec) == first
+    assert not set(calls) & set(warm.seen)
+    template = {"chat_template": CHAT["chat_template"], "tokenize": True, "return_dict": False}
+    for word, (found,) in zip("abde", first, strict=True):
+        said = [{"role": "user", "content": word}, {"role": "assistant", "content": word}]
+        whole = cold.codec.tokenizer.apply_chat_template(said, **template)
+        assert [*found.prompt_ids, *found.response_ids] == whole
+
+
+@pytest.mark.parametrize(
+    "suite",
+    [
+        Tofu("tiny/tofu", limit=3),
+        Muse("tiny/muse"),
+        Hallucination("tiny/myths", limit=3),
+    ],
+    ids=lambda suite: suite.registered_name,
+)
+def test_suites_of_published_files_tokenise_in_batches_that_are_found_again(cache, suite):
+    context = SuiteContext(max_length=128)
+    cold, warm = Counting({"add_bos": True}, 128), Counting({"add_bos": True}, 128)
+    suite.check(cold.codec.tokenizer, context)
+    assert 2 * cold.calls < len(cold.seen)
+    suite.check(warm.codec.tokenizer, context)
+    probes = {"a"}  # of which the codec learns what a tokenizer puts in front
+    assert set(warm.seen) <= probes
+
+
+def test_questions_of_rwku_and_multiple_choice_are_tokenised_together(cache):
+    cold = Counting()
+    cold.codec.bos
+    before = cold.calls
+    asked = [(f"{letter}?\n", "a") for letter in "abcde"]
+    found = Asking(None, cold.codec, SuiteContext(), None).prompts(asked)
+    assert cold.calls == before + 1
+    assert found == [Codec(stub_tokenizer(), 16).prompt(text + lead) for text, lead in asked]
+
+
+def _encode(rank_folder, files, out):
+    done = {}
+    (Path(rank_folder) / f"{os.getpid()}.there").touch()
+    while len(list(Path(rank_folder).glob("*.there"))) < 2:  # both begin with nothing kept
+        time.sleep(0.001)
+    for file in files:
+        data = QAStream(file).encode("forget", Codec(stub_tokenizer(), 512), {}, 0)
+        done[file] = [data.at(row, row)[0][:2] for row in range(len(data))]
+    (Path(out) / f"{os.getpid()}.json").write_text(json.dumps(done))
+
+
+@pytest.mark.ranks
+def test_two_processes_that_begin_with_nothing_kept_agree_and_tear_no_entry(tmp_path):
+    folder, files = tmp_path / "cache", [str(tmp_path / f"{n}.jsonl") for n in range(3)]
+    for n, file in enumerate(files):
+        rows = [{"prompt": "ab" * 20 + "abcde"[i % 5], "response": "cde" * n + "a"} for i in
+                range(2500)]  # fmt: skip
+        Path(file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "out"
+    out.mkdir()
+    env = {"UNLEARNKIT_CACHE": str(folder)}
+    running = [start(_encode, str(tmp_path), files, str(out), env=env) for _ in range(2)]
+    assert [each.wait().returncode for each in running] == [0, 0]
+    one, other = (json.loads(each.read_text()) for each in out.glob("*.json"))
+    plain = Codec(stub_tokenizer(), 512)
+    expected = {
+        file: [[plain.prompt(r["prompt"]), plain.response(r["response"])] for r in map(
+            json.loads, Path(file).read_text().splitlines())]
+        for file in files
+    }  # fmt: skip
+    assert one == other == expected
+    left = [path for path in folder.rglob("*") if path.is_file()]
+    assert left
+    assert not [path for path in left if path.suffix == ".unfinished"]
+    for path in left:  # each entry's first bytes are the digest of its name and content
+        raw = path.read_bytes()
+        assert _digest(path.name.encode(), raw[32:]) == raw[:32]
