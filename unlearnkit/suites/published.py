@@ -205,8 +205,8 @@ def whole_texts(
     return found, short
 
 
-def _problem(item: Item, found: str, expected: str, field: str | None = None) -> Problem:
-    return Problem(item.source, None, field, found, expected)
+def _problem(item: Item, found: str, expected: str) -> Problem:
+    return Problem(item.source, None, None, found, expected)
 
 
 def check_template(template: str) -> None:

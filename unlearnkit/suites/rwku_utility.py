@@ -233,11 +233,10 @@ def _fluency(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """How varied the words of a long answer are."""
     stream = "utility_fluency"
     asked = [(f"Instruction: {item.fields['instruction']}\n", "") for item in items[stream]]
-    prompts = asking.prompts(asked)
     return asking.answers(
         stream,
         items[stream],
-        prompts,
+        asking.prompts(asked),
         256,
         lambda _, said: {"entropy": known(ngram_entropy(words(said)))},
     )

@@ -230,7 +230,7 @@ def test_suites_of_published_files_tokenise_in_batches_that_are_found_again(cach
 
 def test_questions_of_rwku_and_multiple_choice_are_tokenised_together(cache):
     cold = Counting()
-    cold.codec.bos
+    assert cold.codec.bos == []
     before = cold.calls
     asked = [(f"{letter}?\n", "a") for letter in "abcde"]
     found = Asking(None, cold.codec, SuiteContext(), None).prompts(asked)
