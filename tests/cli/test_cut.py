@@ -52,6 +52,28 @@ def test_validate_banner_and_environment_say_what_is_cut(command, recipe, folder
     (file,) = (folder / "runs").rglob("environment.json")
     data = json.loads(file.read_text())["data"]["forget"]
     assert (data["rows"], data["cut_rows"], data["cut_tokens"]) == (3, rows, lost)
+    summary = json.loads(file.with_name("summary.json").read_text())
+    expected = {"cut": rows, "of": 3, "tokens": lost, "of_tokens": whole, "what": "rows"}
+    assert summary["cut"] == {"forget": expected}
+
+
+def test_cuts_of_other_answers_are_told_like_those_of_rows(command, recipe, folder, counts):
+    tokenizer = AutoTokenizer.from_pretrained(load_tokenizer("tiny").name_or_path)
+    ids = [tokenizer(text, add_special_tokens=False).input_ids for text in (ROWS[1][1], "No.")]
+    (folder / "pool.txt").write_text(f"{ROWS[1][1]}\nNo.\n")
+    rooms = [LENGTH - 1 - len(tokenizer(p, add_special_tokens=False).input_ids) for p, _ in ROWS]
+    lengths = [len(each) + 1 for each in ids]
+    pairs = [(room, length) for room in rooms for length in lengths]
+    lost = [max(0, n - room) for room, n in pairs]
+    told = (
+        f"idk {sum(each > 0 for each in lost)} of 6 pairs of prompt and answer, "
+        f"{sum(lost)} of {sum(n for _, n in pairs)} response tokens"
+    )
+    text = RECIPE.format(length=LENGTH)
+    text = text.replace("path: rows.jsonl}", "path: rows.jsonl}, idk: {answers: pool.txt}")
+    done = command("validate", "-r", recipe(text))
+    assert done.code == 0, done.err
+    assert told in " ".join(done.out.split())
 
 
 def test_nothing_is_said_where_nothing_is_cut(command, recipe, counts):

@@ -35,7 +35,7 @@ def in_parts(batches: Batches) -> str:
     return parts if batches.effective_batch == room else f"all of an epoch, fewer than {parts}"
 
 
-def in_streams(cut: Mapping[str, str]) -> str:
+def in_streams(cut: Mapping[str, object]) -> str:
     """What the maximal length took away from each stream that lost something."""
     return "; ".join(f"{name} {told}" for name, told in cut.items())
 

@@ -9,13 +9,18 @@ from bisect import bisect
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from unlearnkit.data.cut import Cut
 from unlearnkit.data.example import Example
 from unlearnkit.data.plan import Order
+from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.errors import Place
+
+if TYPE_CHECKING:
+    from unlearnkit.data.tokens.codec import Codec
 
 _BATCH = 1000
 
@@ -46,13 +51,13 @@ class StreamData(ABC):
         self.answered = True
         """Whether its rows have responses, which a loss can read."""
 
-    def told_cut(self) -> str | None:
-        """How much the maximal length took away, in words; None if nothing."""
+    def cuts(self) -> Cut | None:
+        """How much the maximal length takes away; None if nothing."""
         if not self.cut:
             return None
         lost = sum(self.cut.values())
         whole = lost + sum(self.lengths(row, row)[1] for row in range(len(self)))
-        return f"{len(self.cut)} of {len(self)} rows, {lost} of {whole} response tokens"
+        return Cut(len(self.cut), len(self), lost, whole)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -112,12 +117,32 @@ class EncodedRows(StreamData):
         """Hash of each row's text."""
         self.loose_keys = array("Q")
         """Hash of each row's text without regard to white space and case."""
+        self.frame = Frame()
+        """What stands around its answers, and around other answers to its prompts."""
         # A tuple of Python integers takes ten times the room of these.
         self._ids = array("i")
         self._borders = array("q", [0])
         self._first_sequence = array("q", [0])
         self._totals = (np.empty(0), np.empty(0))
         self._places = array("q")
+
+    def in_frame(self, frame: Frame, codec: Codec) -> EncodedRows:
+        """The same rows with answers that begin and end as those of another stream.
+
+        They are for pools of answers: they keep their places, and not what tells their texts.
+        """
+        if frame == self.frame:
+            return self
+        found = EncodedRows(self.name, self.source)
+        found.frame, found.answered, found.dropped = frame, self.answered, self.dropped
+        found.file_rows, found.taken = self.file_rows, self.taken
+        for start in range(0, len(self), _BATCH):
+            rows = [self.sequences_of(r) for r in range(start, min(start + _BATCH, len(self)))]
+            responses = [self.response(sequence) for row in rows for sequence in row]
+            changed = iter(frame.instead(self.frame, codec, responses))
+            for number, row in enumerate(rows, start):
+                found.append([(self.prompt(s), next(changed)) for s in row], self.place(number), "")
+        return found
 
     def append(
         self, sequences: Sequence[tuple[Sequence[int], Sequence[int]]], place: Place, text: str

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unlearnkit.data.cut import Cut
 from unlearnkit.data.example import Example
 from unlearnkit.data.plan import derived_seed, permutation
 from unlearnkit.data.rows.packed import Mapped
@@ -128,6 +129,14 @@ class AnswerPool:
         """The answer at a place of the pool, cut to so many tokens."""
         answer = self._answers[place]
         return answer if len(answer.ids) <= room else answer._replace(ids=answer.ids[:room])
+
+    def cuts(self, rooms: Sequence[int]) -> Cut:
+        """How much is cut off over all pairs of a prompt and an answer of the pool.
+
+        Args:
+            rooms: Tokens that fit behind each prompt.
+        """
+        return Cut.of_pairs(np.asarray(self._lengths), np.asarray(rooms))
 
     def length(self, place: int, room: int) -> int:
         """Tokens of that answer."""

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
-from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.reader import Row, Table, read_rows
 from unlearnkit.data.rows.values import quoted
-from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import Place, Problem
 
 Ids = tuple[int, ...]
@@ -126,10 +124,8 @@ def sample_row(
     }
 
 
-def as_answers(file: str, sampled: Sampled, own: Example, codec: Codec) -> list[Answer]:
-    """The samples as responses; those that the model ended get the end of the prompt's own."""
-    last = own.response_ids[-1]
-    end = (last,) if last in codec.end_ids else tuple(codec.eos)
+def as_answers(file: str, sampled: Sampled, end: Ids) -> list[Answer]:
+    """The samples as responses; those that the model ended get the token that ends them."""
     source = f"{file}:{sampled.place}"
     responses = (each.ids + end if each.ended else each.ids for each in sampled.answers)
     return [Answer(ids, source) for ids in responses if ids]

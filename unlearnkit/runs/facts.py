@@ -45,8 +45,8 @@ def describe(
             name: {
                 "rows": len(each),
                 "dropped": each.dropped,
-                "cut_rows": len(each.cut),
-                "cut_tokens": sum(each.cut.values()),
+                "cut_rows": cut.cut if (cut := each.cuts()) else 0,
+                "cut_tokens": cut.tokens if cut else 0,
                 "fingerprint": data_fingerprint(each),
             }
             for name, each in data.items()

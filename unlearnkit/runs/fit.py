@@ -184,6 +184,7 @@ def fit(
             results["gold"] = evaluation.run_suites(gold_model, data.tokenizer, evaluate, context)
     write_rows(folder / "rows.jsonl", evaluation.rows(results))
     summary.suites = evaluation.figures(results)
+    summary.cut = {name: cut._asdict() for name, each in data.data.items() if (cut := each.cuts())}
     summary.notes = evaluation.notes(results)
     summary.samples = evaluation.samples(before, results.get("after", {}))
     summary.seconds = round(time.monotonic() - started, 2)

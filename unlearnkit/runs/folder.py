@@ -38,6 +38,8 @@ class RunSummary:
     peak_memory_mb: float = 0.0
     suites: Suites = field(default_factory=dict)
     notes: Notes = field(default_factory=dict)
+    cut: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What `data.max_length` takes away, by stream: rows (or pairs) and tokens, of how many."""
     samples: list[Sample] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)
     """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
@@ -49,8 +51,7 @@ class RunSummary:
         """The public keys, as JSON types."""
         keys = ["recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites"]
         found = {key: getattr(self, key) for key in keys}
-        if self.notes:
-            found["notes"] = self.notes
+        found |= {key: value for key in ("notes", "cut") if (value := getattr(self, key))}
         if self.phases:
             found |= {"model": f"{self.phases[-1]['folder']}/model", "phases": self.phases}
         return found | ({"requests": self.requests} if self.requests else {})

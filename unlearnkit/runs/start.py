@@ -123,7 +123,7 @@ class Start:
                 for key, each in module.active.items()
             },
             rows={name: len(each) for name, each in data.data.items()},
-            cut={name: told for name, each in data.data.items() if (told := each.told_cut())},
+            cut={name: str(cut) for name, each in data.data.items() if (cut := each.cuts())},
             schedule=module.schedule,
             batches=batches,
             strategy=getattr(strategy, "strategy_name", None) or type(strategy).__name__,

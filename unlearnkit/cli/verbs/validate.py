@@ -47,10 +47,19 @@ def preview(cli: RecipeCLI) -> None:
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
     steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)
-    cut = {name: told for name, each in data.data.items() if (told := each.told_cut())}
+    cut = {name: told for name, each in data.data.items() if (told := each.cuts())}
     console.show_data(
         [
-            *([(f"cut at data.max_length {data.max_length}", in_streams(cut))] if cut else []),
+            *(
+                [
+                    (
+                        f"cut at data.max_length {data.max_length}",
+                        in_streams(cut),
+                    )
+                ]
+                if cut
+                else []
+            ),
             (
                 "optimiser steps per epoch",
                 f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",

@@ -102,7 +102,7 @@ class AlternateStream(Stream, name="alternate"):
         prompts = stream_of_rows(name, "prompts", self.prompts, others)
         file = self._file.encode(name, codec, others, seed)
         assert isinstance(file, EncodedRows)
-        answers = self._paired(prompts, file)
+        answers = self._paired(prompts, file.in_frame(prompts.frame, codec))
         data = PairedData(
             name,
             self.path,

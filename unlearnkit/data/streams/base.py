@@ -14,6 +14,7 @@ from unlearnkit.data.rows.reader import Table, read_rows
 from unlearnkit.data.rows.table import Files, chosen, located
 from unlearnkit.data.rows.where import Scalar, refuse_empty
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.data.tokens.spelled import SpelledOut
 from unlearnkit.errors import DataError, Place, Problem, RecipeError, in_file_order
 from unlearnkit.registry import Registered
@@ -160,6 +161,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         prompt, response = tokens
         return prompt, codec.fit(prompt, response)
 
+    def frame(self, codec: Codec) -> Frame:
+        """What stands around the words of each answer; by default nothing but EOS."""
+        return Frame()
+
     @abstractmethod
     def text_of(self, sample: SampleT) -> str:
         """The sample's text, by which rows in two streams are recognised."""
@@ -222,7 +227,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         assert checked is not None
         data, unfit = EncodedRows(name, self.path), []
         data.file_rows, data.taken = checked.file_rows, checked.taken
-        data.answered = self.answered
+        data.answered, data.frame = self.answered, self.frame(codec)
         spelled = SpelledOut(self.path, codec)
         for sample, rows in self._tokenised(checked.samples, codec):
             text = self.text_of(sample)

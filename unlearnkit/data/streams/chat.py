@@ -20,6 +20,7 @@ from unlearnkit.data.tokens.conversation import (
     tools_of,
     without_flags,
 )
+from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.data.tokens.printed import Printed
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import Place, Problem, RecipeError
@@ -229,6 +230,10 @@ class ChatStream(FileStream[Conversation], name="chat"):
     def _problem(self, sample: Conversation, found: str, expected: str) -> Problem:
         field = self.messages_field if self.prompt_field is None else self.prompt_field
         return Problem(self.path, sample.place, field, found, expected)
+
+    def frame(self, codec: Codec) -> Frame:
+        """What the chat template writes around an answer."""
+        return codec.turns(self.template, self.template_arguments).frame()
 
     def text_of(self, sample: Conversation) -> str:
         """The text of all turns."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import Digest, EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
@@ -124,7 +125,8 @@ class MismatchStream(Stream, name="mismatch"):
             assert isinstance(answers, EncodedRows)
         else:
             answers = stream_of_rows(name, "answers", self.answers, others)
-        data = MismatchData(name, prompts, answers, self.per_prompt, codec, seed)
+        framed = answers.in_frame(prompts.frame, codec)
+        data = MismatchData(name, prompts, framed, self.per_prompt, codec, seed)
         data.dropped = answers.dropped if self._file else 0
         return data
 
@@ -221,6 +223,11 @@ class MismatchData(StreamData):
             for place in places
         )
         return len(turns) * self._per_prompt, sum(tokens)
+
+    def cuts(self) -> Cut | None:
+        """How much the maximal length takes from answers, behind each of the prompts."""
+        rooms = [self._room(turn) for turn in range(self._prompts.sequences)]
+        return Cut.total([self._pool.cuts(rooms)])
 
     def update_digest(self, digest: Digest) -> None:
         """Feeds a digest with what the draws follow from: prompts, pool and settings."""

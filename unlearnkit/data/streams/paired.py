@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
@@ -62,6 +63,14 @@ class PairedData(StreamData):
         """Answers that say the same as their prompt's own, and are never drawn."""
         return sum(
             pool.count_own([own.response_ids], pool.keys([own.response_ids]))
+            for row in range(len(self))
+            for pool, own in self._turns(row)
+        )
+
+    def cuts(self) -> Cut | None:
+        """How much the maximal length takes from answers behind their prompts."""
+        return Cut.total(
+            pool.cuts([pool.room(len(own.prompt_ids))])
             for row in range(len(self))
             for pool, own in self._turns(row)
         )

@@ -11,6 +11,7 @@ from unlearnkit.data.rows.values import check_fields
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.tokens.arguments import check_chat
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
+from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.errors import Place, Problem, RecipeError
 
 
@@ -114,6 +115,12 @@ class PromptStream(FileStream[Prompt], name="prompts"):
             found = f"a prompt of {len(prompt)} tokens"
             raise DoesNotFit(found, f"fewer than max_length, {codec.max_length}")
         return prompt, response
+
+    def frame(self, codec: Codec) -> Frame:
+        """What the chat template writes around an answer, if prompts go through one."""
+        if not self.chat:
+            return Frame()
+        return codec.turns(self.chat_template, self.template_arguments).frame()
 
     def text_of(self, sample: Prompt) -> str:
         """The prompt."""

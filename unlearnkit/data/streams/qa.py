@@ -15,6 +15,7 @@ from unlearnkit.data.rows.table import chosen
 from unlearnkit.data.rows.values import check_columns, check_fields
 from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.errors import Place, Problem, RecipeError
 
 
@@ -157,16 +158,25 @@ class QAStream(FileStream[Pair], name="qa"):
         responses = codec.responses([response for _, response in framed])
         return ([[pair]] for pair in zip(prompts, responses, strict=True))
 
+    def frame(self, codec: Codec) -> Frame:
+        """The white space of the template before each response."""
+        return Frame(self._halves[1])
+
     def text_of(self, sample: Pair) -> str:
         """Prompt and response, without the template."""
         return f"{sample.prompt}\n{sample.response}"
 
     def _framed(self, sample: Pair, codec: Codec) -> tuple[str, str]:
         """Prompt and response with the template's text."""
+        start, space = self._halves
+        return codec.framed(start, sample.prompt), space + sample.response
+
+    @property
+    def _halves(self) -> tuple[str, str]:
+        """The template up to where a response begins, and the white space before that."""
         before, around_both, _ = self.template.partition("{response}")
         start = before.rstrip() if around_both else before
-        space = before[len(start) :]
-        return codec.framed(start, sample.prompt), space + sample.response
+        return start, before[len(start) :]
 
 
 def _column(given: ResponseColumn | Mapping[str, Any]) -> ResponseColumn:

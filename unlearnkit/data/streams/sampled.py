@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.samples import (
@@ -193,13 +194,18 @@ class SampledData(StreamData):
             self._paired = self._paired_with(self.known())
         return self._paired.at(row, occurrence)
 
+    def cuts(self) -> Cut | None:
+        """How much the maximal length takes from answers; None before they are drawn."""
+        return self._paired.cuts() if self._paired else None
+
     def _paired_with(self, known: Mapping[Ids, Sampled]) -> PairedData:
         if not all(prompt in known for prompt in self.prompt_ids):
             raise LookupError(f"the answers of '{self.name}' have not been drawn")
         file = str(self.file)
+        end = self._prompts.frame.end(self.codec)
         answers = [
             [
-                as_answers(file, known[own.prompt_ids], own, self.codec)[: self.pool]
+                as_answers(file, known[own.prompt_ids], end)[: self.pool]
                 for own in self._prompts.at(row, 0)
             ]
             for row in range(len(self))

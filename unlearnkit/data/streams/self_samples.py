@@ -81,8 +81,9 @@ class SelfSamplesStream(Stream, name="self_samples"):
         problems = [*self._of_others(table, codec), *self._lacking(table, prompts, codec)]
         if problems:
             raise DataError(problems, hint=_HINT)
+        end = prompts.frame.end(codec)
         answers = [
-            [as_answers(self.file, table.by_prompt[own.prompt_ids], own, codec) for own in row]
+            [as_answers(self.file, table.by_prompt[own.prompt_ids], end) for own in row]
             for row in (prompts.at(index, 0) for index in range(len(prompts)))
         ]
         return PairedData(
@@ -111,10 +112,11 @@ class SelfSamplesStream(Stream, name="self_samples"):
 
     def _lacking(self, table: SampleTable, prompts: EncodedRows, codec: Codec) -> Iterator[Problem]:
         """Prompts without enough answers."""
+        end = prompts.frame.end(codec)
         for row in range(len(prompts)):
             for own in prompts.at(row, 0):
                 sampled = table.by_prompt.get(own.prompt_ids)
-                count = len(as_answers(self.file, sampled, own, codec)) if sampled else 0
+                count = len(as_answers(self.file, sampled, end)) if sampled else 0
                 if count < self.per_prompt:
                     place = sampled.place if sampled else None
                     found = f"{count} answers to the prompt of {own.source}"

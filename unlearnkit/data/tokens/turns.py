@@ -14,6 +14,7 @@ from unlearnkit.data.tokens.chat_template import (
     TurnError,
 )
 from unlearnkit.data.tokens.control import Rendered, control_of
+from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -79,15 +80,19 @@ class Turns:
         before = self.template.render(messages, answer_next=True, tools=tools)
         return Rendered(before + self._around(messages, before, "assistant", tools).lead)
 
-    def end(self, messages: Sequence[Message]) -> str | None:
-        """The token that ends an answer to a conversation, where the template has one.
-
-        Raises:
-            TurnError: If the template refuses it.
-        """
-        before = self.template.render(messages, answer_next=True)
-        found = self.template.control.first(self._around(messages, before, "assistant", None).tail)
-        return found and found[0]
+    def frame(self) -> Frame:
+        """What stands around the answer to a plain question; nothing if that is refused."""
+        words = _PROBES[0]
+        asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": words}]
+        try:
+            answer: str = self.split(asked, 1)[1]
+        except NoBorder:
+            tail = self.template.render(asked).partition(words)[2]
+            answer = self._ended(words + tail, tail)
+        except TurnError:
+            return Frame()
+        before, found, after = answer.partition(words)
+        return Frame(before, after) if found else Frame()
 
     def split(
         self,
@@ -165,11 +170,11 @@ class Turns:
 def ends_of_turns(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The id of the token by which the chat template ends an answer; none without a template."""
     try:
-        turns = Turns(ChatTemplate(tokenizer, DEFAULT_DATE, control=control_of(tokenizer)))
-        end = turns.end([{"role": "user", "content": "a"}])
-    except (RecipeError, TurnError):
+        template = ChatTemplate(tokenizer, DEFAULT_DATE, control=control_of(tokenizer))
+    except RecipeError:
         return []
-    ids: Any = [] if end is None else tokenizer.convert_tokens_to_ids([end])
+    end = template.control.first(Turns(template).frame().after)
+    ids: Any = [] if end is None else tokenizer.convert_tokens_to_ids([end[0]])
     return ids
 
 
