@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from unlearnkit.cli.main import main
+from unlearnkit.cli.main import _warn_of_versions, main
 from unlearnkit.cli.versions import outside_range
 from unlearnkit.data import ChatStream
 from unlearnkit.data.tokens.codec import Codec
@@ -54,6 +54,7 @@ def test_51_a_version_outside_is_told_with_package_found_and_supported(installed
 
 def test_51_the_command_says_so_before_anything_else(installed, capsys) -> None:
     installed(transformers="4.57.1")
+    _warn_of_versions.cache_clear()
     assert main(["fit"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("warning: transformers is 4.57.1")

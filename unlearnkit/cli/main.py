@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 
 from unlearnkit.cli import verbs
@@ -116,8 +117,9 @@ def _termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@cache
 def _warn_of_versions() -> None:
-    # Before the first import of a library, which may be what fails.
+    # Once, and before the first import of a library, which may be what fails.
     from unlearnkit.cli.versions import outside_range
 
     for sentence in outside_range():

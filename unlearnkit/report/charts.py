@@ -251,4 +251,5 @@ def tips(*shorthands: str) -> list[alt.Tooltip]:
 def finished(chart: Any, description: str, height: int) -> Spec:
     """The specification, as wide as its place and described for those who cannot see it."""
     whole = chart.properties(width="container", height=height, description=description)
-    return whole.configure_view(strokeOpacity=0).to_dict()
+    # Validation against Vega-Lite's schema takes longer than all the rest; tests do it.
+    return whole.configure_view(strokeOpacity=0).to_dict(validate=False)

@@ -15,6 +15,7 @@ import yaml
 from unlearnkit.errors import UserError
 from unlearnkit.families import named
 from unlearnkit.models.base import model_of_run
+from unlearnkit.runs.phases.yaml_text import load_yaml
 from unlearnkit.suites.measured import as_json
 
 Suites = dict[str, dict[str, dict[str, float | None]]]
@@ -185,7 +186,7 @@ def load_run(folder: str | Path) -> Run:
             else "Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
         )
     # Empty where `fit` was called by a program, without a recipe.
-    recipe = _read(path / "recipe.yaml", yaml.safe_load)
+    recipe = _read(path / "recipe.yaml", load_yaml)
     summary = _read(path / "summary.json", json.loads)
     if wrong := _fault_of(summary):
         raise UserError(

@@ -30,6 +30,7 @@ from unlearnkit.runs.folder import (
     write_rows,
     write_text,
 )
+from unlearnkit.runs.phases.yaml_text import load_yaml
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite
 
@@ -201,7 +202,7 @@ def _trainings(run: Run, kept: Callable[..., Any]) -> list[Training]:
 
 
 def _objectives(text: str) -> tuple[str, ...]:
-    recipe = as_mapping(yaml.safe_load(text) or {})
+    recipe = as_mapping(load_yaml(text) or {})
     return tuple(as_mapping(as_mapping(recipe.get("model") or {}).get("objectives") or {}))
 
 

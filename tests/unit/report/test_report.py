@@ -7,7 +7,9 @@ import shutil
 from dataclasses import asdict
 from html.parser import HTMLParser
 
+import altair
 import pytest
+from jsonschema import ValidationError
 from run_folder import HOSTILE, SUITES, TRUE, write_run
 
 from unlearnkit.attacks import Result
@@ -82,6 +84,16 @@ def test_data_of_scripts_is_whole_and_cannot_end_its_script(html):
     assert tokens[0]["tokens"][1].startswith("<script>alert(1)</script>")
     assert tokens[0]["logps"]["after"] == [-1.0, -3.0, None]
     assert all(spec["description"] for spec in specs.values())
+
+
+def test_charts_are_of_the_schema(html):
+    found = [json.loads(text) for text in Page(html).scripts if text[0] == "{"]
+    specs = list(found[0].values())
+    assert len(specs) >= 4
+    for spec in specs:
+        altair.Chart.from_dict(spec)  # validates
+    with pytest.raises(ValidationError, match="tall"):
+        altair.Chart.from_dict(specs[0] | {"height": "tall"})
 
 
 def test_nothing_is_loaded_from_anywhere(html):

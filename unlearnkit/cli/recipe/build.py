@@ -81,6 +81,10 @@ class RecipeParser(LightningArgumentParser):
         raise RecipeError(in_words(message)) from ex
 
 
+_PARSERS: dict[str, LightningArgumentParser] = {}
+"""Parsers by the name that their messages begin with."""
+
+
 class RecipeCLI(LightningCLI):
     """Reads a recipe and the overrides behind a verb.
 
@@ -133,6 +137,21 @@ class RecipeCLI(LightningCLI):
                 "description": f"Every key of a recipe. In short: unlearnkit {verb} --help",
             },
         )
+
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Takes the parser of an earlier recipe; building it is a third of a validation."""
+        prog = main_kwargs["prog"]
+        if prog not in _PARSERS:
+            super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+            _PARSERS[prog] = self.parser
+        self.parser = _PARSERS[prog]
+
+    def _add_instantiators(self) -> None:
+        # They serve `save_hyperparameters`, which is used nowhere: each would write the recipe as
+        # YAML and read it again, and would hold this object, with its model, in the parser.
+        pass
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser without ``--config``: recipes are read, merged and checked before."""

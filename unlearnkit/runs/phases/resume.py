@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.families import named
 from unlearnkit.runs.checkpoints import newest_checkpoint
+from unlearnkit.runs.phases.yaml_text import load_yaml
 
 Resolve = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Gives a recipe of an earlier version as this one writes it."""
@@ -77,8 +76,8 @@ class Unfinished:
         theirs = file.read_text(encoding="utf-8")
         if theirs == recipe:
             return []
-        old = _leaves(self.resolve(yaml.safe_load(theirs) or {}))
-        new = _leaves(yaml.safe_load(recipe))
+        old = _leaves(self.resolve(load_yaml(theirs) or {}))
+        new = _leaves(load_yaml(recipe))
         keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         return [f"{key} {old.get(key)!r} is now {new.get(key)!r}" for key in keys[:5]]
 
@@ -141,7 +140,7 @@ def _turn(name: str, phase: str) -> int:
 
 def _is_phased(folder: Path) -> bool:
     file = folder / "recipe.yaml"
-    return file.is_file() and "phases" in (yaml.safe_load(file.read_text(encoding="utf-8")) or {})
+    return file.is_file() and "phases" in (load_yaml(file.read_text(encoding="utf-8")) or {})
 
 
 def _leaves(value: object, key: str = "") -> dict[str, object]:

@@ -17,6 +17,22 @@ def dump_yaml(tree: Any) -> str:
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
+def load_yaml(text: str) -> Any:
+    r"""What a text of plain YAML holds, by the parser in C if PyYAML has it: ten times as fast.
+
+    Raises:
+        yaml.YAMLError: If it is no YAML.
+
+    Example:
+        >>> load_yaml("seed: 7\nnames: [a, b]")
+        {'seed': 7, 'names': ['a', 'b']}
+    """
+    return yaml.load(text, Loader=_LOADER)
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes text that is a number; writes out each time what stands in several places."""
 
