@@ -132,7 +132,7 @@ def _scale_here(rows: int) -> dict[str, float]:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from unlearnkit.runs.fit import peak_memory_mb
+    from unlearnkit.runs.facts import peak_memory_mb
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from benchmarks.real.training import Models, built, trained
 from benchmarks.stored import Results
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
-from unlearnkit.runs.fit import peak_memory_mb
+from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.trainer import stopped_by
 from unlearnkit.suites.base import SuiteContext
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from unlearnkit.models.check import check_whole
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.runs.folder import write_json, write_rows
-from unlearnkit.runs.measure import name_of
+from unlearnkit.runs.measure import measure, name_of
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.bootstrap import Intervals, bootstrap
 from unlearnkit.suites.digest import code_fingerprint, digest, file_digest, fingerprint_of
@@ -125,12 +125,11 @@ def evaluate(
             continue
         on_suite(name)
         started = time.monotonic()
-        full = replace(
-            context,
-            reference=None if reference is None else load(reference),
-            gold=load(gold) if gold is not None and suite.uses_gold else None,
-        )
-        result = suite.run(load(model), tokenizer, full)
+        compared = {
+            "reference": None if reference is None else load(reference),
+            "gold": load(gold) if gold is not None and suite.uses_gold else None,
+        }
+        result = measure(load(model), tokenizer, [suite], context, **compared)[name_of(suite)]
         write_rows(rows_file(path), result.rows)
         evaluation = Evaluation(
             suite=name,

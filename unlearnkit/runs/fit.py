@@ -1,14 +1,13 @@
-"""Evaluate, unlearn, evaluate again, and write it all down."""
+"""Runs a recipe: prepares, measures, trains, measures again, and writes the run folder."""
 
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +29,24 @@ from unlearnkit.models.base import BaseModel, refuse_other_tokens
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import check_config, load_config
 from unlearnkit.module import UnlearningModule
-from unlearnkit.runs import measure as evaluation
 from unlearnkit.runs.card import write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.export import save_model
-from unlearnkit.runs.facts import describe
+from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import (
     RunSummary,
     make_folder,
     new_folder,
     write_json,
-    write_rows,
     write_text,
 )
+from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.preflight import refuse_strategies
 from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start
-from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.runs.trainer import log_short_runs_too, point_at, stopped_by
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -103,15 +100,11 @@ def fit(
     """
     started = time.monotonic()
     refuse_strategies(module, trainer)
-    context = SuiteContext.of(data, seed)
-    context = check_before_loading(module, data, evaluate, context, gold)
+    check_before_loading(module, data, evaluate, SuiteContext.of(data, seed), gold)
     if is_sharded(trainer):
         check_lengths(load_config(module.base), data.max_length)
     batches = Batches.of(module, data, trainer)
-    if ckpt_path == "last":
-        ckpt_path = str(newest_checkpoint(Path(run_dir) / recipe_name))
-    if ckpt_path and "://" not in ckpt_path and not Path(ckpt_path).exists():
-        raise RecipeError(f"--ckpt_path: there is no file {ckpt_path}")
+    ckpt_path = _checkpoint(ckpt_path, Path(run_dir) / recipe_name)
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
     # Only the first process writes to it; under torchrun the others are never told its name.
     known = os.environ.get(FOLDER_OF_RUN, Path(run_dir) / recipe_name)
@@ -119,81 +112,126 @@ def fit(
         folder = new_folder(run_dir, recipe_name) if main else Path(known)
     elif main:
         make_folder(folder)
-    point_at(trainer, folder)
-    L.seed_everything(seed, workers=True, verbose=False)
-    sharded = is_sharded(trainer)
-    if trainer.strategy.root_device.type == "cuda":
-        # Quantised weights are loaded to the current device; Lightning sets it only in the fit.
-        torch.cuda.set_device(trainer.strategy.root_device)
-    if sharded:
-        trainer.callbacks.append(SaveWhole(folder / "model", data.tokenizer))  # pyright: ignore
-    else:
-        module.configure_model()
-    before: evaluation.Results = {}
-    token_logps = TokenLogps(data.data, data.tokenizer)
-    environment: dict[str, Any] = {}
-
-    def tell(*_: object) -> None:
-        refuse_little_room(folder, module.policy)
-        start = Start.of(module, data, batches, trainer, folder, ckpt_path)
-        environment.update(describe(module.base, data.data, data.tokenizer, start.as_json()))
-        write_json(folder / "environment.json", environment)
-        on_start(start)
-
+    run = _Run(module, data, trainer, batches, folder, seed, ckpt_path)
+    stages = Stages(
+        evaluate, data, seed, gold, partial(plain_copy, device=trainer.strategy.root_device)
+    )
+    run.prepare()
     if main:
-        write_text(folder / "recipe.yaml", recipe_text)
-        draw_for(module, trainer, data)
-        write_samples(folder / "samples", data.data)
-        log_short_runs_too(trainer, batches.total_steps or batches.steps_per_epoch)
-        if sharded:
-            trainer.callbacks.append(LambdaCallback(on_fit_start=tell))  # pyright: ignore
+        run.begin(recipe_text, on_start)
+        stages.before(partial(run.whole, module.base))
+    run.train(stages)
+    summary = RunSummary(recipe_name, seed, trainer.global_step, stopped_by(trainer), folder)
+    if main:
+        run.save()
+        saved = BaseModel(str(folder / "model"), dtype="auto")
+        stages.after(partial(run.whole, saved), run.reference)
+        run.write(summary, stages, started)
+    return summary
+
+
+@dataclass
+class _Run:
+    """A run of `fit` on one process, stage by stage."""
+
+    module: UnlearningModule
+    data: UnlearningDataModule
+    trainer: L.Trainer
+    batches: Batches
+    folder: Path
+    seed: int
+    ckpt_path: str | None
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Points the trainer at the folder and builds the model."""
+        trainer = self.trainer
+        point_at(trainer, self.folder)
+        L.seed_everything(self.seed, workers=True, verbose=False)
+        if trainer.strategy.root_device.type == "cuda":
+            # Quantised weights are loaded to the current device; Lightning sets it only in the fit.
+            torch.cuda.set_device(trainer.strategy.root_device)
+        if is_sharded(trainer):
+            save = SaveWhole(self.folder / "model", self.data.tokenizer)
+            trainer.callbacks.append(save)  # pyright: ignore
+        else:
+            self.module.configure_model()
+
+    def begin(self, recipe_text: str, on_start: Callable[[Start], None]) -> None:
+        """Writes what is known before the training; on the first process."""
+        write_text(self.folder / "recipe.yaml", recipe_text)
+        draw_for(self.module, self.trainer, self.data)
+        write_samples(self.folder / "samples", self.data.data)
+        steps = self.batches.total_steps or self.batches.steps_per_epoch
+        log_short_runs_too(self.trainer, steps)
+
+        def tell(*_: object) -> None:
+            refuse_little_room(self.folder, self.module.policy)
+            start = Start.of(
+                self.module, self.data, self.batches, self.trainer, self.folder, self.ckpt_path
+            )
+            self.environment = describe(
+                self.module.base, self.data.data, self.data.tokenizer, start.as_json()
+            )
+            write_json(self.folder / "environment.json", self.environment)
+            on_start(start)
+
+        if is_sharded(self.trainer):
+            self.trainer.callbacks.append(LambdaCallback(on_fit_start=tell))  # pyright: ignore
         else:
             tell()
-        if evaluate:
-            model = _plain(module, trainer, module.base)
-            needs_gold = any(suite.uses_gold for suite in evaluate)
-            beside = plain_copy(gold, trainer) if gold and needs_gold else None
-            compared = replace(context, gold=beside)
-            before = evaluation.run_suites(model, data.tokenizer, evaluate, compared)
-            token_logps.measure("before", model)
-            # Neither is to take room while the training runs.
-            del model, beside, compared
-    for callback in trainer.callbacks:  # pyright: ignore
-        if isinstance(callback, EvaluateEvery):
-            callback.use(evaluate, context)
-    # Evaluation may draw random numbers; training starts from the seed all the same.
-    L.seed_everything(seed, workers=True, verbose=False)
-    with _known_to_other_ranks(folder), told_with_checkpoint(folder):
-        trainer.fit(module, datamodule=data, ckpt_path=ckpt_path, weights_only=True)
-    summary = RunSummary(recipe_name, seed, trainer.global_step, stopped_by(trainer), folder)
-    if not main:
-        return summary
-    if not sharded:
-        with told_with_checkpoint(folder):
-            save_model(module.policy, data.tokenizer, folder / "model")
-    results = {"before": before}
-    if evaluate:
-        gold_model = plain_copy(gold, trainer) if gold else None
-        context = replace(context, gold=gold_model)
-        model = _plain(module, trainer, BaseModel(str(folder / "model"), dtype="auto"))
-        compared = replace(context, reference=_reference_model(module, trainer))
-        results["after"] = evaluation.run_suites(model, data.tokenizer, evaluate, compared)
-        token_logps.measure("after", model)
-        if gold_model is not None:
-            token_logps.measure("gold", gold_model)
-            results["gold"] = evaluation.run_suites(gold_model, data.tokenizer, evaluate, context)
-    write_rows(folder / "rows.jsonl", evaluation.rows(results))
-    summary.suites = evaluation.figures(results)
-    summary.cut = {name: cut._asdict() for name, each in data.data.items() if (cut := each.cuts())}
-    summary.notes = evaluation.notes(results)
-    summary.samples = evaluation.samples(before, results.get("after", {}))
-    summary.seconds = round(time.monotonic() - started, 2)
-    summary.peak_memory_mb = peak_memory_mb()
-    # The summary makes the run a finished one, whatever becomes of its card and report.
-    write_json(folder / "summary.json", summary.as_json())
-    write_card(folder / "model", module, trainer, summary, environment)
-    summary.report = report_after_fit(folder, results, evaluate, token_logps, seed)
-    return summary
+
+    def train(self, stages: Stages) -> None:
+        """Trains, on every process."""
+        for callback in self.trainer.callbacks:  # pyright: ignore
+            if isinstance(callback, EvaluateEvery):
+                callback.use(stages.suites, stages.context)
+        # Suites may draw random numbers; training starts from the seed all the same.
+        L.seed_everything(self.seed, workers=True, verbose=False)
+        with _known_to_other_ranks(self.folder), told_with_checkpoint(self.folder):
+            self.trainer.fit(
+                self.module, datamodule=self.data, ckpt_path=self.ckpt_path, weights_only=True
+            )
+
+    def save(self) -> None:
+        """Writes the model's folder; of a sharded model the callback has."""
+        if not is_sharded(self.trainer):
+            with told_with_checkpoint(self.folder):
+                save_model(self.module.policy, self.data.tokenizer, self.folder / "model")
+
+    def write(self, summary: RunSummary, stages: Stages, started: float) -> None:
+        """Writes the results, and sets the summary's."""
+        stages.record(self.folder, summary)
+        streams = self.data.data.items()
+        summary.cut = {name: cut._asdict() for name, each in streams if (cut := each.cuts())}
+        summary.seconds = round(time.monotonic() - started, 2)
+        summary.peak_memory_mb = peak_memory_mb()
+        # The summary makes the run a finished one, whatever becomes of its card and report.
+        write_json(self.folder / "summary.json", summary.as_json())
+        write_card(self.folder / "model", self.module, self.trainer, summary, self.environment)
+        summary.report = report_after_fit(self.folder, stages)
+
+    def whole(self, saved: str | BaseModel) -> nn.Module:
+        """The policy where this process holds it whole, else a copy of it from disk."""
+        if is_sharded(self.trainer):
+            return plain_copy(saved, self.trainer.strategy.root_device)
+        self.module.to(self.trainer.strategy.root_device)
+        return self.module.policy
+
+    def reference(self) -> nn.Module:
+        """The model as it was at the start."""
+        if isinstance(self.module.reference, Frozen) and not is_sharded(self.trainer):
+            return self.module.reference.model
+        return plain_copy(self.module.base, self.trainer.strategy.root_device)
+
+
+def _checkpoint(given: str | None, runs: Path) -> str | None:
+    """The checkpoint to resume from: ``last`` is the newest of the recipe's runs."""
+    if given == "last":
+        return str(newest_checkpoint(runs))
+    if given and "://" not in given and not Path(given).exists():
+        raise RecipeError(f"--ckpt_path: there is no file {given}")
+    return given
 
 
 def check_before_loading(
@@ -202,11 +240,8 @@ def check_before_loading(
     evaluate: Sequence[Suite],
     context: SuiteContext,
     gold: str | None = None,
-) -> SuiteContext:
+) -> None:
     """Checks data, suites and the model's config; no weights are read.
-
-    Returns:
-        The context with the streams in it.
 
     Raises:
         DataError: With all bad rows.
@@ -232,13 +267,6 @@ def check_before_loading(
     context = replace(context, data=data.data)
     for suite in evaluate:
         suite.check(data.tokenizer, context)
-    return context
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
 @contextmanager
@@ -250,17 +278,3 @@ def _known_to_other_ranks(folder: Path) -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[FOLDER_OF_RUN]
-
-
-def _plain(module: UnlearningModule, trainer: L.Trainer, saved: str | BaseModel) -> nn.Module:
-    """The policy where this process holds it whole, else a copy of it from disk."""
-    if is_sharded(trainer):
-        return plain_copy(saved, trainer)
-    module.to(trainer.strategy.root_device)
-    return module.policy
-
-
-def _reference_model(module: UnlearningModule, trainer: L.Trainer) -> nn.Module:
-    if isinstance(module.reference, Frozen) and not is_sharded(trainer):
-        return module.reference.model
-    return plain_copy(module.base, trainer)

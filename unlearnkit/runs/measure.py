@@ -1,83 +1,153 @@
-"""Suites before and after, and on the gold model."""
+"""Measurement of models by suites: before and after unlearning, and of the gold model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from unlearnkit.runs.folder import Notes, Sample, Suites
+from torch import nn
+
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites, write_json, write_rows
+from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.bootstrap import Intervals, bootstrap
-
-if TYPE_CHECKING:
-    from torch import nn
+from unlearnkit.suites.bootstrap import bootstrap
 
 Results = dict[str, SuiteResult]
 """Results by suite."""
 
 
-def run_suites(
-    model: nn.Module, tokenizer: Any, suites: Sequence[Suite], context: SuiteContext
+def measure(
+    model: nn.Module,
+    tokenizer: Any,
+    suites: Sequence[Suite],
+    context: SuiteContext,
+    *,
+    reference: nn.Module | None = None,
+    gold: nn.Module | None = None,
 ) -> Results:
-    """Runs each suite on the model."""
-    return {name_of(suite): suite.run(model, tokenizer, context) for suite in suites}
+    """Runs each suite on the model.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        suites: What to run.
+        context: Streams, seed and sizes.
+        reference: The model before unlearning, which is compared with.
+        gold: The model that never saw the forget set, which is compared with.
+    """
+    compared = replace(context, reference=reference, gold=gold)
+    return {name_of(suite): suite.run(model, tokenizer, compared) for suite in suites}
 
 
 def name_of(suite: Suite) -> str:
-    """The name that a suite's figures stand under."""
+    """The name that a suite's metrics stand under."""
     return suite.registered_name or type(suite).__name__
 
 
-def figures(results: Mapping[str, Results]) -> Suites:
-    """Figures as ``[suite][when][metric]`` from results by when."""
-    found: Suites = {}
-    for when, by_suite in results.items():
-        for suite, result in by_suite.items():
-            found.setdefault(suite, {})[when] = dict(result.values)
-    return found
+class Stages:
+    """Results of a run, stage by stage: before, after, and gold.
 
+    Models are given as functions, which are called only where there is a suite to run.
 
-def notes(results: Mapping[str, Results]) -> Notes:
-    """What was cut or left out, as ``[suite][when]``; of suites that have anything to say."""
-    found: Notes = {}
-    for when, by_suite in results.items():
-        for suite, result in by_suite.items():
-            if result.notes:
-                found.setdefault(suite, {})[when] = list(result.notes)
-    return found
+    Args:
+        suites: What is run at each stage.
+        data: The streams, which are checked.
+        seed: Of what suites draw.
+        gold: A model that never saw the forget set.
+        load: Loads it.
+    """
 
+    def __init__(
+        self,
+        suites: Sequence[Suite],
+        data: UnlearningDataModule,
+        seed: int,
+        gold: str | None,
+        load: Callable[[str], nn.Module],
+    ) -> None:
+        self.suites, self.seed = suites, seed
+        self.context = SuiteContext.of(data, seed)
+        self.results: dict[str, Results] = {}
+        self.tokens = TokenLogps(data.data, data.tokenizer)
+        self._tokenizer = data.tokenizer
+        self._gold = (lambda: load(gold)) if gold else lambda: None
 
-def intervals(
-    results: Mapping[str, Results], suites: Sequence[Suite], seed: int
-) -> dict[str, dict[str, Intervals]]:
-    """Bootstrapped 95 % intervals as ``[suite][when][metric]`` from results by when."""
-    return {
-        name_of(suite): {
-            when: bootstrap(suite, by_suite[name_of(suite)].rows, seed=seed)
-            for when, by_suite in results.items()
+    def before(self, model: Callable[[], nn.Module]) -> None:
+        """Measures the model before unlearning; no model is kept."""
+        if self.suites:
+            needs_gold = any(suite.uses_gold for suite in self.suites)
+            self._measure("before", model(), gold=self._gold() if needs_gold else None)
+
+    def after(self, model: Callable[[], nn.Module], reference: Callable[[], nn.Module]) -> None:
+        """Measures the model after unlearning, and the gold model."""
+        if self.suites:
+            gold = self._gold()
+            self._measure("after", model(), reference=reference(), gold=gold)
+            if gold is not None:
+                self._measure("gold", gold, gold=gold)
+
+    def _measure(self, stage: str, model: nn.Module, **compared: nn.Module | None) -> None:
+        found = measure(model, self._tokenizer, self.suites, self.context, **compared)
+        self.results[stage] = found
+        self.tokens.measure(stage, model)
+
+    def record(self, folder: Path, summary: RunSummary) -> None:
+        """Writes ``rows.jsonl``, and puts metrics, notes and samples into a summary."""
+        rows = [
+            {"suite": suite, "when": stage, **row}
+            for stage, by_suite in self.results.items()
+            for suite, result in by_suite.items()
+            for row in result.rows
+        ]
+        write_rows(folder / "rows.jsonl", rows)
+        summary.suites = self.metrics
+        summary.notes = self.notes
+        summary.samples = self.samples()
+
+    def write_for_report(self, folder: Path) -> None:
+        """Writes what the report alone needs: log-probabilities of tokens, and intervals."""
+        if not self.suites:
+            return
+        write_rows(folder / "tokens.jsonl", self.tokens.rows())
+        intervals = {
+            name_of(suite): {
+                stage: bootstrap(suite, by_suite[name_of(suite)].rows, seed=self.seed)
+                for stage, by_suite in self.results.items()
+            }
+            for suite in self.suites
         }
-        for suite in suites
-    }
+        write_json(folder / "intervals.json", intervals)
 
+    @property
+    def metrics(self) -> Suites:
+        """Values as ``[suite][stage][metric]``."""
+        found: Suites = {}
+        for stage, by_suite in self.results.items():
+            for suite, result in by_suite.items():
+                found.setdefault(suite, {})[stage] = dict(result.values)
+        return found
 
-def rows(results: Mapping[str, Results]) -> list[dict[str, Any]]:
-    """All rows of all suites, each with its suite and when it was found."""
-    return [
-        {"suite": suite, "when": when, **row}
-        for when, by_suite in results.items()
-        for suite, result in by_suite.items()
-        for row in result.rows
-    ]
+    @property
+    def notes(self) -> Notes:
+        """What was cut or left out, as ``[suite][stage]``; of suites that have notes."""
+        found: Notes = {}
+        for stage, by_suite in self.results.items():
+            for suite, result in by_suite.items():
+                if result.notes:
+                    found.setdefault(suite, {})[stage] = list(result.notes)
+        return found
 
-
-def samples(before: Results, after: Results, count: int = 3) -> list[Sample]:
-    """The first forget probes with what was said before and after."""
-    found: list[Sample] = []
-    for suite, result in before.items():
-        pairs = zip(result.rows, after[suite].rows, strict=True)
-        for old, new in pairs:
-            if old.get("stream") == "forget" and "generated" in old:
-                found.append(
-                    Sample(old["prompt"], old["reference"], old["generated"], new["generated"])
-                )
-    return found[:count]
+    def samples(self, count: int = 3) -> list[Sample]:
+        """The first forget probes with what was said before and after."""
+        found: list[Sample] = []
+        after = self.results.get("after", {})
+        for suite, result in self.results.get("before", {}).items():
+            for old, new in zip(result.rows, after[suite].rows, strict=True):
+                if old.get("stream") == "forget" and "generated" in old:
+                    found.append(
+                        Sample(old["prompt"], old["reference"], old["generated"], new["generated"])
+                    )
+        return found[:count]

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ import yaml
 from unlearnkit.attacks import read_attack
 from unlearnkit.errors import UserError
 from unlearnkit.report.contents import Contents, LaterEvaluation, Training
-from unlearnkit.runs import measure as evaluation
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import (
@@ -26,13 +25,10 @@ from unlearnkit.runs.folder import (
     as_mapping,
     load_run,
     write_bytes,
-    write_json,
-    write_rows,
     write_text,
 )
+from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import load_yaml
-from unlearnkit.runs.token_logps import TokenLogps
-from unlearnkit.suites.base import Suite
 
 REPORT = "report.html"
 T = TypeVar("T")
@@ -63,23 +59,14 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     return target
 
 
-def report_after_fit(
-    folder: Path,
-    results: Mapping[str, evaluation.Results],
-    suites: Sequence[Suite],
-    token_logps: TokenLogps | None,
-    seed: int,
-) -> Path | None:
+def report_after_fit(folder: Path, stages: Stages) -> Path | None:
     """Writes what the report alone needs, and the report.
 
     Returns:
         The report, or None after a warning: the run stands, whatever becomes of its report.
     """
     try:
-        if suites and token_logps is not None:
-            write_rows(folder / "tokens.jsonl", token_logps.rows())
-        if suites:
-            write_json(folder / "intervals.json", evaluation.intervals(results, suites, seed))
+        stages.write_for_report(folder)
         return report(folder)
     except Exception as error:
         warnings.warn(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from unlearnkit.engine.training.fsdp2 import whole_state
 from unlearnkit.models.base import BaseModel
@@ -32,11 +33,11 @@ class SaveWhole(L.Callback):
             save_model(policy, self.tokenizer, self.folder, state)
 
 
-def plain_copy(model: str | BaseModel, trainer: L.Trainer) -> Any:
+def plain_copy(model: str | BaseModel, device: torch.device) -> Any:
     """A model from disk on this process alone, for evaluation.
 
     Generation by a sharded model needs every process at every token, and processes that were dealt
     other prompts are done at other times; a plain copy cannot hang.
     """
     loaded: Any = load_model(model)
-    return loaded.to(trainer.strategy.root_device)
+    return loaded.to(device)

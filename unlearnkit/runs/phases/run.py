@@ -6,61 +6,22 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from unlearnkit.data.datamodule import UnlearningDataModule, together
+from unlearnkit.data.datamodule import together
 from unlearnkit.families import named
-from unlearnkit.models.load import load_model
-from unlearnkit.runs import measure as evaluation
-from unlearnkit.runs.fit import FOLDER_OF_RUN, peak_memory_mb
-from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_rows, write_text
+from unlearnkit.runs.facts import peak_memory_mb
+from unlearnkit.runs.fit import FOLDER_OF_RUN
+from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_text
+from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve
 from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
 from unlearnkit.runs.report import report_after_fit
-from unlearnkit.runs.token_logps import TokenLogps
-from unlearnkit.suites.base import Suite, SuiteContext
-
-
-@dataclass
-class _Overall:
-    """What the run as a whole is evaluated by: the suites and streams of its last training."""
-
-    data: UnlearningDataModule
-    suites: Sequence[Suite]
-    gold: str | None
-    seed: int
-    device: torch.device
-
-    def __call__(
-        self, original: Base, last: Base
-    ) -> tuple[dict[str, evaluation.Results], TokenLogps]:
-        """Results and tokens' log-probabilities: before the first phase, after the last, gold."""
-        tokenizer = self.data.tokenizer
-        token_logps = TokenLogps(self.data.data, tokenizer)
-        context = SuiteContext.of(self.data, self.seed)
-        if self.gold:
-            context = replace(context, gold=self._load(self.gold))
-        reference = self._load(original)
-        run = evaluation.run_suites
-        results = {"before": run(reference, tokenizer, self.suites, context)}
-        token_logps.measure("before", reference)
-        compared = replace(context, reference=reference)
-        unlearned = self._load(last)
-        results["after"] = run(unlearned, tokenizer, self.suites, compared)
-        token_logps.measure("after", unlearned)
-        if context.gold is not None:
-            results["gold"] = run(context.gold, tokenizer, self.suites, context)
-            token_logps.measure("gold", context.gold)
-        return results, token_logps
-
-    def _load(self, base: Base) -> Any:
-        model: Any = load_model(base)
-        return model.to(self.device)
+from unlearnkit.runs.sharded import plain_copy
 
 
 def fit_phases(
@@ -101,9 +62,10 @@ def fit_phases(
     check_phases(phases)
     trainings = [phase for phase in phases if isinstance(phase, Training)]
     last = trainings[-1]
-    overall = _Overall(
-        last.data, last.evaluate, last.gold, last.seed, last.trainer.strategy.root_device
-    )
+    # The run as a whole is measured by the suites and streams of its last training.
+    data, suites, gold = last.data, last.evaluate, last.gold
+    # Of the trainer its device alone: it would keep the last phase's model in memory.
+    load = partial(plain_copy, device=last.trainer.strategy.root_device)
     known = os.environ.get(FOLDER_OF_RUN)
     main = trainings[0].trainer.is_global_zero and known is None
     before = Unfinished()
@@ -141,14 +103,15 @@ def fit_phases(
     if not main:
         return summary
     found = [json.loads((each / "summary.json").read_text(encoding="utf-8")) for *_, each in done]
-    results, token_logps = overall(base, model) if overall.suites else ({}, None)
-    write_rows(folder / "rows.jsonl", evaluation.rows(results))
+    stages = Stages(suites, data, last.seed, gold, load)
+    if suites:
+        reference = load(base)
+        stages.before(lambda: reference)
+        stages.after(partial(load, model), lambda: reference)
+    stages.record(folder, summary)
     summary.steps = sum(each["steps"] for each in found)
     stopped = {n: s["stopped_by"] for (n, *_), s in zip(done, found, strict=True)}
     summary.stopped_by = "; ".join(f"{n}: {why}" for n, why in stopped.items() if why) or None
-    summary.suites = evaluation.figures(results)
-    summary.notes = evaluation.notes(results)
-    summary.samples = evaluation.samples(results.get("before", {}), results.get("after", {}))
     summary.phases = [
         {
             "name": name,
@@ -163,7 +126,7 @@ def fit_phases(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
-    summary.report = report_after_fit(folder, results, overall.suites, token_logps, last.seed)
+    summary.report = report_after_fit(folder, stages)
     return summary
 
 
