@@ -181,15 +181,25 @@ def _encoder(model: str) -> Any:
             "semantic_similarity: the package sentence-transformers is not installed",
             hint="pip install 'unlearnkit[semantic]'",
         ) from error
+    from transformers import PreTrainedModel
+
+    from unlearnkit.models.whole import load_whole
+
+    given: dict[str, Any] = {"use_safetensors": True}
     try:
-        return SentenceTransformer(
-            model,
-            device="cpu",
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
+        encoder = SentenceTransformer(
+            model, device="cpu", trust_remote_code=False, model_kwargs=given
         )
-    except (OSError, ValueError) as error:
+        # The library fills weights that the files lack at random, and does not say so.
+        for part in encoder.modules():
+            if isinstance(part, PreTrainedModel):
+                folder = BaseModel(str(part.name_or_path))
+                # No sentence embedding reads BERT's pooler, which many files lack.
+                load_whole(type(part), folder, unread=("pooler.",), device_map="meta", **given)
+                break
+    except (OSError, ValueError, RecipeError) as error:
         raise _no_model("semantic_similarity", model, error) from error
+    return encoder
 
 
 def _classifier(model: str) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 from rounding import near
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from tests.stub import stub_model, stub_tokenizer
@@ -109,6 +111,25 @@ def test_models_and_labels_that_are_not_there_are_named(classifier):
 def test_an_encoder_that_is_not_there_is_named():
     with pytest.raises(RecipeError, match="'no/model' is no model that can be loaded"):
         Copyright(semantic="no/model").check(stub_tokenizer(), SHORT)
+
+
+@pytest.mark.extra("sentence_transformers")
+@pytest.mark.parametrize("saved", [False, True], ids=["a folder of BERT", "the library's folder"])
+def test_an_encoder_whose_files_lack_weights_is_refused_by_name(encoder, tmp_path, saved):
+    folder = tmp_path / "encoder"
+    if saved:
+        from sentence_transformers import SentenceTransformer
+
+        SentenceTransformer(encoder, device="cpu").save(str(folder))
+    else:
+        shutil.copytree(encoder, folder)
+    file = folder / "model.safetensors"
+    lacking = "encoder.layer.0.attention.self.query.weight"
+    weights = {key: value for key, value in load_file(file).items() if lacking not in key}
+    weights = {key: value for key, value in weights.items() if "pooler" not in key}
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(RecipeError, match=f"lacks 1 weight .*{lacking}"):
+        SemanticSimilarity(str(folder))
 
 
 @pytest.mark.extra("sentence_transformers")
