@@ -21,12 +21,11 @@ from typing import Any
 
 import pytest
 import torch
-from stub import read_spec, save_stub, stub_model, stub_tokenizer
+from rows import write_rows
+from stub import save_stub, stub_model, stub_tokenizer
 
 # Loaded as plugins already; --doctest-modules would import them again, all under one name.
 collect_ignore_glob = ["*conftest.py"]
-
-CASES = Path(__file__).parent / "cases" / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,36 +55,23 @@ def _threads() -> None:
 
 
 @pytest.fixture(scope="session")
-def case_folder() -> Callable[[str], Path]:
-    """``case_folder("05")`` is the folder with that case's inputs."""
-
-    def find(number: str) -> Path:
-        (folder,) = CASES.glob(f"{number}-*")
-        return folder
-
-    return find
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``written(forget="a:cd b:ee")`` is a new folder with that file; see `rows`."""
+    return lambda **streams: write_rows(tmp_path_factory.mktemp("rows"), **streams)
 
 
 @pytest.fixture
-def in_case(
-    case_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Path]:
-    """Makes a case's folder the working directory."""
-
-    def enter(number: str) -> Path:
-        folder = case_folder(number)
-        monkeypatch.chdir(folder)
-        return folder
-
-    return enter
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
 def make_stub() -> Callable[..., tuple[Any, Any]]:
-    """Model and tokenizer of a stub description: a dict, a JSON file, or nothing."""
+    """Model and tokenizer of a stub description, or of the plain stub."""
 
-    def make(spec: dict[str, Any] | Path | None = None) -> tuple[Any, Any]:
-        spec = read_spec(spec) if isinstance(spec, Path) else spec
+    def make(spec: dict[str, Any] | None = None) -> tuple[Any, Any]:
         return stub_model(spec), stub_tokenizer(spec)
 
     return make

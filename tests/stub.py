@@ -6,7 +6,6 @@ bits that can be added up by hand: ``a`` costs 2 bits, ``b``, ``c`` and EOS 3, a
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -28,10 +27,6 @@ BITS = {
     " ": 4,
 }
 NATS_PER_BIT = math.log(2)
-
-
-def read_spec(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def stub_tokenizer(spec: dict[str, Any] | None = None) -> PreTrainedTokenizerFast:

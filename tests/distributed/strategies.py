@@ -11,8 +11,8 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from cases.runs import Recorder, objective, qa, stub_data
 from peft import LoraConfig
+from short_fits import Recorder, objective, qa, stub_data
 from stub import stub_model
 
 from unlearnkit import UnlearningModule

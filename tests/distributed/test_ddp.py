@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from processes import run_ranks
 from rounding import near
+from rows import UNEQUAL
 from two_ranks import main
 
 METHOD = ("gradient_ascent=forget", "random_mismatch=mismatch", "retain_kl=retain")
@@ -22,12 +23,12 @@ def _fit(out: Path, folder: Path, devices: int, batch_size: int, accumulate: int
 
 
 @pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory, case_folder):
+def two_ranks(tmp_path_factory, written):
     out = tmp_path_factory.mktemp("ddp")
-    return _fit(out / "two", case_folder("31"), 2, 1, 1, *METHOD)
+    return _fit(out / "two", written(**UNEQUAL), 2, 1, 1, *METHOD)
 
 
-def test_31_ranks_share_each_pass_between_them(two_ranks) -> None:
+def test_ranks_share_each_pass_between_them(two_ranks) -> None:
     first, second = ([row for step in rank["rows"] for row in step["retain"]] for rank in two_ranks)
     assert len(first) == len(second) == 4
     assert sorted(first + second) == list(range(8))
@@ -35,8 +36,8 @@ def test_31_ranks_share_each_pass_between_them(two_ranks) -> None:
     assert sorted(forget) == list(range(4))
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(two_ranks, tmp_path, case_folder) -> None:
-    (one,) = _fit(tmp_path / "one", case_folder("31"), 1, 2, 1, *METHOD)
+def test_two_processes_train_as_one_with_twice_the_batch(two_ranks, tmp_path, written) -> None:
+    (one,) = _fit(tmp_path / "one", written(**UNEQUAL), 1, 2, 1, *METHOD)
     assert two_ranks[0]["weights"] == two_ranks[1]["weights"]
     assert two_ranks[0]["weights"] == near(one["weights"], size=4.0)
     for step, whole in enumerate(one["figures"]):
@@ -61,8 +62,8 @@ def test_a_rank_without_a_forget_row_takes_part(tmp_path) -> None:
     assert two[0]["weights"] == near(one["weights"], size=4.0)
 
 
-def test_two_processes_train_the_same_part_of_the_weights(tmp_path, case_folder) -> None:
-    folder, names = case_folder("31"), ("npo=forget", "saliency=0.3")
+def test_two_processes_train_the_same_part_of_the_weights(tmp_path, written) -> None:
+    folder, names = written(**UNEQUAL), ("npo=forget", "saliency=0.3")
     two = _fit(tmp_path / "two", folder, 2, 1, 1, *names)
     (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, *names)
     (start,) = _fit(tmp_path / "start", folder, 1, 2, 1, "npo=forget", "saliency=0.3", "lr=0")
@@ -75,8 +76,8 @@ def test_two_processes_train_the_same_part_of_the_weights(tmp_path, case_folder)
     assert 0.2 < sum(moved[0]) / len(moved[0]) < 0.31
 
 
-def test_the_first_of_two_processes_samples_for_both(tmp_path, case_folder) -> None:
-    folder = case_folder("31")
+def test_the_first_of_two_processes_samples_for_both(tmp_path, written) -> None:
+    folder = written(**UNEQUAL)
     two = _fit(tmp_path / "two", folder, 2, 1, 1, "d2o=forget")
     (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, "d2o=forget")
     (ours,), (theirs,) = ((tmp_path / n / "samples").glob("*.jsonl") for n in ("two", "one"))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from rows import FORGET, RETAIN
 from safetensors.torch import load_file
-from stub import read_spec, save_stub
+from stub import save_stub
 from transformers import AutoModelForCausalLM
 
 pytestmark = [pytest.mark.slow, pytest.mark.ranks]
@@ -39,12 +40,12 @@ LORA = "{r: 2, target_modules: [q_proj, v_proj]}"
 
 
 @pytest.fixture
-def command(case_folder, tmp_path):
+def command(written, tmp_path):
     """Runs the command in a folder with the files of case 50."""
-    source = case_folder("50")
+    source = written(forget=FORGET, retain=RETAIN)
     for path in source.glob("*.jsonl"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    save_stub(read_spec(source / "stub.json"), tmp_path / "stub")
+    save_stub({"random_init": 1}, tmp_path / "stub")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,7 @@ def _model_folder(folder: Path) -> Path:
     return found
 
 
-def test_50_generation_before_amid_and_after_a_sharded_run(command, tmp_path) -> None:
+def test_generation_before_amid_and_after_a_sharded_run(command, tmp_path) -> None:
     done = command("--evaluate", "[{name: copyright, normal: retain}]")
     assert done.returncode == 0, done.stderr
     folder = _model_folder(tmp_path)
@@ -81,7 +82,7 @@ def test_50_generation_before_amid_and_after_a_sharded_run(command, tmp_path) ->
     assert not torch.equal(start["lm_head.weight"], end["lm_head.weight"])
 
 
-def test_37_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:
+def test_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:
     done = command("--model.lora", LORA, "--trainer.precision", "bf16-true")
     assert done.returncode == 0, done.stderr
     adapter = load_file(_model_folder(tmp_path) / "adapter_model.safetensors")
@@ -99,7 +100,7 @@ def test_37_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:
     assert all(float(weight.float().norm()) > 0 for weight in raised)
 
 
-def test_37_two_types_of_weights_are_refused_with_what_works(command) -> None:
+def test_two_types_of_weights_are_refused_with_what_works(command) -> None:
     done = command("--model.lora", LORA, "--model.base", "{path: stub, dtype: bfloat16}")
     assert done.returncode == 2
     assert "trainer.strategy: fsdp2 needs weights of one type" in done.stderr

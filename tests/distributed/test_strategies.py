@@ -7,6 +7,7 @@ import json
 import pytest
 from processes import run_ranks
 from rounding import near
+from rows import UNEQUAL
 from strategies import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.ranks]
@@ -15,13 +16,13 @@ STRATEGIES = ("ddp", "fsdp2")
 
 
 @pytest.fixture
-def start(tmp_path, case_folder):
+def start(tmp_path, written):
     """Runs a fit; gives what each rank found."""
 
     def run(name: str, **options):
         out = tmp_path / name
         out.mkdir()
-        words = (out, case_folder("31"), json.dumps({"steps": 6, **options}))
+        words = (out, written(**UNEQUAL), json.dumps({"steps": 6, **options}))
         for done in run_ranks(options.get("devices", 1), main, *map(str, words)):
             assert done.returncode == 0, done.stderr
         return [json.loads(path.read_text()) for path in sorted(out.glob("rank*.json"))]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rows import UNEQUAL
 from safetensors.torch import load_file
 from stub import save_stub
 
@@ -36,9 +37,9 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nproc_per_node", "2")
 
 
 @pytest.fixture(scope="module")
-def folder(case_folder, tmp_path_factory) -> Path:
+def folder(written, tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("torchrun")
-    for path in case_folder("31").glob("*.jsonl"):
+    for path in written(**UNEQUAL).glob("*.jsonl"):
         (made / path.name).write_bytes(path.read_bytes())
     save_stub({"random_init": 1, "dropout": 0.2}, made / "stub")
     (made / "recipe.yaml").write_text(RECIPE)

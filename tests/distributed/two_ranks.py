@@ -11,7 +11,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
-from cases.runs import Recorder, objective, qa, stub_data, stub_module
+from short_fits import Recorder, objective, qa, stub_data, stub_module
 
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.streams.sampled import SampledStream

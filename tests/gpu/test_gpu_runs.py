@@ -12,9 +12,10 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cases.runs import Recorder, objective, qa, stub_data, stub_module
 from peft import LoraConfig
+from rows import UNEQUAL
 from safetensors.torch import load_file
+from short_fits import Recorder, objective, qa, stub_data, stub_module
 from stub import save_stub, stub_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -67,8 +68,8 @@ def _figures(folder: Path, precision: str, **arguments):
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "16-mixed"])
-def test_each_precision_trains_near_float32(case_folder, precision, lora) -> None:
-    folder = case_folder("31")
+def test_each_precision_trains_near_float32(written, precision, lora) -> None:
+    folder = written(**UNEQUAL)
     _, whole = _figures(folder, "32-true", lora=lora)
     module, found = _figures(folder, precision, lora=lora)
     held = torch.bfloat16 if precision == "bf16-true" else torch.float32
@@ -81,23 +82,23 @@ def test_each_precision_trains_near_float32(case_folder, precision, lora) -> Non
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("32-true", "bfloat16"), ("bf16-true", "float32")]
 )
-def test_a_reference_of_another_type(case_folder, precision, dtype) -> None:
-    folder = case_folder("31")
+def test_a_reference_of_another_type(written, precision, dtype) -> None:
+    folder = written(**UNEQUAL)
     _, whole = _figures(folder, "32-true")
     module, found = _figures(folder, precision, reference_dtype=dtype)
     assert {p.dtype for p in module.reference.model.parameters()} == {getattr(torch, dtype)}
     assert found == pytest.approx(whole, rel=2e-2)
 
 
-def test_compiled_blocks_train_as_plain_ones(case_folder) -> None:
-    folder = case_folder("31")
+def test_compiled_blocks_train_as_plain_ones(written) -> None:
+    folder = written(**UNEQUAL)
     _, plain = _figures(folder, "32-true")
     _, compiled = _figures(folder, "32-true", compile=True)
     assert compiled == pytest.approx(plain, rel=1e-3)
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
-def test_an_adapter_learns_on_quantised_weights(case_folder, tmp_path, bits) -> None:
+def test_an_adapter_learns_on_quantised_weights(written, tmp_path, bits) -> None:
     pytest.importorskip("bitsandbytes")
     tokenizer = stub_tokenizer()
     torch.manual_seed(1)
@@ -113,7 +114,7 @@ def test_an_adapter_learns_on_quantised_weights(case_folder, tmp_path, bits) -> 
         lora=LORA,
         optimizer=partial(torch.optim.AdamW, lr=1e-2),
     )
-    folder = case_folder("31")
+    folder = written(**UNEQUAL)
     data = UnlearningDataModule(
         {name: qa(folder / f"{name}.jsonl") for name in ("forget", "retain")},
         tokenizer=str(tmp_path / "wide"),
@@ -126,9 +127,9 @@ def test_an_adapter_learns_on_quantised_weights(case_folder, tmp_path, bits) -> 
 
 
 @pytest.fixture
-def command(case_folder, tmp_path):
+def command(written, tmp_path):
     """Runs the command in a folder with a small recipe."""
-    for path in case_folder("31").glob("*.jsonl"):
+    for path in written(**UNEQUAL).glob("*.jsonl"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     save_stub({"random_init": 1, "dropout": 0.2}, tmp_path / "stub")
     (tmp_path / "recipe.yaml").write_text(RECIPE)

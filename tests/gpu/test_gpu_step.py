@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from architectures import VOCABULARY, tiny_model
-from cases.runs import objective
+from short_fits import objective
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM

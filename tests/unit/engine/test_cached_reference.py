@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases.runs import objective, qa, stub_data, stub_module, train
 from peft import LoraConfig
 from rounding import near
+from rows import STORED
 from safetensors import safe_open
-from stub import read_spec
+from short_fits import objective, qa, stub_data, stub_module, train
 
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
@@ -19,15 +19,15 @@ LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
 
 
 @pytest.fixture(scope="module")
-def folder(case_folder) -> Path:
-    return case_folder("49")
+def folder(written) -> Path:
+    return written(**STORED)
 
 
 def _fit(folder: Path, root: Path, reference: str, names: dict[str, str], lora=None, **data):
     torch.manual_seed(0)
     module = stub_module(
         {key: objective(name) for key, name in names.items()},
-        read_spec(folder / "stub.json"),
+        {"random_init": 1},
         lr=0.05,
         reference=reference,
         lora=lora,
@@ -92,7 +92,7 @@ def test_values_that_fit_are_not_worked_out_again(folder, tmp_path, monkeypatch)
 def test_rows_that_are_drawn_anew_cannot_be_cached(folder, tmp_path) -> None:
     module = stub_module(
         {"mismatch": objective("npo", stream="mismatch")},
-        read_spec(folder / "stub.json"),
+        {"random_init": 1},
         reference="cached",
     )
     streams = {

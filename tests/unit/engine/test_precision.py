@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 import torch
-from cases.runs import objective, qa, stub_data, stub_module, train
 from peft import LoraConfig
 from rounding import near
+from rows import UNEQUAL
+from short_fits import objective, qa, stub_data, stub_module, train
 from stub import BITS, set_logits, stub_model
 
 from unlearnkit import UnlearningModule
@@ -43,8 +44,8 @@ def _dtypes(model) -> set[torch.dtype]:
         ("16-true", torch.float16),
     ],
 )
-def test_each_precision_trains_near_float32(case_folder, precision, dtype, lora) -> None:
-    folder = case_folder("31")
+def test_each_precision_trains_near_float32(written, precision, dtype, lora) -> None:
+    folder = written(**UNEQUAL)
     _, whole = _fit(folder, lora=lora)
     module, found = _fit(folder, precision, lora=lora)
     assert _dtypes(module.policy) == {dtype}
@@ -57,9 +58,9 @@ def test_each_precision_trains_near_float32(case_folder, precision, dtype, lora)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_float16_autocast_becomes_bfloat16_on_a_cpu(case_folder) -> None:
+def test_float16_autocast_becomes_bfloat16_on_a_cpu(written) -> None:
     """Lightning does so, with a warning."""
-    folder = case_folder("31")
+    folder = written(**UNEQUAL)
     _, half = _fit(folder, "16-mixed")
     _, brain = _fit(folder, "bf16-mixed")
     assert half == brain
@@ -74,9 +75,9 @@ def test_float16_autocast_becomes_bfloat16_on_a_cpu(case_folder) -> None:
     ],
 )
 def test_a_reference_of_another_type_than_the_policy(
-    case_folder, precision, reference_dtype, dtypes
+    written, precision, reference_dtype, dtypes
 ) -> None:
-    folder = case_folder("31")
+    folder = written(**UNEQUAL)
     _, whole = _fit(folder)
     module, found = _fit(folder, precision, reference_dtype=reference_dtype)
     assert (_dtypes(module.policy), _dtypes(module.reference.model)) == tuple({d} for d in dtypes)
@@ -85,9 +86,9 @@ def test_a_reference_of_another_type_than_the_policy(
     )
 
 
-def test_36_the_log_ratio_of_two_types_is_that_of_their_logits(case_folder) -> None:
+def test_the_log_ratio_of_two_types_is_that_of_their_logits(written) -> None:
     """A float32 policy against a reference in bfloat16, which rounds its logits and no more."""
-    folder = case_folder("36")
+    folder = written(forget="a:" + "abcde" * 40)
     start, logits = stub_model(), torch.linspace(-4, 0, len(BITS))
     set_logits(start, logits)
     module = UnlearningModule(
@@ -116,18 +117,18 @@ def test_a_dtype_of_a_reference_without_weights_is_refused() -> None:
     ("layout", "arguments"),
     [("packed", {}), ("rows", {"lora": LORA, "gradient_checkpointing": True})],
 )
-def test_compiled_blocks_train_as_plain_ones(case_folder, layout, arguments) -> None:
+def test_compiled_blocks_train_as_plain_ones(written, layout, arguments) -> None:
     torch.compiler.reset()
     spec = {"layers": 1}
-    _, plain = _fit(case_folder("31"), spec=spec, layout=layout, **arguments)
+    _, plain = _fit(written(**UNEQUAL), spec=spec, layout=layout, **arguments)
     calls = torch._dynamo.utils.counters["stats"]["calls_captured"]
-    _, compiled = _fit(case_folder("31"), spec=spec, layout=layout, compile=True, **arguments)
+    _, compiled = _fit(written(**UNEQUAL), spec=spec, layout=layout, compile=True, **arguments)
     assert torch._dynamo.utils.counters["stats"]["calls_captured"] > calls
     for one, other in zip(plain, compiled, strict=True):
         assert other == pytest.approx(one, abs=1e-4)
 
 
-def test_compiling_without_a_compiler_is_refused(case_folder, monkeypatch) -> None:
+def test_compiling_without_a_compiler_is_refused(written, monkeypatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(RecipeError, match=r"model\.compile: .* needs a C\+\+ compiler"):
-        _fit(case_folder("31"), compile=True)
+        _fit(written(**UNEQUAL), compile=True)

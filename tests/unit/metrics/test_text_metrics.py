@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
@@ -138,9 +137,10 @@ def test_rows_with_nothing_to_measure_are_left_out_and_counted():
     assert math.isnan(nothing.compute().item())
 
 
-def test_run_on_answers_are_cut_before_they_are_scored(case_folder):
-    lines = (case_folder("44") / "generations.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
+def test_run_on_answers_are_cut_before_they_are_scored():
+    more = "\n\nQuestion: Who sings?\nAnswer: Bo sings.\n\nQuestion: Who sleeps?\nAnswer: Cy"
+    texts = ("Ada rows the ferry.", more), ("Bo mends nets.", "")
+    rows = [{"reference": true, "generated": f"{true}{more}"} for true, more in texts]
     stop = ["\n\nQuestion:"]
     assert cut_at(rows[0]["generated"], stop) == "Ada rows the ferry."
     for figure in ("recall", "precision"):
@@ -150,7 +150,6 @@ def test_run_on_answers_are_cut_before_they_are_scored(case_folder):
     uncut = Rouge(figure="precision")
     uncut.update([rows[0]["generated"]], [rows[0]["reference"]])
     assert uncut.compute().item() < 0.5
-    assert sum(row["hit_limit"] for row in rows) == 1
 
 
 def test_knowledge_memorization_stops_by_itself():

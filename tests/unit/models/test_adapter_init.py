@@ -10,11 +10,11 @@ import lightning as L
 import peft
 import pytest
 import torch
-from cases.runs import objective, qa
 from peft import PeftModel
 from processes import run_code
 from rounding import near
 from safetensors.torch import load_file
+from short_fits import objective, qa
 from stub import save_stub, stub_model
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 

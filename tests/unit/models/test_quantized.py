@@ -7,8 +7,9 @@ from functools import partial
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa
 from peft import LoraConfig
+from rows import UNEQUAL
+from short_fits import objective, qa
 from stub import stub_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -48,10 +49,8 @@ def base(tmp_path_factory) -> str:
 @pytest.mark.extra("bitsandbytes")
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
-def test_an_adapter_learns_on_quantised_weights(
-    base, case_folder, tmp_path, bits, precision
-) -> None:
-    folder = case_folder("31")
+def test_an_adapter_learns_on_quantised_weights(base, written, tmp_path, bits, precision) -> None:
+    folder = written(**UNEQUAL)
     module = _module(base, quantization=bits)
     data = UnlearningDataModule(
         {name: qa(folder / f"{name}.jsonl") for name in ("forget", "retain")},

@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa
+from short_fits import objective, qa
 from stub import save_stub
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, fit

@@ -7,11 +7,12 @@ from functools import partial
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa
 from huggingface_hub import ModelCard
 from lightning.pytorch.strategies import DeepSpeedStrategy
 from markdown_it import MarkdownIt
 from peft import LoraConfig, PeftModel
+from rows import FORGET, RETAIN
+from short_fits import objective, qa
 from stub import save_stub
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -28,8 +29,8 @@ def _html(text: str) -> str:
 
 
 @pytest.fixture
-def run(case_folder, tmp_path):
-    folder = case_folder("39")
+def run(written, tmp_path):
+    folder = written(forget=FORGET, retain=RETAIN)
     base = save_stub({"random_init": 1, "chat_template": "{{ messages }}"}, tmp_path / "stub")
 
     def start(*, lora=None, evaluate=(), recipe_name="case", **names: str):
@@ -88,7 +89,7 @@ def test_a_card_without_figures_says_so(run) -> None:
     assert str(summary.folder.parents[2]) not in text  # paths are private
 
 
-def test_39_an_adapter_has_its_own_card_and_merged_another(run, tmp_path) -> None:
+def test_an_adapter_has_its_own_card_and_merged_another(run, tmp_path) -> None:
     _, _, summary = run(lora=LORA)
     adapter = summary.folder / "model"
     card = ModelCard.load(adapter / "README.md")
@@ -108,7 +109,7 @@ def test_39_an_adapter_has_its_own_card_and_merged_another(run, tmp_path) -> Non
     assert (copied / "README.md").read_text() == (adapter / "README.md").read_text()
 
 
-def test_39_an_export_has_all_that_serving_needs(run, tmp_path) -> None:
+def test_an_export_has_all_that_serving_needs(run, tmp_path) -> None:
     _, _, summary = run()
     folder = export(summary.folder, tmp_path / "out")
     assert {path.name for path in folder.iterdir()} == {
@@ -130,7 +131,7 @@ def test_names_are_shown_and_not_rendered(run) -> None:
     assert "x|&lt;img src=a&gt;*b*`" in shown
 
 
-def test_stage_3_of_deepspeed_is_refused(case_folder, monkeypatch) -> None:
+def test_stage_3_of_deepspeed_is_refused(written, monkeypatch) -> None:
     from unlearnkit.runs.preflight import refuse_strategies
 
     module = UnlearningModule({"forget": objective("nll")})

@@ -9,10 +9,10 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cases.runs import Recorder, objective, qa, stub_data, stub_module, train
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import LoraConfig
 from rounding import near
+from short_fits import Recorder, objective, qa, stub_data, stub_module, train
 from stub import BITS, NATS_PER_BIT, stub_model, stub_tokenizer
 
 from unlearnkit import UnlearningModule

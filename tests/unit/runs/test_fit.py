@@ -10,11 +10,12 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import LoraConfig
 from processes import run_code
+from rows import FORGET, RETAIN
 from safetensors.torch import load_file
+from short_fits import objective, qa
 from stub import save_stub
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, UserError, export, fit, load_run
@@ -73,8 +74,8 @@ def _loaded_elsewhere(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
-def test_39_the_model_loads_without_us(base, case_folder, tmp_path, lora) -> None:
-    module, summary = _run(base, case_folder("39"), tmp_path, lora=lora)
+def test_the_model_loads_without_us(base, written, tmp_path, lora) -> None:
+    module, summary = _run(base, written(forget=FORGET, retain=RETAIN), tmp_path, lora=lora)
     model = summary.folder / "model"
     found = _loaded_elsewhere(model)
     assert found["missing_keys"] == found["unexpected_keys"] == []
@@ -92,11 +93,13 @@ def test_39_the_model_loads_without_us(base, case_folder, tmp_path, lora) -> Non
 
 
 @pytest.mark.parametrize("lora", [None, LORA], ids=["full", "lora"])
-def test_a_checkpoint_holds_what_is_trained_and_nothing_else(
-    base, case_folder, tmp_path, lora
-) -> None:
+def test_a_checkpoint_holds_what_is_trained_and_nothing_else(base, written, tmp_path, lora) -> None:
     _, summary = _run(
-        base, case_folder("39"), tmp_path, ModelCheckpoint(every_n_train_steps=1), lora=lora
+        base,
+        written(forget=FORGET, retain=RETAIN),
+        tmp_path,
+        ModelCheckpoint(every_n_train_steps=1),
+        lora=lora,
     )
     (path,) = (summary.folder / "checkpoints").glob("*.ckpt")
     keys = torch.load(path, weights_only=True)["state_dict"]
@@ -105,8 +108,8 @@ def test_a_checkpoint_holds_what_is_trained_and_nothing_else(
     assert all(("lora_" in key) == (lora is not None) for key in keys)
 
 
-def test_a_merged_export_gives_the_same_logits(base, case_folder, tmp_path) -> None:
-    _, summary = _run(base, case_folder("39"), tmp_path / "runs", lora=LORA)
+def test_a_merged_export_gives_the_same_logits(base, written, tmp_path) -> None:
+    _, summary = _run(base, written(forget=FORGET, retain=RETAIN), tmp_path / "runs", lora=LORA)
     merged = export(summary.folder, tmp_path / "merged", merge=True)
     assert "model.safetensors" in {p.name for p in merged.iterdir()}
     one, other = _loaded_elsewhere(merged), _loaded_elsewhere(summary.folder / "model")
@@ -115,8 +118,8 @@ def test_a_merged_export_gives_the_same_logits(base, case_folder, tmp_path) -> N
         export(summary.folder, merged)
 
 
-def test_the_run_folder_tells_what_was_run(base, case_folder, tmp_path) -> None:
-    _, summary = _run(base, case_folder("39"), tmp_path)
+def test_the_run_folder_tells_what_was_run(base, written, tmp_path) -> None:
+    _, summary = _run(base, written(forget=FORGET, retain=RETAIN), tmp_path)
     run = load_run(summary.folder)
     assert run.summary["steps"] == 2
     assert set(run.summary) == {
@@ -135,12 +138,13 @@ def test_two_runs_never_share_a_folder(tmp_path) -> None:
     assert len({new_folder(tmp_path, "same") for _ in range(5)}) == 5
 
 
-def test_24_a_run_that_diverges_saves_no_model_and_names_the_last_checkpoint(
-    base, case_folder, tmp_path
+def test_a_run_that_diverges_saves_no_model_and_names_the_last_checkpoint(
+    base, written, tmp_path
 ) -> None:
     with pytest.raises(TrainingDiverged, match=r"step \d+: ") as caught:
         _run(
-            base, case_folder("24"), tmp_path, ModelCheckpoint(every_n_train_steps=1),
+            base, written(forget=FORGET, retain=RETAIN), tmp_path,
+            ModelCheckpoint(every_n_train_steps=1),
             objectives={"forget": objective("gradient_ascent")}, lr=1e6,
             trainer={"max_steps": 50},
         )  # fmt: skip
@@ -154,21 +158,21 @@ def test_24_a_run_that_diverges_saves_no_model_and_names_the_last_checkpoint(
         assert all(torch.isfinite(w).all() for w in weights if isinstance(w, torch.Tensor))
 
 
-def test_a_full_disk_leaves_nothing_half_written(base, case_folder, tmp_path, monkeypatch) -> None:
+def test_a_full_disk_leaves_nothing_half_written(base, written, tmp_path, monkeypatch) -> None:
     def full(self, folder, *arguments, **options):
         Path(folder, "model.safetensors").write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
     with pytest.raises(UserError, match="No space left on device"):
-        _run(base, case_folder("39"), tmp_path)
+        _run(base, written(forget=FORGET, retain=RETAIN), tmp_path)
     (folder,) = (tmp_path / "case").iterdir()
     assert not (folder / "model").exists()
     assert not list(folder.glob(".model*"))
 
 
 def test_a_run_folder_that_cannot_be_written_is_refused_before_loading(
-    base, case_folder, tmp_path, monkeypatch
+    base, written, tmp_path, monkeypatch
 ) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -178,14 +182,16 @@ def test_a_run_folder_that_cannot_be_written_is_refused_before_loading(
 
     monkeypatch.setattr("unlearnkit.module.load_model", never)
     with pytest.raises(UserError, match="cannot write to"):
-        _run(base, case_folder("39"), blocked)
+        _run(base, written(forget=FORGET, retain=RETAIN), blocked)
 
 
-def test_a_run_of_another_run(base, case_folder, tmp_path) -> None:
+def test_a_run_of_another_run(base, written, tmp_path) -> None:
     """The folder of a LoRA run is a base like any other: the adapter is merged first."""
-    _, first = _run(base, case_folder("39"), tmp_path / "first", lora=LORA)
+    _, first = _run(base, written(forget=FORGET, retain=RETAIN), tmp_path / "first", lora=LORA)
     (first.folder / "recipe.yaml").write_text("model: {}\n")
-    module, _ = _run(first.folder, case_folder("39"), tmp_path / "second", lr=0.0)
+    module, _ = _run(
+        first.folder, written(forget=FORGET, retain=RETAIN), tmp_path / "second", lr=0.0
+    )
     expected = _loaded_elsewhere(first.folder / "model")["logits"]
     with torch.no_grad():
         logits = module.policy.eval()(torch.tensor([[4, 5, 6, 7]])).logits
@@ -203,12 +209,12 @@ def test_only_safetensors_are_loaded(base, tmp_path) -> None:
 
 
 def test_arguments_that_the_optimizer_refuses_are_the_recipes(
-    base, case_folder, tmp_path, monkeypatch
+    base, written, tmp_path, monkeypatch
 ) -> None:
     def never(*arguments):
         pytest.fail("the model was loaded")
 
     monkeypatch.setattr("unlearnkit.module.load_model", never)
     with pytest.raises(UserError, match=r"model\.optimizer: Invalid learning rate: -1"):
-        _run(base, case_folder("39"), tmp_path, lr=-1.0)
+        _run(base, written(forget=FORGET, retain=RETAIN), tmp_path, lr=-1.0)
     assert not list(tmp_path.iterdir())

@@ -13,8 +13,9 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa
 from lightning.pytorch.callbacks import ModelCheckpoint
+from rows import PACED
+from short_fits import objective, qa
 from stub import save_stub
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, UserError, fit
@@ -30,9 +31,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(base, case_folder, tmp_path):
+def start(base, written, tmp_path):
     """Runs to the end, or to what ends it; gives the weights."""
-    folder = case_folder("29")
+    folder = written(**PACED)
 
     def run(*callbacks, ckpt_path=None, run_dir=tmp_path / "runs", accumulate=2, **arguments):
         module = UnlearningModule(

@@ -10,9 +10,9 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from cases.runs import Recorder, objective, qa, stub_data
 from lightning.pytorch.callbacks import ModelCheckpoint
 from peft import LoraConfig
+from short_fits import Recorder, objective, qa, stub_data
 from stub import stub_model
 
 from unlearnkit import UnlearningModule

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases.runs import objective, qa, train
 from peft import LoraConfig
+from short_fits import objective, qa, train
 from stub import save_stub
 
 from unlearnkit import UnlearningDataModule, UnlearningModule

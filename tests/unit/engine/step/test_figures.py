@@ -8,10 +8,10 @@ import json
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa, stub_data, stub_module, train
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from rounding import margin, near
+from short_fits import objective, qa, stub_data, stub_module, train
 from stub import NATS_PER_BIT
 
 from unlearnkit.callbacks import CollapseStop, EvaluateEvery

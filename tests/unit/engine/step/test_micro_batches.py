@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases.runs import objective, qa, stub_data, stub_module, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rounding import margin, near
-from stub import read_spec
+from rows import STORED
+from short_fits import objective, qa, stub_data, stub_module, train
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
@@ -22,7 +22,7 @@ METHOD = {"forget": "gradient_ascent", "mismatch": "random_mismatch", "retain": 
 def _weights(names: dict[str, str], folder, tokens: int | None, accumulate: int = 1):
     module = stub_module(
         {key: objective(name) for key, name in names.items()},
-        read_spec(folder / "stub.json"),
+        {"random_init": 1},
         lr=0.1,
         max_tokens_per_micro_batch=tokens,
     )
@@ -41,8 +41,8 @@ def _weights(names: dict[str, str], folder, tokens: int | None, accumulate: int 
 
 @pytest.mark.parametrize("names", [METHOD, {"forget": "npo", "retain": "retain_nll"}])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_parts_train_the_same_model(case_folder, names, accumulate) -> None:
-    folder = case_folder("49")
+def test_parts_train_the_same_model(written, names, accumulate) -> None:
+    folder = written(**STORED)
     figures, whole = _weights(names, folder, None, accumulate)
     for tokens in (1, 12):
         part_figures, parts = _weights(names, folder, tokens, accumulate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cases.runs import objective, qa, stub_data, stub_module, train
+from short_fits import objective, qa, stub_data, stub_module, train
 from stub import stub_model
 from transformers import LlamaConfig
 

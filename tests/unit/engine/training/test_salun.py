@@ -8,7 +8,7 @@ from functools import partial
 import lightning as L
 import pytest
 import torch
-from cases.runs import objective, qa, stub_data, stub_module, train
+from short_fits import objective, qa, stub_data, stub_module, train
 from stub import stub_model, stub_tokenizer
 
 from unlearnkit.engine.training.salun import Saliency, SalientWeights, _kth_largest, check_saliency
