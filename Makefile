@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== constraints.txt)"
 
 # What a run of tests takes, and the kernels of torch, oneDNN and MKL on other processors.
-TESTS ?= tests unlearnkit
+TESTS ?= tests benchmarks unlearnkit
 QUICK := -m "not slow and not gpu" -n 2 --dist worksteal
 CPU_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2
 CPU_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
@@ -35,7 +35,7 @@ test-ranks: $(VENV)/installed-test  ## Short runs on two processes, interrupted 
 
 test-extras:  ## Installs the extras that run on a CPU elsewhere, and runs the tests that need them
 	$(MAKE) VENV=$(VENV)-extras $(VENV)-extras/installed-test-extras
-	$(VENV)-extras/bin/python -m pytest -m "extra and not gpu" --need-extras tests
+	$(VENV)-extras/bin/python -m pytest -m "extra and not gpu" --need-extras tests benchmarks
 
 test-gpu: $(VENV)/installed-test  ## Tests of a CUDA machine
 	$(BIN)/python -m pytest -m gpu tests/gpu

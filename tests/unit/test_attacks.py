@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from stub import stub_model, stub_tokenizer
 
-from tests.stub import stub_model, stub_tokenizer
 from unlearnkit import attacks as attack
 from unlearnkit.attacks import fewshot as showing
 from unlearnkit.attacks import quantize as quantizing

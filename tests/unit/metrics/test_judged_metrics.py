@@ -9,9 +9,9 @@ import pytest
 import torch
 from rounding import near
 from safetensors.torch import load_file, save_file
+from stub import stub_model, stub_tokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import RecipeError
 from unlearnkit.metrics import Harmfulness, SemanticSimilarity
 from unlearnkit.suites import Copyright, Harmful, SuiteContext

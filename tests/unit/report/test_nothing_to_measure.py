@@ -7,8 +7,8 @@ import math
 
 import pytest
 from run_folder import SUITES, write_run
+from stub import save_stub
 
-from tests.stub import save_stub
 from unlearnkit.callbacks import EvaluateEvery
 from unlearnkit.cli import console
 from unlearnkit.cli.tables import show_evaluations

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from stub import stub_model, stub_tokenizer
 
-from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites import LmEval, SuiteContext, Wmdp
 

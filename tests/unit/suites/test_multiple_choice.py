@@ -6,8 +6,8 @@ import json
 
 import pytest
 import torch
+from stub import stub_model, stub_tokenizer
 
-from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model

@@ -12,8 +12,8 @@ import pytest
 import torch
 from rounding import near
 from scipy.stats import hmean, ks_2samp
+from stub import stub_model, stub_tokenizer
 
-from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model

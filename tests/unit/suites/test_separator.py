@@ -7,8 +7,8 @@ import json
 import logging
 
 import pytest
+from stub import stub_model, stub_tokenizer
 
-from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.suites import Hallucination, MultipleChoice, Rwku, SuiteContext, Tofu
 from unlearnkit.suites.published import Part, read_parts

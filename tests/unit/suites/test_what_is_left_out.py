@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
+from stub import BITS, stub_model, stub_tokenizer
 
-from tests.stub import BITS, stub_model, stub_tokenizer
 from unlearnkit.data import QAStream
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import load_tokenizer
