@@ -115,13 +115,19 @@ def without_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def defaults(cls: type) -> dict[str, Any]:
-    """Defaults of a constructor's arguments, those of its bases included."""
+    """Defaults of a constructor's arguments, with those that it passes on."""
     found: dict[str, Any] = {}
-    for each in reversed(cls.__mro__):
+    for each in constructors(cls):
         for name, parameter in inspect.signature(each.__init__).parameters.items():
             if parameter.default is not parameter.empty:
                 found[name] = parameter.default
     return found
+
+
+def constructors(cls: type) -> list[type]:
+    """Classes whose constructors may take an argument of a class: its own comes last."""
+    others = [each for other in getattr(cls, "passes_on", ()) for each in constructors(other)]
+    return [*others, *reversed(cls.__mro__)]
 
 
 def with_plain_lora(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Registered:
     _by_name: ClassVar[dict[str, type[Any]]]
     _by_alias: ClassVar[dict[str, type[Any]]]
     registered_name: ClassVar[str | None] = None
+    passes_on: ClassVar[tuple[type, ...]] = ()
+    """Classes other than its bases that the constructor gives its ``**arguments``."""
     _class_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(

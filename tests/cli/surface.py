@@ -35,8 +35,10 @@ from unlearnkit.attacks import Attack
 from unlearnkit.cli import verbs
 from unlearnkit.cli.main import main as run_command
 from unlearnkit.cli.recipe.build import TRAINER_DEFAULTS
+from unlearnkit.cli.recipe.signature import accepted
 from unlearnkit.edits import Edit
 from unlearnkit.engine.training.salun import Saliency
+from unlearnkit.families import constructors
 from unlearnkit.models.adapter import Importance, LoraConfig
 from unlearnkit.models.base import BaseModel, Offset
 from unlearnkit.registry import PACKAGE, Registered
@@ -236,17 +238,27 @@ def _members(root: Any) -> dict[str, Any]:
 
 
 def _parameters(cls: type, function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        hints = typing.get_type_hints(function)
-    except (NameError, TypeError):  # names that exist for the type checker only
-        hints = {}
+    hints, own = _type_hints(function), dict(inspect.signature(cls).parameters)
+    if function is cls.__init__ and own.pop("file", None):
+        # What is passed on to the reader of a file counts as the class's own.
+        for each in reversed(constructors(cls)):
+            hints = {**_type_hints(each.__init__), **hints}
+            own = {**inspect.signature(each.__init__).parameters, **own}
+        own = {name: own[name] for name in accepted(cls)}
     found: dict[str, Any] = {}
-    for name, each in inspect.signature(cls).parameters.items():
+    for name, each in own.items():
         stars = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
         found[stars + name] = [shown(hints.get(name, each.annotation))]
         if each.default is not each.empty:
             found[stars + name].append(_value(each.default))
     return found
+
+
+def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):  # names that exist for the type checker only
+        return {}
 
 
 def _fields(cls: Any) -> dict[str, Any]:

@@ -13,13 +13,14 @@ import sys
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.families import KeyPath
+from unlearnkit.families import KeyPath, constructors
 from unlearnkit.registry import PACKAGE, did_you_mean
 
 Finding = tuple[KeyPath, str]
@@ -241,11 +242,13 @@ def _is_list(hint: Any) -> bool:
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    try:
-        # A data class's constructor is generated and knows no names of its module.
-        return typing.get_type_hints(cls if dataclasses.is_dataclass(cls) else cls.__init__)
-    except (NameError, TypeError):  # names that exist for the type checker only
-        return {}
+    found: dict[str, Any] = {}
+    for each in [cls] if dataclasses.is_dataclass(cls) else constructors(cls):
+        with suppress(NameError, TypeError):  # names that exist for the type checker only
+            # A data class's constructor is generated and knows no names of its module.
+            named = each if dataclasses.is_dataclass(each) else each.__init__
+            found |= typing.get_type_hints(named)
+    return found
 
 
 def _list(known: Collection[str]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Container, Mapping
+from typing import Any, ClassVar
 
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.same import UP_TO, keys_of
 from unlearnkit.data.streams.answers import AnswerStream
-from unlearnkit.data.streams.base import Scalar, Stream
+from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.streams.mismatch import stream_of_rows
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
@@ -33,13 +34,7 @@ class AlternateStream(Stream, name="alternate"):
         prompts: The stream whose prompts are answered.
         alternate_field: The file's column that holds the alternate answer, or an array of them.
         per_prompt: Alternates per prompt and draw; ``dpo`` takes 1.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        where: Keep only rows whose fields have these values.
-        limit: Use the first rows only.
-        rows_at: Where the rows stand in the file's objects, such as ``data``.
-        separator: Stands between the texts of the column, such as ``"; "``, each of which
-            is an alternate.
+        **file: Which rows of the file, and how they are read; see `AnswerStream`.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.
@@ -48,34 +43,29 @@ class AlternateStream(Stream, name="alternate"):
         Mekala et al., 2024, arXiv:2409.13474 (AltPO, five alternates to each prompt).
     """
 
+    passes_on: ClassVar[tuple[type, ...]] = (AnswerStream,)
+
     def __init__(
         self,
         path: str,
         prompts: str = "forget",
         alternate_field: str = "alternate",
         per_prompt: int = 1,
-        split: str = "train",
-        config: str | None = None,
-        where: dict[str, Scalar] | None = None,
-        limit: int | None = None,
-        rows_at: str | None = None,
-        separator: str | None = None,
+        **file: Any,
     ) -> None:
+        # A row that was left out would stand for another one, and draws follow the prompts'.
+        self._file = AnswerStream(
+            path,
+            answers_field=alternate_field,
+            explode=True,
+            on_bad_rows="error",
+            batch_size=None,
+            **file,
+        )
         super().__init__()
         if per_prompt < 1:
             raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
         self.path, self.prompts, self.per_prompt = path, prompts, per_prompt
-        self._file = AnswerStream(
-            path,
-            alternate_field,
-            True,
-            split,
-            config,
-            where,
-            limit,
-            rows_at=rows_at,
-            separator=separator,
-        )
         self._file.key = "alternate_field"
 
     def depends_on(self) -> tuple[str, ...]:

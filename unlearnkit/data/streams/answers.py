@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.several import check_separator, exploded, warn_if_joined
 from unlearnkit.data.rows.values import check_columns, check_fields
-from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.streams.base import FileStream, Tokens
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.errors import Place, Problem
 
@@ -29,14 +29,9 @@ class AnswerStream(FileStream[AnswerText]):
             whatever its suffix, each line is an answer.
         answers_field: The file's column that holds the answer.
         explode: The column holds arrays of texts, each of which is an answer.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        where: Keep only rows whose fields have these values.
-        limit: Use the first rows only.
-        on_bad_rows: ``error`` or ``drop``.
-        rows_at: Where the rows stand in the file's objects; see `FileStream`.
         separator: Stands between the texts of the column, such as ``"; "``, each of which is
             an answer; blank ones are left out.
+        **file: Which rows of the file, and how they are read; see `FileStream`.
     """
 
     lines: ClassVar[bool] = True
@@ -46,17 +41,10 @@ class AnswerStream(FileStream[AnswerText]):
         path: str,
         answers_field: str = "response",
         explode: bool = False,
-        split: str = "train",
-        config: str | None = None,
-        where: dict[str, Scalar] | None = None,
-        limit: int | None = None,
-        on_bad_rows: OnBadRows = "error",
-        rows_at: str | None = None,
         separator: str | None = None,
+        **file: Any,
     ) -> None:
-        super().__init__(
-            path, split, config, where, limit, on_bad_rows=on_bad_rows, rows_at=rows_at
-        )
+        super().__init__(path, **file)
         check_separator(separator)
         self.answers_field, self.explode, self.separator = answers_field, explode, separator
         self.key = "answers_field"

@@ -46,7 +46,8 @@ class Stream(Registered, ABC):
     def __init__(self, batch_size: int | None = None, on_bad_rows: OnBadRows = "error") -> None:
         if batch_size is not None and batch_size < 1:
             raise RecipeError(f"batch_size: expected at least 1, found {batch_size}")
-        self.batch_size, self.on_bad_rows = batch_size, on_bad_rows
+        self.batch_size = batch_size
+        self.on_bad_rows: OnBadRows = on_bad_rows
 
     def depends_on(self) -> tuple[str, ...]:
         """Names of the streams that must be encoded before this one."""
@@ -103,8 +104,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
         limit: Use the first rows only.
         batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
-        on_bad_rows: ``error`` or ``drop``.
-        rows_at: Where the rows stand in the file's objects; see `nested.rows_below`.
+        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
+            leaves them out and logs how many.
+        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
+            the fields beside the way there go with each row, and ``*`` is every item.
     """
 
     lines: ClassVar[bool] = False

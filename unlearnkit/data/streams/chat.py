@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from unlearnkit.data.rows.messages import layout_fault, plain_messages
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_columns, check_fields, kind_of, quoted
-from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.streams.base import FileStream, Tokens
 from unlearnkit.data.tokens.chat_template import Message, TurnError
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import Rendered
@@ -61,19 +61,11 @@ class ChatStream(FileStream[Conversation], name="chat"):
         system: System turn put in front of conversations that have none.
         fold_system: Put the system turn's text into the first user turn, for templates that
             refuse system turns.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        where: Keep only rows whose fields have these values.
-        limit: Use the first rows only.
-        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
-        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
-            leaves them out and logs how many.
-        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
-            the fields beside the way there go with each row, and ``*`` is every item.
         template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
         tools_field: The file's column of tools, if it has one: an array, or the JSON text of one.
             Null leaves it out.
+        **file: Which rows of the file, and how they are read; see `FileStream`.
 
     Raises:
         RecipeError: If only one of ``prompt_field`` and ``response_field`` is given.
@@ -88,18 +80,12 @@ class ChatStream(FileStream[Conversation], name="chat"):
         turns: Literal["last", "all"] = "last",
         system: str | None = None,
         fold_system: bool = False,
-        split: str = "train",
-        config: str | None = None,
-        where: dict[str, Scalar] | None = None,
-        limit: int | None = None,
-        batch_size: int | None = None,
-        on_bad_rows: OnBadRows = "error",
-        rows_at: str | None = None,
         template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
         tools_field: str | None = "tools",
+        **file: Any,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
+        super().__init__(path, **file)
         if (prompt_field is None) != (response_field is None):
             raise RecipeError("prompt_field and response_field: expected both or neither")
         if prompt_field is not None and messages_field != "messages":

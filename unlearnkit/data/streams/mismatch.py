@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any, ClassVar
 
 from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import Digest, EncodedRows, StreamData
@@ -13,9 +14,10 @@ from unlearnkit.data.pool import Answer, AnswerPool
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.same import UP_TO, keys_of
 from unlearnkit.data.streams.answers import AnswerStream
-from unlearnkit.data.streams.base import OnBadRows, Stream
+from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.families import defaults
 from unlearnkit.registry import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -34,16 +36,9 @@ class MismatchStream(Stream, name="mismatch"):
     Args:
         prompts: The stream whose prompts are answered.
         answers: The stream whose responses are the pool, or a file or data set of answers.
-        answers_field: The file's column that holds the answers.
         per_prompt: Random answers per prompt.
-        explode: The file's column holds arrays of texts, each of which is an answer.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        on_bad_rows: ``error`` stops at answers that cannot be used and names all of them;
-            ``drop`` leaves them out and logs how many.
-        rows_at: Where the rows of the file stand in its objects, such as ``data``.
-        separator: Stands between the texts of the file's column, such as ``"; "``, each of which
-            is an answer.
+        **file: The column and the rows of a file of answers, and how they are read; see
+            `AnswerStream`.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1, or keys of a file are given with a stream.
@@ -52,48 +47,26 @@ class MismatchStream(Stream, name="mismatch"):
         Yao et al., 2023, arXiv:2310.10683, equation 3 (the set of random answers).
     """
 
+    passes_on: ClassVar[tuple[type, ...]] = (AnswerStream,)
+
     def __init__(
         self,
         prompts: str = "forget",
         answers: str = "retain",
-        answers_field: str = "response",
         per_prompt: int = 5,
-        explode: bool = False,
-        split: str = "train",
-        config: str | None = None,
-        on_bad_rows: OnBadRows = "error",
-        rows_at: str | None = None,
-        separator: str | None = None,
+        **file: Any,
     ) -> None:
-        super().__init__(None, on_bad_rows)
+        answer_file = AnswerStream(answers, batch_size=None, **file)
+        super().__init__(None, answer_file.on_bad_rows)
         if per_prompt < 1:
             raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
         self.prompts, self.answers, self.per_prompt = prompts, answers, per_prompt
-        self._file = None
-        if "/" in answers or "." in answers:
-            self._file = AnswerStream(
-                answers,
-                answers_field,
-                explode,
-                split,
-                config,
-                on_bad_rows=on_bad_rows,
-                rows_at=rows_at,
-                separator=separator,
-            )
-            return
-        given = {
-            "answers_field": answers_field != "response",
-            "explode": explode,
-            "split": split != "train",
-            "config": config is not None,
-            "on_bad_rows": on_bad_rows != "error",
-            "rows_at": rows_at is not None,
-            "separator": separator is not None,
-        }
-        if unused := [key for key, is_given in given.items() if is_given]:
+        self._file = answer_file if "/" in answers or "." in answers else None
+        known = defaults(AnswerStream)
+        given = [key for key in known if key in file and file[key] != known[key]]
+        if given and self._file is None:
             raise RecipeError(
-                f"{', '.join(unused)}: of a file of answers, and '{answers}' is a stream",
+                f"{', '.join(given)}: of a file of answers, and '{answers}' is a stream",
                 hint=f"Set it of the stream '{answers}', or give answers: a file with its suffix.",
             )
 

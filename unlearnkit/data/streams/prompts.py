@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_fields
-from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.streams.base import FileStream, Tokens
 from unlearnkit.data.tokens.arguments import check_chat
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.data.tokens.frame import Frame
@@ -34,17 +34,9 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         prompt_field: The file's column that holds the prompt.
         template: Text around the prompt, such as ``"Question: {prompt}\nAnswer:"``.
         chat: Put prompts through the model's chat template, as turns of the user.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        where: Keep only rows whose fields have these values.
-        limit: Use the first rows only.
-        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
-        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
-            leaves them out and logs how many.
-        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
-            the fields beside the way there go with each row, and ``*`` is every item.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        **file: Which rows of the file, and how they are read; see `FileStream`.
 
     Raises:
         RecipeError: If the template does not hold ``{prompt}``, or the chat template is chosen
@@ -60,17 +52,11 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         prompt_field: str = "prompt",
         template: str = "{prompt}",
         chat: bool = False,
-        split: str = "train",
-        config: str | None = None,
-        where: dict[str, Scalar] | None = None,
-        limit: int | None = None,
-        batch_size: int | None = None,
-        on_bad_rows: OnBadRows = "error",
-        rows_at: str | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        **file: Any,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
+        super().__init__(path, **file)
         if "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
         check_chat(chat, chat_template, template_arguments)

@@ -13,7 +13,7 @@ from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.several import check_separator, exploded, warn_if_joined
 from unlearnkit.data.rows.table import chosen
 from unlearnkit.data.rows.values import check_columns, check_fields
-from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.streams.base import FileStream, Scalar, Tokens
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.errors import Place, Problem, RecipeError
@@ -54,17 +54,9 @@ class QAStream(FileStream[Pair], name="qa"):
         responses: Columns, in place of ``response_field``, of files that have several responses
             in a row, such as ``[{field: response_0, where: {is_response_0_safe: false}}, ...]``.
         explode: The response column holds arrays of texts, each of which is a response.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
-        limit: Use the first rows only.
-        batch_size: Rows per micro-batch and process; by default the data's ``batch_size``.
-        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
-            leaves them out and logs how many.
-        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
-            the fields beside the way there go with each row, and ``*`` is every item.
         separator: Stands between the texts of the column, such as ``"; "``, each of which is
             a response; blank ones are left out.
+        **file: Which rows of the file, and how they are read; see `FileStream`.
 
     Raises:
         RecipeError: If the template does not hold ``{prompt}``, or goes on after ``{response}``;
@@ -79,16 +71,10 @@ class QAStream(FileStream[Pair], name="qa"):
         template: str = "{prompt}",
         responses: list[ResponseColumn] | None = None,
         explode: bool = False,
-        split: str = "train",
-        config: str | None = None,
-        where: dict[str, Scalar] | None = None,
-        limit: int | None = None,
-        batch_size: int | None = None,
-        on_bad_rows: OnBadRows = "error",
-        rows_at: str | None = None,
         separator: str | None = None,
+        **file: Any,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
+        super().__init__(path, **file)
         if "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
         if "{response}" in template.removesuffix("{response}"):

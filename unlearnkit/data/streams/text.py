@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_fields
-from unlearnkit.data.streams.base import FileStream, OnBadRows, Scalar, Tokens
+from unlearnkit.data.streams.base import FileStream, Tokens
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import Place, Problem, RecipeError
 
@@ -32,15 +32,7 @@ class TextStream(FileStream[Passage], name="text"):
         text_field: The file's column that holds the text.
         prompt_tokens: Tokens at the start of a piece that are its prompt.
         chunk_tokens: Longest piece, prompt included; by default as many as ``max_length`` allows.
-        split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
-        config: Configuration of a data set on the Hub, or file of a folder.
-        where: Keep only rows whose fields have these values.
-        limit: Use the first texts only.
-        batch_size: Pieces per micro-batch and process; by default the data's ``batch_size``.
-        on_bad_rows: ``error`` stops at rows that cannot be used and names all of them; ``drop``
-            leaves them out and logs how many.
-        rows_at: Where the rows stand in the file's objects, such as ``data`` or ``data.*.pairs``;
-            the fields beside the way there go with each row, and ``*`` is every item.
+        **file: Which rows of the file, and how they are read; see `FileStream`.
 
     Raises:
         RecipeError: If a piece would have no room for a prompt and a response.
@@ -52,15 +44,9 @@ class TextStream(FileStream[Passage], name="text"):
         text_field: str = "text",
         prompt_tokens: int = 32,
         chunk_tokens: int | None = None,
-        split: str = "train",
-        config: str | None = None,
-        where: dict[str, Scalar] | None = None,
-        limit: int | None = None,
-        batch_size: int | None = None,
-        on_bad_rows: OnBadRows = "error",
-        rows_at: str | None = None,
+        **file: Any,
     ) -> None:
-        super().__init__(path, split, config, where, limit, batch_size, on_bad_rows, rows_at)
+        super().__init__(path, **file)
         if prompt_tokens < 1:
             raise RecipeError(f"prompt_tokens: expected at least 1, found {prompt_tokens}")
         if chunk_tokens is not None and chunk_tokens <= prompt_tokens:

@@ -92,7 +92,7 @@ def test_pools_and_alternates_take_them_apart_too(path):
             {"answers": "retain", "separator": "; "},
             "separator: of a file of answers",
         ),
-        (MismatchStream, {"split": "test", "explode": True}, "explode, split: of a file"),
+        (MismatchStream, {"split": "test", "explode": True}, "split, explode: of a file"),
         (IdkStream, {"answers": "refusals", "answers_field": "x"}, "and 'refusals' is a stream"),
     ],
 )
