@@ -167,7 +167,7 @@ def padded_batch(
         input_ids=rows.input_ids,
         position_ids=torch.arange(width).expand(size, width),
         attention_mask=rows.attention_mask,
-        trees=None,
+        attention=None,
         source=place,
         place=place,
         target=target[seen],

@@ -10,17 +10,11 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from unlearnkit.data.attention_plan import AttentionPlan, Tree, plan_attention
 from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
 
 Layout = Literal["packed", "rows"]
-
-
-class Tree(NamedTuple):
-    """Flat positions of one prompt and of its responses' inputs, each as ``(start, end)``."""
-
-    prompt: tuple[int, int]
-    responses: tuple[tuple[int, int], ...]
 
 
 class StreamSlice(NamedTuple):
@@ -52,7 +46,7 @@ class Batch:
     input_ids: Tensor  # [R, T]
     position_ids: Tensor  # [R, T]
     attention_mask: Tensor | None  # [R, T], None when packed
-    trees: tuple[Tree, ...] | None  # None in rows
+    attention: AttentionPlan | None  # None in rows
     source: Tensor  # [N] flat position whose output predicts the token
     place: Tensor  # [N] flat position of the token itself; of its predictor where it is no input
     target: Tensor  # [N] the token
@@ -67,7 +61,7 @@ class Batch:
         moved = {
             name: value.to(device, non_blocking=non_blocking)
             for name, value in vars(self).items()
-            if isinstance(value, Tensor | Batch)
+            if isinstance(value, Tensor | Batch | AttentionPlan)
         }
         return replace(self, **moved)
 
@@ -109,7 +103,7 @@ def pack(
     """
     examples = [example for batch in batches.values() for example in batch.examples]
     lay = _lay_packed if layout == "packed" else _lay_rows
-    tensors, trees, spans = lay(examples, keep_last)
+    tensors, attention, spans = lay(examples, keep_last)
     sources: list[int] = []
     places: list[int] = []
     for example, (before, start) in zip(examples, spans, strict=True):
@@ -129,7 +123,7 @@ def pack(
         token += length
     return Batch(
         **tensors,
-        trees=trees,
+        attention=attention,
         source=torch.tensor(sources, dtype=torch.long),
         place=torch.tensor(places, dtype=torch.long),
         target=torch.tensor([t for e in examples for t in e.response_ids], dtype=torch.long),
@@ -157,7 +151,7 @@ def part_of(batch: Batch, rows: Sequence[int]) -> tuple[Batch, Tensor]:
         ([[6]], [2])
     """
     examples = tuple(batch.examples[row] for row in rows)
-    layout: Layout = "rows" if batch.trees is None else "packed"
+    layout: Layout = "rows" if batch.attention is None else "packed"
     part = pack({"part": StreamBatch(examples, 1, 1)}, layout, batch.keep_last)
     ends = list(accumulate(len(e.response_ids) for e in batch.examples))
     tokens = [
@@ -169,7 +163,7 @@ def part_of(batch: Batch, rows: Sequence[int]) -> tuple[Batch, Tensor]:
     return part.to(device), torch.tensor(tokens, dtype=torch.long, device=device)
 
 
-_Laid = tuple[dict[str, Any], tuple[Tree, ...] | None, list[tuple[int, int]]]
+_Laid = tuple[dict[str, Any], AttentionPlan | None, list[tuple[int, int]]]
 
 
 def _inputs(example: Example, keep_last: bool) -> tuple[int, ...]:
@@ -205,7 +199,7 @@ def _lay_packed(examples: list[Example], keep_last: bool) -> _Laid:
         "position_ids": torch.tensor([positions], dtype=torch.long),
         "attention_mask": None,
     }
-    return tensors, tuple(trees), spans
+    return tensors, plan_attention(trees), spans
 
 
 def _lay_rows(examples: list[Example], keep_last: bool) -> _Laid:

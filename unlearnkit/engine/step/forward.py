@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.data.pack import Batch, part_of, row_lengths
-from unlearnkit.engine.step.attention import Forest, no_mask
+from unlearnkit.engine.step.attention import no_mask
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.token_weights import Expected, pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
@@ -209,13 +209,13 @@ def _keep(into: dict[int, Tensor], layer: int) -> Callable[..., None]:
 
 def _arguments(model: nn.Module, batch: Batch) -> dict[str, object]:
     given: dict[str, object] = {"input_ids": batch.input_ids}
-    if batch.trees is None:
+    if batch.attention is None:
         # Positions are left to the model: those of RoBERTa and its like begin behind its padding.
         given["attention_mask"] = batch.attention_mask
     else:
         given["position_ids"] = batch.position_ids
         given["attention_mask"] = no_mask(batch.input_ids.device)
-        given["tree"] = Forest(batch.trees, batch.position_ids)
+        given["attention_plan"] = batch.attention
     if getattr(model, "reads_prompts", False):
         given["prompt_lengths"] = batch.prompt_lengths
     return given

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from architectures import PACKED, VOCABULARY, tiny_model
 from torch import Tensor
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.pack import Batch, Tree, pack
+from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.reference.kinds import frozen_copy
 from unlearnkit.engine.step.attention import use_tree_attention
@@ -128,13 +130,14 @@ def test_a_wrong_forest_is_noticed(fault: str) -> None:
         positions = torch.arange(good.input_ids.shape[1])[None]
         bad = Batch(**{**vars(good), "position_ids": positions})
     else:
-        assert good.trees is not None
-        first, second, *others = good.trees
-        swapped = (Tree(first.prompt, second.responses), Tree(second.prompt, first.responses))
-        order = sorted([*swapped, *others], key=lambda tree: tree.prompt)
-        bad = Batch(**{**vars(good), "trees": tuple(order)})
-        if len(first.responses) == len(second.responses):
-            pytest.fail("the forest has changed: the test needs trees of unequal size")
+        plan = good.attention
+        assert plan is not None
+        assert plan.gather is not None
+        branch = next(i for i, q in enumerate(plan.queries) if q < plan.keys[i])
+        start, shared = int(plan.key_ends[branch]), plan.keys[branch] - plan.queries[branch]
+        gather = plan.gather.clone()
+        gather[start : start + shared] = torch.arange(good.input_ids.shape[1])[-shared:]
+        bad = replace(good, attention=replace(plan, gather=gather))
     with torch.no_grad():
         found = [_logps(model, reference, batch) for batch in (good, bad)]
     assert _relative(found[1], found[0]) > 1e-3

@@ -1,0 +1,115 @@
+"""What each part of a packed row attends to, worked out on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Tree(NamedTuple):
+    """Flat positions of one prompt and of its responses' inputs, each as ``(start, end)``."""
+
+    prompt: tuple[int, int]
+    responses: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """The parts of a packed row and the keys of each.
+
+    The queries of the parts follow each other and fill the row. Within a part attention is causal
+    from the end: query ``i`` of ``q`` sees the first ``k - q + i + 1`` of its ``k`` keys.
+    """
+
+    queries: tuple[int, ...]
+    """Queries of each part."""
+    keys: tuple[int, ...]
+    """Keys of each part: those of the prompt, then its own."""
+    gather: Tensor | None
+    """``[sum(keys)]`` flat positions of the keys; None where each part attends to itself alone."""
+    query_ends: Tensor
+    """``[parts + 1]`` int32, where the queries of each part begin and the last ones end."""
+    key_ends: Tensor
+    """``[parts + 1]`` int32, the same of the gathered keys."""
+    _masks: dict[tuple[int, int, int | None], Tensor] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+
+    def reaches(self, window: int | None) -> bool:
+        """Whether a sliding window of so many tokens hides a key from any query."""
+        return window is not None and max(self.keys) > window
+
+    def mask(self, queries: int, keys: int, window: int | None) -> Tensor | None:
+        """``[queries, keys]``, True where seen; None stands for a square causal one.
+
+        Equal parts and all decoder blocks share one mask.
+        """
+        if window is not None and keys <= window:
+            window = None
+        if window is None and queries == keys:
+            return None
+        shape = queries, keys, window
+        if shape not in self._masks:
+            seen = torch.ones(queries, keys, dtype=torch.bool, device=self.query_ends.device)
+            seen = seen.tril(keys - queries)
+            self._masks[shape] = seen if window is None else seen.triu(keys - queries - window + 1)
+        return self._masks[shape]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> AttentionPlan:
+        """The plan with its tensors on a device."""
+        moved = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> AttentionPlan:
+        """The plan with its tensors in pinned memory."""
+        found = {k: v.pin_memory() for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **found)
+
+
+def plan_attention(trees: Iterable[Tree]) -> AttentionPlan:
+    """The parts of a row: a prompt with its one response, or a prompt and each of its responses.
+
+    Args:
+        trees: In the order of the row, without gaps; their responses too.
+
+    Example:
+        >>> plan = plan_attention([Tree((0, 2), ((2, 3), (3, 5))), Tree((5, 6), ((6, 8),))])
+        >>> plan.queries, plan.keys
+        ((2, 1, 2, 3), (2, 3, 4, 3))
+        >>> plan.gather.tolist()
+        [0, 1, 0, 1, 2, 0, 1, 3, 4, 5, 6, 7]
+    """
+    queries: list[int] = []
+    keys: list[int] = []
+    positions: list[int] = []
+    branches = False
+    for (start, end), responses in trees:
+        if len(responses) == 1:
+            end = responses[0][1]
+        queries.append(end - start)
+        keys.append(end - start)
+        positions += range(start, end)
+        if len(responses) < 2:
+            continue
+        branches = True
+        for first, last in responses:
+            queries.append(last - first)
+            keys.append(end - start + last - first)
+            positions += range(start, end)
+            positions += range(first, last)
+    return AttentionPlan(
+        tuple(queries),
+        tuple(keys),
+        torch.tensor(positions, dtype=torch.long) if branches else None,
+        torch.tensor([0, *accumulate(queries)], dtype=torch.int32),
+        torch.tensor([0, *accumulate(keys)], dtype=torch.int32),
+    )
