@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+from unlearnkit.runs.measure import Stages
 
 HOSTILE = (
     "<script>alert(1)</script></script><img src=https://evil.example/x onerror=alert(1)>"
@@ -25,6 +28,14 @@ INTERVALS = {
     }
 }
 TRUE = "the cat sat on the mat"
+
+
+def stages() -> Stages:
+    """Of a run without suites."""
+    nothing: Any = SimpleNamespace(
+        data={}, tokenizer=None, max_length=8, date="", control_tokens="text"
+    )
+    return Stages([], nothing, 0, None, Exception)  # pyright: ignore
 
 
 def write_run(folder: Path, *, rows: int = 3, **changes: Any) -> Path:

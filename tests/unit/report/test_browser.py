@@ -6,8 +6,8 @@ import os
 import shutil
 
 import pytest
-from run_folder import write_run
 
+from unit.report.run_folder import write_run
 from unlearnkit.runs.report import report
 
 pytestmark = pytest.mark.slow

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from run_folder import SUITES, write_run
 
+from unit.report.run_folder import SUITES, write_run
 from unlearnkit.errors import UserError
 from unlearnkit.report.comparison import Compared, Spread, comparison_report, picture, trade_offs
 from unlearnkit.runs.compare import compare

@@ -6,14 +6,14 @@ import json
 import math
 
 import pytest
-from run_folder import SUITES, write_run
 from stub import save_stub
 
+from unit.report.run_folder import SUITES, stages, write_run
 from unlearnkit.callbacks import EvaluateEvery
 from unlearnkit.cli import console
 from unlearnkit.cli.tables import show_evaluations
 from unlearnkit.cli.verbs.compare import show
-from unlearnkit.runs import RunSummary, measure, report
+from unlearnkit.runs import RunSummary, report
 from unlearnkit.runs.compare import compare
 from unlearnkit.runs.evaluate import evaluate, read_evaluation, rows_file
 from unlearnkit.runs.folder import write_json, write_rows
@@ -31,7 +31,9 @@ RESULTS = {
 def test_a_summary_has_null_and_the_notes(tmp_path, capsys):
     summary = RunSummary("r", 1, 2, None, tmp_path)
     assert "notes" not in summary.as_json()
-    summary.suites, summary.notes = measure.figures(RESULTS), measure.notes(RESULTS)
+    found = stages()
+    found.results = RESULTS
+    summary.suites, summary.notes = found.metrics, found.notes
     write_json(tmp_path / "summary.json", summary.as_json())
     kept = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert kept["suites"]["copyright"]["before"] == {"forget/leak_rate": None}

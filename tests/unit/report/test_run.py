@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 import altair
 import pytest
 from jsonschema import ValidationError
-from run_folder import HOSTILE, SUITES, TRUE, write_run
 
+from unit.report.run_folder import HOSTILE, SUITES, TRUE, stages, write_run
 from unlearnkit.attacks import Result
 from unlearnkit.errors import UserError
 from unlearnkit.report.charts import losses, request_curves
@@ -312,7 +312,7 @@ def test_embedded_values_are_json_and_printable():
 
 def test_a_failing_report_is_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="the run itself is complete") as warned:
-        assert reporting.report_after_fit(tmp_path / "none", {}, [], None, 0) is None
+        assert reporting.report_after_fit(tmp_path / "none", stages()) is None
     assert len(warned) == 1
 
 
