@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatches
 from unlearnkit.engine.generation.sampling import draw_for
-from unlearnkit.engine.preflight import check_trainable
+from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
 from unlearnkit.engine.reference.cached import Cached, fill_from
 from unlearnkit.engine.reference.kinds import (
@@ -22,7 +22,7 @@ from unlearnkit.engine.reference.kinds import (
     Frozen,
     Reference,
     ReferenceKind,
-    choose_reference,
+    chosen_reference,
     frozen_copy,
 )
 from unlearnkit.engine.step.attention import use_tree_attention
@@ -30,22 +30,21 @@ from unlearnkit.engine.step.compiled import compile_blocks
 from unlearnkit.engine.step.figures import StepFigures, step_share
 from unlearnkit.engine.step.forward import ForwardPass, stream_views
 from unlearnkit.engine.step.head import Head
-from unlearnkit.engine.step.kernels import HeadKernel, check_kernel
+from unlearnkit.engine.step.kernels import HeadKernel, chosen_kernel
 from unlearnkit.engine.step.layout import choose_layout
-from unlearnkit.engine.step.micro_batches import accumulated, check_parts, split
+from unlearnkit.engine.step.micro_batches import accumulated, split
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.fila import begin_by_importance
 from unlearnkit.engine.training.freezing import restrict
-from unlearnkit.engine.training.fsdp2 import check_shardable, let_go, shard
+from unlearnkit.engine.training.fsdp2 import let_go, shard
 from unlearnkit.engine.training.resume import ExactResume, keep_what_is_trained, refuse_gaps
 from unlearnkit.engine.training.salun import Saliency, SalientWeights
-from unlearnkit.engine.training.schedule import Schedule, check_warmup, scheduled
+from unlearnkit.engine.training.schedule import Schedule, scheduled
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.adapter import LoraConfig, check_start, importance_of
+from unlearnkit.models.adapter import LoraConfig, importance_of
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import Policy, add_adapter, load_model
-from unlearnkit.models.quantized import check_quantization
 from unlearnkit.objectives.base import Objective
 
 
@@ -118,20 +117,17 @@ class UnlearningModule(StepFigures):
             )
         self.objectives = nn.ModuleDict(objectives)
         self.base, self.lora, self.trainable, self.saliency = base, lora, trainable, saliency
-        self.reference_kind = choose_reference(reference, lora, reference_dtype)
-        check_quantization(base, lora, self.reference_kind if "reference" in self.needs else None)
-        check_start(lora, base)
-        self.make_optimizer, self.warmup = optimizer, check_warmup(warmup)
+        self.reference_kind = chosen_reference(reference, lora)
+        self.make_optimizer, self.warmup = optimizer, warmup
         self.schedule: Schedule = schedule
         self.reference_dtype, self.compiled = reference_dtype, compile
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
-        whole = [key for key, each in self.active.items() if not each.additive]
-        check_parts(max_tokens_per_micro_batch, whole)
-        self.head_kernel: HeadKernel = check_kernel(head_kernel)
+        self.head_kernel: HeadKernel = chosen_kernel(head_kernel)
         self.reference: Reference | None = None
         self.figures: dict[str, Tensor] = {}
+        refuse(SETTINGS, Values.of(self, reference_kind=reference))
 
     @property
     def active(self) -> dict[str, Objective]:
@@ -169,7 +165,7 @@ class UnlearningModule(StepFigures):
         Args:
             model: A causal language model of transformers, not yet wrapped by PEFT.
         """
-        check_trainable(model.config, self.needs, self.reference_kind, self.lora, self.device_mesh)
+        refuse(MODEL, Values.of(self, config=model.config, sharded=self.device_mesh is not None))
         self.layout, self.layout_reason = choose_layout(model, self.layout)
         if self.layout == "packed":
             use_tree_attention(model)
@@ -183,7 +179,6 @@ class UnlearningModule(StepFigures):
         restrict(self.policy, self.trainable)
         self.head = Head(self.policy, kernel=self.head_kernel)
         if self.device_mesh is not None:
-            check_shardable(model, self.needs, self.reference_kind, self.max_tokens_per_micro_batch)
             shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
         if "reference" in self.needs:
             self.reference = reference or self._own_reference()

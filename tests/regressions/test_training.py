@@ -12,13 +12,13 @@ from peft import LoraConfig
 from rounding import margin, near
 from rows import FORGET, PACED, RETAIN
 from short_fits import Recorder, objective, qa, stub_data, stub_module, train
-from stub import BITS, set_logits, stub_model, stub_tokenizer
+from stub import BITS, set_logits, stub_model
 
 from unlearnkit.callbacks import CollapseStop
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.data.streams.base import Stream
+from unlearnkit.engine.preflight import MODEL, Values, refuse
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.load import check_config
 
 
 def _both(folder: Path, **arguments):
@@ -217,7 +217,7 @@ def test_an_adapter_on_a_tied_head_is_refused() -> None:
     spec = {"random_init": 1, "tie": True}
     lora = LoraConfig(r=2, target_modules=["lm_head"])
     with pytest.raises(RecipeError, match=r"lm_head.*tie_word_embeddings"):
-        check_config(stub_model(spec).config, lora, 512, len(stub_tokenizer(spec)))
+        refuse(MODEL, Values("tiny", lora, config=stub_model(spec).config))
 
 
 def test_the_same_seed_gives_the_same_run_with_any_number_of_workers(written) -> None:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import peft
 
-from unlearnkit.errors import RecipeError
-from unlearnkit.models.base import BaseModel, as_base_model
-
 FROM_WEIGHTS = ("pissa", "olora", "fila")
 """Ways to begin with a part of the weights in the adapter, and the rest in the base."""
-_VARIANTS = (
+VARIANTS = (
     "use_dora", "use_bdlora", "alora_invocation_tokens", "arrow_config", "velora_config",
     "monteclora_config", "kasa_config", "layer_replication",
 )  # fmt: skip
-_MUTATING = ("corda", "loftq", "lora_ga")
-_UNMERGED = ("layer_replication", "alora_invocation_tokens", "arrow_config")
+"""Settings that do not go with those ways to begin."""
+MUTATING = ("corda", "loftq", "lora_ga")
+"""Ways to begin that change the weights of the base."""
+UNMERGED = ("layer_replication", "alora_invocation_tokens", "arrow_config")
 """Settings of adapters that cannot be merged into the model, as they are for evaluation."""
 
 _OF_LOW_RANK = {
@@ -120,63 +118,3 @@ def beyond_low_rank(config: peft.LoraConfig) -> list[str]:
         for each in fields(peft.LoraConfig)
         if each.name not in _OF_LOW_RANK and getattr(config, each.name) != getattr(plain, each.name)
     ]
-
-
-def check_start(lora: peft.LoraConfig | None, base: str | BaseModel) -> None:
-    """Refuses a start that does not go with the adapter or the base.
-
-    Raises:
-        RecipeError: With the keys.
-    """
-    if lora is None:
-        return
-    if lora.init_lora_weights in _MUTATING:
-        raise RecipeError(
-            f"model.lora.init_lora_weights: '{lora.init_lora_weights}' changes the base's weights, "
-            "and the adapter alone would be saved",
-            hint=f"Take one of: true, gaussian, orthogonal, {', '.join(FROM_WEIGHTS)}.",
-        )
-    for name in _UNMERGED:
-        if getattr(lora, name) is not None:
-            raise RecipeError(
-                f"model.lora.{name}: such an adapter cannot be merged into the model, which is "
-                "how the trained model is loaded",
-                hint=f"Leave {name} out.",
-            )
-    start = start_of(lora)
-    if start is None:
-        return
-    key = f"model.lora.init_lora_weights: '{start}'"
-    if as_base_model(base).quantization:
-        raise RecipeError(
-            f"{key} decomposes the weights, and model.base.quantization rounds them",
-            hint="Leave model.base.quantization out, or take init_lora_weights: true.",
-        )
-    if other := [name for name in _VARIANTS if getattr(lora, name, None)]:
-        raise RecipeError(f"{key} does not go with model.lora.{other[0]}", hint="Leave one out.")
-    iterations = getattr(lora, "svd_iterations", None)
-    if iterations is not None and (iterations < 0 or start == "olora"):
-        raise RecipeError(
-            "model.lora.svd_iterations: expected 0 or more, with pissa or fila; found "
-            f"{iterations} with {start}"
-        )
-    wanted = importance_of(lora)
-    if wanted and wanted.batch_size < 1:
-        raise RecipeError(
-            f"model.lora.importance.batch_size: expected at least 1, found {wanted.batch_size}"
-        )
-
-
-def check_streams(lora: peft.LoraConfig | None, streams: Mapping[str, Any]) -> None:
-    """Refuses FILA without the rows that it needs.
-
-    Raises:
-        RecipeError: With the stream that is missing.
-    """
-    wanted = importance_of(lora)
-    for key in ("forget", "retain") if wanted else ():
-        if (name := getattr(wanted, key)) not in streams:
-            raise RecipeError(
-                f"model.lora.importance.{key}: data.streams.{name} is missing",
-                hint=f"data.streams has: {', '.join(streams) or 'none'}.",
-            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -151,56 +151,6 @@ def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
     return peft_model
 
 
-def check_config(
-    config: PreTrainedConfig,
-    lora: LoraConfig | None,
-    max_length: int,
-    vocabulary: int,
-    layers: Collection[int] = (),
-) -> None:
-    """What can be wrong between model, adapter and data, found before any weight is read.
-
-    Args:
-        config: The model's config.
-        lora: The adapter, if any.
-        max_length: Longest sequence that the data may hold, in tokens.
-        vocabulary: Number of tokens of the tokenizer.
-        layers: Decoder blocks, from 0, whose outputs an objective reads.
-
-    Raises:
-        RecipeError: With the two keys that do not go together.
-    """
-    text = config.get_text_config()
-    longest = getattr(text, "max_position_embeddings", None)
-    if longest and max_length > longest:
-        raise RecipeError(
-            f"data.max_length: {max_length} is longer than the model's {longest} positions",
-            hint=f"Set data.max_length to at most {longest}.",
-        )
-    if vocabulary > text.vocab_size:
-        raise RecipeError(
-            f"data.tokenizer: it has {vocabulary} tokens, but the model's vocabulary is "
-            f"{text.vocab_size}",
-            hint="Give data.tokenizer the model's own tokenizer.",
-        )
-    blocks = text.num_hidden_layers
-    if layers and max(layers) >= blocks:
-        raise RecipeError(
-            f"model.objectives: layer {max(layers)} is read, but the model has {blocks} decoder "
-            "blocks",
-            hint=f"Set layer to at most {blocks - 1}: blocks count from 0.",
-        )
-    tied = getattr(text, "tie_word_embeddings", False)
-    touched = _head_targets(lora)
-    if tied and touched:
-        raise RecipeError(
-            f"model.lora.target_modules: {', '.join(touched)} cannot be adapted, since the model "
-            "ties its output head to its embedding (tie_word_embeddings: true) and a merge would "
-            "change both",
-            hint="Take it out of target_modules, or use target_modules: all-linear.",
-        )
-
-
 def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:
     """The config of the model's first blocks; lists that have an entry a block are cut too."""
     text = config.get_text_config()
@@ -212,14 +162,6 @@ def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:
             setattr(text, name, value[:blocks])
     text.num_hidden_layers = blocks
     return config
-
-
-def _head_targets(lora: LoraConfig | None) -> list[str]:
-    named = lora.target_modules if lora else None
-    names = {named} if isinstance(named, str) else set(named or ())
-    saved = set(lora.modules_to_save or ()) if lora else set()
-    heads = {"lm_head", "embed_tokens", "wte", "embed_out", "embed_in", "output_embeddings"}
-    return sorted(name for name in names | saved if name.split(".")[-1] in heads)
 
 
 def adapter_base(resolved: BaseModel) -> BaseModel:

@@ -11,13 +11,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from torch import nn
 from transformers import BitsAndBytesConfig
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.adapter import changes_base
-from unlearnkit.models.base import BaseModel, as_base_model
+from unlearnkit.models.base import BaseModel
 
 
 def quantization_config(base: BaseModel) -> BitsAndBytesConfig:
@@ -52,42 +50,3 @@ def keep_differentiable(model: nn.Module) -> None:
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-
-
-def check_quantization(
-    base: str | BaseModel, lora: LoraConfig | None, reference: str | None
-) -> None:
-    """Refuses what cannot be trained on quantised weights; no weights are read.
-
-    Args:
-        base: The model.
-        lora: The adapter that is to be trained, if any.
-        reference: The kind of reference; None where none is needed.
-
-    Raises:
-        RecipeError: Without an adapter, for a GGUF file, for a second copy as the reference, or if
-            bitsandbytes is not installed.
-    """
-    resolved = as_base_model(base)
-    if resolved.quantization is None:
-        return
-    key = f"model.base.quantization: {resolved.quantization}"
-    if lora is None:
-        raise RecipeError(
-            f"{key} needs an adapter, since quantised weights cannot be trained",
-            hint="Set model.lora, or leave quantization out.",
-        )
-    if resolved.gguf_file:
-        raise RecipeError(
-            f"{key} does not go with a GGUF file, which is dequantised on loading",
-            hint="Leave quantization out, or give a folder with safetensors.",
-        )
-    if reference == "frozen":
-        changing = changes_base(lora)
-        instead = "Set model.reference: adapter_off, which is the same model without a copy."
-        raise RecipeError(
-            f"{key} does not go with model.reference: frozen"
-            + (f", which model.lora.{changing} needs" if changing else ""),
-            hint="Set model.reference: cached." if changing else instead,
-        )
-    quantization_config(resolved)

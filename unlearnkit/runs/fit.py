@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,10 @@ from torch import nn
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.sampling import draw_for
-from unlearnkit.engine.preflight import check_trainable
 from unlearnkit.engine.reference.kinds import Frozen
-from unlearnkit.engine.training.freezing import check_trainable_names
-from unlearnkit.engine.training.fsdp2 import check_lengths, is_sharded
+from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.adapter import check_streams
-from unlearnkit.models.base import BaseModel, refuse_other_tokens
-from unlearnkit.models.check import check_whole
-from unlearnkit.models.load import check_config, load_config
+from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
@@ -42,13 +37,13 @@ from unlearnkit.runs.folder import (
     write_text,
 )
 from unlearnkit.runs.measure import Stages
-from unlearnkit.runs.preflight import refuse_strategies
+from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start
 from unlearnkit.runs.trainer import log_short_runs_too, point_at, stopped_by
-from unlearnkit.suites.base import Suite, SuiteContext
+from unlearnkit.suites.base import Suite
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
 """Tells the processes that Lightning starts for the other ranks where the run writes."""
@@ -99,11 +94,7 @@ def fit(
         UserError: If the run folder cannot be written, or the disk has no room for the model.
     """
     started = time.monotonic()
-    refuse_strategies(module, trainer)
-    check_before_loading(module, data, evaluate, SuiteContext.of(data, seed), gold)
-    if is_sharded(trainer):
-        check_lengths(load_config(module.base), data.max_length)
-    batches = Batches.of(module, data, trainer)
+    batches = preflight(Planned(module, data, trainer, evaluate, gold, seed))
     ckpt_path = _checkpoint(ckpt_path, Path(run_dir) / recipe_name)
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
     # Only the first process writes to it; under torchrun the others are never told its name.
@@ -232,41 +223,6 @@ def _checkpoint(given: str | None, runs: Path) -> str | None:
     if given and "://" not in given and not Path(given).exists():
         raise RecipeError(f"--ckpt_path: there is no file {given}")
     return given
-
-
-def check_before_loading(
-    module: UnlearningModule,
-    data: UnlearningDataModule,
-    evaluate: Sequence[Suite],
-    context: SuiteContext,
-    gold: str | None = None,
-) -> None:
-    """Checks data, suites and the model's config; no weights are read.
-
-    Raises:
-        DataError: With all bad rows.
-        RecipeError: If model, adapter and data do not go together.
-    """
-    try:
-        module.make_optimizer([nn.Parameter(torch.zeros(1))])
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"model.optimizer: {error}") from error
-    config = load_config(module.base)
-    check_whole(module.base)
-    check_trainable(config, module.needs, module.reference_kind, module.lora)
-    if module.saliency is not None:
-        module.saliency.check()
-    check_trainable_names(config, module.trainable, module.lora)
-    refuse_other_tokens("model.base", module.base, data.tokenizer)
-    if gold is not None and evaluate:
-        refuse_other_tokens("gold", gold, data.tokenizer)
-        check_whole(gold, "gold")
-    check_streams(module.lora, data.streams)
-    check_config(config, module.lora, data.max_length, len(data.tokenizer), module.layers)
-    data.check()
-    context = replace(context, data=data.data)
-    for suite in evaluate:
-        suite.check(data.tokenizer, context)
 
 
 @contextmanager

@@ -1,31 +1,138 @@
-"""Strategies that a run is refused, found before anything is loaded."""
+"""Rules on a run's trainer, callbacks and suites, checked before any weight is read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
 import lightning as L
+import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from torch import nn
 
-from unlearnkit.engine.training.salun import check_saliency
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
+from unlearnkit.engine.training.fsdp2 import is_sharded, takes_apart
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.base import refuse_other_tokens
+from unlearnkit.models.check import check_whole
+from unlearnkit.models.load import load_config
 from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.start import Batches
+from unlearnkit.suites.base import Suite, SuiteContext
 
 
-def refuse_strategies(module: UnlearningModule, trainer: L.Trainer) -> None:
-    """Refuses a trainer's strategy that would make the training another one.
+@dataclass
+class Planned:
+    """A run that is to be checked.
+
+    Args:
+        module: Objectives and model.
+        data: Streams.
+        trainer: Lightning's trainer.
+        suites: What is run before and after.
+        gold: A model that never saw the forget set.
+        seed: Of the run.
+    """
+
+    module: UnlearningModule
+    data: UnlearningDataModule
+    trainer: L.Trainer
+    suites: Sequence[Suite] = ()
+    gold: str | None = None
+    seed: int = 0
+
+    @property
+    def strategy(self) -> Any:
+        """The trainer's."""
+        return self.trainer.strategy
+
+    @property
+    def evaluate_every(self) -> list[EvaluateEvery]:
+        """Callbacks that run the suites while the model trains."""
+        return [c for c in self.trainer.callbacks if isinstance(c, EvaluateEvery)]  # pyright: ignore
+
+    @property
+    def compared(self) -> str | None:
+        """The gold model, if suites are run on it."""
+        return self.gold if self.suites else None
+
+    @cached_property
+    def values(self) -> Values:
+        """The plain values, with the model's config."""
+        return Values.of(
+            self.module,
+            config=load_config(self.module.base),
+            max_length=self.data.max_length,
+            vocabulary=len(self.data.tokenizer),
+            streams=self.data.streams,
+            sharded=is_sharded(self.trainer),
+            apart=takes_apart(self.trainer),
+        )
+
+
+def _optimizer(run: Planned) -> None:
+    try:
+        run.module.make_optimizer([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"model.optimizer: {error}") from error
+
+
+TRAINER: tuple[Rule, ...] = (
+    Rule(
+        lambda run: isinstance(run.strategy, FSDPStrategy),
+        "trainer.strategy: fsdp flattens weights, and the output head, which is called apart from "
+        "the model, needs them as they are",
+        "Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
+    ),
+    Rule(
+        lambda run: isinstance(run.strategy, DeepSpeedStrategy) and run.strategy.zero_stage_3,
+        "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, which is "
+        "called apart from the model, needs them whole",
+        "Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
+    ),
+    Rule(
+        lambda run: run.evaluate_every and not run.suites,
+        "evaluate_every: the recipe names no suite",
+        "Add evaluate: [copyright].",
+    ),
+    Rule(
+        lambda run: run.evaluate_every and is_sharded(run.trainer),
+        "evaluate_every: it cannot run while the weights are sharded",
+        "Leave it out; suites run before and after.",
+    ),
+    Rule(_optimizer),
+)
+"""Rules on the trainer, its callbacks and the optimizer."""
+
+FILES: tuple[Rule, ...] = (
+    Rule(lambda run: check_whole(run.module.base)),
+    Rule(lambda run: refuse(MODEL, run.values)),
+    Rule(lambda run: refuse_other_tokens("model.base", run.module.base, run.data.tokenizer)),
+    Rule(
+        lambda run: run.compared and refuse_other_tokens("gold", run.compared, run.data.tokenizer)
+    ),
+    Rule(lambda run: run.compared and check_whole(run.compared, "gold")),
+)
+"""Rules on models, by their configs, tokenizers and the names of their weights."""
+
+
+def preflight(run: Planned) -> Batches:
+    """Checks a run: trainer, arguments, model, then data and suites; no weights are read.
+
+    Returns:
+        Rows and steps of the run.
 
     Raises:
-        RecipeError: With the keys that do not go together.
+        DataError: With all bad rows of the streams.
+        RecipeError: With all that does not go together.
     """
-    check_saliency(module.saliency, module.lora, trainer)
-    if isinstance(trainer.strategy, FSDPStrategy):
-        raise RecipeError(
-            "trainer.strategy: fsdp flattens weights, and the output head, which is called apart "
-            "from the model, needs them as they are",
-            hint="Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
-        )
-    if isinstance(trainer.strategy, DeepSpeedStrategy) and trainer.strategy.zero_stage_3:
-        raise RecipeError(
-            "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, "
-            "which is called apart from the model, needs them whole",
-            hint="Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
-        )
+    refuse((*TRAINER, *FILES), run)
+    run.data.check()
+    context = SuiteContext.of(run.data, run.seed)
+    for suite in run.suites:
+        suite.check(run.data.tokenizer, context)
+    return Batches.of(run.module, run.data, run.trainer)

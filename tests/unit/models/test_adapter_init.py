@@ -21,11 +21,12 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from unlearnkit import UnlearningDataModule, UnlearningModule, fit
 from unlearnkit.data.pack import pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.preflight import SETTINGS, Values, refuse
 from unlearnkit.engine.reference.kinds import AdapterOff
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.training.fila import begin_by_importance, diagonal_fisher
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.adapter import Importance, LoraConfig, check_start
+from unlearnkit.models.adapter import Importance, LoraConfig
 from unlearnkit.models.adapter_init import adapted, save_policy
 from unlearnkit.models.load import add_adapter, load_model
 
@@ -268,7 +269,7 @@ def test_a_resumed_run_goes_on_from_the_start_that_the_first_had(data, tmp_path)
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(config, base, words):
     with pytest.raises(RecipeError, match=words):
-        check_start(config, base)
+        refuse(SETTINGS, Values(base, config))
 
 
 def test_layers_that_are_not_linear_are_refused(data):

@@ -132,7 +132,7 @@ def test_names_are_shown_and_not_rendered(run) -> None:
 
 
 def test_stage_3_of_deepspeed_is_refused(written, monkeypatch) -> None:
-    from unlearnkit.runs.preflight import refuse_strategies
+    from unlearnkit.runs.preflight import TRAINER, Planned, refuse
 
     module = UnlearningModule({"forget": objective("nll")})
     strategy = object.__new__(DeepSpeedStrategy)
@@ -140,9 +140,9 @@ def test_stage_3_of_deepspeed_is_refused(written, monkeypatch) -> None:
     trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     monkeypatch.setattr(trainer._accelerator_connector, "strategy", strategy)
     with pytest.raises(RecipeError, match=r"stage 3 of DeepSpeed"):
-        refuse_strategies(module, trainer)
+        refuse(TRAINER, Planned(module, None, trainer))
     strategy.config = {"zero_optimization": {"stage": 2}}
-    refuse_strategies(module, trainer)
+    refuse(TRAINER, Planned(module, None, trainer))
 
 
 def test_a_card_that_cannot_be_written_leaves_a_finished_run(run, tmp_path, monkeypatch) -> None:

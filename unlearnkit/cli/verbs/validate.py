@@ -34,16 +34,10 @@ def preview(cli: RecipeCLI) -> None:
         RecipeError: If model, adapter and data do not go together.
     """
     from unlearnkit.cli.banner import in_parts, in_streams
-    from unlearnkit.runs.fit import check_before_loading
-    from unlearnkit.runs.preflight import refuse_strategies
-    from unlearnkit.runs.start import Batches
-    from unlearnkit.suites import SuiteContext
+    from unlearnkit.runs.preflight import Planned, preflight
 
     data, trainer = cli.datamodule, cli.trainer
-    refuse_strategies(cli.model, trainer)
-    context = SuiteContext.of(data, data.seed)
-    check_before_loading(cli.model, data, cli.suites, context, cli.config.gold)
-    batches = Batches.of(cli.model, data, trainer)
+    batches = preflight(Planned(cli.model, data, trainer, cli.suites, cli.config.gold, data.seed))
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
     steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from peft import LoraConfig, PeftModel
@@ -15,7 +15,6 @@ from unlearnkit.data.pack import Batch
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.views import TokenSource
-from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import changes_base
 from unlearnkit.models.modes import evaluating
 
@@ -89,36 +88,15 @@ class Frozen(nn.Module):
         return ForwardPass(self.model, self._head, batch, layers=layers)
 
 
-def choose_reference(
-    kind: ReferenceKind, lora: LoraConfig | None, dtype: str | None = None
-) -> Literal["adapter_off", "frozen", "cached"]:
-    """The kind that ``auto`` stands for.
+def chosen_reference(kind: str, lora: LoraConfig | None) -> Any:
+    """The kind that ``auto`` stands for: ``adapter_off`` where an adapter leaves the base alone.
 
-    Raises:
-        RecipeError: If ``adapter_off`` is asked for without an adapter, or with one that changes
-            the base, or a dtype for a reference that has no weights of its own.
+    Example:
+        >>> chosen_reference("auto", None), chosen_reference("auto", LoraConfig())
+        ('frozen', 'adapter_off')
     """
-    if kind == "adapter_off" and lora is None:
-        raise RecipeError(
-            "model.reference: 'adapter_off' needs an adapter, and model.lora is null",
-            hint="Set model.lora, or model.reference: frozen.",
-        )
-    changing = changes_base(lora)
-    if kind == "adapter_off" and changing:
-        raise RecipeError(
-            f"model.reference: 'adapter_off' does not go with model.lora.{changing}, which changes "
-            "weights of the base: with the adapter off the model would not be what it was",
-            hint=f"Set model.reference: frozen, or leave model.lora.{changing.split(':')[0]} out.",
-        )
-    restored = lora is not None and not changing
-    chosen = ("adapter_off" if restored else "frozen") if kind == "auto" else kind
-    if dtype is not None and chosen != "frozen":
-        raise RecipeError(
-            f"model.reference_dtype: {dtype}: a reference of kind '{chosen}' has no weights of its "
-            "own",
-            hint="Set model.reference: frozen, or leave model.reference_dtype out.",
-        )
-    return chosen
+    restored = lora is not None and not changes_base(lora)
+    return ("adapter_off" if restored else "frozen") if kind == "auto" else kind
 
 
 def frozen_copy(policy: PreTrainedModel, dtype: str | None = None) -> Frozen:

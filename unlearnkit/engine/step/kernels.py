@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from unlearnkit.errors import RecipeError
 from unlearnkit.functional.core import at_least_float32
 from unlearnkit.models.logit_transform import LogitTransform
 
@@ -41,25 +40,19 @@ class Options(NamedTuple):
     kernel: HeadKernel = "torch"
 
 
-def check_kernel(kernel: HeadKernel) -> HeadKernel:
-    """The kernel that can be had: without the package ``auto`` is ``torch``.
+def liger_is_installed() -> bool:
+    """Whether the package of the fused kernels is there."""
+    return find_spec("liger_kernel") is not None
 
-    Raises:
-        RecipeError: If the package is not installed, or there is no GPU.
-    """
-    installed = find_spec("liger_kernel") is not None
-    if kernel == "liger" and not installed:
-        raise RecipeError(
-            "model.head_kernel: liger needs the package liger-kernel, which is not installed",
-            hint="pip install 'unlearnkit[liger]', or leave it out.",
-        )
-    there = torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
-    if kernel == "liger" and not there:
-        raise RecipeError(
-            "model.head_kernel: liger runs on a GPU, and this machine has none",
-            hint="Leave it out; auto takes it where it can.",
-        )
-    return "torch" if kernel == "auto" and not installed else kernel
+
+def has_triton_device() -> bool:
+    """Whether Triton kernels run here: on a GPU, or interpreted."""
+    return torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def chosen_kernel(kernel: HeadKernel) -> HeadKernel:
+    """The kernel that is used: without the package ``auto`` is ``torch``."""
+    return "torch" if kernel == "auto" and not liger_is_installed() else kernel
 
 
 def _nll_kernel(hidden: Tensor, kernel: HeadKernel) -> Any:

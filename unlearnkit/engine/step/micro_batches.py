@@ -12,7 +12,6 @@ from torch.autograd import Function
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, Layout
 from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.errors import RecipeError
 
 
 def split(
@@ -44,25 +43,6 @@ def split(
             parts.append([])
         parts[-1].append(tree)
     return [_regroup(part, batches) for part in parts or [[]]]
-
-
-def check_parts(max_tokens: int | None, whole: Sequence[str]) -> None:
-    """Refuses parts without room, or of losses that are functions of the whole batch.
-
-    Raises:
-        RecipeError: Naming the losses.
-    """
-    key = "model.max_tokens_per_micro_batch"
-    if max_tokens is None:
-        return
-    if max_tokens < 1:
-        raise RecipeError(f"{key}: expected at least 1, found {max_tokens}")
-    if whole:
-        raise RecipeError(
-            f"{key}: the loss of {', '.join(whole)} is a function of the whole batch and cannot "
-            "be computed in parts",
-            hint="Leave it out, or lower data.batch_size.",
-        )
 
 
 def accumulated(

@@ -11,7 +11,6 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.composite.base import CompositeConfig
 
 
 def matching(patterns: str | Sequence[str], names: Iterable[str]) -> set[str]:
@@ -65,33 +64,16 @@ def restrict(model: nn.Module, patterns: str | Sequence[str] | None) -> None:
         parameter.requires_grad_(parameter.requires_grad and id(parameter) in kept)
 
 
-def check_trainable_names(
-    config: PreTrainedConfig, patterns: str | Sequence[str] | None, lora: object | None
-) -> None:
+def refuse_unknown_names(config: PreTrainedConfig, patterns: str | Sequence[str]) -> None:
     """Refuses names that the model does not have; no weights are read.
 
     Args:
         config: The model's.
         patterns: As `matching` takes them.
-        lora: The adapter that is to be trained, if any.
 
     Raises:
-        RecipeError: For each pattern that names nothing, or if the model or the adapter says
-            itself what is trained.
+        RecipeError: For each pattern that names nothing.
     """
-    if patterns is None:
-        return
-    if lora is not None:
-        raise RecipeError(
-            "model.trainable does not go with model.lora, which trains its adapter alone",
-            hint="Say where the adapter is put: model.lora.target_modules, "
-            "model.lora.layers_to_transform.",
-        )
-    if isinstance(config, CompositeConfig):
-        raise RecipeError(
-            "model.trainable: a composite model trains its trained component whole",
-            hint="Leave model.trainable out.",
-        )
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
+from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, StrategyRegistry
 from peft import PeftModel
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from transformers import PreTrainedConfig
 
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.rope import scalings_of
 
 
 class FSDP2Strategy(ModelParallelStrategy):
@@ -77,6 +75,11 @@ def is_sharded(trainer: L.Trainer) -> bool:
     return isinstance(trainer.strategy, ModelParallelStrategy)
 
 
+def takes_apart(trainer: L.Trainer) -> bool:
+    """Whether the trainer's strategy leaves no process with whole weights and gradients."""
+    return isinstance(trainer.strategy, ModelParallelStrategy | DeepSpeedStrategy)
+
+
 def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
     """Shards each decoder block of each model, and in one more group what is outside of them.
 
@@ -106,52 +109,6 @@ def whole_state(model: nn.Module) -> dict[str, Any]:
     """All weights on the CPU of the first process, nothing on the others. A collective call."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return get_model_state_dict(model, options=options)
-
-
-def check_shardable(
-    model: nn.Module, needs: Collection[str], reference: str, max_tokens: int | None
-) -> None:
-    """Refuses what cannot be sharded, or would leave processes waiting for each other.
-
-    Raises:
-        RecipeError: With the two keys that do not go together.
-    """
-    if getattr(model, "is_quantized", False):
-        raise RecipeError(
-            "model.base.quantization does not go with trainer.strategy: fsdp2",
-            hint="Set trainer.strategy: ddp: quantised weights are small and each process holds "
-            "them.",
-        )
-    if "reference" in needs and reference == "cached":
-        raise RecipeError(
-            "model.reference: 'cached' does not go with trainer.strategy: fsdp2",
-            hint="Set model.reference: frozen (or adapter_off, with model.lora).",
-        )
-    if max_tokens is not None:
-        raise RecipeError(
-            "model.max_tokens_per_micro_batch does not go with trainer.strategy: fsdp2, since "
-            "processes would run different numbers of parts",
-            hint="Lower data.batch_size and raise trainer.accumulate_grad_batches.",
-        )
-
-
-def check_lengths(config: PreTrainedConfig, max_length: int) -> None:
-    """Refuses rows that would be run apart, since processes would make different numbers of passes.
-
-    Args:
-        config: The model's.
-        max_length: Longest sequence that the data may hold, in tokens.
-
-    Raises:
-        RecipeError: With the two keys that do not go together.
-    """
-    limit = min((each.limit for each in scalings_of(config)), default=max_length)
-    if max_length > limit:
-        raise RecipeError(
-            f"trainer.strategy: fsdp2 does not go with data.max_length: {max_length}: the model's "
-            f"positions are others above {limit} tokens, and longer rows are run apart",
-            hint=f"Set data.max_length to at most {limit}, or trainer.strategy: ddp.",
-        )
 
 
 def _refuse_mixed_dtypes(model: nn.Module) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch import Tensor, nn
 
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.data.pack import Layout, pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
-from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.engine.training.fsdp2 import takes_apart
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.modes import evaluating
 
@@ -44,17 +44,6 @@ class Saliency:
     fraction: float = 0.5
     stream: str = "forget"
 
-    def check(self) -> None:
-        """Checks the fraction; not at once, since the parser of recipes would wrap the error.
-
-        Raises:
-            RecipeError: If it is not above 0 and at most 1.
-        """
-        if not 0 < self.fraction <= 1:
-            raise RecipeError(
-                f"model.saliency.fraction: expected above 0 and at most 1, found {self.fraction}"
-            )
-
 
 class SalientWeights(L.Callback):
     """Holds the weights outside of the mask where they are, exactly, whatever the optimizer does.
@@ -76,18 +65,16 @@ class SalientWeights(L.Callback):
         """Works the masks out, before any checkpoint changes the policy."""
         if stage != "fit":
             return
-        check_saliency(self.saliency, pl_module.lora, trainer)
         rows: Mapping[str, StreamData] = trainer.datamodule.data  # pyright: ignore
-        name = self.saliency.stream
-        if name not in rows:
-            raise RecipeError(
-                f"model.saliency.stream: there is no stream '{name}'",
-                hint=f"data.streams has: {', '.join(rows)}.",
-            )
+        refuse((*SETTINGS, *MODEL), Values.of(pl_module, streams=rows, apart=takes_apart(trainer)))
         pl_module.configure_model()
         pl_module.to(trainer.strategy.root_device)
         self.masks = salient(
-            pl_module.policy, pl_module.head, pl_module.layout, rows[name], self.saliency.fraction
+            pl_module.policy,
+            pl_module.head,
+            pl_module.layout,
+            rows[self.saliency.stream],
+            self.saliency.fraction,
         )
         if trainer.world_size > 1:
             # Rounding on two devices may differ; their weights must not.
@@ -179,29 +166,6 @@ def salient(
     if not any(bool(mask.any()) for mask in masks.values()):
         raise RecipeError("model.saliency: the forget loss has no gradient in any trained weight")
     return masks
-
-
-def check_saliency(saliency: Saliency | None, lora: object | None, trainer: L.Trainer) -> None:
-    """Refuses masks where they cannot be right.
-
-    Raises:
-        RecipeError: With the two keys that do not go together.
-    """
-    if saliency is None:
-        return
-    saliency.check()
-    if lora is not None:
-        raise RecipeError(
-            "model.saliency does not go with model.lora: one factor of a new adapter is zero, so "
-            "that the other has no gradient to choose by",
-            hint="Train weights themselves (model.trainable picks some), or drop model.saliency.",
-        )
-    if is_sharded(trainer) or isinstance(trainer.strategy, DeepSpeedStrategy):
-        raise RecipeError(
-            "model.saliency needs each weight and its gradient whole on every process, and "
-            "trainer.strategy takes them apart",
-            hint="Set trainer.strategy: ddp.",
-        )
 
 
 def _kth_largest(sizes: Sequence[Tensor], k: int) -> float:

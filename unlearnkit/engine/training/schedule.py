@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import lightning as L
@@ -12,27 +11,6 @@ from transformers import get_scheduler
 from unlearnkit.errors import RecipeError
 
 Schedule = Literal["constant", "linear", "cosine"]
-
-
-def check_warmup(warmup: float) -> float:
-    """Gives a warm-up back.
-
-    Args:
-        warmup: Optimiser steps, or below 1 a part of all steps.
-
-    Raises:
-        RecipeError: If it is negative or not finite.
-
-    Example:
-        >>> check_warmup(0.1)
-        0.1
-    """
-    if not 0 <= warmup < math.inf:
-        raise RecipeError(
-            f"model.warmup: expected 0 or more, and finite, found {warmup}",
-            hint="Give a number of optimiser steps, or below 1 a part of all steps.",
-        )
-    return warmup
 
 
 def warmup_steps(warmup: float, steps: int) -> int:

@@ -14,10 +14,11 @@ import lightning as L
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
-from unlearnkit.runs.fit import check_before_loading, fit
+from unlearnkit.runs.fit import fit
 from unlearnkit.runs.phases.yaml_text import dump_yaml
+from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.start import Start
-from unlearnkit.suites.base import Suite, SuiteContext
+from unlearnkit.suites.base import Suite
 
 Base = str | BaseModel
 
@@ -97,9 +98,9 @@ class Training(Phase):
         self.on_start = on_start
 
     def check(self) -> None:
-        """Checks data, suites and the model's config."""
-        context = SuiteContext.of(self.data, self.seed)
-        check_before_loading(self.module, self.data, self.evaluate, context, self.gold)
+        """Checks it as `fit` does."""
+        planned = (self.module, self.data, self.trainer, self.evaluate, self.gold, self.seed)
+        preflight(Planned(*planned))
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
         """Trains; the objectives' reference is the model that the phase starts from."""

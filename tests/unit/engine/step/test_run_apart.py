@@ -18,10 +18,10 @@ from unlearnkit.data.pack import pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
+from unlearnkit.engine.preflight import MODEL, Values, refuse
 from unlearnkit.engine.step.attention import use_tree_attention
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
-from unlearnkit.engine.training.fsdp2 import check_lengths
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig
 from unlearnkit.models.composite.encoder import own_states
@@ -229,7 +229,11 @@ def test_adapters_and_parts_are_run_apart_and_told_once(caplog) -> None:
 
 def test_sharded_processes_would_make_other_numbers_of_passes() -> None:
     config = _made("phi3", "long").config
-    check_lengths(config, LIMIT)
+    refuse(MODEL, Values("tiny", config=config, max_length=LIMIT, sharded=True))
     with pytest.raises(RecipeError, match="positions are others above 12 tokens"):
-        check_lengths(config, LIMIT + 1)
-    check_lengths(_made("llama", "yarn").config, 1000)
+        refuse(MODEL, Values("tiny", config=config, max_length=LIMIT + 1, sharded=True))
+    scaled = _made("llama", "yarn").config
+    refuse(
+        MODEL,
+        Values("tiny", config=scaled, max_length=scaled.max_position_embeddings, sharded=True),
+    )

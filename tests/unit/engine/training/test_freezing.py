@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from peft import LoraConfig
 from short_fits import objective, qa, stub_data, stub_module, train
 from stub import stub_model
 from transformers import LlamaConfig
 
-from unlearnkit.engine.training.freezing import check_trainable_names, matching, restrict
+from unlearnkit.engine.preflight import SETTINGS, Values, refuse
+from unlearnkit.engine.training.freezing import matching, refuse_unknown_names, restrict
 from unlearnkit.errors import RecipeError
 
 RMU = r"model\.layers\.[567]\.mlp\.down_proj"
@@ -56,11 +58,11 @@ def test_what_is_no_expression_is_said(monkeypatch) -> None:
 
 
 def test_names_are_checked_without_weights() -> None:
-    check_trainable_names(_config(), RMU, None)
+    refuse_unknown_names(_config(), RMU)
     with pytest.raises(RecipeError, match=r"The nearest are .*layers"):
-        check_trainable_names(_config(), r"model.layers.12.mlp.down_proj", None)
+        refuse_unknown_names(_config(), r"model.layers.12.mlp.down_proj")
     with pytest.raises(RecipeError, match=r"model\.lora\.target_modules"):
-        check_trainable_names(_config(), RMU, object())
+        refuse(SETTINGS, Values("tiny", LoraConfig(), trainable=RMU))
 
 
 def test_a_tied_weight_is_trained_by_either_name() -> None:

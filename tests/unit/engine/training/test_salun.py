@@ -11,8 +11,11 @@ import torch
 from short_fits import objective, qa, stub_data, stub_module, train
 from stub import stub_model, stub_tokenizer
 
-from unlearnkit.engine.training.salun import Saliency, SalientWeights, _kth_largest, check_saliency
+from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
+from unlearnkit.engine.training.fsdp2 import takes_apart
+from unlearnkit.engine.training.salun import Saliency, SalientWeights, _kth_largest
 from unlearnkit.errors import RecipeError
+from unlearnkit.models.adapter import LoraConfig
 
 OPTIMIZERS = {
     "momentum": partial(torch.optim.SGD, momentum=0.9, weight_decay=0.1),
@@ -150,9 +153,9 @@ def test_what_cannot_be_right_is_refused(tmp_path) -> None:
     with pytest.raises(RecipeError, match="expected above 0 and at most 1, found 0"):
         _fit(_module(saliency=Saliency(0.0)), _data(tmp_path), max_steps=1)
     with pytest.raises(RecipeError, match="one factor of a new adapter is zero"):
-        check_saliency(Saliency(), object(), L.Trainer(accelerator="cpu", logger=False))
+        refuse(SETTINGS, Values("tiny", LoraConfig(), saliency=Saliency()))
     with pytest.raises(RecipeError, match="there is no stream 'gone'"):
         _fit(_module(saliency=Saliency(stream="gone")), _data(tmp_path), max_steps=1)
     sharded = L.Trainer(accelerator="cpu", strategy="fsdp2", devices=1, logger=False)
     with pytest.raises(RecipeError, match="whole on every process"):
-        check_saliency(Saliency(), None, sharded)
+        refuse(MODEL, Values("tiny", saliency=Saliency(), apart=takes_apart(sharded)))

@@ -18,7 +18,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.edits.o3 import decisions
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
-from unlearnkit.engine.preflight import check_trainable
+from unlearnkit.engine.preflight import MODEL, Values, refuse
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.composite.detector import fit_detector, load_detector
@@ -287,7 +287,7 @@ def test_wrong_options_are_refused(parts, options, words):
 def test_it_has_no_part_to_be_trained(parts):
     config = load_config(str(make(parts)))
     with pytest.raises(RecipeError, match="no trained component"):
-        check_trainable(config, set(), "frozen", None)
+        refuse(MODEL, Values("tiny", config=config))
 
 
 def test_a_detector_is_the_same_from_its_file(tmp_path):

@@ -16,7 +16,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
-from unlearnkit.engine.preflight import check_trainable
+from unlearnkit.engine.preflight import MODEL, Values, refuse
 from unlearnkit.engine.step.layout import packed_refusal
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import BaseModel, load_tokenizer
@@ -220,6 +220,6 @@ def test_it_is_saved_and_found_by_transformers(base):
 def test_it_is_neither_trained_nor_edited(base):
     made = make(base)
     with pytest.raises(RecipeError, match="edit delete"):
-        check_trainable(load_config(str(made)), [], "frozen", None)
+        refuse(MODEL, Values(str(made), config=load_config(str(made))))
     with pytest.raises(UserError, match="made of several"):
         open_weights(BaseModel(str(made)))

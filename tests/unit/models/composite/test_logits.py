@@ -16,7 +16,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
-from unlearnkit.engine.preflight import check_trainable
+from unlearnkit.engine.preflight import MODEL, Values, refuse
 from unlearnkit.engine.step.head import Head
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.functional import offset_logits, uld_logits, whp_logits
@@ -315,12 +315,12 @@ def test_an_offset_is_trained_by_any_objective_in_either_layout(models, offset, 
 def test_a_combination_without_a_part_of_its_own_is_not_trained(models):
     out = whp_model(str(models / "base"), str(models / "tuned"), models / "out")
     with pytest.raises(RecipeError, match="made by 'edit whp' has no trained component"):
-        check_trainable(load_config(str(out)), (), "frozen", None)
+        refuse(MODEL, Values(str(out), config=load_config(str(out))))
 
 
 def test_a_combination_is_not_sharded(offset):
     with pytest.raises(RecipeError, match="fsdp2 does not shard"):
-        check_trainable(load_config(offset), (), "frozen", None, mesh=object())
+        refuse(MODEL, Values(offset, config=load_config(offset), sharded=True))
 
 
 def test_dropout_is_for_the_part_that_is_trained(models):
