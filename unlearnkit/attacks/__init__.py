@@ -1,4 +1,4 @@
-"""Attacks: attempts to bring a forgotten text back, on any model, beside one that never knew it.
+"""Attacks that try to bring a forgotten text back.
 
 Every module of this package is imported with it, so a new attack is one new file. Classes can be
 imported from here by name: ``from unlearnkit.attacks import Relearn``.

@@ -1,4 +1,4 @@
-"""The one class to subclass for a new attack."""
+"""Base class of attacks, and what each is given and returns."""
 
 from __future__ import annotations
 

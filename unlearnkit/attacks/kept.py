@@ -1,4 +1,4 @@
-"""Attacks kept in files that know what they belong to, and none takes the place of another."""
+"""Stores attack results, each bound to what it was made from."""
 
 from __future__ import annotations
 

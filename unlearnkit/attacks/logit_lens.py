@@ -1,4 +1,4 @@
-"""What each layer of a model would say, read out by the model's own head."""
+"""Reads the answer out of each decoder block by the model's head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows an attack is judged on, and what is measured of them."""
+"""The rows an attack is judged on, and their metrics."""
 
 from __future__ import annotations
 

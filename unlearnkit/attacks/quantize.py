@@ -1,4 +1,4 @@
-"""Coarse weights, which forget small changes."""
+"""Rounds the weights, which undoes small changes."""
 
 from __future__ import annotations
 

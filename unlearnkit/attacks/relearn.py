@@ -1,4 +1,4 @@
-"""Training that brings a forgotten text back."""
+"""Trains on some forget rows and measures the others."""
 
 from __future__ import annotations
 

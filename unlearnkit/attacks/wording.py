@@ -1,4 +1,4 @@
-"""The forget rows in other words: those of the data, or frames around their own."""
+"""Forget prompts in other words: from data, or from frames."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The command line: one LightningCLI for recipes, plain functions for the other verbs."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""What ``fit`` says before it trains."""
+"""The summary that ``fit`` prints before it trains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown at the shell. Text of models and files is never read as markup."""
+"""Prints to the terminal; text of models and data stays text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``unlearnkit``: finds the verb, and turns errors into sentences and exit codes.
+"""The command ``unlearnkit``: finds the verb and handles its errors.
 
 Nothing here imports torch, so that help and mistakes at the shell answer at once.
 """

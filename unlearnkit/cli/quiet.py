@@ -1,4 +1,4 @@
-"""Imports the heavy libraries, quickly, and keeps their noise from the terminal."""
+"""Imports the heavy libraries without their messages."""
 
 from __future__ import annotations
 

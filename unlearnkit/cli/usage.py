@@ -1,4 +1,4 @@
-"""What ``unlearnkit --help`` and ``unlearnkit fit --help`` say."""
+"""Help texts of ``unlearnkit`` and of its verbs."""
 
 from __future__ import annotations
 

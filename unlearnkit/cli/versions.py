@@ -1,4 +1,4 @@
-"""Whether the libraries below are of versions that the package was made for."""
+"""Checks the versions of the libraries."""
 
 from __future__ import annotations
 

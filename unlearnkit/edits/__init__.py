@@ -1,4 +1,4 @@
-"""Edits: models made of others without training, each named at the shell by its registered name.
+"""Edits, which make a model from others without training.
 
 Every module of this package is imported with it, so a new edit is one new file. Classes can be
 imported from here by name: ``from unlearnkit.edits import Negate``.

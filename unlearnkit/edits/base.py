@@ -1,4 +1,4 @@
-"""The one class to subclass for a new edit."""
+"""Base class of edits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Examples in a prompt that can be taken out again exactly (ERASE), as a model folder."""
+"""ERASE: in-context examples with exact deletion, saved as a model folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes composite models whose logits are made of those of others."""
+"""Writes composite models that combine the logits of their parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations of what is to be forgotten, redirected by one layer's weight (LUNAR)."""
+"""LUNAR: redirects activations of the forget set by one layer's weight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether two models can be added to each other, found before a weight is read."""
+"""Checks that the weights of two models can be added."""
 
 from __future__ import annotations
 

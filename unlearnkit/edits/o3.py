@@ -1,4 +1,4 @@
-"""An adapter for each request behind a gate (O3), as a folder that loads like any model."""
+"""O3: one adapter for each request behind a gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small model's change, added to a large model's logits."""
+"""Adds a small model's logit change to a large model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new model folder, written whole or not at all."""
+"""Writes a new model folder as a whole or not at all."""
 
 from __future__ import annotations
 

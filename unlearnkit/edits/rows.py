@@ -1,4 +1,4 @@
-"""Rows that an edit is given, read as those of a stream ``qa``."""
+"""Reads the rows of an edit as a stream ``qa``."""
 
 from __future__ import annotations
 

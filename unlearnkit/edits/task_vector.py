@@ -1,4 +1,4 @@
-"""Adds the difference of two models to a third, or takes it away."""
+"""Adds or subtracts the weight difference of two models."""
 
 from __future__ import annotations
 

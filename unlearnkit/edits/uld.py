@@ -1,4 +1,4 @@
-"""The logits of an assistant that knows only the forget set, taken away (ULD)."""
+"""ULD: subtracts the logits of an assistant of the forget set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The weights of a model on disk, read tensor by tensor and only when they are asked for."""
+"""Reads the weights of a model folder tensor by tensor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model made of others in one folder, with all that it is made of."""
+"""Copies all parts of a composite model into one folder."""
 
 from __future__ import annotations
 

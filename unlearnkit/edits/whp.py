@@ -1,4 +1,4 @@
-"""What further training on the forget set raises, lowered (WHP)."""
+"""WHP: lowers the logits that further training on forget rows raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives: weighted losses on streams, each named in recipes by its registered name.
+"""Objectives: weighted losses on streams, registered by name.
 
 Every module of this package is imported with it, so a new objective is one new file. Classes can
 be imported from here by name: ``from unlearnkit.objectives import NPO``.

@@ -1,4 +1,4 @@
-"""The one class to subclass for a new loss."""
+"""Base class of objectives."""
 
 from __future__ import annotations
 

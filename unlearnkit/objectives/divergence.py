@@ -1,4 +1,4 @@
-"""Divergences of the policy from the reference or from the uniform distribution."""
+"""Divergences of the policy from the reference or a uniform distribution."""
 
 from __future__ import annotations
 

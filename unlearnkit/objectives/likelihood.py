@@ -1,4 +1,4 @@
-"""Negative log-likelihood of a response, to be raised or to be lowered."""
+"""Negative log-likelihood of a response, raised or lowered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of an objective without a model, for this project's tests and for those of plugins.
+"""Checks of an objective without a model, for plugins too.
 
 >>> from unlearnkit.objectives import NPO
 >>> check_objective(NPO(beta=0.5))

@@ -1,1 +1,1 @@
-"""Recipes: read, checked, and turned into objects."""
+"""Reads recipes, checks them, and builds their objects."""

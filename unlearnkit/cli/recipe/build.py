@@ -1,4 +1,4 @@
-"""The LightningCLI that turns a recipe into a module, a data module and a trainer."""
+"""Builds module, data module and trainer from a recipe."""
 
 from __future__ import annotations
 

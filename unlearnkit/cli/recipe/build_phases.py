@@ -1,4 +1,4 @@
-"""A recipe of several phases as objects that can be checked, shown and run."""
+"""Builds the phases of a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds every mistake of a recipe before a model is loaded: names, keys, types, streams, files."""
+"""Checks a whole recipe before any model is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe's text as a tree that knows the file and line of every key."""
+"""The tree of a recipe, with file and line of each key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``edit:`` of a phase: weights added or taken away, in place of a training."""
+"""The section ``edit:`` of a phase."""
 
 from __future__ import annotations
 

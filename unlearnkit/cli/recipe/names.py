@@ -1,4 +1,4 @@
-"""Short forms in a recipe: ``{name: npo, beta: 0.2}`` for a class and its arguments.
+"""Expands ``{name: npo, beta: 0.2}`` to a class and its arguments.
 
 The entries of a family stand at a fixed place of a recipe. There a registered name, a dotted path
 or ``class_path``/``init_args`` may be given; `expand` writes all of them in the last form, which

@@ -1,4 +1,4 @@
-"""Arguments of the command line that override a recipe."""
+"""Command-line arguments that override a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``phases:`` and ``requests:`` of a recipe, laid out as one recipe for each phase."""
+"""Expands ``phases:`` and ``requests:`` into one recipe a phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``requests:`` of a recipe: its forget stream replaced by one file after the other."""
+"""Expands ``requests:`` into phases, one for each forget file."""
 
 from __future__ import annotations
 

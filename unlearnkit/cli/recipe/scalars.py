@@ -1,4 +1,4 @@
-"""Tells the parser to keep a recipe's scalars as they are typed."""
+"""Keeps the scalars of a recipe as the user typed them."""
 
 from __future__ import annotations
 

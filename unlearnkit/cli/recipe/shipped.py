@@ -1,4 +1,4 @@
-"""Recipes: those that come with the package, and where a recipe given at the shell lies."""
+"""Finds shipped recipes and recipes given by path."""
 
 from __future__ import annotations
 

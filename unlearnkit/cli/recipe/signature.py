@@ -1,4 +1,4 @@
-"""The signature of a class is the schema of its section of a recipe."""
+"""Derives the keys of a recipe section from a class's signature."""
 
 from __future__ import annotations
 

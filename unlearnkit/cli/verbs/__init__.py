@@ -1,4 +1,4 @@
-"""The verbs: one file each, named as it is typed.
+"""The verbs, one file each, named as the user types it.
 
 A verb's file holds ``HELP``, its line of ``unlearnkit --help``, and ``command``, which is given the
 words after the verb. Nothing heavy is imported at its top, so that help answers at once.

@@ -1,4 +1,4 @@
-"""``unlearnkit attack``: attacks a run's model, and the gold model in the same way."""
+"""``unlearnkit attack``: attacks a run's model and its gold model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What verbs share: options from a signature, and a recipe from a command line."""
+"""Options from signatures, and recipes from command lines, for all verbs."""
 
 from __future__ import annotations
 

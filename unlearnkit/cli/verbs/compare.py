@@ -1,4 +1,4 @@
-"""``unlearnkit compare``: runs in one table, for people, papers and programs."""
+"""``unlearnkit compare``: puts several runs into one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``unlearnkit cp``: copies a shipped recipe, to be edited."""
+"""``unlearnkit cp``: copies a shipped recipe for editing."""
 
 from __future__ import annotations
 

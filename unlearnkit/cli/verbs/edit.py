@@ -1,4 +1,4 @@
-"""``unlearnkit edit``: makes a model of others, without training."""
+"""``unlearnkit edit``: makes a model from others without training."""
 
 from __future__ import annotations
 

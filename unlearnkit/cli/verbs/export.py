@@ -1,4 +1,4 @@
-"""``unlearnkit export``: writes a run's model to a folder that transformers loads."""
+"""``unlearnkit export``: writes a run's model as a transformers folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``unlearnkit fit``: unlearns by a recipe."""
+"""``unlearnkit fit``: trains by a recipe."""
 
 from __future__ import annotations
 

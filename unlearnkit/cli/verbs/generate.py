@@ -1,4 +1,4 @@
-"""``unlearnkit generate``: continues the same prompt with one model or two."""
+"""``unlearnkit generate``: continues a prompt with one or two models."""
 
 from __future__ import annotations
 

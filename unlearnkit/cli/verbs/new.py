@@ -1,4 +1,4 @@
-"""``unlearnkit new``: writes a file to start an own loss from, and its test."""
+"""``unlearnkit new``: writes a template of an objective and its test."""
 
 from __future__ import annotations
 

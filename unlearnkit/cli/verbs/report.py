@@ -1,4 +1,4 @@
-"""``unlearnkit report``: writes what a run found as one HTML file."""
+"""``unlearnkit report``: writes a run's results as one HTML file."""
 
 from __future__ import annotations
 

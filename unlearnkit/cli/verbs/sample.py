@@ -1,4 +1,4 @@
-"""``unlearnkit sample``: draws a model's own answers, before it is trained."""
+"""``unlearnkit sample``: samples a model's own answers before training."""
 
 from __future__ import annotations
 

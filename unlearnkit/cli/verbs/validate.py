@@ -1,4 +1,4 @@
-"""``unlearnkit validate``: shows what a recipe would train on, without a model."""
+"""``unlearnkit validate``: checks a recipe and shows its rows."""
 
 from __future__ import annotations
 
