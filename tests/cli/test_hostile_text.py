@@ -21,7 +21,7 @@ def hostile(folder) -> Path:
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = (folder / "good.yaml").read_text().replace("model:\n", "model:\n  base: tiny\n")
     (folder / "hostile.yaml").write_text(
-        text + "evaluate:\n  - {name: copyright, normal: retain}\n"
+        text + "evaluate:\n  - {name: copyright, normal: retain, max_new_tokens: 4}\n"
     )
     return folder
 
