@@ -99,3 +99,70 @@ def test_an_option_that_an_attack_does_not_read_is_refused(command, own):
     done = command("attack", "base", "prefix", "--steps", "5")
     assert done.code == 2
     assert "--steps" in done.err
+
+
+STREAM = '''\
+from typing import Any, NamedTuple
+
+from unlearnkit.data import FileStream
+from unlearnkit.data.rows.values import check_fields
+from unlearnkit.errors import Place
+
+
+class Shouted(NamedTuple):
+    place: Place
+    text: str
+
+
+class Loud(FileStream[Shouted]):
+    """Rows whose response is the prompt in capitals.
+
+    Args:
+        path: The file.
+        field: Column of the prompt.
+        **file: Which rows of the file, and how they are read.
+    """
+
+    def __init__(self, path: str, field: str = "prompt", **file: Any) -> None:
+        super().__init__(path, **file)
+        self.field = field
+
+    def fields(self):
+        return (self.field,)
+
+    def parse(self, table):
+        rows, problems = check_fields(table, {"field": self.field})
+        return [Shouted(row.place, row.fields[self.field]) for row in rows], problems
+
+    def tokenise(self, samples, codec):
+        prompts = codec.prompts([each.text for each in samples])
+        responses = codec.responses([each.text.upper() for each in samples])
+        return ([[pair]] for pair in zip(prompts, responses, strict=True))
+
+    def text_of(self, sample):
+        return sample.text
+'''
+RECIPE = """\
+model: {{base: tiny, objectives: {{forget: {{name: gradient_ascent}}}}}}
+data: {{streams: {{forget: {{name: own_stream.Loud, path: forget.jsonl{more}}}}}}}
+trainer: {{max_steps: 1, accelerator: cpu}}
+"""
+
+
+def test_an_own_stream_in_one_file_takes_what_a_stream_of_a_file_takes(command, own, recipe):
+    (own / "own_stream.py").write_text(STREAM)
+    done = command("validate", "-r", recipe(RECIPE.format(more=", limit: 2, where: {prompt: b}")))
+    assert done.code == 0, done.err
+    assert "supervised B</s>" in " ".join(done.out.split())
+    wrong = command("validate", "-r", recipe(RECIPE.format(more=", limt: 2")))
+    assert (wrong.code, "Loud has no argument 'limt'. Did you mean 'limit'?" in wrong.err) == (
+        2,
+        True,
+    )
+    typed = command("validate", "-r", recipe(RECIPE.format(more=", limit: many")))
+    assert (typed.code, "a whole number or null, found 'many'" in " ".join(typed.err.split())) == (
+        2,
+        True,
+    )
+    fitted = command("fit", "-r", recipe(RECIPE.format(more="")), "--run_dir", "made")
+    assert fitted.code == 0, fitted.err

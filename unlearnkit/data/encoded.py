@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
@@ -73,6 +73,11 @@ class StreamData(ABC):
                 the start of training; what is drawn at random is a function of it.
         """
 
+    def examples(self, rows: Iterable[int] | None = None) -> Iterator[Example]:
+        """The sequences of rows, each at its first draw in file order; by default of all rows."""
+        for row in range(len(self)) if rows is None else rows:
+            yield from self.at(row, row)
+
     def lengths(self, row: int, occurrence: int) -> tuple[int, int]:
         """Number of sequences and of response tokens of a row."""
         examples = self.at(row, occurrence)
@@ -80,9 +85,8 @@ class StreamData(ABC):
 
     def update_digest(self, digest: Digest) -> None:
         """Feeds a digest with the token ids of the rows, in file order."""
-        for row in range(len(self)):
-            for example in self.at(row, row):
-                digest.update(repr((example.prompt_ids, example.response_ids)).encode())
+        for example in self.examples():
+            digest.update(repr((example.prompt_ids, example.response_ids)).encode())
 
     def count(self, rows: Order, first: int) -> tuple[int, int]:
         """Number of sequences and of response tokens of successive draws.

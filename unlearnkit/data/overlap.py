@@ -75,7 +75,7 @@ def _asked_elsewhere(first: EncodedRows, second: EncodedRows) -> bool:
 
 
 def _prompts(rows: EncodedRows) -> set[tuple[int, ...]]:
-    return {tuple(each.prompt_ids) for row in range(len(rows)) for each in rows.at(row, 0)}
+    return {each.prompt_ids for each in rows.examples()}
 
 
 def _overlap(first: EncodedRows, second: EncodedRows) -> Overlap:

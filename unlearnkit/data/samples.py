@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
+from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.reader import Row, Table, read_rows
 from unlearnkit.data.rows.values import quoted
@@ -91,6 +92,28 @@ class SampleTable(NamedTuple):
 
     by_prompt: dict[Ids, Sampled]
     problems: list[Problem]
+
+    def of_others(self, file: str, ours: Mapping[str, str]) -> Iterator[Problem]:
+        """Models and tokenizers other than ours, by fingerprint."""
+        origins = [(each.place, each.origin) for each in self.by_prompt.values()]
+        for what, own in ours.items():
+            other = next((each for each in origins if getattr(each[1], what) != own), None)
+            if other is not None:
+                place, origin = other
+                found = f"answers of {what} {getattr(origin, what)}"
+                yield Problem(file, place, what, found, f"{own}, this recipe's {what}")
+
+    def lacking(
+        self, file: str, prompts: Iterable[Example], end: Ids, count: int
+    ) -> Iterator[Problem]:
+        """Prompts with fewer than ``count`` answers."""
+        for own in prompts:
+            sampled = self.by_prompt.get(own.prompt_ids)
+            answers = len(as_answers(file, sampled, end)) if sampled else 0
+            if answers < count:
+                place = sampled.place if sampled else None
+                found = f"{answers} answers to the prompt of {own.source}"
+                yield Problem(file, place, None, found, f"at least {count}")
 
 
 def read_samples(path: str) -> SampleTable:

@@ -35,4 +35,4 @@ def read_rows(
         data = UnlearningDataModule({"examples": stream}, tokenizer=tokenizer, anchor="examples")
         data.check()
     found = data.data["examples"]
-    return [each for row in range(len(found)) for each in found.at(row, row)]
+    return list(found.examples())

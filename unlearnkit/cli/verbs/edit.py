@@ -79,5 +79,5 @@ def _model_and_prompts(run: str) -> tuple[Path, Prompts]:
             f"the recipe of {loaded.folder} has no stream 'forget' to know its prompts by"
         )
     stream = data.data["forget"]
-    prompts = [each.prompt_ids for row in range(len(stream)) for each in stream.at(row, row)]
+    prompts = [each.prompt_ids for each in stream.examples()]
     return loaded.model, prompts

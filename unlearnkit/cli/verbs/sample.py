@@ -115,19 +115,20 @@ def jobs_of_recipe(cli: RecipeCLI, out: str | None, per_prompt: int | None) -> l
     """
     from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.rows.reader import find_file
-    from unlearnkit.data.streams.self_samples import SelfSamplesStream
+    from unlearnkit.data.streams.sampled import SampledStream
 
     streams, base = cli.datamodule.streams, cli.model.base
-    wanted = {k: s for k, s in streams.items() if isinstance(s, SelfSamplesStream)}
+    sampled = {k: s for k, s in streams.items() if isinstance(s, SampledStream)}
+    wanted = {k: (s, s.file) for k, s in sampled.items() if s.file is not None}
     if not wanted:
         raise RecipeError(
-            "data.streams: none of them is named self_samples, so there is nothing to sample",
-            hint="Add {name: self_samples, prompts: forget}, or give --model and --prompts.",
+            "data.streams: none of them is `sampled` with a path, so there is nothing to sample",
+            hint="Add {name: sampled, path: samples.jsonl}, or give --model and --prompts.",
         )
     if out is not None and len(wanted) > 1:
         raise RecipeError(f"--out names one file, but {', '.join(wanted)} need one each")
     jobs: list[Job] = []
-    for stream in wanted.values():
+    for stream, file in wanted.values():
         given = cli.datamodule
         read = _with_what_it_needs(stream.prompts, streams)
         data = UnlearningDataModule(
@@ -140,8 +141,8 @@ def jobs_of_recipe(cli: RecipeCLI, out: str | None, per_prompt: int | None) -> l
         )
         data.check()
         rows = data.data[stream.prompts]
-        prompts = [each.prompt_ids for row in range(len(rows)) for each in rows.at(row, 0)]
-        path = Path(out) if out else find_file(stream.file) or Path(stream.file)
+        prompts = [each.prompt_ids for each in rows.examples()]
+        path = Path(out) if out else find_file(file) or Path(file)
         jobs.append(Job(base, data.codec(), prompts, per_prompt or stream.per_prompt, path))
     return jobs
 

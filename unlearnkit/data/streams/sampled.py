@@ -1,17 +1,20 @@
-"""Answers of the model that a run starts from, drawn by the run itself before it trains."""
+"""Answers of the model that a run starts from, drawn by the run or before it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
+from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.samples import (
     Ids,
     Origin,
     Sampled,
+    SampleTable,
     Sampling,
     as_answers,
     check_sampling,
@@ -21,9 +24,13 @@ from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.streams.mismatch import stream_of_rows
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.errors import DataError, RecipeError
+from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import digest_of, model_fingerprint, tokenizer_fingerprint
+
+logger = logging.getLogger(__name__)
+_COMMAND = "unlearnkit sample --recipe RECIPE"
+_HINT = f"Sample from the recipe's model first, with the same overrides: {_COMMAND}"
 
 
 class SampledStream(Stream, name="sampled"):
@@ -32,6 +39,9 @@ class SampledStream(Stream, name="sampled"):
     The run draws them itself, in batches, and keeps them in ``cache``, in a file for each model,
     tokenizer and settings. Answers that are there are not drawn again, so that a run that was
     interrupted goes on as if it had not been; the run folder has a copy of those it used.
+
+    With ``path`` they are those that ``unlearnkit sample`` wrote. The file names the model and the
+    tokenizer, and is refused for others; the settings of a draw are then the file's.
 
     Args:
         prompts: The stream whose prompts are answered.
@@ -44,9 +54,10 @@ class SampledStream(Stream, name="sampled"):
         max_new_tokens: Longest answer, in tokens.
         seed: Seed of the sampling.
         cache: Folder of the answers.
+        path: File of answers that were drawn before, in place of a draw.
 
     Raises:
-        RecipeError: For a value that nothing can be sampled with.
+        RecipeError: For a value that nothing can be sampled with, or that a file makes idle.
 
     References:
         Duan et al., 2024, arXiv:2403.03419 (D2O). Mekala et al., 2024, arXiv:2409.13474 (AltPO).
@@ -63,6 +74,7 @@ class SampledStream(Stream, name="sampled"):
         max_new_tokens: int = 200,
         seed: int = 0,
         cache: str = "samples",
+        path: str | None = None,
     ) -> None:
         super().__init__()
         if per_prompt < 1:
@@ -75,26 +87,103 @@ class SampledStream(Stream, name="sampled"):
         self.sampling = Sampling(temperature, top_p, max_new_tokens, seed, template)
         if (wrong := check_sampling(self.sampling)) is not None:
             raise RecipeError(wrong)
+        if path is not None and (self.sampling, pool, cache) != (Sampling(), None, "samples"):
+            raise RecipeError(
+                "path: the answers are in a file, and settings of a draw are given too",
+                hint="Leave out pool, cache, template, temperature, top_p, max_new_tokens, seed.",
+            )
         self.prompts, self.per_prompt, self.pool = prompts, per_prompt, pool or per_prompt
-        self.cache = cache
+        # Not `path`: what has one is looked for before the model has answered.
+        self.cache, self.file = cache, path
+        self._table: SampleTable | None = None
 
     def depends_on(self) -> tuple[str, ...]:
         """The stream of prompts."""
         return (self.prompts,)
 
     def check(self) -> None:
-        """There is no file to be checked before the model has answered."""
+        """Reads the file, where there is one before the model has answered.
+
+        Raises:
+            DataError: If it is missing, or with every line that cannot be read.
+        """
+        if self.file is None:
+            return
+        if find_file(self.file) is None:
+            expected = f"answers of the model to the prompts of '{self.prompts}'"
+            raise DataError([Problem(self.file, None, None, "no such file", expected)], hint=_HINT)
+        table = read_samples(self.file)
+        if table.problems:
+            raise DataError(table.problems, hint=_HINT)
+        self._table = table
 
     def encode(
         self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
     ) -> StreamData:
-        """The prompts, whose answers are still to be drawn.
+        """The prompts with the answers of the file, or those that are still to be drawn.
 
         Raises:
             RecipeError: If the stream of prompts is not there.
+            DataError: If the file's answers are another model's, or some prompt lacks them.
         """
         prompts = stream_of_rows(name, "prompts", self.prompts, others)
-        return SampledData(name, self, prompts, codec, seed)
+        if self.file is None:
+            return SampledData(name, self, prompts, codec, seed)
+        if self._table is None:
+            self.check()
+        table, self._table = self._table, None
+        assert table is not None
+        ours = {"tokenizer": tokenizer_fingerprint(codec.tokenizer)}
+        if codec.base is not None:
+            ours["model"] = model_fingerprint(codec.base)
+        end = prompts.frame.end(codec)
+        problems = list(table.of_others(self.file, ours))
+        problems += table.lacking(self.file, prompts.examples(), end, self.per_prompt)
+        if problems:
+            raise DataError(problems, hint=_HINT)
+        return self.paired(name, self.file, prompts, table.by_prompt, codec, seed)
+
+    def paired(
+        self,
+        name: str,
+        file: str,
+        prompts: EncodedRows,
+        known: Mapping[Ids, Sampled],
+        codec: Codec,
+        seed: int,
+    ) -> PairedData:
+        """The prompts with their answers, of each the first ``pool`` if the run drew them."""
+        end = prompts.frame.end(codec)
+        most = None if self.file is not None else self.pool
+        answers = [
+            [as_answers(file, known[own.prompt_ids], end)[:most] for own in prompts.at(row, 0)]
+            for row in range(len(prompts))
+        ]
+        pairs = (prompts, answers, self.per_prompt, codec.max_length, seed)
+        return PairedData(name, file, *pairs, keep_own=True)
+
+
+class SelfSamplesStream(SampledStream, name="self_samples"):
+    """The stream ``sampled`` with a file, under the name that it had in earlier versions.
+
+    Args:
+        path: File of answers that ``unlearnkit sample`` wrote.
+        prompts: The stream whose prompts are answered.
+        per_prompt: Answers per prompt and draw; the file needs as many to each prompt.
+    """
+
+    def __init__(
+        self, path: str = "self_samples.jsonl", prompts: str = "forget", per_prompt: int = 5
+    ) -> None:
+        super().__init__(prompts, per_prompt, path=path)
+
+    def check(self) -> None:
+        """As `SampledStream.check`, with a word on the name."""
+        logger.warning(
+            "the stream 'self_samples' is now {name: sampled, path: %s}; the old name still works",
+            self.file,
+        )
+        super().check()
 
 
 class SampledData(StreamData):
@@ -122,8 +211,7 @@ class SampledData(StreamData):
     @property
     def prompt_ids(self) -> list[Ids]:
         """The prompts, each once."""
-        rows = (self._prompts.at(row, 0) for row in range(len(self)))
-        return list(dict.fromkeys(own.prompt_ids for row in rows for own in row))
+        return list(dict.fromkeys(own.prompt_ids for own in self._prompts.examples()))
 
     @property
     def origin(self) -> Origin:
@@ -201,22 +289,5 @@ class SampledData(StreamData):
     def _paired_with(self, known: Mapping[Ids, Sampled]) -> PairedData:
         if not all(prompt in known for prompt in self.prompt_ids):
             raise LookupError(f"the answers of '{self.name}' have not been drawn")
-        file = str(self.file)
-        end = self._prompts.frame.end(self.codec)
-        answers = [
-            [
-                as_answers(file, known[own.prompt_ids], end)[: self.pool]
-                for own in self._prompts.at(row, 0)
-            ]
-            for row in range(len(self))
-        ]
-        return PairedData(
-            self.name,
-            file,
-            self._prompts,
-            answers,
-            self._stream.per_prompt,
-            self.codec.max_length,
-            self._seed,
-            keep_own=True,
-        )
+        pairs = (self._prompts, known, self.codec, self._seed)
+        return self._stream.paired(self.name, str(self.file), *pairs)

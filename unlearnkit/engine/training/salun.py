@@ -150,7 +150,7 @@ def salient(
     with evaluating(model), torch.enable_grad():
         for first in range(0, len(data), ROWS_AT_ONCE):
             rows = range(first, min(first + ROWS_AT_ONCE, len(data)))
-            examples = tuple(e for row in rows for e in data.at(row, 0))
+            examples = tuple(data.examples(rows))
             batch = pack({"rows": StreamBatch(examples, 1, 1)}, layout).to(device)
             tokens = torch.arange(len(batch.target), device=device)
             loss = -ForwardPass(model, head, batch).logps(tokens).sum()

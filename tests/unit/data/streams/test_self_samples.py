@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stub import stub_tokenizer
 
-from unlearnkit.data import SelfSamplesStream
+from unlearnkit.data import SelfSamplesStream, Stream
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.samples import Origin, SampledAnswer, read_samples, sample_row
 from unlearnkit.data.tokens.codec import Codec
@@ -146,3 +146,20 @@ def test_padding_leaves_the_tokenizers_fingerprint_as_it_is():
     tokenizer(["a", "bcd"], padding=True, truncation=True, max_length=2)
     assert tokenizer_fingerprint(tokenizer) == before
     assert tokenizer_fingerprint(stub_tokenizer({"eos": "<pad>"})) != before
+
+
+def test_the_stream_is_sampled_with_a_file_and_the_old_name_says_so(write, caplog):
+    path = write({"a": answered("de", "ed")})
+    old = encode(path, forget("a"))
+    assert "{name: sampled, path: " in caplog.text
+    caplog.clear()
+    stream = Stream.resolve("sampled")(path=path, per_prompt=2)
+    new = stream.encode("self_samples", CODEC, {"forget": forget("a")}, 0)
+    assert new.at(0, 0) == old.at(0, 0)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("given", [{"temperature": 0.5}, {"pool": 9}, {"cache": "elsewhere"}])
+def test_settings_of_a_draw_beside_a_file_are_refused(given):
+    with pytest.raises(RecipeError, match="settings of a draw are given too"):
+        Stream.resolve("sampled")(path="samples.jsonl", **given)
