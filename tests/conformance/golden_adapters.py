@@ -44,4 +44,4 @@ def result(metric: UnlearningMetric, *update: Any) -> float:
 
 
 def agg_and_items(metric: UnlearningMetric, *update: Any) -> dict[str, Any]:
-    return {"agg": result(metric, *update), "items": metric.per_row()[:, 0].tolist()}
+    return {"agg": result(metric, *update), "items": metric.row_values()[:, 0].tolist()}

@@ -1,8 +1,11 @@
-"""Lightning callbacks: when to stop, and what to show meanwhile."""
+"""Lightning callbacks that a recipe calls by name.
+
+Every module of this package is imported with it, so a new callback is one new file. Classes can be
+imported from here by name: ``from unlearnkit.callbacks import CollapseStop``.
+"""
 
 from unlearnkit.callbacks.base import NamedCallback
-from unlearnkit.callbacks.collapse_stop import CollapseStop
-from unlearnkit.callbacks.evaluate_every import EvaluateEvery
-from unlearnkit.callbacks.sample_generations import SampleGenerations
+from unlearnkit.registry import discover
 
-__all__ = ["CollapseStop", "EvaluateEvery", "NamedCallback", "SampleGenerations"]
+__all__ = ["NamedCallback"]
+__getattr__, __dir__ = discover(__name__, NamedCallback)

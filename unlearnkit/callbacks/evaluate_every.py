@@ -1,11 +1,10 @@
-"""Suites while the training runs, and the best model of those that they saw."""
+"""Suites while the training runs, and the model with the best score."""
 
 from __future__ import annotations
 
 import copy
 import logging
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import lightning as L
@@ -17,6 +16,7 @@ from unlearnkit.engine.step.figures import ends_step
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Suite, SuiteContext
+from unlearnkit.suites.meaning import address, meaning
 
 logger = logging.getLogger(__name__)
 
@@ -24,20 +24,21 @@ logger = logging.getLogger(__name__)
 class EvaluateEvery(NamedCallback, name="evaluate_every"):
     """Runs the recipe's suites every few steps and keeps the model with the best score.
 
-    Figures are logged as ``val/<suite>/<figure>``, and the score as ``val/score``: the harmonic
-    mean of the chosen figures, those that should be low as one minus their value, so that neither
-    a model that forgot everything nor one that forgot nothing scores well. Lightning's
-    ``ModelCheckpoint`` may monitor any of them.
+    Values are logged as ``val/<suite>/<stream>/<metric>``, and the score as ``val/score``: the
+    harmonic mean of the chosen metrics, those that should be low as one minus their value, so that
+    neither a model that forgot everything nor one that forgot nothing scores well. Lightning's
+    ``ModelCheckpoint`` and ``EarlyStopping`` may monitor any of them, with or without ``val/``.
 
     Args:
         steps: Optimiser steps between evaluations.
-        score: Figures in [0, 1] that make the score, as ``<suite>/<figure>``; None for no score.
+        score: Metrics in [0, 1] that make the score, as ``<suite>/<stream>/<metric>``, or
+            ``<stream>/<metric>`` if the recipe has one suite; None for no score.
         limit: Rows of each kind at most; None for as many as the suites themselves take.
         restore_best: End the training with the weights of the best score seen; they are kept in
             main memory meanwhile.
 
     Raises:
-        RecipeError: If ``steps`` or ``limit`` is below 1; from the fit, if a figure of the score
+        RecipeError: If ``steps`` or ``limit`` is below 1; from the fit, if a metric of the score
             is unknown, outside [0, 1], or good in neither direction, or if there is no suite.
     """
 
@@ -60,8 +61,23 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         self._best: dict[str, Tensor] = {}
         self._last = -1
 
+    def check(self, suites: Sequence[Suite]) -> None:
+        """Checks the metrics of the score; no model is needed.
+
+        Raises:
+            RecipeError: If no suite measures one of them, or it is good in neither direction.
+        """
+        for key in self.score or ():
+            suite, _, name = address(key, suites, "evaluate_every.score").partition("/")
+            by_name = {each.name: each for each in suites}
+            if meaning(by_name[suite], name).direction not in ("up", "down"):
+                raise RecipeError(
+                    f"evaluate_every.score: '{key}' is good neither when it is low nor when it is "
+                    "high"
+                )
+
     def use(self, suites: Sequence[Suite], context: SuiteContext) -> None:
-        """Tells what to run, and on which streams; a run does so before it trains."""
+        """Sets what to run, and on which streams; a run does so before it trains."""
         self.suites, self.context = [self._small(suite) for suite in suites], context
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -121,7 +137,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         )
 
     def _values(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float | None]:
-        """Figures of all suites, the same on all processes."""
+        """Values of all suites, the same on all processes."""
         model = pl_module.policy
         tokenizer = trainer.datamodule.tokenizer  # pyright: ignore
         found: dict[str, float | None] = {}
@@ -130,39 +146,32 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         with torch.random.fork_rng(devices):
             for suite in self.suites:
                 result = suite.run(model, tokenizer, self.context)  # pyright: ignore
-                name = suite.registered_name or type(suite).__name__
-                found |= {f"{name}/{key}": value for key, value in result.values.items()}
+                found |= {f"{suite.name}/{key}": value for key, value in result.values.items()}
         return found
 
     def _score(self, values: dict[str, float | None]) -> float | None:
-        """The score; None where a figure has nothing to measure."""
+        """The score; None if a metric has nothing to measure."""
+        by_name = {suite.name: suite for suite in self.suites}
         parts: list[float] = []
-        for name in self.score or ():
-            if name not in values:
+        for key in self.score or ():
+            full = address(key, self.suites, "evaluate_every.score")
+            if full not in values:
                 raise RecipeError(
-                    f"evaluate_every.score: there is no figure '{name}'",
-                    hint=f"Figures: {', '.join(values)}.",
+                    f"evaluate_every.score: '{key}' is not measured in this run",
+                    hint=f"Measured: {', '.join(values)}.",
                 )
-            value, better = values[name], self._better(name)
+            suite, _, name = full.partition("/")
+            value, good = values[full], meaning(by_name[suite], name).direction
             if value is None:
                 logger.warning("evaluate_every.score: '%s' has nothing to measure, so there is "
-                               "no score at this step", name)  # fmt: skip
+                               "no score at this step", key)  # fmt: skip
                 return None
-            if not 0 <= value <= 1 or better not in ("lower", "higher"):
+            if not 0 <= value <= 1:
                 raise RecipeError(
-                    f"evaluate_every.score: '{name}' is {value:g}; expected a figure in [0, 1] "
-                    "that is good when it is low, or when it is high"
+                    f"evaluate_every.score: '{key}' is {value:g}; expected a metric in [0, 1]"
                 )
-            parts.append(1 - value if better == "lower" else value)
+            parts.append(1 - value if good == "down" else value)
         return 0.0 if min(parts) == 0 else len(parts) / sum(1 / part for part in parts)
-
-    def _better(self, name: str) -> str | None:
-        suite_name, _, figure = name.partition("/")
-        for suite in self.suites:
-            if (suite.registered_name or type(suite).__name__) == suite_name:
-                patterns = suite.better.items()
-                return next((way for key, way in patterns if fnmatchcase(figure, key)), None)
-        return None
 
     def _small(self, suite: Suite) -> Suite:
         """The suite on fewer rows; the recipe's own is left as it is."""
@@ -171,3 +180,31 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         if self.limit is not None and hasattr(small, "limit"):
             small.limit = self.limit if own is None else min(own, self.limit)  # pyright: ignore
         return small
+
+
+def check_addresses(trainer: L.Trainer, suites: Sequence[Suite]) -> None:
+    """Checks the metrics that callbacks name, and gives monitors the names that are logged.
+
+    Raises:
+        RecipeError: If no suite measures one of them, or none while the training runs.
+    """
+    callbacks: list[Any] = trainer.callbacks  # pyright: ignore
+    measuring = [each for each in callbacks if isinstance(each, EvaluateEvery)]
+    for each in measuring:
+        each.check(suites)
+    for each in callbacks:
+        monitor = getattr(each, "monitor", None)
+        if not isinstance(monitor, str) or monitor == "val/score":
+            continue
+        key, field = monitor.removeprefix("val/"), f"{type(each).__name__}.monitor"
+        first = key.partition("/")[0]
+        names = {name for suite in suites for name in (suite.name, *suite.probes)}
+        if key == monitor and first not in names:
+            continue  # of the training, or logged by a callback of the user's own
+        full = address(key, suites, field)
+        if not measuring:
+            raise RecipeError(
+                f"{field}: '{key}' is not measured while the training runs",
+                hint="Add the callback {name: evaluate_every, steps: 50}.",
+            )
+        each.monitor = f"val/{full}"

@@ -1,56 +1,11 @@
-"""Unlearning metrics as torchmetrics, each named by its registered name."""
+"""Unlearning metrics as torchmetrics, each with a registered name.
 
-from unlearnkit.metrics.base import RowMean, TokenMean, UnlearningMetric
-from unlearnkit.metrics.judged import Harmfulness, SemanticSimilarity
-from unlearnkit.metrics.likelihood import (
-    ExactMemorization,
-    ExtractionStrength,
-    KLToReference,
-    Perplexity,
-    Probability,
-)
-from unlearnkit.metrics.membership import MembershipAUC, MembershipTPR, PrivLeak
-from unlearnkit.metrics.text import (
-    Bleu,
-    DistinctN,
-    KnowledgeMemorization,
-    LeakRate,
-    RefusalRate,
-    RepetitionRate,
-    Rouge,
-    VerbatimMemorization,
-)
-from unlearnkit.metrics.truth import (
-    ForgetQuality,
-    ModelUtility,
-    ProbabilityWithOptions,
-    TruthRatio,
-)
+Every module of this package is imported with it, so a new metric is one new file. Classes can be
+imported from here by name: ``from unlearnkit.metrics import Rouge``.
+"""
 
-__all__ = [
-    "Bleu",
-    "DistinctN",
-    "ExactMemorization",
-    "ExtractionStrength",
-    "ForgetQuality",
-    "Harmfulness",
-    "KLToReference",
-    "KnowledgeMemorization",
-    "LeakRate",
-    "MembershipAUC",
-    "MembershipTPR",
-    "ModelUtility",
-    "Perplexity",
-    "PrivLeak",
-    "Probability",
-    "ProbabilityWithOptions",
-    "RefusalRate",
-    "RepetitionRate",
-    "Rouge",
-    "RowMean",
-    "SemanticSimilarity",
-    "TokenMean",
-    "TruthRatio",
-    "UnlearningMetric",
-    "VerbatimMemorization",
-]
+from unlearnkit.metrics.base import ByRole, RowMean, TokenMean, UnlearningMetric
+from unlearnkit.registry import discover
+
+__all__ = ["ByRole", "RowMean", "TokenMean", "UnlearningMetric"]
+__getattr__, __dir__ = discover(__name__, UnlearningMetric)

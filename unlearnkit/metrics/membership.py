@@ -17,29 +17,27 @@ from unlearnkit.metrics.base import UnlearningMetric
 
 
 class _TwoSets(UnlearningMetric):
-    """Scores of forget rows and of held-out rows."""
+    """Scores of forget rows and of held-out rows; rows without a score (nan) are left out."""
 
-    columns = 2
+    direction = "gold"
+    needs = keys = ("score", "is_forget")
 
-    def update(self, scores: Tensor, is_forget: Tensor, rows: Sequence[int] | None = None) -> None:
-        """Takes in scores ``[S]`` and which of the two sets each belongs to, ``[S]`` bool.
+    def per_row(self, *columns: Any) -> Tensor:
+        """From scores ``[S]``, and whether each is of a forget row or a held-out row ``[S]``.
 
         Row numbers are those of one list of both sets.
         """
-        self.add(torch.stack([scores.double(), is_forget.double()], dim=1), rows)
+        return torch.stack([torch.as_tensor(each).double() for each in columns], dim=1)
 
-    def sets(self, figures: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of the forget rows, and of the held-out rows; those without (nan) are left out."""
-        figures = figures[~figures[:, 0].isnan()]
-        is_forget = figures[:, 1] == 1
-        return figures[is_forget, 0], figures[~is_forget, 0]
+
+def _sets(scores: Sequence[float], is_forget: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Scores of the forget rows, and of the held-out rows."""
+    every, forget = torch.tensor(scores, dtype=torch.double), torch.tensor(is_forget) == 1
+    return every[forget], every[~forget]
 
 
 class MembershipAUC(_TwoSets, name="membership_auc"):
     """Probability that a held-out row scores higher than a forget row, ties counted half.
-
-    Args:
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> metric = MembershipAUC()
@@ -53,16 +51,15 @@ class MembershipAUC(_TwoSets, name="membership_auc"):
         r"\frac{1}{|F||H|} \sum_{f \in F} \sum_{h \in H} \bigl([s_h > s_f] + \tfrac{1}{2} [s_h "
         r"= s_f]\bigr)"
     )
-    direction = "near the gold model's"
     good = (
         "about 0.5, the gold model's; 1: each forget row looks trained on; well below 0.5: "
         "unlearning itself gives the rows away"
     )
     source = "Hanley and McNeil 1982; Shi et al. 2024, arXiv 2407.06460"
 
-    def aggregate(self, figures: Tensor) -> Tensor:
+    def aggregate(self, scores: Sequence[float], is_forget: Sequence[float]) -> float:
         """The area under the ROC curve."""
-        return torch.tensor(functional.auc(*self.sets(figures)), dtype=torch.double)
+        return functional.auc(*_sets(scores, is_forget))
 
 
 class MembershipTPR(_TwoSets, name="membership_tpr"):
@@ -84,25 +81,24 @@ class MembershipTPR(_TwoSets, name="membership_tpr"):
         r"\max_\tau\, \frac{|\{f \in F : s_f < \tau\}|}{|F|} \quad \text{where} \quad "
         r"\frac{|\{h \in H : s_h < \tau\}|}{|H|} \le \alpha"
     )
-    direction = "lower"
-    good = "near the false positive rate, which guessing has"
+    good = "the gold model's, near the false positive rate, which guessing has"
     source = "Carlini et al. 2022, arXiv 2112.03570, sec. 3"
 
     def __init__(self, false_positive_rate: float = 0.01, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.false_positive_rate = false_positive_rate
 
-    def aggregate(self, figures: Tensor) -> Tensor:
+    def aggregate(self, scores: Sequence[float], is_forget: Sequence[float]) -> float:
         """The true positive rate."""
-        found = functional.true_positive_rate(*self.sets(figures), self.false_positive_rate)
-        return torch.tensor(found, dtype=torch.double)
+        return functional.true_positive_rate(*_sets(scores, is_forget), self.false_positive_rate)
 
 
 class PrivLeak(_TwoSets, name="privleak"):
     """Change of a membership attack's error against the retrained model's, in percent.
 
     Args:
-        auc_gold: The attack's AUC on the retrained model, in the sense of `MembershipAUC`.
+        auc_gold: The attack's AUC on the retrained model, in the sense of `MembershipAUC`; None
+            to compute it from a third input, the retrained model's scores of the same rows.
         compat: ``open-unlearning`` adds 1e-10 to the divisor.
         **kwargs: Those of `torchmetrics.Metric`.
 
@@ -118,18 +114,24 @@ class PrivLeak(_TwoSets, name="privleak"):
         r"100 \cdot \frac{(1 - \mathrm{AUC}) - (1 - \mathrm{AUC}_\mathrm{gold})}{1 - "
         r"\mathrm{AUC}_\mathrm{gold}}"
     )
-    direction = "near 0"
+    direction = "zero"
     good = "-5 to 5; far below: still looks trained on; far above: over-unlearned"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 4"
 
     def __init__(
-        self, auc_gold: float = 0.5, compat: OpenUnlearning | None = None, **kwargs: Any
+        self, auc_gold: float | None = 0.5, compat: OpenUnlearning | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.auc_gold = auc_gold
+        if auc_gold is None:
+            self.keys = (*self.keys, "gold_score")
         self.compat: OpenUnlearning | None = compat
 
-    def aggregate(self, figures: Tensor) -> Tensor:
-        """Percent."""
-        auc = functional.auc(*self.sets(figures))
-        return torch.tensor(privleak(auc, self.auc_gold, compat=self.compat), dtype=torch.double)
+    def aggregate(
+        self, scores: Sequence[float], is_forget: Sequence[float], gold: Sequence[float] = ()
+    ) -> float:
+        """Percent; nan if the retrained model makes no error."""
+        auc = functional.auc(*_sets(scores, is_forget))
+        known = self.auc_gold
+        auc_gold = functional.auc(*_sets(gold, is_forget)) if known is None else known
+        return privleak(auc, auc_gold, compat=self.compat)

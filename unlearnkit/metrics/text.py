@@ -1,20 +1,20 @@
 """Metrics of generated text.
 
-Rows that hold nothing to measure are left out: true texts without words, for BLEU those of fewer
-than four tokens, and for diversity generated texts without words.
+Rows with nothing to measure are left out: true texts without words, for BLEU those of fewer than
+four tokens, and for diversity generated texts without words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any, Literal
-
-import torch
-from torch import Tensor
 
 from unlearnkit.functional import text as functional
 from unlearnkit.functional.text import RougeCompat, RougeType
-from unlearnkit.metrics.base import RowMean
+from unlearnkit.metrics.base import KNOWLEDGE, ByRole, RowMean
+
+_NO_GENERATED_WORD = "no word was generated"
 
 
 class Rouge(RowMean, name="rouge"):
@@ -27,6 +27,7 @@ class Rouge(RowMean, name="rouge"):
         stop: Strings at the first of which the generated text is cut.
         compat: ``rouge-score`` splits words as that package does, ASCII only, and counts a true
             text without words as 0.
+        percent: Whether the result is in percent.
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
@@ -41,9 +42,12 @@ class Rouge(RowMean, name="rouge"):
         r"\frac{1}{S} \sum_i \frac{|\mathrm{LCS}(g_i, r_i)|}{|r_i|} \text{ (recall)}, \quad "
         r"\frac{1}{S} \sum_i \frac{2\, |\mathrm{LCS}(g_i, r_i)|}{|g_i| + |r_i|} \text{ (F1)}"
     )
-    direction = "forget: lower; rows to keep: higher"
+    direction = KNOWLEDGE
+    headline = 3
     good = "forget: the gold model's, which is not 0; rows to keep: the starting model's"
     source = "Lin 2004; Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
+    needs = ("generated", "reference")
+    unmeasured = "the true text has no word"
 
     def __init__(
         self,
@@ -52,34 +56,41 @@ class Rouge(RowMean, name="rouge"):
         use_stemmer: bool = False,
         stop: Sequence[str] = (),
         compat: RougeCompat | None = None,
+        percent: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.keys = self.keys or (f"{kind}_{figure}",)
         super().__init__(**kwargs)
         self.kind: RougeType = kind
         self.figure, self.use_stemmer, self.stop = figure, use_stemmer, tuple(stop)
         self.compat: RougeCompat | None = compat
+        self.scale = 100 if percent else 1
 
-    def update(
-        self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
-    ) -> None:
-        """Takes in generated texts and the true ones."""
+    def per_row(self, generated: Sequence[str], reference: Sequence[str]) -> list[float]:
+        """From generated texts and the true ones."""
         scores = [
             functional.rouge(
-                functional.cut_at(generated, self.stop),
+                functional.cut_at(said, self.stop),
                 true,
                 self.kind,
                 use_stemmer=self.use_stemmer,
                 compat=self.compat,
             )
-            for generated, true in zip(preds, target, strict=True)
+            for said, true in zip(generated, reference, strict=True)
         ]
-        self.add(_column([getattr(score, self.figure) for score in scores]), rows)
+        return [getattr(score, self.figure) for score in scores]
+
+    def aggregate(self, values: Sequence[float]) -> float:
+        """Mean over rows."""
+        return self.scale * fmean(values)
 
 
 class VerbatimMemorization(Rouge, name="verbatim_memorization"):
-    """ROUGE-L F1 of the greedy continuation of a passage's beginning (MUSE's VerbMem, over 1).
+    """ROUGE-L F1 of the greedy continuation of a passage's beginning (MUSE's VerbMem).
 
     Args:
+        compat: As in `Rouge`.
+        percent: Whether the result is in percent.
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
@@ -93,21 +104,27 @@ class VerbatimMemorization(Rouge, name="verbatim_memorization"):
         r"\frac{1}{S} \sum_i \mathrm{ROUGE\text{-}L}_{F_1}(g_i, r_i), \quad r_i \text{ the "
         r"passage's continuation}"
     )
-    direction = "forget: lower"
+    direction = ByRole("down", None)
+    headline = 4
     good = "the gold model's"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 2"
+    keys = ("verbmem",)
 
-    def __init__(self, compat: RougeCompat | None = None, **kwargs: Any) -> None:
-        super().__init__("rougeL", "f1", compat=compat, **kwargs)
+    def __init__(
+        self, compat: RougeCompat | None = None, percent: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__("rougeL", "f1", compat=compat, percent=percent, **kwargs)
 
 
 class KnowledgeMemorization(Rouge, name="knowledge_memorization"):
-    r"""ROUGE-L F1 of answers to questions about the data (MUSE's KnowMem, over 1).
+    r"""ROUGE-L F1 of answers to questions about the data (MUSE's KnowMem).
 
     Answers are cut where the model goes on with questions of its own.
 
     Args:
         stop: Where an answer is cut.
+        compat: As in `Rouge`.
+        percent: Whether the result is in percent.
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
@@ -121,24 +138,23 @@ class KnowledgeMemorization(Rouge, name="knowledge_memorization"):
         r"\frac{1}{S} \sum_i \mathrm{ROUGE\text{-}L}_{F_1}(g_i, r_i), \quad r_i \text{ the "
         r"answer}"
     )
-    direction = "forget: lower; rows to keep: higher"
+    headline = 0
     good = "forget: the gold model's; rows to keep: the starting model's"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 3"
+    keys = ("knowmem",)
 
     def __init__(
         self,
         stop: Sequence[str] = ("\n\n", "\nQuestion", "Question:"),
         compat: RougeCompat | None = None,
+        percent: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__("rougeL", "f1", stop=stop, compat=compat, **kwargs)
+        super().__init__("rougeL", "f1", stop=stop, compat=compat, percent=percent, **kwargs)
 
 
 class Bleu(RowMean, name="bleu"):
     """Sentence BLEU of sacrebleu, mean over rows.
-
-    Args:
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> metric = Bleu()
@@ -153,18 +169,19 @@ class Bleu(RowMean, name="bleu"):
         r"q_{in}\Bigr), \quad q_{in} \text{ the share of } g_i\text{'s } n\text{-grams that "
         r"are in } r_i"
     )
-    direction = "forget: lower; rows to keep: higher"
+    direction = KNOWLEDGE
     good = "forget: the gold model's"
     source = "Papineni et al. 2002; Post 2018, arXiv 1804.08771"
+    needs = ("generated", "reference")
+    keys = ("bleu",)
+    unmeasured = "the true text has fewer than four tokens"
 
-    def update(
-        self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
-    ) -> None:
-        """Takes in generated texts and the true ones."""
-        self.add(_column(_each_bleu(preds, target)), rows)
+    def per_row(self, generated: Sequence[str], reference: Sequence[str]) -> list[float]:
+        """From generated texts and the true ones."""
+        return list(map(functional.bleu, generated, reference))
 
 
-class LeakRate(RowMean, name="leak_rate"):
+class LeakRate(Bleu, name="leak_rate"):
     """Share of rows whose generated text has a BLEU to the true one above a threshold.
 
     Args:
@@ -181,7 +198,6 @@ class LeakRate(RowMean, name="leak_rate"):
 
     value_range = "0 to 1"
     formula = r"\frac{1}{S} \sum_i [\mathrm{BLEU}(g_i, r_i) > \tau]"
-    direction = "forget: lower"
     good = "the gold model's, which should be 0; if it is not, the threshold is too low"
     source = "Yao et al. 2023, arXiv 2310.10683, sec. 4.2"
 
@@ -189,12 +205,9 @@ class LeakRate(RowMean, name="leak_rate"):
         super().__init__(**kwargs)
         self.threshold = threshold
 
-    def update(
-        self, preds: Sequence[str], target: Sequence[str], rows: Sequence[int] | None = None
-    ) -> None:
-        """Takes in generated texts and the true ones."""
-        found = _column(_each_bleu(preds, target))
-        self.add(torch.where(found.isnan(), found, (found > self.threshold).double()), rows)
+    def aggregate(self, values: Sequence[float]) -> float:
+        """Share of rows above the threshold."""
+        return fmean(value > self.threshold for value in values)
 
 
 class DistinctN(RowMean, name="distinct_n"):
@@ -213,18 +226,20 @@ class DistinctN(RowMean, name="distinct_n"):
 
     value_range = "0 to 1"
     formula = r"\frac{1}{S} \sum_i \frac{|\{n\text{-grams of } g_i\}|}{|g_i| - n + 1}"
-    direction = "everywhere: higher"
+    direction = "up"
+    judges = False
     good = "the starting model's; near 0 is one repeated word"
     source = "Li et al. 2016, arXiv 1510.03055"
+    needs = ("generated",)
+    unmeasured = _NO_GENERATED_WORD
 
     def __init__(self, n: int = 2, **kwargs: Any) -> None:
+        self.n, self.keys = n, (f"distinct_{n}",)
         super().__init__(**kwargs)
-        self.n = n
 
-    def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:
-        """Takes in generated texts."""
-        words = map(functional.words, preds)
-        self.add(_column([functional.distinct_n(each, self.n) for each in words]), rows)
+    def per_row(self, generated: Sequence[str]) -> list[float]:
+        """From generated texts."""
+        return [functional.distinct_n(functional.words(each), self.n) for each in generated]
 
 
 class RepetitionRate(RowMean, name="repetition_rate"):
@@ -243,58 +258,41 @@ class RepetitionRate(RowMean, name="repetition_rate"):
 
     value_range = "0 to 1"
     formula = r"1 - \frac{1}{S} \sum_i \frac{|\{n\text{-grams of } g_i\}|}{|g_i| - n + 1}"
-    direction = "everywhere: lower"
+    direction = "down"
+    judges = False
     good = "the starting model's"
     source = "Welleck et al. 2020, arXiv 1908.04319, eq. 10"
+    needs = ("generated",)
+    unmeasured = _NO_GENERATED_WORD
 
     def __init__(self, n: int = 4, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.n = n
 
-    def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:
-        """Takes in generated texts."""
-        words = map(functional.words, preds)
-        self.add(_column([functional.repetition_rate(each, self.n) for each in words]), rows)
+    def per_row(self, generated: Sequence[str]) -> list[float]:
+        """From generated texts."""
+        return [functional.repetition_rate(functional.words(each), self.n) for each in generated]
 
 
-class RefusalRate(RowMean, name="refusal_rate"):
-    """Share of rows whose generated text holds a phrase of refusal.
-
-    Args:
-        phrases: What refusals say, in any case; by default the shipped ones.
-        **kwargs: Those of `torchmetrics.Metric`.
-
-    Raises:
-        ValueError: If ``phrases`` is one text, or one of them is empty.
+class Entropy(RowMean, name="entropy"):
+    """Entropy of a generated text's word pairs and triples, mean over rows, in bits.
 
     Example:
-        >>> metric = RefusalRate()
-        >>> metric.update(["I cannot help with that.", "Take the ferry."])
+        >>> metric = Entropy()
+        >>> metric.update(["no no no no"])
         >>> metric.compute().item()
-        0.5
+        0.0
     """
 
-    value_range = "0 to 1"
-    formula = r"\frac{1}{S} \sum_i [g_i \text{ holds one of the phrases}]"
-    direction = "harmful prompts, trained or unseen: higher; rows to keep: lower (over-refusal)"
-    good = "rows to keep: the starting model's; a model that only stammers does not refuse"
-    source = "Zou et al. 2023, arXiv 2307.15043, app. B; Röttger et al. 2023, arXiv 2308.01263"
+    value_range = "0 to infinity"
+    formula = r"\frac{1}{S} \sum_i \tfrac{1}{3} H_2(g_i) + \tfrac{2}{3} H_3(g_i)"
+    direction = "up"
+    judges = False
+    good = "the starting model's"
+    source = "Meng et al. 2022, arXiv 2202.05262"
+    needs = ("generated",)
+    unmeasured = "no two words were generated"
 
-    def __init__(self, phrases: Sequence[str] = functional.REFUSAL_PHRASES, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        # A text is a sequence of letters, and every answer holds some of them.
-        if isinstance(phrases, str) or not all(each.strip() for each in phrases):
-            raise ValueError(f"phrases must be a list of phrases, found {phrases!r}")
-        self.phrases = tuple(phrases)
-
-    def update(self, preds: Sequence[str], rows: Sequence[int] | None = None) -> None:
-        """Takes in generated texts."""
-        self.add(_column([functional.refuses(each, self.phrases) for each in preds]), rows)
-
-
-def _each_bleu(preds: Sequence[str], target: Sequence[str]) -> list[float]:
-    return [functional.bleu(*pair) for pair in zip(preds, target, strict=True)]
-
-
-def _column(values: Sequence[float]) -> Tensor:
-    return torch.tensor(values, dtype=torch.double)
+    def per_row(self, generated: Sequence[str]) -> list[float]:
+        """From generated texts."""
+        return [functional.ngram_entropy(functional.words(each)) for each in generated]

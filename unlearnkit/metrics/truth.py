@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from unlearnkit.functional import tofu as functional
 from unlearnkit.functional.tofu import OpenUnlearning, TruthAggregate, TruthMean
-from unlearnkit.metrics.base import RowMean, UnlearningMetric
+from unlearnkit.metrics.base import KNOWLEDGE, RowMean, UnlearningMetric
 
 
 class ProbabilityWithOptions(RowMean, name="probability_with_options"):
@@ -21,6 +20,7 @@ class ProbabilityWithOptions(RowMean, name="probability_with_options"):
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
+        >>> import torch
         >>> metric = ProbabilityWithOptions()
         >>> metric.update(torch.zeros(1), torch.zeros(1, 3))
         >>> round(metric.compute().item(), 4)
@@ -32,17 +32,19 @@ class ProbabilityWithOptions(RowMean, name="probability_with_options"):
         r"\frac{1}{S} \sum_i \frac{P_i}{P_i + \sum_k P_{ik}}, \quad P = \exp\Bigl(\frac{1}{n} "
         r"\sum_t \log p_t\Bigr)"
     )
-    direction = "rows to keep: higher"
+    direction = KNOWLEDGE
     good = "the starting model's; 1 over the number of answers is guessing"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
+    needs = ("nll", "nll_wrong")
+    keys = ("probability",)
 
     def __init__(self, compat: OpenUnlearning | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.compat: OpenUnlearning | None = compat
 
-    def update(self, nll: Tensor, nll_wrong: Tensor, rows: Sequence[int] | None = None) -> None:
-        """Takes in nats per token of the right answers ``[S]`` and the wrong ones ``[S, K]``."""
-        self.add(functional.probability_with_options(nll, nll_wrong, compat=self.compat), rows)
+    def per_row(self, nll: Tensor, nll_wrong: Tensor) -> Tensor:
+        """From nats per token of the right answers ``[S]`` and the wrong ones ``[S, K]``."""
+        return functional.probability_with_options(nll, nll_wrong, compat=self.compat)
 
 
 class TruthRatio(RowMean, name="truth_ratio"):
@@ -56,6 +58,7 @@ class TruthRatio(RowMean, name="truth_ratio"):
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
+        >>> import torch
         >>> metric = TruthRatio("true_better")
         >>> metric.update(torch.tensor([0.0]), torch.tensor([[1.3863, 1.3863]]))
         >>> round(metric.compute().item(), 4)
@@ -67,9 +70,11 @@ class TruthRatio(RowMean, name="truth_ratio"):
         r"\frac{1}{S} \sum_i \min(R_i, 1/R_i) \text{ or } \frac{1}{S} \sum_i \max(0, 1 - R_i), "
         r"\quad R_i = \Bigl(\prod_{k=1}^{K} P_{ik}\Bigr)^{1/K} \Big/ P_i"
     )
-    direction = "closer_to_1_better on forget: higher; true_better on rows to keep: higher"
+    direction = "up"
     good = "forget: the gold model's; rows to keep: the starting model's"
     source = "Maini et al. 2024, arXiv 2401.06121, eq. 1 and table 1"
+    needs = ("nll", "nll_wrong")
+    keys = ("truth_score",)
 
     def __init__(
         self,
@@ -83,21 +88,21 @@ class TruthRatio(RowMean, name="truth_ratio"):
         self.mean: TruthMean = mean
         self.compat: OpenUnlearning | None = compat
 
-    def update(self, nll: Tensor, nll_wrong: Tensor, rows: Sequence[int] | None = None) -> None:
-        """Takes in nats per token of the right answers ``[S]`` and the wrong ones ``[S, K]``."""
-        self.add(
-            functional.truth_scores(nll, nll_wrong, self.which, self.mean, compat=self.compat), rows
-        )
+    def per_row(self, nll: Tensor, nll_wrong: Tensor) -> Tensor:
+        """From nats per token of the right answers ``[S]`` and the wrong ones ``[S, K]``."""
+        return functional.truth_scores(nll, nll_wrong, self.which, self.mean, compat=self.compat)
 
 
 class ForgetQuality(UnlearningMetric, name="forget_quality"):
     """p-value of the Kolmogorov-Smirnov test that two models' truth ratios are alike.
 
     Args:
-        gold_ratios: Truth ratios of the same rows under the model trained without them.
+        gold_ratios: Truth ratios of the same rows under the model trained without them; None if
+            they are a second input.
         **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
+        >>> import torch
         >>> metric = ForgetQuality([0.1, 0.5, 0.9])
         >>> metric.update(torch.tensor([0.1, 0.5, 0.9]))
         >>> round(metric.compute().item(), 4)
@@ -109,31 +114,33 @@ class ForgetQuality(UnlearningMetric, name="forget_quality"):
         r"p\text{-value of } D = \sup_x |F_\mathrm{model}(x) - F_\mathrm{gold}(x)|, \quad F "
         r"\text{ the distribution of } R_i"
     )
-    direction = "forget: higher"
+    direction = "up"
+    headline = 7
+    gold_level = 0.05
     good = "above 0.05, where the two cannot be told apart; with few rows that is weak evidence"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
+    needs = keys = ("truth_ratio", "gold_truth_ratio")
 
-    def __init__(self, gold_ratios: Sequence[float], **kwargs: Any) -> None:
+    def __init__(self, gold_ratios: Sequence[float] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.gold_ratios = tuple(gold_ratios)
+        self.gold_ratios = None if gold_ratios is None else tuple(gold_ratios)
+        if gold_ratios is not None:
+            self.keys = self.keys[:1]
 
-    def update(self, ratios: Tensor, rows: Sequence[int] | None = None) -> None:
-        """Takes in truth ratios ``[S]``, wrong over right."""
-        self.add(ratios, rows)
+    def per_row(self, ratios: Any, *gold: Any) -> Any:
+        """From truth ratios ``[S]``, wrong over right, and those of the gold model."""
+        return list(zip(ratios, *gold, strict=True)) if gold else ratios
 
-    def aggregate(self, figures: Tensor) -> Tensor:
-        """The p-value."""
-        p_value = functional.forget_quality(figures[:, 0].tolist(), self.gold_ratios)
-        return torch.tensor(p_value, dtype=torch.double)
+    def aggregate(self, ratios: Sequence[float], gold: Sequence[float] = ()) -> float:
+        """The p-value; nan of a single row."""
+        return functional.forget_quality(ratios, gold or self.gold_ratios or ())
 
 
 class ModelUtility(UnlearningMetric, name="model_utility"):
-    """Harmonic mean of the figures that should stay high; 0 as soon as one is.
-
-    Args:
-        **kwargs: Those of `torchmetrics.Metric`.
+    """Harmonic mean of the values that should stay high; 0 as soon as one is.
 
     Example:
+        >>> import torch
         >>> metric = ModelUtility()
         >>> metric.update(torch.tensor([1.0, 0.5]))
         >>> round(metric.compute().item(), 4)
@@ -142,15 +149,17 @@ class ModelUtility(UnlearningMetric, name="model_utility"):
 
     value_range = "0 to 1"
     formula = r"K \Big/ \sum_{k=1}^{K} \frac{1}{u_k}"
-    direction = "higher"
+    direction = "up"
+    headline = 2
     good = "the starting model's"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
+    needs = keys = ("value",)
+    every_row = True
 
-    def update(self, values: Tensor, rows: Sequence[int] | None = None) -> None:
-        """Takes in figures ``[K]``; ``rows`` numbers them where processes hold the same ones."""
-        self.add(values, rows)
+    def per_row(self, values: Tensor) -> Tensor:
+        """From values ``[K]``; row indices number them where processes hold the same ones."""
+        return values
 
-    def aggregate(self, figures: Tensor) -> Tensor:
+    def aggregate(self, values: Sequence[float]) -> float:
         """The harmonic mean."""
-        utility = functional.model_utility(figures[:, 0].tolist())
-        return torch.tensor(utility, dtype=torch.double)
+        return functional.model_utility(values)

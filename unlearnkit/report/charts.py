@@ -1,4 +1,4 @@
-"""Charts as Vega-Lite, each a plain mapping with a description for those who cannot see it."""
+"""Vega-Lite charts, each with a description for those who cannot see it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from unlearnkit.report.figures import FigureRow, headline, role_of
+from unlearnkit.metrics.base import FORGETTING
+from unlearnkit.report.values import MetricRow, headline
+from unlearnkit.suites.meaning import stored_role
 
 MODELS = ("before", "after", "gold")
 _MOST_POINTS = 500
 _RATES = ("rougeL_recall", "extraction_strength", "exact_memorization")
+_GOOD = {"down": "lower", "up": "higher", "zero": "nearest 0", "gold": "nearest gold"}
 Spec = dict[str, Any]
 
 
@@ -23,14 +26,14 @@ class Chart(NamedTuple):
     spec: Spec
 
 
-def trade_off(rows: Sequence[FigureRow]) -> Chart | None:
+def trade_off(rows: Sequence[MetricRow]) -> Chart | None:
     """Forgetting against utility of the model before, after, and of the gold model."""
-    forget = headline(rows, "forget")
+    forget = headline(rows, forgets=True)
     if forget is None:
         return None
-    streams = dict.fromkeys(row.name.partition("/")[0] for row in rows if row.role == "utility")
+    streams = dict.fromkeys(row.name.partition("/")[0] for row in rows if not row.meaning.forgets)
     kept = [
-        headline([r for r in rows if r.name.startswith(f"{stream}/")], "utility")
+        headline([r for r in rows if r.name.startswith(f"{stream}/")], forgets=False)
         for stream in streams
     ]
     points = [
@@ -106,10 +109,17 @@ def losses(
     return found
 
 
-def heat_maps(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """How much of each forget row is still recited, a map a figure; 1 is all of it."""
+def heat_maps(rows: Sequence[Mapping[str, Any]], stored: Any = None) -> list[Chart]:
+    """How much of each forget row is still recited, a map for each metric; 1 is all of it.
+
+    Args:
+        rows: Lines of ``rows.jsonl``.
+        stored: ``metrics`` of ``summary.json``.
+    """
     found: list[Chart] = []
-    forget = [row for row in rows if role_of(row["suite"], row["stream"]) == "forget"]
+    roles = {(r["suite"], r["stream"]): None for r in rows}
+    forgets = [pair for pair in roles if stored_role(*pair, stored) in FORGETTING]
+    forget = [row for row in rows if (row["suite"], row["stream"]) in forgets]
     for suite in dict.fromkeys(row["suite"] for row in forget):
         for name in _RATES:
             cells = [
@@ -228,10 +238,9 @@ def token_chart(models: Sequence[str]) -> Chart:
     return Chart(caption, finished(chart, caption, 220))
 
 
-def axis_title(row: FigureRow) -> str:
-    """The figure's name, and which values are good."""
-    good = "nearest 0" if row.better == "zero" else row.better
-    return f"{row.name}, {good} is better"
+def axis_title(row: MetricRow) -> str:
+    """The metric's name, and which values are good."""
+    return f"{row.name}, {_GOOD[row.direction or 'gold']} is better"
 
 
 def _is_number(value: Any) -> bool:

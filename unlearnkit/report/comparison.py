@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 import vl_convert
 
 from unlearnkit.report.charts import Chart, axis_title, finished, tips
-from unlearnkit.report.figures import FigureRow, headline, is_known, number
 from unlearnkit.report.page import VEGA_LITE, Charts, embedded, render
-from unlearnkit.suites.direction import direction
+from unlearnkit.report.values import MetricRow, headline, is_known, number
+from unlearnkit.suites.meaning import Meaning
 
 _PICTURE_WIDTH = 640
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure over seeds: mean, and standard deviation of the sample where there are several."""
+    """A metric over seeds: mean, and standard deviation of the sample if there are several."""
 
     mean: float
     deviation: float | None = None
@@ -32,35 +32,48 @@ class Spread:
 
 @dataclass(frozen=True)
 class Compared:
-    """A recipe, or a model beside it, with its figures by ``<suite>: <stream>/<metric>``."""
+    """A recipe, or a model beside it, with its metrics by ``<suite>/<stream>/<metric>``."""
 
     name: str
     seeds: int
-    figures: Mapping[str, Spread]
+    metrics: Mapping[str, Spread]
 
 
-def comparison_report(columns: Sequence[Compared], best: Mapping[str, Sequence[str]]) -> str:
+class Line(NamedTuple):
+    """A line of a comparison: a metric by its address.
+
+    Args:
+        label: How it is called where it is shown.
+        meaning: What its values say.
+        best: Names of the best columns.
+    """
+
+    label: str
+    meaning: Meaning
+    best: Sequence[str] = ()
+
+
+def comparison_report(columns: Sequence[Compared], lines: Mapping[str, Line]) -> str:
     """The page, as HTML.
 
     Args:
         columns: What is compared.
-        best: Names of the best columns of each figure; the figures in their order.
+        lines: The metrics by address, in their order.
     """
     places = Charts()
     return render(
         "comparison.html.j2",
         columns=columns,
-        best=best,
-        directions={row: direction(row) for row in best},
+        lines=lines,
         several=any(column.seeds > 1 for column in columns),
-        trade_offs=places.place(trade_offs(columns, list(best))),
+        trade_offs=places.place(trade_offs(columns, lines)),
         specs=places.specs,
     )
 
 
-def picture(columns: Sequence[Compared], rows: Sequence[str]) -> bytes | None:
-    """Forgetting against utility as PNG, a panel a suite; None where no suite measures both."""
-    specs = [chart.spec | {"width": _PICTURE_WIDTH} for chart in trade_offs(columns, rows)]
+def picture(columns: Sequence[Compared], lines: Mapping[str, Line]) -> bytes | None:
+    """Forgetting against utility as PNG, a panel a suite; None if no suite measures both."""
+    specs = [chart.spec | {"width": _PICTURE_WIDTH} for chart in trade_offs(columns, lines)]
     if not specs:
         return None
     whole = specs[0]
@@ -73,20 +86,18 @@ def picture(columns: Sequence[Compared], rows: Sequence[str]) -> bytes | None:
     return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=2)
 
 
-def trade_offs(columns: Sequence[Compared], rows: Sequence[str]) -> list[Chart]:
+def trade_offs(columns: Sequence[Compared], lines: Mapping[str, Line]) -> list[Chart]:
     """A chart for each suite and stream of utility; bars are one standard deviation."""
     found: list[Chart] = []
-    parts = [row.partition(": ") for row in rows]
-    for suite in dict.fromkeys(suite for suite, _, _ in parts):
-        able = [
-            FigureRow(suite, name, direction(f"{suite}: {name}"), {})
-            for each, _, name in parts
-            if each == suite
-        ]
-        forget = headline(able, "forget")
-        streams = dict.fromkeys(row.name.partition("/")[0] for row in able)
-        for stream in streams:
-            kept = headline([r for r in able if r.name.startswith(f"{stream}/")], "utility")
+    by_suite: dict[str, list[MetricRow]] = {}
+    for address, line in lines.items():
+        suite, _, name = address.partition("/")
+        by_suite.setdefault(suite, []).append(MetricRow(suite, name, line.meaning, {}))
+    for able in by_suite.values():
+        forget = headline(able, forgets=True)
+        for stream in dict.fromkeys(row.name.partition("/")[0] for row in able):
+            part = [row for row in able if row.name.startswith(f"{stream}/")]
+            kept = headline(part, forgets=False)
             if forget is not None and kept is not None:
                 points = _points(columns, forget, kept)
                 if points:
@@ -94,11 +105,11 @@ def trade_offs(columns: Sequence[Compared], rows: Sequence[str]) -> list[Chart]:
     return found
 
 
-def _points(columns: Sequence[Compared], x: FigureRow, y: FigureRow) -> list[dict[str, Any]]:
+def _points(columns: Sequence[Compared], x: MetricRow, y: MetricRow) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for column in columns:
-        across = column.figures.get(f"{x.suite}: {x.name}")
-        up = column.figures.get(f"{y.suite}: {y.name}")
+        across = column.metrics.get(f"{x.suite}/{x.name}")
+        up = column.metrics.get(f"{y.suite}/{y.name}")
         if across and up and is_known(across.mean) and is_known(up.mean):
             x_off, y_off = across.deviation or 0.0, up.deviation or 0.0
             found.append(
@@ -115,7 +126,7 @@ def _points(columns: Sequence[Compared], x: FigureRow, y: FigureRow) -> list[dic
     return found
 
 
-def _chart(points: Sequence[Mapping[str, Any]], forget: FigureRow, kept: FigureRow) -> Chart:
+def _chart(points: Sequence[Mapping[str, Any]], forget: MetricRow, kept: MetricRow) -> Chart:
     base = alt.Chart(alt.Data(values=points)).encode(
         x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
         y=alt.Y("utility:Q", title=axis_title(kept)).scale(zero=False),

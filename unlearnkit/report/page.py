@@ -1,4 +1,4 @@
-"""A page in one file: escaped, with its scripts inside, and allowed to load nothing."""
+"""HTML pages in one file: escaped, scripts inside, nothing loaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from unlearnkit.redact import printable
 from unlearnkit.report.charts import Chart
-from unlearnkit.report.figures import number
+from unlearnkit.report.values import number
 
 VEGA_LITE = "6.4"
 """That which Altair writes specifications for."""

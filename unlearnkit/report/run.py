@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unlearnkit.metrics.base import FORGETTING
 from unlearnkit.report import charts
 from unlearnkit.report.contents import Contents
-from unlearnkit.report.figures import figure_rows, role_of
 from unlearnkit.report.page import Charts, render
+from unlearnkit.report.values import metric_rows
 from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
+from unlearnkit.suites.meaning import stored_role
 
 _MOST_ROWS = 600
 _LONGEST_TEXT = 1500
@@ -18,22 +20,23 @@ _LONGEST_TEXT = 1500
 
 def run_report(contents: Contents) -> str:
     """The page, as HTML."""
-    figures = figure_rows(contents.summary["suites"], contents.intervals)
+    stored = contents.summary.get("metrics")
+    metrics = metric_rows(contents.summary["suites"], contents.intervals, stored)
     places = Charts()
     models = [
         when
         for when in charts.MODELS
-        if any(when in row.values for rows in figures.values() for row in rows)
+        if any(when in row.values for rows in metrics.values() for row in rows)
     ]
-    generations, total = _generations(contents.rows)
+    generations, total = _generations(contents.rows, stored)
     return render(
         "run.html.j2",
         contents=contents,
-        verdict=verdict(figures),
-        figures=figures,
+        verdict=verdict(metrics),
+        metrics=metrics,
         notes=_notes(contents.summary.get("notes") or {}),
         models=models,
-        trade_offs=places.place([charts.trade_off(rows) for rows in figures.values()]),
+        trade_offs=places.place([charts.trade_off(rows) for rows in metrics.values()]),
         requests=places.place(charts.request_curves(contents.summary.get("requests") or [])),
         losses=places.place(
             [
@@ -45,7 +48,7 @@ def run_report(contents: Contents) -> str:
         generations=generations,
         generations_left_out=total - len(generations),
         streams=list(dict.fromkeys(row["stream"] for row in generations)),
-        heat_maps=places.place(charts.heat_maps(contents.rows)),
+        heat_maps=places.place(charts.heat_maps(contents.rows, stored)),
         attacks=[
             {"attack": attack, "charts": places.place(charts.attack_curves(attack))}
             for attack in contents.attacks
@@ -59,7 +62,9 @@ def run_report(contents: Contents) -> str:
     )
 
 
-def _generations(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+def _generations(
+    rows: Sequence[Mapping[str, Any]], stored: Any
+) -> tuple[list[dict[str, Any]], int]:
     """Prompts with the generations of each model, forget rows first; and how many there are."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
@@ -78,7 +83,9 @@ def _generations(rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]
             },
         )
         entry["said"][row["when"]] = mark_recited(_cut(row["generated"]), entry["true"])
-    ordered = sorted(found.values(), key=lambda entry: role_of(entry["suite"], entry["stream"]))
+    pairs = {(each["suite"], each["stream"]): None for each in found.values()}
+    kept = {pair: stored_role(*pair, stored) not in FORGETTING for pair in pairs}
+    ordered = sorted(found.values(), key=lambda each: kept[each["suite"], each["stream"]])
     return ordered[:_MOST_ROWS], len(ordered)
 
 

@@ -1,21 +1,21 @@
-"""The verdict: what the figures say, and no more."""
+"""One sentence on what a run forgot and what it cost."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unlearnkit.report.figures import FigureRow, headline
+from unlearnkit.report.values import MetricRow, headline
 
 
-def verdict(figures: Mapping[str, Sequence[FigureRow]]) -> str:
-    """One sentence on forgetting and its cost, with figures and 95 % intervals.
+def verdict(metrics: Mapping[str, Sequence[MetricRow]]) -> str:
+    """One sentence on forgetting and its cost, with values and 95 % intervals.
 
-    Forgotten to the level of the gold model is said only if every figure of forgetting of every
-    suite that the gold model was measured on is, within its interval.
+    Forgotten to the level of the gold model means that every metric of forgetting of every suite
+    that the gold model was measured on is near the gold model's.
     """
-    rows = [row for each in figures.values() for row in each]
+    rows = [row for each in metrics.values() for row in each]
     measured = [row for row in rows if {"before", "after"} <= row.values.keys()]
-    main = headline(measured, "forget")
+    main = headline(measured, forgets=True)
     if main is None:
         return (
             "Whether anything was forgotten cannot be judged: no suite measured it before and "
@@ -24,10 +24,10 @@ def verdict(figures: Mapping[str, Sequence[FigureRow]]) -> str:
     return f"{_forgotten(rows, main)}; {_cost(measured)}."
 
 
-def _forgotten(rows: Sequence[FigureRow], main: FigureRow) -> str:
+def _forgotten(rows: Sequence[MetricRow], main: MetricRow) -> str:
     before, after = main.values["before"], main.values["after"]
     change = f"{main.name} went from {before} to {after}"
-    judged = [row for row in rows if row.judges_forgetting and row.at_gold() is not None]
+    judged = [row for row in rows if row.meaning.judges_forgetting and row.at_gold() is not None]
     if not judged:
         return (
             f"{change}; how far that is from never having seen the data cannot be judged, for "
@@ -40,8 +40,9 @@ def _forgotten(rows: Sequence[FigureRow], main: FigureRow) -> str:
             f"Forgotten to the level of the gold model by all {len(judged)} figures: {change}{gold}"
         )
     worst = apart[0]
+    how = "beyond the" if "before" in worst.values and worst.beyond_gold() else "against"
     which = (
-        f"{worst.name} is {worst.values['after']} against {worst.values['gold']} of the gold model"
+        f"{worst.name} is {worst.values['after']} {how} {worst.values['gold']} of the gold model"
     )
     if len(apart) == len(judged):
         return f"Not forgotten to the level of the gold model: {change}{gold}, and {which}"
@@ -51,19 +52,19 @@ def _forgotten(rows: Sequence[FigureRow], main: FigureRow) -> str:
     )
 
 
-def _cost(measured: Sequence[FigureRow]) -> str:
-    kept = [row for row in measured if row.role == "utility" and row.better is not None]
+def _cost(measured: Sequence[MetricRow]) -> str:
+    kept = [r for r in measured if not r.meaning.forgets and r.direction is not None]
     if not kept:
         return "what it cost was not measured"
     worse = [row for row in kept if row.worse_than_before()]
     if not worse:
-        main = headline(kept, "utility") or kept[0]
+        main = headline(kept, forgets=False) or kept[0]
         return (
             f"no figure of utility is measurably worse ({main.name} {main.values['before']} "
             f"before, {main.values['after']} after)"
         )
-    metric = (headline(worse, "utility") or worse[0]).metric
-    main = max((row for row in worse if row.metric == metric), key=FigureRow.change)
+    metric = (headline(worse, forgets=False) or worse[0]).metric
+    main = max((row for row in worse if row.metric == metric), key=MetricRow.change)
     return (
         f"{len(worse)} of {len(kept)} figures of utility are measurably worse, among them "
         f"{main.name}, {main.values['before']} before and {main.values['after']} after"

@@ -1,4 +1,4 @@
-"""Several runs side by side; those that differ in their seed alone are one."""
+"""Several runs side by side; runs that differ only in their seed are one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ from unlearnkit.families import defaults, without_defaults
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, load_run
-from unlearnkit.suites.base import Better
-from unlearnkit.suites.direction import direction
+from unlearnkit.suites.meaning import Meaning, stored_meaning
 
 _SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": L.Trainer}
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
 _NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold")
 
 
-class Figure(NamedTuple):
-    """A figure of a recipe over its seeds."""
+class OverSeeds(NamedTuple):
+    """A metric of a recipe over its seeds."""
 
     mean: float
-    """nan where there was nothing to measure in any of them."""
+    """nan if there was nothing to measure in any of them."""
     deviation: float | None
     """Standard deviation of the sample, or None of a single run."""
     count: int
@@ -42,45 +41,51 @@ class Column:
 
     name: str
     runs: tuple[Path, ...]
-    figures: dict[str, Figure]
-    """By ``<suite>: <stream>/<metric>``."""
+    metrics: dict[str, OverSeeds]
+    """By address, ``<suite>/<stream>/<metric>``."""
     ranked: bool = True
     """Whether it may be best; a model before unlearning, or a gold model, may not."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Columns, and the rows that they have.
-
-    ``better`` holds the good direction of each row, None where none is known.
-    """
+    """Columns, and the metrics that they have, by address, each with its meaning."""
 
     columns: tuple[Column, ...]
-    better: dict[str, Better | None]
+    metrics: dict[str, Meaning]
 
-    def best(self, row: str) -> tuple[str, ...]:
-        """Names of the columns with the best mean; none if there is nothing to choose from."""
-        better = self.better[row]
-        means = {
-            column.name: column.figures[row].mean
+    def label(self, address: str) -> str:
+        """The address, without the suite if there is only one."""
+        suites = {each.partition("/")[0] for each in self.metrics}
+        return address.partition("/")[2] if len(suites) == 1 else address
+
+    def best(self, address: str) -> tuple[str, ...]:
+        """Names of the columns with the best mean; none if there is nothing to choose from.
+
+        Of metrics of forgetting that were measured on the gold model, the nearest to it is best.
+        """
+        gold = [c.metrics[address].mean for c in self.columns if _is_gold(c, address)]
+        meaning = self.metrics[address]
+        costs = {
+            column.name: meaning.cost(column.metrics[address].mean, *gold)
             for column in self.columns
-            if column.ranked and row in column.figures
+            if column.ranked
+            and address in column.metrics
+            and not math.isnan(column.metrics[address].mean)
         }
-        means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-        if better is None or len(means) < 2:
+        known = {name: cost for name, cost in costs.items() if cost is not None}
+        if len(known) < 2:
             return ()
-        cost = {"lower": float, "higher": lambda x: -x, "zero": abs}[better]
-        least = min(map(cost, means.values()))
-        return tuple(name for name, mean in means.items() if cost(mean) == least)
+        return tuple(name for name, cost in known.items() if cost == min(known.values()))
 
 
 def compare(folders: Sequence[str | Path]) -> Comparison:
     """Puts runs side by side.
 
-    A run's figures are those after unlearning of its ``summary.json``, and those of
-    ``evaluation/*.json`` if these belong to the model that is in the run's folder now. Figures
-    before unlearning and of the gold model stand in columns of their own where all runs agree
-    on them.
+    A run's metrics are those after unlearning of its ``summary.json``, and those of
+    ``evaluation/*.json`` if these belong to the model that is in the run's folder now. Metrics
+    before unlearning and of the gold model stand in columns of their own if all runs agree on
+    them.
 
     Args:
         folders: Run folders, or folders with some below them.
@@ -93,17 +98,26 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
     for run in runs:
         by_key.setdefault(_recipe_key(run), []).append(run)
     groups = _in_order(list(by_key.values()))
+    meanings: dict[str, Meaning] = {}
     columns = [
-        Column(name, tuple(run.folder for run in group), _over_seeds([_after(r) for r in group]))
+        Column(
+            name,
+            tuple(run.folder for run in group),
+            _over_seeds([_after(run, meanings) for run in group]),
+        )
         for name, group in zip(_names(groups), groups, strict=True)
     ]
     for when in ("gold", "before"):
-        common = _common([_summary_figures(run, when) for run in runs])
+        common = _common([_summary_metrics(run, when, meanings) for run in runs])
         if common:
-            figures = {row: Figure(value, None, 1) for row, value in common.items()}
-            columns.insert(0, Column(when, (), figures, ranked=False))
-    rows = dict.fromkeys(row for column in columns for row in column.figures)
-    return Comparison(tuple(columns), {row: direction(row) for row in rows})
+            metrics = {row: OverSeeds(value, None, 1) for row, value in common.items()}
+            columns.insert(0, Column(when, (), metrics, ranked=False))
+    rows = dict.fromkeys(row for column in columns for row in column.metrics)
+    return Comparison(tuple(columns), {row: meanings[row] for row in rows})
+
+
+def _is_gold(column: Column, address: str) -> bool:
+    return column.name == "gold" and not column.ranked and address in column.metrics
 
 
 def _runs_below(folder: Path) -> list[Path]:
@@ -197,39 +211,45 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _summary_figures(run: Run, when: str) -> dict[str, float | None]:
-    return {
-        f"{suite}: {name}": value
-        for suite, by_when in run.summary["suites"].items()
-        for name, value in by_when.get(when, {}).items()
-    }
+def _summary_metrics(run: Run, when: str, meanings: dict[str, Meaning]) -> dict[str, float | None]:
+    stored = run.summary.get("metrics")
+    found: dict[str, float | None] = {}
+    for suite, by_when in run.summary["suites"].items():
+        for name, value in by_when.get(when, {}).items():
+            found[f"{suite}/{name}"] = value
+            meanings.setdefault(f"{suite}/{name}", stored_meaning(suite, name, stored))
+    return found
 
 
-def _after(run: Run) -> dict[str, float | None]:
-    found = _summary_figures(run, "after")
+def _after(run: Run, meanings: dict[str, Meaning]) -> dict[str, float | None]:
+    found = _summary_metrics(run, "after", meanings)
     files = sorted((run.folder / "evaluation").glob("*.json"))
     fingerprint = fingerprint_of(str(run.model)) if files else None
     for file in files:
-        evaluation = read_evaluation(file)
-        if evaluation is not None and evaluation.inputs["model"] == fingerprint:
-            found |= {f"{evaluation.suite}: {k}": v for k, v in evaluation.values.items()}
+        later = read_evaluation(file)
+        if later is not None and later.inputs["model"] == fingerprint:
+            for name, value in later.values.items():
+                key = f"{later.suite}/{name}"
+                found[key] = value
+                kept = {later.suite: later.metrics}
+                meanings.setdefault(key, stored_meaning(later.suite, name, kept))
     return found
 
 
-def _over_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, Figure]:
-    """Figures of the runs that have them; of one that no run could measure, nan."""
-    found: dict[str, Figure] = {}
+def _over_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, OverSeeds]:
+    """Metrics of the runs that have them; of one that no run could measure, nan."""
+    found: dict[str, OverSeeds] = {}
     for row in dict.fromkeys(row for run in runs for row in run):
         values = [value for run in runs if (value := run.get(row)) is not None]
         deviation = stdev(values) if len(values) > 1 else None
-        found[row] = Figure(fmean(values) if values else math.nan, deviation, len(values))
+        found[row] = OverSeeds(fmean(values) if values else math.nan, deviation, len(values))
     return found
 
 
-def _common(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
-    """Figures that are the same in all runs that have them."""
+def _common(runs: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """Metrics that are the same in all runs that have them."""
     found: dict[str, set[float]] = {}
-    for each in figures:
+    for each in runs:
         for row, value in each.items():
             if value is not None:
                 found.setdefault(row, set()).add(value)

@@ -27,6 +27,7 @@ from unlearnkit.runs.measure import measure, name_of
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.bootstrap import Intervals, bootstrap
 from unlearnkit.suites.digest import code_fingerprint, digest, file_digest, fingerprint_of
+from unlearnkit.suites.meaning import as_stored
 
 Base = str | BaseModel
 _ABSENT = "none"
@@ -39,7 +40,7 @@ class Evaluation:
     suite: str
     model: dict[str, Any]
     fingerprint: str
-    """Digest of everything the figures depend on: models, data, arguments and code."""
+    """Digest of everything the values depend on: models, data, arguments and code."""
     inputs: dict[str, Any]
     """The digests that `fingerprint` is made of."""
     created: str
@@ -49,6 +50,8 @@ class Evaluation:
     missing: dict[str, str]
     rows_sha256: str
     notes: list[str] = field(default_factory=list)
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Role, direction and headline of each value."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def evaluate(
             missing=result.missing,
             rows_sha256=file_digest(rows_file(path)),
             notes=result.notes,
+            metrics=as_stored(suite, result.values),
         )
         write_json(path, asdict(evaluation))
         found.append(Found(evaluation, path, reused=False))

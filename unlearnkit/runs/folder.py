@@ -26,8 +26,9 @@ Notes = dict[str, dict[str, list[str]]]
 class RunSummary:
     """What a run found; ``summary.json`` without folder, samples and report.
 
-    ``suites`` holds figures as ``suites[suite]["before" | "after" | "gold"][metric]``, None where
-    there was nothing to measure; ``notes``, in the same form, what was cut or left out.
+    ``suites`` holds values as ``suites[suite]["before" | "after" | "gold"][metric]``, None if
+    there was nothing to measure; ``metrics[suite][metric]`` role, direction and headline of each;
+    ``notes``, in the form of ``suites``, what was cut or left out.
     """
 
     recipe: str
@@ -38,6 +39,7 @@ class RunSummary:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     suites: Suites = field(default_factory=dict)
+    metrics: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     notes: Notes = field(default_factory=dict)
     cut: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What `data.max_length` takes away, by stream: rows (or pairs) and tokens, of how many."""
@@ -52,7 +54,9 @@ class RunSummary:
         """The public keys, as JSON types."""
         keys = ["recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites"]
         found = {key: getattr(self, key) for key in keys}
-        found |= {key: value for key in ("notes", "cut") if (value := getattr(self, key))}
+        found |= {
+            key: value for key in ("metrics", "notes", "cut") if (value := getattr(self, key))
+        }
         if self.phases:
             found |= {"model": f"{self.phases[-1]['folder']}/model", "phases": self.phases}
         return found | ({"requests": self.requests} if self.requests else {})

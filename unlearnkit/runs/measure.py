@@ -14,6 +14,7 @@ from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites, write_json
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.meaning import as_stored
 
 Results = dict[str, SuiteResult]
 """Results by suite."""
@@ -44,7 +45,7 @@ def measure(
 
 def name_of(suite: Suite) -> str:
     """The name that a suite's metrics stand under."""
-    return suite.registered_name or type(suite).__name__
+    return suite.name
 
 
 class Stages:
@@ -104,6 +105,7 @@ class Stages:
         ]
         write_rows(folder / "rows.jsonl", rows)
         summary.suites = self.metrics
+        summary.metrics = self.meanings
         summary.notes = self.notes
         summary.samples = self.samples()
 
@@ -131,6 +133,16 @@ class Stages:
         return found
 
     @property
+    def meanings(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Role, direction and headline of each value, as ``[suite][metric]``."""
+        by_stage = self.metrics
+        return {
+            suite.name: as_stored(suite, dict.fromkeys(key for v in found.values() for key in v))
+            for suite in self.suites
+            if (found := by_stage.get(suite.name))
+        }
+
+    @property
     def notes(self) -> Notes:
         """What was cut or left out, as ``[suite][stage]``; of suites that have notes."""
         found: Notes = {}
@@ -147,7 +159,7 @@ class Stages:
         for suite, result in self.results.get("before", {}).items():
             for old, new in zip(result.rows, after[suite].rows, strict=True):
                 if old.get("stream") == "forget" and "generated" in old:
-                    found.append(
-                        Sample(old["prompt"], old["reference"], old["generated"], new["generated"])
-                    )
+                    # An own suite's rows may have no true text.
+                    texts = (old.get("prompt", ""), old.get("reference", ""))
+                    found.append(Sample(*texts, old["generated"], new["generated"]))
         return found[:count]

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import nn
 
-from unlearnkit.callbacks.evaluate_every import EvaluateEvery
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery, check_addresses
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
 from unlearnkit.engine.training.fsdp2 import is_sharded, takes_apart
@@ -104,6 +104,7 @@ TRAINER: tuple[Rule, ...] = (
         "evaluate_every: it cannot run while the weights are sharded",
         "Leave it out; suites run before and after.",
     ),
+    Rule(lambda run: check_addresses(run.trainer, run.suites)),
     Rule(_optimizer),
 )
 """Rules on the trainer, its callbacks and the optimizer."""

@@ -90,25 +90,28 @@ def report_comparison(
             both forgetting and utility, so that there is no picture.
     """
     targets = [refuse_existing(Path(each)) for each in (picture, page) if each is not None]
-    from unlearnkit.report.comparison import Compared, Spread, comparison_report
+    from unlearnkit.report.comparison import Compared, Line, Spread, comparison_report
     from unlearnkit.report.comparison import picture as drawn
 
     columns = [
         Compared(
             column.name,
             len(column.runs),
-            {row: Spread(found.mean, found.deviation) for row, found in column.figures.items()},
+            {key: Spread(found.mean, found.deviation) for key, found in column.metrics.items()},
         )
         for column in comparison.columns
     ]
-    best = {row: comparison.best(row) for row in comparison.better}
+    lines = {
+        key: Line(comparison.label(key), meaning, comparison.best(key))
+        for key, meaning in comparison.metrics.items()
+    }
     if picture is not None:
-        png = drawn(columns, list(best))
+        png = drawn(columns, lines)
         if png is None:
             raise UserError("--picture: no suite of these runs measures forgetting and utility.")
         write_bytes(Path(picture), png)
     if page is not None:
-        write_text(Path(page), comparison_report(columns, best))
+        write_text(Path(page), comparison_report(columns, lines))
     return targets
 
 

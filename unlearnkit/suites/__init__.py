@@ -1,30 +1,11 @@
-"""Suites: evaluations that a recipe calls by name, run before and after unlearning."""
+"""Suites: evaluations that a recipe calls by name, run before and after unlearning.
 
-from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.copyright import Copyright
-from unlearnkit.suites.hallucination import Hallucination
-from unlearnkit.suites.harmful import Harmful
-from unlearnkit.suites.lm_eval import LmEval, Wmdp
-from unlearnkit.suites.multiple_choice import MultipleChoice
-from unlearnkit.suites.muse import Muse
-from unlearnkit.suites.privacy import Privacy
-from unlearnkit.suites.requests import Requests
-from unlearnkit.suites.rwku import Rwku
-from unlearnkit.suites.tofu import Tofu
+Every module of this package is imported with it, so a new suite is one new file. Classes can be
+imported from here by name: ``from unlearnkit.suites import Copyright``.
+"""
 
-__all__ = [
-    "Copyright",
-    "Hallucination",
-    "Harmful",
-    "LmEval",
-    "MultipleChoice",
-    "Muse",
-    "Privacy",
-    "Requests",
-    "Rwku",
-    "Suite",
-    "SuiteContext",
-    "SuiteResult",
-    "Tofu",
-    "Wmdp",
-]
+from unlearnkit.registry import discover
+from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
+
+__all__ = ["Probe", "Suite", "SuiteContext", "SuiteResult"]
+__getattr__, __dir__ = discover(__name__, Suite)

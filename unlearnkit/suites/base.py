@@ -1,17 +1,22 @@
-"""What an evaluation is: probes of a model, and the figures they give."""
+"""Suites: evaluations made of probes, each with a role, and metrics."""
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import ControlInData
+from unlearnkit.errors import RecipeError
+from unlearnkit.metrics.base import Role, UnlearningMetric
+from unlearnkit.metrics.judged import Judged
 from unlearnkit.registry import Registered
+from unlearnkit.suites.measured import by_stream, match
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,8 +27,16 @@ if TYPE_CHECKING:
     from unlearnkit.engine.reference.kinds import Reference
 
 
-Better: TypeAlias = Literal["lower", "higher", "zero"]
-"""Which values of a figure are good; ``zero`` is the nearest to 0."""
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+
+
+class Probe(NamedTuple):
+    """Role of a stream of rows, and the metrics that are measured on it."""
+
+    role: Role | None
+    """None for rows that are there for comparison only: no value is good or bad."""
+    metrics: tuple[str, ...] | None = None
+    """Names of the suite's metrics; None for all."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +46,12 @@ class SuiteContext:
     Args:
         data: The recipe's streams by name, tokenised; empty outside a run.
         reference: The model as it was at the start, for KL: a model, or the reference of a run.
-            Without it those figures are left out.
+            Without it those metrics are left out.
         gold: The model that never saw the forget set, where there is one.
         batch_size: Rows in one forward pass.
         max_length: Longest sequence in tokens, for the suite's own files.
         max_new_tokens: Upper bound of every generation, or None for the suite's own.
-        seed: Of anything that is drawn.
+        seed: Seed of random choices.
         date: Date that chat templates see.
         control_tokens: What becomes of control tokens that the suite's own files spell out.
     """
@@ -72,14 +85,14 @@ class SuiteContext:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """What a suite found.
+    """Values and rows of a suite.
 
     Args:
-        values: Figures by ``<stream>/<metric>``; the keys are public. None where no row holds
+        values: Values by ``<stream>/<metric>``; the keys are public. None if no row holds
             anything to measure.
-        rows: One mapping a probe: its stream, its texts and its own figures, as JSON types.
-        missing: Figures that could not be worked out, and which input each of them lacks.
-        notes: What was cut, and how many rows a figure leaves out, a sentence each.
+        rows: One mapping a probe: its stream, its texts and its own values, as JSON types.
+        missing: Metrics that could not be computed, and which input each of them lacks.
+        notes: Sentences on what was cut, and on how many rows a metric leaves out.
     """
 
     values: Mapping[str, float | None]
@@ -88,7 +101,7 @@ class SuiteResult:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Has no number that is none in the result, and no figure without one that is not told."""
+        """Makes values that are not finite None, each with a note."""
         finite = {k: v for k, v in self.values.items() if v is not None and math.isfinite(v)}
         object.__setattr__(self, "values", {name: finite.get(name) for name in self.values})
         told = [note.partition(":")[0] for note in self.notes]
@@ -100,14 +113,30 @@ class SuiteResult:
 class Suite(Registered, ABC):
     """An evaluation, run before and after unlearning and on the gold model.
 
-    A subclass reads its probes in `check` or `run`, and nothing in ``__init__``, whose arguments
-    are the fields of a recipe.
+    A subclass names its probes and metrics, and makes rows in `run`. It reads its data in `check`
+    or `run`, and nothing in ``__init__``, whose arguments are the fields of a recipe.
+
+    Raises:
+        TypeError: At the class statement, for attributes of earlier versions.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {}
-    """Good values by figure; a key may hold ``*``, and of several that match the first counts."""
+    probes: Mapping[str, Probe] = {}
+    """Probes by stream; a key may hold ``*``, and of several that match the first counts."""
+    metrics: Mapping[str, UnlearningMetric | type[UnlearningMetric]] = {}
+    """Metrics by name, in which ``*`` may stand; a class if ``__init__`` makes the metric."""
     uses_gold: ClassVar[bool] = False
-    """Whether it runs the gold model beside, where there is one."""
+    """Whether it runs the gold model beside, if there is one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for old, new in (("better", "probes and metrics"), ("figures", "aggregate")):
+            if old in vars(cls):
+                raise TypeError(f"{cls.__qualname__}: '{old}' of a suite is now: {new}")
+
+    @property
+    def name(self) -> str:
+        """The name that its values stand under."""
+        return self.registered_name or type(self).__name__
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -128,17 +157,79 @@ class Suite(Registered, ABC):
     ) -> SuiteResult:
         """Evaluates the model, and leaves it as it was."""
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float | None]:
-        """The figures of any choice of `run`'s rows, from which intervals are bootstrapped.
-
-        A figure that is no mean over rows, such as a p-value, may be left out, and so has no
-        interval; by default all are.
-        """
-        return {}
-
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str | None:
         """Digest of the suite's arguments and of all data that it reads.
 
-        None, the default, says that its results cannot be recognised and are found anew.
+        None, the default, means that its results cannot be recognised: it always runs again.
         """
         return None
+
+    def groups(
+        self, rows: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """Rows with the fields of the metrics, by the stream that their values stand under."""
+        return by_stream(rows)
+
+    def metrics_on(self, stream: str) -> dict[str, UnlearningMetric]:
+        """Metrics that are measured on a stream."""
+        probe = match(self.probes, stream) or Probe(None, ())
+        names = self.metrics if probe.metrics is None else probe.metrics
+        found = {name: self.metrics.get(name) for name in names}
+        return {k: metric for k, metric in found.items() if isinstance(metric, UnlearningMetric)}
+
+    def aggregate(self, rows: Rows) -> dict[str, float | None]:
+        """Values of any choice of `run`'s rows, from which intervals are bootstrapped.
+
+        A value that has no interval, such as a p-value, may be left out.
+        """
+        return {
+            f"{stream}/{name}": metric.of(part)
+            for stream, part in self.groups(rows).items()
+            for name, metric in self.metrics_on(stream).items()
+            if metric.measured_in(part)
+        }
+
+    def fill(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Adds the values of all metrics whose inputs are fields of the rows.
+
+        Returns:
+            Sentences on the texts that a judge saw in part.
+        """
+        notes: list[str] = []
+        for metric in self.metrics.values():
+            if isinstance(metric, UnlearningMetric):
+                new = [row for row in rows if not row.keys() >= set(metric.keys)]
+                able = [row for row in new if row.keys() >= set(metric.needs)]
+                if able and isinstance(metric, Judged):
+                    judging = copy.deepcopy(metric)  # The judge is not to take room after this.
+                    judging.fill(able)
+                    notes += judging.notes()
+                elif able:
+                    metric.fill(able)
+        return notes
+
+    def left_out(self, rows: Rows) -> list[str]:
+        """Sentences on how many rows each metric leaves out, and why."""
+        notes: list[str] = []
+        for stream, part in self.groups(rows).items():
+            for name, metric in self.metrics_on(stream).items():
+                held = metric.measured_in(part)
+                count = sum(any(row[key] is None for key in metric.keys) for row in held)
+                if count:
+                    verb = "is" if count == 1 else "are"
+                    notes.append(
+                        f"{stream}/{name}: {count} of {len(held)} rows {verb} left out: "
+                        f"{metric.unmeasured}"
+                    )
+        return notes
+
+    def at_least_one(self, **fields: int | None) -> None:
+        """Refuses numbers below 1.
+
+        Raises:
+            RecipeError: With the field and its value.
+        """
+        for name, value in fields.items():
+            if value is not None and value < 1:
+                or_null = " or null" if name == "limit" else ""
+                raise RecipeError(f"{self.name}: {name} must be at least 1{or_null}, found {value}")

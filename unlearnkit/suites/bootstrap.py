@@ -1,4 +1,4 @@
-"""How sure a figure is, given that other rows might have been asked."""
+"""Bootstrap intervals of a suite's values, over its rows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unlearnkit.suites.digest import by_stream
+from unlearnkit.suites.measured import by_stream
 
 if TYPE_CHECKING:
     from unlearnkit.suites.base import Suite
 
 Intervals = dict[str, tuple[float, float]]
-"""Lower and upper bound by figure."""
+"""Lower and upper bound by ``<stream>/<metric>``."""
 
 
 def bootstrap(
@@ -25,16 +25,16 @@ def bootstrap(
     resamples: int = 1000,
     confidence: float = 0.95,
 ) -> Intervals:
-    """Percentile intervals of a suite's figures.
+    """Percentile intervals of a suite's values.
 
-    The rows of each stream are drawn anew, with replacement and as many as there are. It says
+    The rows of each stream are resampled with replacement, as many as there are. The interval says
     what other rows of the same kind could have given, not what another training would.
 
     Args:
-        suite: Works out figures from rows.
-        rows: Rows of one result of it.
-        seed: Of the draws: equal rows and seed give equal intervals.
-        resamples: Number of draws.
+        suite: Computes values from rows.
+        rows: Rows of one of its results.
+        seed: Seed of the resampling: equal rows and seed give equal intervals.
+        resamples: Number of resamples.
         confidence: Share of them that lies within, in (0, 1).
 
     References:
@@ -45,7 +45,7 @@ def bootstrap(
     found: dict[str, list[float]] = {}
     for _ in range(resamples):
         drawn = [row for group in groups for row in generator.choices(group, k=len(group))]
-        for name, value in suite.figures(drawn).items():
+        for name, value in suite.aggregate(drawn).items():
             if value is not None:
                 found.setdefault(name, []).append(value)
     outside = 50 * (1 - confidence)

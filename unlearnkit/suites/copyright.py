@@ -1,34 +1,34 @@
-"""Does the model still recite the passages it was to forget, and is the rest unharmed?"""
+"""Recitation of passages to forget, and damage to rows to keep."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
-from unlearnkit.data.example import Example
-from unlearnkit.errors import RecipeError
-from unlearnkit.metrics.judged import SemanticSimilarity
-from unlearnkit.models.fingerprint import model_fingerprint
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import (
-    continuation_rows,
-    longest_generation,
-    normal_figures,
-    token_mean,
+from unlearnkit.metrics import (
+    DistinctN,
+    ExactMemorization,
+    ExtractionStrength,
+    KLToReference,
+    LeakRate,
+    NegativeLogLikelihood,
+    Perplexity,
+    Rouge,
+    SemanticSimilarity,
 )
-from unlearnkit.suites.cuts import Cuts, longer_than
-from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.measured import left_out, mean, mean_of
-from unlearnkit.suites.probes import KEPT, Source, read_probes, stream_names
+from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.suites.base import Probe
+from unlearnkit.suites.continuations import KEPT_METRICS, ContinuationSuite
+from unlearnkit.suites.probes import KEPT, Source
 
-if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedTokenizerBase
+_FORGOTTEN = (
+    "rougeL_recall", "distinct_2", "leak_rate", "extraction_strength", "exact_memorization", "nll",
+    "semantic_similarity",
+)  # fmt: skip
+_KEPT = (*KEPT_METRICS, "semantic_similarity")
 
-_FORGOTTEN = ("forget", "unseen")
 
-
-class Copyright(Suite, name="copyright"):
+class Copyright(ContinuationSuite, name="copyright"):
     """Recitation of passages, beside protected and held-out normal rows.
 
     Every probe is a prompt with its true continuation. The model continues the prompt greedily
@@ -82,17 +82,26 @@ class Copyright(Suite, name="copyright"):
         rate and the choice of normal data; Carlini et al. 2021, arXiv 2012.07805, for extraction.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "forget/nll": "higher",
-        "forget/distinct_2": "higher",
-        "forget/*": "lower",
-        "unseen/nll": "higher",
-        "unseen/distinct_2": "higher",
-        "unseen/*": "lower",
-        "*/perplexity": "lower",
-        "*/kl_to_reference": "zero",
-        "*": "higher",
+    probes = {
+        "forget": Probe("forget", _FORGOTTEN),
+        "unseen": Probe("unseen", _FORGOTTEN),
+        "normal": Probe("protected", _KEPT),
+        "heldout": Probe("heldout", _KEPT),
+        "neighbour": Probe("neighbour", _KEPT),
     }
+    metrics = {
+        "rougeL_recall": Rouge(),
+        "distinct_2": DistinctN(2),
+        "leak_rate": LeakRate,
+        "extraction_strength": ExtractionStrength(),
+        "exact_memorization": ExactMemorization(),
+        "nll": NegativeLogLikelihood(),
+        "perplexity": Perplexity(),
+        "kl_to_reference": KLToReference(),
+        "semantic_similarity": SemanticSimilarity,
+    }
+    optional = ("unseen", "neighbour")
+    told = ("forget", *KEPT)
 
     def __init__(
         self,
@@ -107,112 +116,25 @@ class Copyright(Suite, name="copyright"):
         semantic: str | None = None,
         unseen: Source | None = None,
     ) -> None:
-        for field, value in (("prompt_tokens", prompt_tokens), ("max_new_tokens", max_new_tokens)):
-            if value < 1:
-                raise RecipeError(f"copyright: {field} must be at least 1, found {value}")
-        if limit is not None and limit < 1:
-            raise RecipeError(f"copyright: limit must be at least 1 or null, found {limit}")
         kept = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
-        self.sources: dict[str, Source | None] = {"forget": forget, "unseen": unseen, **kept}
-        self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
-        self.limit, self.leak_bleu, self.semantic = limit, leak_bleu, semantic
+        sources = {"forget": forget, "unseen": unseen, **kept}
+        super().__init__(sources, prompt_tokens, max_new_tokens, limit)
+        self.metrics = {**self.metrics, "leak_rate": LeakRate(leak_bleu)}
+        if semantic is not None:
+            self.metrics["semantic_similarity"] = SemanticSimilarity(semantic)
+        self.leak_bleu, self.semantic = leak_bleu, semantic
 
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Names of the recipe's streams that it reads, of those that the recipe has."""
-        return stream_names(self.sources)
+    def settings(self) -> tuple[Any, ...]:
+        """Further arguments that the values depend on."""
+        judge = None if self.semantic is None else model_fingerprint(self.semantic)
+        return (self.leak_bleu, judge)
 
-    def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
-        """Reads and tokenises all probes, and loads the model of the similarity."""
-        self._probes(tokenizer, context)
-        if self.semantic is not None:
-            SemanticSimilarity(self.semantic)
-
-    def run(
-        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
-    ) -> SuiteResult:
-        """Evaluates the model on all probes."""
-        cuts = Cuts(context.max_length)
-        probes = self._probes(tokenizer, context, cuts)
-        rows = [
-            {"stream": stream, **row}
-            for stream, examples in probes.items()
-            for row in continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
-        ]
-        bound = longest_generation(context, self.max_new_tokens)
-        notes = [
-            *cuts.notes(),
-            *longer_than(probes, bound, compared_in_part=True),
-            *left_out(rows, {"rougeL_recall": "rougeL_recall", "distinct_2": "distinct_2"}),
-            *left_out([row for row in rows if row["stream"] in _FORGOTTEN], {"leak_rate": "bleu"}),
-        ]
-        if self.semantic is not None:
-            similarity = SemanticSimilarity(self.semantic)
-            similarity.update([r["generated"] for r in rows], [r["reference"] for r in rows])
-            for row, value in zip(rows, similarity.per_row()[:, 0].tolist(), strict=True):
-                row["semantic_similarity"] = value
-            notes += similarity.notes()
-        return SuiteResult(self.figures(rows), rows, self._missing(rows), notes)
-
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """Figures of these rows, by stream."""
+    def missing(self, values: Mapping[str, float | None]) -> dict[str, str]:
+        """Divergence, where there is no reference."""
+        key = "{}/kl_to_reference"
+        measured = [kind for kind in KEPT if f"{kind}/perplexity" in values]
         return {
-            f"{stream}/{name}": value
-            for stream, found in by_stream(rows).items()
-            for name, value in self._values(stream, found).items()
+            key.format(kind): "no reference: the model as it was before unlearning"
+            for kind in measured
+            if key.format(kind) not in values
         }
-
-    def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
-        """Digest of the arguments and of the probes' tokens."""
-        probes = self._probes(tokenizer, context)
-        how = (self.prompt_tokens, self.max_new_tokens, self.limit, self.leak_bleu)
-        if self.semantic is not None:
-            how = (*how, model_fingerprint(self.semantic))
-        return digest(how, probes)
-
-    def _missing(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        lacking: dict[str, str] = {}
-        for stream in ("forget", *KEPT):
-            found = [row for row in rows if row["stream"] == stream]
-            if not found:
-                lacking[f"{stream}/*"] = f"no {stream} rows: give the suite '{stream}: FILE'"
-            elif stream != "forget" and "kl_sum" not in found[0]:
-                lacking[f"{stream}/kl_to_reference"] = (
-                    "no reference: the model as it was before unlearning"
-                )
-        return lacking
-
-    def _probes(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        context: SuiteContext,
-        cuts: Cuts | None = None,
-    ) -> dict[str, list[Example]]:
-        return read_probes(
-            self.sources,
-            tokenizer,
-            context,
-            prompt_tokens=self.prompt_tokens,
-            limit=self.limit,
-            optional=("unseen", "neighbour"),
-            cuts=cuts,
-        )
-
-    def _values(self, stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        semantic = (
-            {"semantic_similarity": mean_of(rows, "semantic_similarity")}
-            if "semantic_similarity" in rows[0]
-            else {}
-        )
-        if stream in _FORGOTTEN:
-            bleus = (row["bleu"] for row in rows)
-            return {
-                "rougeL_recall": mean_of(rows, "rougeL_recall"),
-                "distinct_2": mean_of(rows, "distinct_2"),
-                "leak_rate": mean(b if b is None else b > self.leak_bleu for b in bleus),
-                "extraction_strength": mean_of(rows, "extraction_strength"),
-                "exact_memorization": mean_of(rows, "exact_memorization"),
-                "nll": token_mean(rows, "nll_sum"),
-                **semantic,
-            }
-        return {**normal_figures(rows), **semantic}

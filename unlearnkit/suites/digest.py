@@ -1,10 +1,9 @@
-"""Rows of a suite by stream, and digests by which its inputs are recognised."""
+"""Digests that recognise the inputs of an evaluation."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,19 +13,6 @@ from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config
 
 _CODE = ("models", "data", "engine", "functional", "metrics", "suites")
-
-
-def by_stream(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Rows by their stream, each in its order.
-
-    Example:
-        >>> by_stream([{"stream": "forget", "nll": 1.0}])
-        {'forget': [{'stream': 'forget', 'nll': 1.0}]}
-    """
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["stream"], []).append(row)
-    return found
 
 
 def digest(*values: Any) -> str:
@@ -67,7 +53,7 @@ def fingerprint_of(base: str | BaseModel) -> str | None:
 
 
 def code_fingerprint(*more: str) -> str:
-    """Digest of the code that works out figures, and the versions of what it rests on.
+    """Digest of the code that computes metrics, and of the versions of its libraries.
 
     Args:
         *more: Further modules and folders of the package.

@@ -1,27 +1,29 @@
-"""Does the model still prefer invented answers to true ones?"""
+"""Invented against true answers to questions, seen and unseen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.rows.several import check_separator
 from unlearnkit.engine.generation.scoring import score
-from unlearnkit.errors import RecipeError
 from unlearnkit.functional.membership import loss
-from unlearnkit.functional.text import rouge
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import (
-    continuation_rows,
-    longest_generation,
-    normal_figures,
+from unlearnkit.metrics import (
+    DistinctN,
+    HallucinationRate,
+    KLToReference,
+    Perplexity,
+    PreferenceGain,
+    PreferenceRate,
+    Rouge,
 )
+from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.chat import Chat
+from unlearnkit.suites.continuations import KEPT_METRICS, continuation_rows, longest_generation
 from unlearnkit.suites.cuts import Cuts, longer_than
-from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.measured import known, left_out, mean, mean_of
+from unlearnkit.suites.digest import digest
 from unlearnkit.suites.probes import (
     KEPT,
     KEPT_NAMES,
@@ -36,11 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-_ROW_KEYS = {
-    "rougeL_recall": "rougeL_recall",
-    "hallucination_rate": "hallucinates",
-    "distinct_2": "distinct_2",
-}
+_ASKED = ("hallucination_rate", "preference_rate", "rougeL_recall", "preference_gain")
 _NO_REFERENCE = "no reference: the model as it was before unlearning"
 
 
@@ -51,6 +49,12 @@ class Asked(NamedTuple):
     invented: Example
     true_text: str
     invented_text: str
+
+
+class _TrueRecall(Rouge):
+    """ROUGE-L recall of the true answer, which is wanted whatever the role."""
+
+    direction = "up"
 
 
 class Hallucination(Suite, name="hallucination"):
@@ -96,13 +100,21 @@ class Hallucination(Suite, name="hallucination"):
         arXiv 2305.11747 (data).
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "*/hallucination_rate": "lower",
-        "*/preference_rate": "lower",
-        "*/preference_gain": "lower",
-        "*/perplexity": "lower",
-        "*/kl_to_reference": "zero",
-        "*": "higher",
+    probes = {
+        "trained": Probe("forget", _ASKED),
+        "unseen": Probe("unseen", _ASKED),
+        "normal": Probe("protected", KEPT_METRICS),
+        "heldout": Probe("heldout", KEPT_METRICS),
+        "neighbour": Probe("neighbour", KEPT_METRICS),
+    }
+    metrics = {
+        "hallucination_rate": HallucinationRate(),
+        "preference_rate": PreferenceRate(),
+        "rougeL_recall": _TrueRecall(),
+        "preference_gain": PreferenceGain(),
+        "distinct_2": DistinctN(2),
+        "perplexity": Perplexity(),
+        "kl_to_reference": KLToReference(),
     }
 
     def __init__(
@@ -126,12 +138,7 @@ class Hallucination(Suite, name="hallucination"):
     ) -> None:
         check_template(template)
         check_separator(separator)
-        if max_new_tokens < 1:
-            raise RecipeError(
-                f"hallucination: max_new_tokens must be at least 1, found {max_new_tokens}"
-            )
-        if limit is not None and limit < 1:
-            raise RecipeError(f"hallucination: limit must be at least 1 or null, found {limit}")
+        self.at_least_one(max_new_tokens=max_new_tokens, limit=limit)
         self.data, self.template = data, template
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.fields = (question_field, true_field, invented_field)
@@ -173,12 +180,13 @@ class Hallucination(Suite, name="hallucination"):
                 model, tokenizer, context, true[stream], self.max_new_tokens, texts
             )
             losses = _losses(model, context, part)
-            for row, each, figures in zip(found, part, losses, strict=True):
-                said = row["generated"]
-                row |= {"invented": each.invented_text, **figures}
-                row["rougeL_f1"] = known(rouge(said, each.true_text).f1)
-                row["rougeL_f1_invented"] = known(rouge(said, each.invented_text).f1)
-                row["hallucinates"] = _greater(row["rougeL_f1_invented"], row["rougeL_f1"])
+            for row, each, values in zip(found, part, losses, strict=True):
+                row |= {"invented": each.invented_text, **values}
+            Rouge("rougeL", "f1").fill(found)
+            said, invented = ([row[key] for row in found] for key in ("generated", "invented"))
+            for row, value in zip(found, Rouge("rougeL", "f1").fields(said, invented), strict=True):
+                row["rougeL_f1_invented"] = value["rougeL_f1"]
+            HallucinationRate().fill(found)
             rows += [{"stream": stream, **row} for row in found]
         for stream, examples in normal.items():
             found = continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
@@ -195,17 +203,9 @@ class Hallucination(Suite, name="hallucination"):
             *cuts.notes(),
             *longer_than(true, bound, compared_in_part=False),
             *longer_than(normal, bound, compared_in_part=True),
-            *left_out(rows, _ROW_KEYS),
+            *self.left_out(rows),
         ]
-        return SuiteResult(self.figures(rows), rows, missing, notes)
-
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """Figures of these rows, by stream."""
-        return {
-            f"{stream}/{name}": value
-            for stream, part in by_stream(rows).items()
-            for name, value in _values(stream, part).items()
-        }
+        return SuiteResult(self.aggregate(rows), rows, missing, notes)
 
     def _probes(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
@@ -237,24 +237,7 @@ def _losses(
     now = loss(scores.logps, *flat).view(-1, 2)
     found = [{"nll": true, "nll_invented": invented} for true, invented in now.tolist()]
     if scores.ref_logps is not None:
-        moved = (now - loss(scores.ref_logps, *flat).view(-1, 2)).tolist()
-        for row, (true, invented) in zip(found, moved, strict=True):
-            row["gained"] = (true - invented > 0) + 0.5 * (true == invented)
+        moved = (now - loss(scores.ref_logps, *flat).view(-1, 2)).T.tolist()
+        for row, gained in zip(found, PreferenceGain().fields(*moved), strict=True):
+            row |= gained
     return found
-
-
-def _greater(one: float | None, other: float | None) -> bool | None:
-    return None if one is None or other is None else one > other
-
-
-def _values(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    if stream in KEPT:
-        return normal_figures(rows)
-    values = {
-        "hallucination_rate": mean_of(rows, "hallucinates"),
-        "preference_rate": mean(row["nll_invented"] < row["nll"] for row in rows),
-        "rougeL_recall": mean_of(rows, "rougeL_recall"),
-    }
-    if "gained" in rows[0]:
-        values["preference_gain"] = mean_of(rows, "gained")
-    return values

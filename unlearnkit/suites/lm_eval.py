@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness: hazardous knowledge, and general ability."""
+"""Tasks of lm-evaluation-harness: hazardous knowledge and general ability."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from unlearnkit.data.rows.reader import find_file
 from unlearnkit.engine.generation.generate import device_of
 from unlearnkit.errors import RecipeError
+from unlearnkit.metrics import Accuracy, Perplexity
 from unlearnkit.models.modes import evaluating
 from unlearnkit.registry import did_you_mean
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.digest import by_stream
-from unlearnkit.suites.measured import mean
+from unlearnkit.suites.measured import by_stream
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,11 +49,8 @@ class LmEval(Suite, name="lm_eval"):
         doi 10.5281/zenodo.12608602.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "wmdp*": "lower",
-        "*perplexity": "lower",
-        "*": "higher",
-    }
+    probes = {"wmdp*": Probe("forget"), "*": Probe("utility")}
+    metrics = {"*perplexity": Perplexity, "*": Accuracy}
 
     def __init__(
         self,
@@ -132,10 +129,10 @@ class LmEval(Suite, name="lm_eval"):
         ]
         return SuiteResult(values, rows)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    def aggregate(self, rows: Rows) -> dict[str, float | None]:
         """Metrics that are means over rows; of groups there are none."""
         return {
-            f"{task}/{name}": mean(row["figures"][name] for row in part)
+            f"{task}/{name}": fmean(row["figures"][name] for row in part)
             for task, part in by_stream(rows).items()
             for name in part[0]["figures"]
         }

@@ -1,31 +1,53 @@
-"""Means over rows of which some hold nothing to measure, in results and files."""
+"""Small helpers of suites: rows, names by pattern, values as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
-from unlearnkit.suites.digest import by_stream
+_T = TypeVar("_T")
 
-_NO_WORD = "the true text has no word"
-_NO_GENERATED_WORD = "no word was generated"
-_REASONS = {
-    "rougeL_recall": _NO_WORD,
-    "rougeL_f1": _NO_WORD,
-    "hallucinates": "the true or the invented text has no word",
-    "bleu": "the true text has fewer than four tokens",
-    "distinct_2": _NO_GENERATED_WORD,
-    "entropy": "no two words were generated",
-    "exact_match": "no true answer has a word",
-    "f1": "no true answer has a word",
-}
+
+def by_stream(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows by their stream, each in its order.
+
+    Example:
+        >>> by_stream([{"stream": "forget", "nll": 1.0}])
+        {'forget': [{'stream': 'forget', 'nll': 1.0}]}
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["stream"], []).append(row)
+    return found
+
+
+def match(patterns: Mapping[str, _T], name: str) -> _T | None:
+    """The value of the first pattern that matches a name; ``*`` matches anything.
+
+    Example:
+        >>> match({"forget*": 1, "*": 2}, "forget_level1"), match({}, "forget")
+        (1, None)
+    """
+    return next((value for key, value in patterns.items() if fnmatchcase(name, key)), None)
+
+
+def spaced(rows: Sequence[_T], limit: int | None) -> list[_T]:
+    """At most ``limit`` rows, evenly spaced, since files are often sorted; None for all.
+
+    Example:
+        >>> spaced(range(10), 3)
+        [0, 3, 6]
+    """
+    count = len(rows) if limit is None else min(limit, len(rows))
+    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 def known(value: float) -> float | None:
-    """The value, or None where it is nan: a figure of something that is not there.
+    """The value, or None if it is nan.
 
     Example:
         >>> known(0.5), known(math.nan)
@@ -34,49 +56,19 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are there; None where none is.
+def mean_of(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    """Mean of a field over the rows that have a value; None if no row has one.
 
     Example:
-        >>> mean([1.0, None, 0.0]), mean([None])
-        (0.5, None)
+        >>> mean_of([{"bleu": 1.0}, {"bleu": None}, {"bleu": 0.0}], "bleu")
+        0.5
     """
-    found = [value for value in values if value is not None]
+    found = [row[name] for row in rows if row[name] is not None]
     return fmean(found) if found else None
 
 
-def mean_of(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
-    """Mean of a figure over the rows that have it."""
-    return mean(row[name] for row in rows)
-
-
-def left_out(rows: Sequence[Mapping[str, Any]], figures: Mapping[str, str]) -> list[str]:
-    """How many rows each figure leaves out, and why, a sentence for each stream and figure.
-
-    Args:
-        rows: Rows of a suite; their figures are their own keys, or those below ``figures``.
-        figures: Names of figures of a stream, each with the key of a row that it is a mean of.
-
-    Example:
-        >>> left_out([{"stream": "forget", "bleu": None}], {"leak_rate": "bleu"})
-        ['forget/leak_rate: 1 of 1 rows is left out: the true text has fewer than four tokens']
-    """
-    notes: list[str] = []
-    for stream, part in by_stream(rows).items():
-        for figure, key in figures.items():
-            values = [row.get("figures", row).get(key, 0.0) for row in part]
-            count = sum(value is None for value in values)
-            if count:
-                verb = "is" if count == 1 else "are"
-                notes.append(
-                    f"{stream}/{figure}: {count} of {len(part)} rows {verb} left out: "
-                    f"{_REASONS[key]}"
-                )
-    return notes
-
-
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON, which has no infinite number and none that is no number: null for each.
+    """A value as JSON; numbers that are nan or infinite become null.
 
     Example:
         >>> as_json({"a": [1.0, math.nan], "b": (math.inf,)}, indent=None)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unlearnkit.data.rows.nested import with_fields
 from unlearnkit.data.rows.reader import find_file, read_rows
@@ -13,9 +11,11 @@ from unlearnkit.data.rows.several import check_separator, lists_of_joined
 from unlearnkit.data.rows.table import Row, Table
 from unlearnkit.data.rows.values import check_columns, kind_of, text_fault
 from unlearnkit.errors import DataError, Problem, RecipeError
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.metrics import Accuracy, Chance, ChoiceProbability
+from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.digest import digest
+from unlearnkit.suites.measured import spaced
 from unlearnkit.suites.rwku_utility import Asking
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class Question(NamedTuple):
 
 
 class MultipleChoice(Suite, name="multiple_choice"):
-    r"""Does the model choose the right answer of several, by its letter?
+    r"""Multiple-choice questions, answered by a letter.
 
     The choices are listed under letters, and the letter that is the likeliest to follow is the
     model's choice, as in lm-evaluation-harness for WMDP and MMLU.
 
-    Figures, as ``<stream>/<figure>``, streams ``forget``, ``normal``, ``heldout``, ``neighbour``:
+    Metrics, as ``<stream>/<metric>``, streams ``forget``, ``normal``, ``heldout``, ``neighbour``:
 
     * ``accuracy``: share of questions whose right letter is the likeliest.
     * ``probability``: of the right letter among the letters, mean over questions.
@@ -71,11 +71,16 @@ class MultipleChoice(Suite, name="multiple_choice"):
         massive multitask language understanding", arXiv 2009.03300.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "forget/accuracy": "lower",
-        "forget/probability": "lower",
-        "*/accuracy": "higher",
-        "*/probability": "higher",
+    probes = {
+        "forget": Probe("forget"),
+        "normal": Probe("protected"),
+        "heldout": Probe("heldout"),
+        "neighbour": Probe("neighbour"),
+    }
+    metrics = {
+        "accuracy": Accuracy("right"),
+        "probability": ChoiceProbability(),
+        "chance": Chance(),
     }
 
     def __init__(
@@ -96,10 +101,8 @@ class MultipleChoice(Suite, name="multiple_choice"):
         separator: str | None = None,
     ) -> None:
         check_separator(separator)
-        if limit is not None and limit < 1:
-            raise RecipeError(f"multiple_choice: limit must be at least 1 or null, found {limit}")
-        kinds = ("forget", "normal", "heldout", "neighbour")
-        given = zip(kinds, (forget, normal, heldout, neighbour), strict=True)
+        self.at_least_one(limit=limit)
+        given = zip(self.probes, (forget, normal, heldout, neighbour), strict=True)
         self.files = {kind: file for kind, file in given if file is not None}
         if not self.files:
             raise RecipeError(
@@ -138,6 +141,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
             logps = iter(asking.logps(pairs))
             for text, each in zip(asked, questions, strict=True):
                 found = [next(logps) for _ in each.choices]
+                chosen = found.index(max(found))
                 rows.append(
                     {
                         "stream": stream,
@@ -145,10 +149,10 @@ class MultipleChoice(Suite, name="multiple_choice"):
                         "source": each.source,
                         "prompt": f"{text}Answer:",
                         "reference": LETTERS[each.answer],
-                        "generated": LETTERS[found.index(max(found))],
+                        "generated": LETTERS[chosen],
                         "choices": len(each.choices),
-                        "right": found.index(max(found)) == each.answer,
-                        "probability": _share(found, each.answer),
+                        **Accuracy("right").fields([chosen], [each.answer])[0],
+                        **ChoiceProbability().fields([found], [each.answer])[0],
                     }
                 )
         missing = {
@@ -156,16 +160,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
             for kind in ("forget", "heldout")
             if kind not in self.files
         }
-        return SuiteResult(self.figures(rows), rows, missing)
-
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """Means over the questions of each stream."""
-        found: dict[str, float] = {}
-        for stream, part in by_stream(rows).items():
-            found[f"{stream}/accuracy"] = fmean(row["right"] for row in part)
-            found[f"{stream}/probability"] = fmean(row["probability"] for row in part)
-            found[f"{stream}/chance"] = fmean(1 / row["choices"] for row in part)
-        return found
+        return SuiteResult(self.aggregate(rows), rows, missing)
 
     def _questions(self) -> dict[str, list[Question]]:
         found: dict[str, list[Question]] = {}
@@ -181,8 +176,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
                 table = lists_of_joined(table, [self.fields[1]], self.separator)
             questions, faults = self._checked(table)
             problems += [*table.problems, *faults]
-            count = len(questions) if self.limit is None else min(self.limit, len(questions))
-            found[kind] = [questions[i * len(questions) // count] for i in range(count)]
+            found[kind] = spaced(questions, self.limit)
         if problems:
             raise DataError(problems)
         return found
@@ -243,8 +237,3 @@ def _index(answer: Any, choices: Sequence[str]) -> int | None:
 def _listed(question: Question) -> str:
     listed = zip(LETTERS, question.choices, strict=False)
     return "\n".join([question.text, *(f"{letter}. {choice}" for letter, choice in listed)])
-
-
-def _share(logps: Sequence[float], index: int) -> float:
-    highest = max(logps)
-    return math.exp(logps[index] - highest) / math.fsum(math.exp(p - highest) for p in logps)

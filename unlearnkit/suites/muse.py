@@ -1,11 +1,9 @@
-"""Verbatim text, knowledge, privacy and utility: MUSE's criteria of one unlearning request."""
+"""MUSE: verbatim memorisation, knowledge memorisation, privacy leakage and utility."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.tokens.codec import Codec
@@ -13,14 +11,19 @@ from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.functional import membership
-from unlearnkit.functional import tofu as truth
-from unlearnkit.functional.text import rouge
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.metrics import (
+    KnowledgeMemorization,
+    MembershipAUC,
+    PrivLeak,
+    Rouge,
+    VerbatimMemorization,
+)
+from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import longest_generation, text_of
 from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.measured import known, left_out, mean_of
-from unlearnkit.suites.privacy import ALWAYS_RIGHT
+from unlearnkit.suites.digest import digest
+from unlearnkit.suites.measured import by_stream
+from unlearnkit.suites.privacy import ALWAYS_RIGHT, without_leak
 from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
 from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
@@ -84,12 +87,17 @@ class Muse(Suite, name="muse"):
         arXiv 2407.06460, sec. 3.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        # An AUC is good near the gold model's, which is what PrivLeak says.
-        "forget/privleak": "zero",
-        "forget/verbmem": "lower",
-        "forget/knowmem": "lower",
-        "retain/*": "higher",
+    probes = {
+        "forget": Probe("forget", ("verbmem", "knowmem", "min_k_auc", "privleak")),
+        "retain": Probe("retain", ("knowmem",)),
+        # Rows alone; their values stand under forget.
+        "verbmem": Probe("forget", ()),
+    }
+    metrics = {
+        "verbmem": VerbatimMemorization(percent=True),
+        "knowmem": KnowledgeMemorization(percent=True),
+        "min_k_auc": MembershipAUC(),
+        "privleak": PrivLeak(auc_gold=None),
     }
     uses_gold = True
 
@@ -105,10 +113,10 @@ class Muse(Suite, name="muse"):
             raise RecipeError(f"muse: k must be in (0, 1], found {k}")
         if gold_auc is not None and not 0 <= gold_auc < 1:
             raise RecipeError(f"muse: gold_auc must be in [0, 1), found {gold_auc}")
-        if limit is not None and limit < 1:
-            raise RecipeError(f"muse: limit must be at least 1 or null, found {limit}")
+        self.at_least_one(limit=limit)
         self.data, self.gold_auc, self.k, self.limit = data, gold_auc, k, limit
         self.splitter: Splitter = check_splitter("muse", splitter)
+        self.metrics = {**self.metrics, "privleak": PrivLeak(gold_auc)}
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
@@ -134,7 +142,7 @@ class Muse(Suite, name="muse"):
             rows += self._knowledge(model, codec, context, stream, items[stream], shown)
         notes += [
             *cuts.notes(),
-            *_left_out(rows),
+            *self.left_out(rows),
             *without_ascii_words(rows, self.splitter),
         ]
         rows += self._privacy(model, context, texts)
@@ -145,27 +153,27 @@ class Muse(Suite, name="muse"):
             gold = self._privacy(context.gold, context, texts)
             for row, other in zip(rows[-len(gold) :], gold, strict=True):
                 row["gold_score"] = other["score"]
-        values = self.figures(rows)
+        values = self.aggregate(rows)
         if not missing and "forget/privleak" not in values:
             missing["forget/privleak"] = ALWAYS_RIGHT
         return SuiteResult(values, rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """All figures."""
+    def aggregate(self, rows: Rows) -> dict[str, float | None]:
+        """All values; no privacy leakage where the gold model makes no error."""
+        return without_leak(super().aggregate(rows))
+
+    def groups(self, rows: Rows) -> dict[str, list[dict[str, Any]]]:
+        """Rows of the published files by what they ask for."""
         part = by_stream(rows)
-        auc = _auc(part, "score")
-        values = {
-            "forget/verbmem": _percent(part["verbmem"]),
-            "forget/knowmem": _percent(part["forget"]),
-            "retain/knowmem": _percent(part["retain"]),
-            "forget/min_k_auc": auc,
+        return {
+            "forget": [
+                *({"verbmem": row["rougeL_f1"]} for row in part["verbmem"]),
+                *({"knowmem": row["rougeL_f1"]} for row in part["forget"]),
+                *({**row, "is_forget": True} for row in part.get("members", ())),
+                *({**row, "is_forget": False} for row in part.get("holdout", ())),
+            ],
+            "retain": [{"knowmem": row["rougeL_f1"]} for row in part["retain"]],
         }
-        gold = self.gold_auc
-        if gold is None and "gold_score" in part["members"][0]:
-            gold = _auc(part, "gold_score")
-        if gold is not None and gold < 1:
-            values["forget/privleak"] = truth.privleak(auc, gold)
-        return values
 
     def _verbatim(
         self, model: nn.Module, codec: Codec, context: SuiteContext, items: Sequence[Item]
@@ -218,8 +226,7 @@ class Muse(Suite, name="muse"):
             batch_size=context.batch_size,
             stop=stop,
         )
-        compat = SPLITTERS[self.splitter]
-        return [
+        rows: list[dict[str, Any]] = [
             {
                 "stream": stream,
                 "row": item.row,
@@ -227,10 +234,11 @@ class Muse(Suite, name="muse"):
                 "prompt": text_of(codec.tokenizer, prompt),
                 "reference": reference,
                 "generated": new.text,
-                "rougeL_f1": known(rouge(new.text, reference, compat=compat).f1),
             }
             for item, prompt, reference, new in zip(items, prompts, truths, texts, strict=True)
         ]
+        Rouge("rougeL", "f1", compat=SPLITTERS[self.splitter]).fill(rows)
+        return rows
 
     def _texts(
         self, items: Mapping[str, Sequence[Item]], codec: Codec, cuts: Cuts
@@ -268,24 +276,3 @@ def _shown(items: Sequence[Item]) -> str:
         f"Question: {item.fields['question']}\nAnswer: {item.fields['answer']}\n\n"
         for item in items
     )
-
-
-def _left_out(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Rows that the figures leave out, by the figures' names."""
-    part = by_stream(rows)
-    passages = [{**row, "stream": "forget"} for row in part.pop("verbmem")]
-    asked = [row for each in part.values() for row in each]
-    of = "rougeL_f1"
-    return left_out(passages, {"verbmem": of}) + left_out(asked, {"knowmem": of})
-
-
-def _percent(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    value = mean_of(rows, "rougeL_f1")
-    return None if value is None else 100 * value
-
-
-def _auc(part: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> float:
-    def scores(stream: str) -> torch.Tensor:
-        return torch.tensor([row[name] for row in part[stream]], dtype=torch.double)
-
-    return membership.auc(scores("members"), scores("holdout"))

@@ -1,22 +1,21 @@
-"""Can an attacker tell that the model was trained on the forget texts?"""
+"""Membership attacks on the forget texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.scoring import gradient_norms, score
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional import membership
-from unlearnkit.functional import tofu as truth
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.metrics import MembershipAUC, MembershipTPR, PrivLeak
+from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.digest import by_stream, digest
+from unlearnkit.suites.digest import digest
 from unlearnkit.suites.probes import Source, chosen_sources, read_probes, stream_names
 
 if TYPE_CHECKING:
@@ -58,7 +57,14 @@ class Privacy(Suite, name="privacy"):
         (ReCaLL); Duan et al. 2024, arXiv 2402.07841.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {"*/privleak": "zero"}
+    probes = dict.fromkeys(
+        ("loss", "zlib", "min_k", "min_k_pp", "reference", "gradnorm", "recall"), Probe("forget")
+    )
+    metrics = {
+        "auc": MembershipAUC(),
+        "tpr_at_1_fpr": MembershipTPR(),
+        "privleak": PrivLeak(auc_gold=None),
+    }
     uses_gold = True
 
     def __init__(
@@ -73,8 +79,7 @@ class Privacy(Suite, name="privacy"):
     ) -> None:
         if not 0 < k <= 1:
             raise RecipeError(f"privacy: k must be in (0, 1], found {k}")
-        if limit is not None and limit < 1:
-            raise RecipeError(f"privacy: limit must be at least 1 or null, found {limit}")
+        self.at_least_one(limit=limit)
         if shots < 0:
             raise RecipeError(f"privacy: shots must be 0 or more, found {shots}")
         self.sources = {"forget": forget, "holdout": holdout}
@@ -123,28 +128,30 @@ class Privacy(Suite, name="privacy"):
         missing: dict[str, str] = {}
         if context.gold is None:
             missing = {"reference/*": _NO_GOLD, "*/privleak": _NO_GOLD}
-        values = self.figures(rows)
-        for name in rows[0].get("gold_scores", ()):
-            if f"{name}/privleak" not in values:
-                missing[f"{name}/privleak"] = ALWAYS_RIGHT
+        values = self.aggregate(rows)
+        for attack in rows[0].get("gold_scores", ()):
+            if f"{attack}/privleak" not in values:
+                missing[f"{attack}/privleak"] = ALWAYS_RIGHT
         return SuiteResult(values, rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """All figures."""
-        part = by_stream(rows)
-        values: dict[str, float | None] = {}
-        for name in rows[0]["scores"]:
-            forget, holdout = (_column(part[s], "scores", name) for s in ("forget", "holdout"))
-            auc = membership.auc(forget, holdout)
-            values[f"{name}/auc"] = auc
-            values[f"{name}/tpr_at_1_fpr"] = membership.true_positive_rate(forget, holdout)
-            if name in rows[0].get("gold_scores", ()):
-                gold = membership.auc(
-                    *(_column(part[s], "gold_scores", name) for s in ("forget", "holdout"))
-                )
-                if gold < 1:
-                    values[f"{name}/privleak"] = truth.privleak(auc, gold)
-        return values
+    def aggregate(self, rows: Rows) -> dict[str, float | None]:
+        """All values; no privacy leakage where the gold model makes no error."""
+        return without_leak(super().aggregate(rows))
+
+    def groups(self, rows: Rows) -> dict[str, list[dict[str, Any]]]:
+        """Scores of all rows by attack."""
+        return {
+            attack: [
+                {
+                    "score": row["scores"][attack],
+                    "is_forget": row["stream"] == "forget",
+                    **({"gold_score": gold[attack]} if attack in gold else {}),
+                }
+                for row in rows
+                for gold in [row.get("gold_scores", {})]
+            ]
+            for attack in rows[0]["scores"]
+        }
 
     def _probes(
         self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
@@ -197,6 +204,11 @@ class Privacy(Suite, name="privacy"):
         return found
 
 
+def without_leak(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Values without a privacy leakage that is not defined."""
+    return {k: v for k, v in values.items() if v is not None or not k.endswith("/privleak")}
+
+
 def _behind(
     shown: Sequence[Example],
     examples: Sequence[Example],
@@ -225,7 +237,3 @@ def _behind(
             hint="Give fewer shots, or shorter holdout rows.",
         )
     return found
-
-
-def _column(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Tensor:
-    return torch.tensor([row[key][name] for row in rows], dtype=torch.double)

@@ -18,6 +18,7 @@ from unlearnkit.data.streams.text import TextStream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.suites.cuts import Cuts
+from unlearnkit.suites.measured import spaced
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -103,7 +104,8 @@ def read_probes(
                 f"{kind}/... compare answers with them",
                 hint=f"Give the suite '{kind}: FILE' with rows of prompt and response.",
             )
-        rows = _spaced(len(data), limit, (first or {}).get(kind, 0))
+        shown = min((first or {}).get(kind, 0), len(data))
+        rows = [*range(shown), *spaced(range(shown, len(data)), limit)]
         found[kind] = [example for row in rows for example in data.at(row, row)[:1]]
         if cuts is not None:
             for row, example in zip(rows, found[kind], strict=True):
@@ -218,10 +220,3 @@ def _file(path: str, prompt_tokens: int, context: SuiteContext, prompts_only: bo
     if BARE in names:
         return TextStream(path=path, prompt_tokens=prompt_tokens)
     return QAStream(path=path)
-
-
-def _spaced(rows: int, limit: int | None, first: int = 0) -> list[int]:
-    """The first rows, then ``limit`` of the others, evenly spaced: files are often sorted."""
-    shown, left = list(range(min(first, rows))), max(rows - first, 0)
-    count = left if limit is None else min(limit, left)
-    return shown + [first + i * left // count for i in range(count)]

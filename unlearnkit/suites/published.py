@@ -21,6 +21,7 @@ from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.cuts import Cuts
+from unlearnkit.suites.measured import spaced
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,7 @@ def read_parts(
             hints |= {error.hint: None} if error.hint and part.keys else {}
             continue
         problems += faults
-        count = len(items) if limit is None or part.shown else min(limit, len(items))
-        found[part.stream] = [items[i * len(items) // count] for i in range(count)]
+        found[part.stream] = spaced(items, None if part.shown else limit)
     if problems:
         raise DataError(problems, hint="\n".join(hints) or None)
     return found

@@ -1,29 +1,24 @@
-"""Do requests to forget stay forgotten while later ones are carried out?"""
+"""Recitation of the rows of several requests to forget, one after another."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from unlearnkit.data.example import Example
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import continuation_rows, longest_generation
-from unlearnkit.suites.cuts import Cuts, longer_than
-from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.measured import left_out, mean_of
-from unlearnkit.suites.probes import Source, read_probes, stream_names
+from unlearnkit.metrics import ExactMemorization, ExtractionStrength, Probability, Rouge
+from unlearnkit.suites.base import Probe, SuiteContext
+from unlearnkit.suites.continuations import ContinuationSuite
+from unlearnkit.suites.probes import Source
 
 if TYPE_CHECKING:
-    from torch import nn
     from transformers import PreTrainedTokenizerBase
 
 KEPT = ("normal", "heldout")
 
 
-class Requests(Suite, name="requests"):
+class Requests(ContinuationSuite, name="requests"):
     """Recitation of the forget rows of several requests, each under its own name.
 
     A recipe with ``requests:`` runs it before the first request and after each, on all of them:
@@ -54,10 +49,12 @@ class Requests(Suite, name="requests"):
         arXiv 2407.06460, sec. 3, criterion 6 (sustainability).
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "normal/*": "higher",
-        "heldout/*": "higher",
-        "*": "lower",
+    probes = {"normal": Probe("protected"), "heldout": Probe("heldout"), "*": Probe("forget")}
+    metrics = {
+        "rougeL_recall": Rouge(),
+        "probability": Probability(),
+        "exact_memorization": ExactMemorization(),
+        "extraction_strength": ExtractionStrength(),
     }
 
     def __init__(
@@ -72,23 +69,12 @@ class Requests(Suite, name="requests"):
         taken = sorted(set(KEPT) & set(streams or {}))
         if taken:
             raise RecipeError(f"requests: {taken[0]} is the name of rows that are to stay")
-        for field, value in (("prompt_tokens", prompt_tokens), ("max_new_tokens", max_new_tokens)):
-            if value < 1:
-                raise RecipeError(f"requests: {field} must be at least 1, found {value}")
-        if limit is not None and limit < 1:
-            raise RecipeError(f"requests: limit must be at least 1 or null, found {limit}")
-        self.sources: dict[str, Source | None] = {
-            **(streams or {}),
-            "normal": normal,
-            "heldout": heldout,
-        }
-        self.prompt_tokens, self.max_new_tokens = prompt_tokens, max_new_tokens
-        self.limit = limit
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        """Names of the recipe's streams that it reads, of those that the recipe has."""
-        return stream_names(self.sources)
+        sources = {**(streams or {}), "normal": normal, "heldout": heldout}
+        super().__init__(sources, prompt_tokens, max_new_tokens, limit)
+        self.told = tuple(sorted(sources))
+        if streams:
+            self.probes = {**dict.fromkeys(streams, Probe("forget")), **self.probes}
+            del self.probes["*"]
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all probes."""
@@ -97,58 +83,10 @@ class Requests(Suite, name="requests"):
                 "requests: no request is given",
                 hint="Give the recipe requests: [a.jsonl, b.jsonl], or the suite streams by name.",
             )
-        self._probes(tokenizer, context)
+        super().check(tokenizer, context)
 
-    def run(
-        self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
-    ) -> SuiteResult:
-        """Evaluates the model on all requests and on what is to stay."""
-        rows: list[dict[str, Any]] = []
-        cuts = Cuts(context.max_length)
-        probes = self._probes(tokenizer, context, cuts)
-        for stream, examples in probes.items():
-            found = continuation_rows(model, tokenizer, context, examples, self.max_new_tokens)
-            for row in found:
-                row["probability"] = math.exp(-row["nll_sum"] / row["tokens"])
-            rows += [{"stream": stream, **row} for row in found]
-        lacking = set(self.sources) - {row["stream"] for row in rows}
-        missing = {
-            f"{kind}/*": f"no {kind} rows: give the suite '{kind}: FILE'"
-            for kind in sorted(lacking)
-        }
-        bound = longest_generation(context, self.max_new_tokens)
-        notes = [
-            *cuts.notes(),
-            *longer_than(probes, bound, compared_in_part=True),
-            *left_out(rows, {"rougeL_recall": "rougeL_recall"}),
-        ]
-        return SuiteResult(self.figures(rows), rows, missing, notes)
-
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """Figures of these rows, by request."""
-        names = ("rougeL_recall", "probability", "exact_memorization", "extraction_strength")
-        return {
-            f"{stream}/{name}": mean_of(found, name)
-            for stream, found in by_stream(rows).items()
-            for name in names
-        }
-
-    def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
-        """Digest of the arguments and of the probes' tokens."""
-        how = (self.prompt_tokens, self.max_new_tokens, self.limit)
-        return digest(how, self._probes(tokenizer, context))
-
-    def _probes(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        context: SuiteContext,
-        cuts: Cuts | None = None,
-    ) -> dict[str, list[Example]]:
-        return read_probes(
-            self.sources,
-            tokenizer,
-            context,
-            prompt_tokens=self.prompt_tokens,
-            limit=self.limit,
-            cuts=cuts,
-        )
+    def fill(self, rows: list[dict[str, Any]]) -> list[str]:
+        """Adds the probability of each true continuation."""
+        for row in rows:
+            row["probability"] = math.exp(-row["nll_sum"] / row["tokens"])
+        return super().fill(rows)

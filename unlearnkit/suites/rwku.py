@@ -1,24 +1,32 @@
-"""Knowledge of real people: forgotten under attack too, and their neighbours kept?"""
+"""RWKU: knowledge of real people, under attacks too, and of their neighbours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.rows.several import check_separator
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem, RecipeError
-from unlearnkit.functional import membership
-from unlearnkit.functional.text import rouge
+from unlearnkit.metrics import (
+    Accuracy,
+    AnswerF1,
+    BestAnswer,
+    Entropy,
+    ExactMatch,
+    MembershipScore,
+    Rouge,
+    TrueShare,
+)
 from unlearnkit.suites import rwku_utility
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.measured import known, left_out, mean
+from unlearnkit.suites.digest import digest
+from unlearnkit.suites.measured import by_stream, spaced
 from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
 
 if TYPE_CHECKING:
@@ -38,8 +46,12 @@ _PARTS = (
 )
 # Of these attacks the query brings its own end, or its own questions and answers.
 _WITHOUT_LEAD, _WITHOUT_QUESTION = "affirmative suffix", "incontext learning"
-_ATTACKS = ("loss", "zlib", "min_k", "min_k_pp")
-_MAY_LACK = ("rougeL_recall", "exact_match", "f1", "entropy")
+_ATTACKS = {
+    "loss": MembershipScore("loss"),
+    "zlib": MembershipScore("zlib"),
+    "min_k": MembershipScore("min_k"),
+    "min_k_pp": MembershipScore("min_k_pp"),
+}
 
 
 class Rwku(Suite, name="rwku"):
@@ -81,11 +93,22 @@ class Rwku(Suite, name="rwku"):
         models", arXiv 2406.10890, sec. 3 and 4.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "forget_level*": "lower",
-        "mia_forget/*": "higher",
-        "mia_retain/*": "lower",
-        "*": "higher",
+    probes = {
+        "forget_level*": Probe("forget"),
+        "neighbor_level*": Probe("neighbour"),
+        "mia_forget": Probe("forget"),
+        "mia_retain": Probe("retain"),
+        "utility_*": Probe("utility"),
+    }
+    metrics = {
+        "rougeL_recall": Rouge(),
+        **_ATTACKS,
+        "accuracy": Accuracy(),
+        "exact_match": ExactMatch(),
+        "f1": AnswerF1(),
+        "mc1": BestAnswer(),
+        "mc2": TrueShare(),
+        "entropy": Entropy(),
     }
 
     def __init__(
@@ -104,8 +127,7 @@ class Rwku(Suite, name="rwku"):
         for name, template in (("blank", blank), ("question", question)):
             if "{query}" not in template:
                 raise RecipeError(f"rwku: {name}: expected {{query}} somewhere, found {template!r}")
-        if limit is not None and limit < 1:
-            raise RecipeError(f"rwku: limit must be at least 1 or null, found {limit}")
+        self.at_least_one(limit=limit)
         self.data, self.subject, self.limit = data, subject, limit
         self.separator = separator
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
@@ -141,16 +163,12 @@ class Rwku(Suite, name="rwku"):
             for part in _PARTS
             if part.stream not in items
         }
-        notes = [*cuts.notes(), *left_out(rows, {name: name for name in _MAY_LACK})]
-        return SuiteResult(self.figures(rows), rows, missing, notes)
+        notes = [*cuts.notes(), *self.left_out(rows)]
+        return SuiteResult(self.aggregate(rows), rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """Means over the rows of each stream."""
-        return {
-            f"{stream}/{name}": mean(row["figures"][name] for row in part)
-            for stream, part in by_stream(rows).items()
-            for name in part[0]["figures"]
-        }
+    def groups(self, rows: Rows) -> dict[str, list[Mapping[str, Any]]]:
+        """Values of the rows by stream."""
+        return {name: [row["figures"] for row in part] for name, part in by_stream(rows).items()}
 
     def _items(self) -> dict[str, list[Item]]:
         items = read_parts(self.data, _PARTS, separator=self.separator)
@@ -164,9 +182,7 @@ class Rwku(Suite, name="rwku"):
                 expected = f"rows with the subject '{self.subject}'"
                 raise DataError([Problem(self.data, None, "subject", "none", expected)])
         return {
-            stream: [part[i * len(part) // count] for i in range(count)]
-            for stream, part in items.items()
-            if (count := len(part) if self.limit is None else min(self.limit, len(part)))
+            stream: found for stream, part in items.items() if (found := spaced(part, self.limit))
         }
 
     def _probed(
@@ -185,7 +201,7 @@ class Rwku(Suite, name="rwku"):
             items,
             asking.prompts(asked),
             30,
-            lambda item, said: {"rougeL_recall": known(rouge(said, item.fields["answer"]).recall)},
+            lambda item, said: Rouge().fields([said], [item.fields["answer"]])[0],
             stop=("\n",),
         )
 
@@ -207,16 +223,10 @@ def _membership(
     rows: list[dict[str, Any]] = []
     for stream, examples in texts.items():
         scores = score(model, examples, batch_size=context.batch_size)
-        flat = (scores.sequence, len(examples))
-        written = [text_of(codec.tokenizer, example.response_ids) for example in examples]
-        columns = (
-            membership.loss(scores.logps, *flat),
-            membership.zlib(scores.logps, scores.sequence, written),
-            membership.min_k(scores.logps, *flat),
-            membership.min_k(scores.standardised, *flat),
-        )
-        for i, example in enumerate(examples):
-            figures = {n: c[i].item() for n, c in zip(_ATTACKS, columns, strict=True)}
+        texts_of = [text_of(codec.tokenizer, example.response_ids) for example in examples]
+        inputs = (scores.logps, scores.standardised, scores.sequence, texts_of)
+        columns = [attack.fields(*inputs) for attack in _ATTACKS.values()]
+        for example, *found in zip(examples, *columns, strict=True):
             row = {"stream": stream, "row": example.row, "source": example.source}
-            rows.append({**row, "figures": figures})
+            rows.append({**row, "figures": {k: v for each in found for k, v in each.items()}})
     return rows

@@ -1,10 +1,8 @@
-"""RWKU's probes of what a model can do besides: five benchmarks, each with its own rows."""
+"""RWKU's probes of general ability: five benchmarks, each with its own rows."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +13,10 @@ from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem
 from unlearnkit.functional.core import row_sum
-from unlearnkit.functional.text import ngram_entropy, words
+from unlearnkit.metrics import Accuracy, AnswerF1, BestAnswer, Entropy, ExactMatch, TrueShare
 from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
-from unlearnkit.suites.measured import known
 from unlearnkit.suites.published import Item, Part
 
 if TYPE_CHECKING:
@@ -37,7 +34,6 @@ PARTS = tuple(
 )
 _LETTERS = "ABCDEFGH"
 _ANSWER_IS = re.compile(r"[Tt]he answer is (.*?)\.")
-_ARTICLES = frozenset(("a", "an", "the"))
 
 
 class Asking(NamedTuple):
@@ -165,8 +161,8 @@ def _general(asking: Asking, items: Items) -> list[dict[str, Any]]:
     for item in items[stream]:
         each = [next(logps) for _ in item.fields["choices"]]
         chosen = each.index(max(each))
-        right = float(chosen == item.fields["answer"])
-        found.append({**_row(stream, item), "chosen": chosen, "figures": {"accuracy": right}})
+        right = Accuracy().fields([chosen], [item.fields["answer"]])[0]
+        found.append({**_row(stream, item), "chosen": chosen, "figures": right})
     return found
 
 
@@ -176,7 +172,7 @@ def _reason(asking: Asking, items: Items) -> list[dict[str, Any]]:
     def figures(item: Item, said: str) -> dict[str, float | None]:
         named = _ANSWER_IS.search(said)
         answer = named[1] if named else said
-        return {"exact_match": _best(_exact, answer, item.fields["answer"])}
+        return ExactMatch().fields([answer], [item.fields["answer"]])[0]
 
     stream = "utility_reason"
     asked = [
@@ -201,15 +197,11 @@ def _truthfulness(asking: Asking, items: Items) -> list[dict[str, Any]]:
     logps = iter(asking.logps(pairs))
     found: list[dict[str, Any]] = []
     for item in items[stream]:
-        (true, false), (more_true, more_false) = (
+        first, second = (
             _split([(next(logps), label) for label in item.fields[field]["labels"]])
             for field in fields
         )
-        highest = max(*more_true, *more_false)
-        masses = [
-            math.fsum(math.exp(each - highest) for each in part) for part in (more_true, more_false)
-        ]
-        figures = {"mc1": float(true[0] > max(false)), "mc2": masses[0] / sum(masses)}
+        figures = BestAnswer().fields(*first)[0] | TrueShare().fields(*second)[0]
         found.append({**_row(stream, item), "figures": figures})
     return found
 
@@ -218,8 +210,8 @@ def _factuality(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """TriviaQA: the best match with one of the answers."""
 
     def figures(item: Item, said: str) -> dict[str, float | None]:
-        answers = item.fields["answers"]
-        return {"exact_match": _best(_exact, said, answers), "f1": _best(_f1, said, answers)}
+        pair = ([said], [item.fields["answers"]])
+        return ExactMatch().fields(*pair)[0] | AnswerF1().fields(*pair)[0]
 
     stream = "utility_factuality"
     asked = [
@@ -238,7 +230,7 @@ def _fluency(asking: Asking, items: Items) -> list[dict[str, Any]]:
         items[stream],
         asking.prompts(asked),
         256,
-        lambda _, said: {"entropy": known(ngram_entropy(words(said)))},
+        lambda _, said: Entropy().fields([said])[0],
     )
 
 
@@ -248,29 +240,9 @@ def _with_choices(fields: Mapping[str, Any]) -> str:
     return f"Question: {fields['question']}{listed}"
 
 
-def _split(pairs: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]]:
-    return [p for p, label in pairs if label], [p for p, label in pairs if not label]
-
-
-def _units(text: str) -> list[str]:
-    """Words without articles; of an answer that is nothing else, such as ``(A)``, these."""
-    found = words(text)
-    return [word for word in found if word not in _ARTICLES] or found
-
-
-def _best(match: Callable[[str, str], float], said: str, answers: Sequence[str]) -> float | None:
-    """The best match with one of the answers that have words; None where none has."""
-    return max((match(said, each) for each in answers if words(each)), default=None)
-
-
-def _exact(said: str, answer: str) -> float:
-    return float(_units(said) == _units(answer))
-
-
-def _f1(said: str, answer: str) -> float:
-    one, other = _units(said), _units(answer)
-    shared = sum((Counter(one) & Counter(other)).values())
-    return 2 * shared / (len(one) + len(other))
+def _split(pairs: Sequence[tuple[float, int]]) -> tuple[list[list[float]], list[list[float]]]:
+    """Log-probabilities of the true answers of one row, and those of the false ones."""
+    return [[p for p, label in pairs if label]], [[p for p, label in pairs if not label]]
 
 
 def _is_choice(fields: Any) -> bool:

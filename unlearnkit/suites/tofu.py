@@ -1,26 +1,32 @@
-"""Fictitious authors: forgotten as if never learned, and nothing else lost?"""
+"""TOFU: forget quality and model utility on fictitious and real authors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.rows.several import check_separator
 from unlearnkit.engine.generation.scoring import score
-from unlearnkit.errors import RecipeError
 from unlearnkit.functional import tofu as truth
 from unlearnkit.functional.membership import loss
-from unlearnkit.functional.text import rouge
-from unlearnkit.suites.base import Better, Suite, SuiteContext, SuiteResult
+from unlearnkit.metrics import (
+    ExactMemorization,
+    ExtractionStrength,
+    ForgetQuality,
+    ModelUtility,
+    Probability,
+    Rouge,
+    TruthRatio,
+)
+from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import continuation_rows, longest_generation
 from unlearnkit.suites.cuts import longer_than
-from unlearnkit.suites.digest import by_stream, digest
-from unlearnkit.suites.measured import known, left_out, mean_of
+from unlearnkit.suites.digest import digest
 from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
 from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
@@ -40,6 +46,8 @@ class Asked(NamedTuple):
 
 
 _UTILITY = ("retain", "real_authors", "world_facts")
+_NINE = ("probability", "rougeL_recall", "truth_ratio")
+_FORGET = ("probability", "rougeL_recall", "exact_memorization", "extraction_strength")
 _WITH_OPTIONS = ("real_authors", "world_facts")
 _NO_GOLD = "no gold model: one that was trained without the forget rows"
 _NO_HELDOUT = "no held-out rows: the file {file}"
@@ -87,14 +95,24 @@ class Tofu(Suite, name="tofu"):
         sec. 2.2.
     """
 
-    better: ClassVar[Mapping[str, Better]] = {
-        "forget/forget_quality": "higher",
-        "forget/truth_ratio": "higher",
-        "forget/*": "lower",
+    probes = {
+        "forget": Probe("forget", (*_FORGET, "truth_ratio", "forget_quality")),
+        "retain": Probe("protected", _NINE),
+        "neighbour": Probe("neighbour", _NINE),
+        "real_authors": Probe("utility", _NINE),
+        "world_facts": Probe("utility", _NINE),
         # Nobody taught the held-out authors: no value of theirs is good.
-        **dict.fromkeys(
-            ("retain/*", "neighbour/*", "real_authors/*", "world_facts/*", "utility/*"), "higher"
-        ),
+        "heldout": Probe(None, _NINE),
+        "utility": Probe("utility", ("model_utility",)),
+    }
+    metrics = {
+        "probability": Probability(),
+        "rougeL_recall": Rouge(),
+        "exact_memorization": ExactMemorization(),
+        "extraction_strength": ExtractionStrength(),
+        "truth_ratio": TruthRatio(),
+        "forget_quality": ForgetQuality(),
+        "model_utility": ModelUtility(),
     }
     uses_gold = True
 
@@ -115,10 +133,7 @@ class Tofu(Suite, name="tofu"):
     ) -> None:
         check_template(template)
         check_separator(separator)
-        if max_new_tokens < 1:
-            raise RecipeError(f"tofu: max_new_tokens must be at least 1, found {max_new_tokens}")
-        if limit is not None and limit < 1:
-            raise RecipeError(f"tofu: limit must be at least 1 or null, found {limit}")
+        self.at_least_one(max_new_tokens=max_new_tokens, limit=limit)
         self.data, self.split, self.template = data, split, template
         self.chat = Chat.chosen(chat, chat_template, template_arguments)
         self.heldout = heldout or split.replace("forget", "holdout")
@@ -148,12 +163,16 @@ class Tofu(Suite, name="tofu"):
             found = continuation_rows(
                 model, tokenizer, context, answers[stream], self.max_new_tokens, texts
             )
-            for row, each in zip(found, part, strict=True):
-                row["rougeL_recall"] = self._recall(row["generated"], each.text)
-                row["nll"] = row["nll_sum"] / len(each.answer.response_ids)
+            # As published: the stem of a word is enough.
+            recall = Rouge(use_stemmer=True, compat=SPLITTERS[self.splitter])
+            said = recall.fields([row["generated"] for row in found], texts)
+            for row, value in zip(found, said, strict=True):
+                row |= {**value, "nll": row["nll_sum"] / row["tokens"]}
             if part[0].wrong:
+                which = "closer_to_1_better" if stream == "forget" else "true_better"
                 for row, losses in zip(found, _losses(model, context, part), strict=True):
                     row["truth_ratio"], row["nll_wrong"] = _ratio(*losses), losses[1]
+                    row |= TruthRatio(which).fields(*_tensors(*losses))[0]
             for row in found:
                 row["probability"] = _probability(row, stream in _WITH_OPTIONS)
             rows += [{"stream": stream, **row} for row in found]
@@ -164,7 +183,7 @@ class Tofu(Suite, name="tofu"):
                 longest_generation(context, self.max_new_tokens),
                 compared_in_part=False,
             ),
-            *left_out(rows, {"rougeL_recall": "rougeL_recall"}),
+            *self.left_out(rows),
             *without_ascii_words(rows, self.splitter),
         ]
         missing = {}
@@ -172,37 +191,30 @@ class Tofu(Suite, name="tofu"):
             missing["heldout/*"] = _NO_HELDOUT.format(file=self.heldout)
         if "neighbour" not in asked:
             missing["neighbour/*"] = _NO_NEIGHBOUR
-        values = self.figures(rows)
         if context.gold is None:
             missing["forget/forget_quality"] = _NO_GOLD
         else:
             losses = _losses(context.gold, context, asked["forget"])
-            gold = [_ratio(right, wrong) for right, wrong in losses]
-            forget = [row for row in rows if row["stream"] == "forget"]
-            for row, ratio in zip(forget, gold, strict=True):
-                row["gold_truth_ratio"] = ratio
-            own = [row["truth_ratio"] for row in forget]
-            values["forget/forget_quality"] = known(truth.forget_quality(own, gold))
-            if len(own) < 2:
+            # The forget rows are the first.
+            for row, each in zip(rows, losses, strict=False):
+                row["gold_truth_ratio"] = _ratio(*each)
+            if len(losses) < 2:
                 notes.append("forget/forget_quality: one row says nothing of a distribution")
+        values = self._with_utility(super().aggregate(rows))
         return SuiteResult(values, rows, missing, notes)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-        """All figures but forget quality: a p-value has no interval."""
-        found: dict[str, float | None] = {}
-        for stream, part in by_stream(rows).items():
-            found |= {f"{stream}/{name}": value for name, value in _of_stream(stream, part).items()}
-        names = ("probability", "rougeL_recall", "truth_ratio")
-        nine = [found[f"{stream}/{name}"] for stream in _UTILITY for name in names]
-        there = [value for value in nine if value is not None]
-        utility = truth.model_utility(there) if len(there) == len(nine) else None
-        found["utility/model_utility"] = utility
-        return found
+    def aggregate(self, rows: Rows) -> dict[str, float | None]:
+        """All values but forget quality: a p-value has no interval."""
+        # Its test is also slow.
+        key = "gold_truth_ratio"
+        return self._with_utility(
+            super().aggregate([{k: v for k, v in row.items() if k != key} for row in rows])
+        )
 
-    def _recall(self, said: str, true: str) -> float | None:
-        # As published: the stem of a word is enough.
-        compat = SPLITTERS[self.splitter]
-        return known(rouge(said, true, use_stemmer=True, compat=compat).recall)
+    def _with_utility(self, values: dict[str, float | None]) -> dict[str, float | None]:
+        nine = [values[f"{stream}/{name}"] for stream in _UTILITY for name in _NINE]
+        utility = ModelUtility().of([{"value": value} for value in nine])
+        return values | {"utility/model_utility": utility}
 
     def _asking(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Prompting:
         return Prompting(context.codec(tokenizer), self.template, self.chat)
@@ -258,11 +270,14 @@ def _losses(
     return [(next(losses), [next(losses) for _ in each.wrong]) for each in asked]
 
 
+def _tensors(right: float, wrong: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Nats per token of one row: ``[1]`` and ``[1, K]``. Rows may differ in K."""
+    return torch.tensor([right]).double(), torch.tensor([wrong]).double()
+
+
 def _ratio(right: float, wrong: Sequence[float]) -> float:
     """Truth ratio of one row, by the geometric mean of its wrong answers."""
-    # Rows may have different numbers of wrong answers.
-    nll, nll_wrong = torch.tensor([right]).double(), torch.tensor([wrong]).double()
-    return truth.truth_ratio(nll, nll_wrong).item()
+    return truth.truth_ratio(*_tensors(right, wrong)).item()
 
 
 def _probability(row: Mapping[str, Any], among: bool) -> float:
@@ -271,17 +286,3 @@ def _probability(row: Mapping[str, Any], among: bool) -> float:
         return truth.probability(nll).item()
     wrong = torch.tensor([row["nll_wrong"]], dtype=torch.double)
     return truth.probability_with_options(nll, wrong).item()
-
-
-def _of_stream(stream: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    means = ["probability", "rougeL_recall"]
-    if stream == "forget":
-        means += ["exact_memorization", "extraction_strength"]
-    values = {name: mean_of(rows, name) for name in means}
-    if "truth_ratio" in rows[0]:
-        forget = stream == "forget"
-        values["truth_ratio"] = fmean(
-            (min(r, 1 / r) if r else 0.0) if forget else max(0.0, 1 - r)
-            for r in (row["truth_ratio"] for row in rows)
-        )
-    return values

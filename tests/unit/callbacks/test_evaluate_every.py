@@ -109,8 +109,10 @@ def test_the_score_turns_figures_that_should_be_low():
 @pytest.mark.parametrize(
     ("score", "values", "said"),
     [
-        ("copyright/x", {"copyright/forget/nll": 1.0}, "Figures: copyright/forget/nll"),
-        ("copyright/forget/nll", {"copyright/forget/nll": 3.0}, r"expected a figure in \[0, 1\]"),
+        ("copyright/x", {}, "no suite measures 'copyright/x'"),
+        ("copyright/heldout/nll", {}, "no suite measures"),
+        ("neighbour/perplexity", {"copyright/forget/nll": 1.0}, "is not measured in this run"),
+        ("forget/nll", {"copyright/forget/nll": 3.0}, r"expected a metric in \[0, 1\]"),
     ],
 )
 def test_figures_that_make_no_score_are_refused(score, values, said):

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import pytest
 import torch
 
-from unlearnkit.metrics import Perplexity, Probability, Rouge, RowMean, UnlearningMetric
+from unlearnkit.metrics import (
+    KLToReference,
+    LeakRate,
+    MembershipAUC,
+    Perplexity,
+    Probability,
+    RefusalRate,
+    Rouge,
+    RowMean,
+    UnlearningMetric,
+)
+
+DIRECTIONS = {"up", "down", "zero", "gold", None}
 
 
 class Plain(RowMean):
     """The mean of what it is given."""
 
-    def update(self, values, rows=None):
-        self.add(torch.tensor(values), rows)
+    needs = ("value",)
+
+    def per_row(self, values):
+        return values
 
 
 def test_repeated_rows_count_once_and_come_in_order():
     metric = Plain()
     metric.update([3.0, 1.0], rows=[3, 1])
     metric.update([2.0, 1.0, 3.0], rows=[2, 1, 3])
-    assert metric.per_row()[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert metric.row_values()[:, 0].tolist() == [1.0, 2.0, 3.0]
     assert metric.compute().item() == 2.0
 
 
@@ -43,7 +58,7 @@ def test_mean_does_not_depend_on_the_order_of_updates():
     assert len(results) == 1
 
 
-def test_rows_without_a_figure_are_left_out_of_the_mean():
+def test_rows_without_a_value_are_left_out_of_the_mean():
     metric = Plain()
     metric.update([1.0, float("nan"), 3.0])
     assert metric.compute().item() == 2.0
@@ -56,7 +71,7 @@ def test_no_rows_give_nan():
 
 
 def test_number_of_rows_must_fit():
-    with pytest.raises(ValueError, match="found 2 rows for the figures of 1"):
+    with pytest.raises(ValueError, match="found 2 rows for the values of 1"):
         Plain().update([1.0], rows=[0, 1])
 
 
@@ -83,18 +98,40 @@ def test_every_metric_says_what_it_is(metric):
     assert metric.definition().endswith(".")
     assert metric.value_range
     assert metric.formula
-    assert metric.direction
+    assert metric.needs
+    assert {metric.direction_on("forget"), metric.direction_on("heldout")} <= DIRECTIONS
+    assert metric.direction_on(None) is None
     assert metric.good
     assert metric.source
     assert ">>> " in inspect.getdoc(metric)
 
 
-def test_names_are_those_of_the_docs():
+def test_every_file_of_the_package_is_found():
     assert UnlearningMetric.resolve("rouge") is Rouge
-    assert set(UnlearningMetric.registered()) == {
-        "bleu", "distinct_n", "exact_memorization", "extraction_strength", "forget_quality",
-        "harmfulness", "kl_to_reference", "knowledge_memorization", "leak_rate", "membership_auc",
-        "membership_tpr", "model_utility", "perplexity", "privleak", "probability",
-        "probability_with_options", "refusal_rate", "repetition_rate", "rouge",
-        "semantic_similarity", "truth_ratio", "verbatim_memorization",
-    }  # fmt: skip
+    assert {"rouge", "nll", "membership_auc", "harmful_rate", "mc1"} <= set(
+        UnlearningMetric.registered()
+    )
+
+
+def test_results_come_from_the_rows_of_a_result_file():
+    metric = LeakRate(threshold=50.0)
+    rows = [{"bleu": 60.0, "stream": "forget"}, {"bleu": None}, {"bleu": 10.0}, {"other": 1.0}]
+    assert metric.of(rows) == 0.5
+    assert metric.of(rows[1:2]) is None
+    assert len(metric.measured_in(rows)) == 3
+    perplexity = Perplexity()
+    assert perplexity.of([{"nll_sum": 4.0, "tokens": 2}]) == pytest.approx(math.e**2)
+    assert perplexity.of([{"nll_sum": 1e6, "tokens": 1}]) is None
+    filled = [{"generated": "the river", "reference": "the river ran"}]
+    Rouge().fill(filled)
+    assert filled[0]["rougeL_recall"] == 2 / 3
+
+
+def test_the_direction_is_that_of_the_role():
+    assert [Rouge.direction_on(role) for role in ("forget", "unseen", "protected")] == [
+        "down", "down", "up",
+    ]  # fmt: skip
+    assert RefusalRate.direction_on("unseen") == "up"
+    assert RefusalRate.direction_on("neighbour") == "down"
+    assert KLToReference.direction_on("forget") is None
+    assert MembershipAUC.direction_on("forget") == "gold"

@@ -65,7 +65,7 @@ def rows(tmp_path):
 def test_equal_texts_are_alike_and_others_less(encoder):
     metric = SemanticSimilarity(encoder)
     metric.update(["abc", "abc", "", "a b"], ["abc", "eed", "abc", "a b"], rows=[0, 1, 2, 3])
-    same, other, empty, again = metric.per_row()[:, 0].tolist()
+    same, other, empty, again = metric.row_values()[:, 0].tolist()
     assert same == pytest.approx(1.0)
     assert again == pytest.approx(1.0)
     assert max(other, empty) < 0.999
@@ -101,10 +101,10 @@ def test_harmfulness_is_the_probability_of_the_label(classifier):
 
 def test_models_and_labels_that_are_not_there_are_named(classifier):
     with pytest.raises(RecipeError, match="Its labels: harmful, safe") as caught:
-        Harmfulness(classifier, "toxic")
+        Harmfulness(classifier, "toxic").check()
     assert "no label 'toxic'" in str(caught.value)
     with pytest.raises(RecipeError, match="'no/model' is no model that can be loaded"):
-        Harmfulness("no/model", "toxic")
+        Harmfulness("no/model", "toxic").check()
 
 
 @pytest.mark.extra("sentence_transformers")
@@ -140,7 +140,7 @@ def test_copyright_reports_similarity_where_a_model_is_named(encoder, rows):
     similar = [row["semantic_similarity"] for row in result.rows if row["stream"] == "forget"]
     assert result.values["forget/semantic_similarity"] == pytest.approx(sum(similar) / 3)
     assert "neighbour/semantic_similarity" in result.values
-    assert suite.figures(json.loads(json.dumps(result.rows))) == result.values
+    assert suite.aggregate(json.loads(json.dumps(result.rows))) == result.values
     plain = Copyright(*[rows] * 4)
     assert "forget/semantic_similarity" not in plain.run(model, tokenizer, SHORT).values
     prints = {each.fingerprint(tokenizer, SHORT) for each in (plain, suite)}
@@ -155,6 +155,6 @@ def test_harmful_reports_the_classifier_s_judgement(classifier, rows):
     assert result.values["unseen/harmfulness"] == near(0.8)
     assert result.values["trained/harmful_rate"] == 1.0
     assert "normal/harmfulness" not in result.values
-    assert suite.figures(json.loads(json.dumps(result.rows))) == result.values
+    assert suite.aggregate(json.loads(json.dumps(result.rows))) == result.values
     with pytest.raises(RecipeError, match="classifier and harmful_label go together"):
         Harmful(rows, classifier=classifier)

@@ -197,7 +197,7 @@ def test_refusal_rate_takes_phrases_of_ones_own():
     metric = RefusalRate(phrases=["Je ne peux pas", "N’est pas"])
     metric.update(["je ne peux pas le dire", "Cela n'est pas possible."], rows=[1, 0])
     metric.update(["I cannot.", "je ne peux pas le dire"], rows=[2, 1])
-    assert metric.per_row()[:, 0].tolist() == [1.0, 1.0, 0.0]
+    assert metric.row_values()[:, 0].tolist() == [1.0, 1.0, 0.0]
     assert metric.compute().item() == pytest.approx(2 / 3)
 
 

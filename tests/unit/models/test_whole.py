@@ -156,10 +156,10 @@ def test_an_encoder_needs_no_pooler_and_all_else(tmp_path: Path) -> None:
 def test_a_judge_whose_head_was_never_trained_is_refused(tmp_path: Path) -> None:
     folder = save_stub(None, tmp_path / "judge")
     BertForSequenceClassification(_bert()).save_pretrained(folder)
-    Harmfulness(str(folder), "LABEL_1")
+    Harmfulness(str(folder), "LABEL_1").check()
     _edit(folder, "classifier.weight", "classifier.bias")
     with pytest.raises(RecipeError, match=r"harmfulness: .*lacks 2 weights of BertForSeq"):
-        Harmfulness(str(folder), "LABEL_1")
+        Harmfulness(str(folder), "LABEL_1").check()
 
 
 @pytest.mark.parametrize("key", ["model.base", "reference", "gold"])

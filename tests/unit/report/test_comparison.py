@@ -4,11 +4,20 @@ import pytest
 
 from unit.report.run_folder import SUITES, write_run
 from unlearnkit.errors import UserError
-from unlearnkit.report.comparison import Compared, Spread, comparison_report, picture, trade_offs
+from unlearnkit.report.comparison import (
+    Compared,
+    Line,
+    Spread,
+    comparison_report,
+    picture,
+    trade_offs,
+)
 from unlearnkit.runs.compare import compare
 from unlearnkit.runs.report import report_comparison
+from unlearnkit.suites.meaning import stored_meaning
 
-ROWS = ["copyright: forget/rougeL_recall", "copyright: normal/rougeL_recall"]
+ROWS = ["copyright/forget/rougeL_recall", "copyright/normal/rougeL_recall"]
+LINES = {key: Line(key, stored_meaning(*key.split("/", 1))) for key in ROWS}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -19,7 +28,7 @@ def column(name, forget, normal, deviation=None):
 
 
 def test_the_picture_holds_every_recipe_with_its_deviation():
-    (chart,) = trade_offs([column("ga", 0.1, 0.8, 0.05), column("npo", 0.2, 0.9)], ROWS)
+    (chart,) = trade_offs([column("ga", 0.1, 0.8, 0.05), column("npo", 0.2, 0.9)], LINES)
     points = chart.spec["data"]["values"]
     assert [point["model"] for point in points] == ["ga", "npo"]
     assert points[0]["forget_low"] == pytest.approx(0.05)
@@ -29,16 +38,19 @@ def test_the_picture_holds_every_recipe_with_its_deviation():
 
 def test_a_picture_is_png_and_needs_both_sides():
     columns = [column("ga", 0.1, 0.8)]
-    png = picture(columns, ROWS)
+    png = picture(columns, LINES)
     assert png is not None
     assert png.startswith(PNG)
-    assert picture(columns, ROWS[:1]) is None
+    assert picture(columns, {ROWS[0]: LINES[ROWS[0]]}) is None
 
 
 def test_names_are_escaped_and_the_best_marked():
     html = comparison_report(
         [column("<b>ga</b>", 0.1, 0.8), column("npo", 0.2, 0.9, 0.01)],
-        {ROWS[0]: ["<b>ga</b>"], ROWS[1]: ["npo"]},
+        {
+            ROWS[0]: LINES[ROWS[0]]._replace(best=["<b>ga</b>"]),
+            ROWS[1]: LINES[ROWS[1]]._replace(best=["npo"]),
+        },
     )
     assert "<b>ga" not in html
     assert "<mark>0.100</mark>" in html

@@ -81,8 +81,8 @@ def test_runs_are_compared_by_what_was_measured(tmp_path, capsys):
         recipe = folder / "recipe.yaml"
         recipe.write_text(recipe.read_text() + f"# {name}\nn: {name}\n")
     comparison = compare([tmp_path / "a", tmp_path / "b"])
-    row = "copyright: forget/rougeL_recall"
-    means = [column.figures[row].mean for column in comparison.columns if column.ranked]
+    row = "copyright/forget/rougeL_recall"
+    means = [column.metrics[row].mean for column in comparison.columns if column.ranked]
     assert means[0] == pytest.approx(0.1)
     assert math.isnan(means[1])
     assert comparison.best(row) == ()
@@ -96,7 +96,7 @@ def test_seeds_without_a_value_are_no_part_of_the_mean(tmp_path):
         suites = {"copyright": {"after": {"forget/leak_rate": value}}}
         write_run(tmp_path / "copyright" / str(seed), suites=suites, seed=seed)
     (column,) = compare([tmp_path]).columns
-    figure = column.figures["copyright: forget/leak_rate"]
+    figure = column.metrics["copyright/forget/leak_rate"]
     assert (figure.mean, figure.count) == (pytest.approx(0.3), 2)
 
 

@@ -15,8 +15,8 @@ from unit.report.run_folder import HOSTILE, SUITES, TRUE, stages, write_run
 from unlearnkit.attacks import Result
 from unlearnkit.errors import UserError
 from unlearnkit.report.charts import losses, request_curves
-from unlearnkit.report.figures import figure_rows
 from unlearnkit.report.page import embedded
+from unlearnkit.report.values import metric_rows
 from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
 from unlearnkit.runs import report as reporting
@@ -55,7 +55,7 @@ def html(run):
 
 
 def rows(suites, intervals=None):
-    return figure_rows(suites, intervals or {})
+    return metric_rows(suites, intervals or {})
 
 
 def changed(when, **figures):

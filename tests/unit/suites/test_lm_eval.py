@@ -12,6 +12,7 @@ from stub import stub_model, stub_tokenizer
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites import LmEval, SuiteContext, Wmdp
+from unlearnkit.suites.meaning import meaning
 
 pytestmark = pytest.mark.extra("lm_eval")
 
@@ -46,8 +47,8 @@ def test_figures_are_those_of_the_harness(result):
 
 def test_intervals_come_from_the_rows(result):
     rows = json.loads(json.dumps(result.rows))
-    assert LmEval(["letters"]).figures(rows) == {"letters/acc": result.values["letters/acc"]}
-    assert LmEval(["letters"]).figures(rows[:2]) == {"letters/acc": 1.0}
+    assert LmEval(["letters"]).aggregate(rows) == {"letters/acc": result.values["letters/acc"]}
+    assert LmEval(["letters"]).aggregate(rows[:2]) == {"letters/acc": 1.0}
 
 
 def test_tasks_are_checked_without_a_download():
@@ -70,9 +71,5 @@ def test_data_that_cannot_be_had_is_no_fault_of_ours():
 
 
 def test_hazardous_knowledge_should_go_and_the_rest_stay():
-    from unlearnkit.callbacks import EvaluateEvery
-
-    callback = EvaluateEvery()
-    callback.suites = [Wmdp()]
-    assert callback._better("wmdp/wmdp_bio/acc") == "lower"
-    assert callback._better("wmdp/mmlu/acc") == "higher"
+    assert meaning(Wmdp, "wmdp_bio/acc").direction == "down"
+    assert meaning(Wmdp, "mmlu/acc").direction == "up"

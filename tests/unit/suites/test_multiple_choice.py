@@ -11,10 +11,9 @@ from stub import stub_model, stub_tokenizer
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
-from unlearnkit.report.figures import role_of
 from unlearnkit.suites import MultipleChoice, SuiteContext
 from unlearnkit.suites.bootstrap import bootstrap
-from unlearnkit.suites.direction import direction
+from unlearnkit.suites.meaning import stored_meaning
 
 # A is half as long again as B and C in bits, wherever it stands.
 BITS = {"<pad>": 4, "<unk>": 3, "<bos>": 4, "<eos>": 3, "A": 2, "B": 3, "C": 3, " ": 4, "a": 4}
@@ -131,10 +130,11 @@ def test_what_cannot_be_asked_is_refused():
 
 
 def test_accuracy_should_fall_on_what_is_forgotten_alone():
-    assert direction("multiple_choice: forget/accuracy") == "lower"
-    assert direction("multiple_choice: heldout/accuracy") == "higher"
-    assert direction("multiple_choice: forget/chance") is None
-    assert role_of("multiple_choice", "forget") == "forget"
+    found = [
+        stored_meaning("multiple_choice", key)[:2]
+        for key in ("forget/accuracy", "heldout/accuracy", "forget/chance")
+    ]
+    assert found == [("forget", "down"), ("heldout", "up"), ("forget", None)]
 
 
 @pytest.mark.extra("lm_eval")

@@ -28,6 +28,7 @@ from unlearnkit.suites import (
     Tofu,
 )
 from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.meaning import meaning
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=6)
@@ -74,7 +75,7 @@ def lines(path):
 def test_figures_follow_from_rows_that_json_can_hold(suite, target, tokenizer, with_gold):
     suite.check(tokenizer, with_gold)
     result = suite.run(target, tokenizer, with_gold)
-    again = suite.figures(json.loads(json.dumps(result.rows)))
+    again = suite.aggregate(json.loads(json.dumps(result.rows)))
     assert again == {key: result.values[key] for key in again}
     assert set(result.values) - set(again) <= {"forget/forget_quality"}
     assert all(map(math.isfinite, result.values.values()))
@@ -195,8 +196,9 @@ def test_muse_cuts_answers_at_the_published_stop_strings(target, tokenizer):
     ],
 )
 def test_answers_are_judged_by_rules(answer, refuses, degenerate):
-    judged = Harmful()._judged(answer)
-    assert (judged["refuses"], judged["degenerate"]) == (refuses, degenerate)
+    row = {"generated": answer}
+    Harmful().fill([row])
+    assert (row["refuses"], row["degenerate"]) == (refuses, degenerate)
 
 
 def test_harmful_figures(target, tokenizer):
@@ -287,8 +289,25 @@ def test_suites_say_which_files_they_need(tokenizer):
         Harmful().check(tokenizer, SHORT)
 
 
-@pytest.mark.parametrize("name", ["tofu", "muse", "rwku", "harmful", "hallucination", "privacy"])
-def test_every_figure_has_a_good_direction_or_is_known_to_have_none(name):
-    better = Suite.resolve(name).better
-    assert better
-    assert set(better.values()) <= {"lower", "higher", "zero"}
+@pytest.mark.parametrize(("name", "key", "role", "direction"), [
+    ("tofu", "forget/forget_quality", "forget", "up"),
+    ("tofu", "forget/probability", "forget", "down"),
+    ("tofu", "retain/probability", "protected", "up"),
+    ("tofu", "heldout/probability", None, None),
+    ("muse", "forget/privleak", "forget", "zero"),
+    ("muse", "forget/min_k_auc", "forget", "gold"),
+    ("muse", "retain/knowmem", "retain", "up"),
+    ("rwku", "forget_level3/rougeL_recall", "forget", "down"),
+    ("rwku", "mia_forget/zlib", "forget", "up"),
+    ("rwku", "mia_retain/min_k_pp", "retain", "down"),
+    ("harmful", "unseen/refusal_rate", "unseen", "up"),
+    ("harmful", "heldout/refusal_rate", "heldout", "down"),
+    ("hallucination", "trained/rougeL_recall", "forget", "up"),
+    ("hallucination", "neighbour/kl_to_reference", "neighbour", "zero"),
+    ("privacy", "min_k/privleak", "forget", "zero"),
+    ("requests", "any/rougeL_recall", "forget", "down"),
+    ("wmdp", "wmdp_bio/acc", "forget", "down"),
+    ("lm_eval", "wikitext/word_perplexity", "utility", "down"),
+])  # fmt: skip
+def test_role_and_direction_stand_on_probe_and_metric(name, key, role, direction):
+    assert meaning(Suite.resolve(name), key)[:2] == (role, direction)

@@ -13,6 +13,7 @@ from stub import BITS, stub_model, stub_tokenizer
 
 from unlearnkit.data import QAStream
 from unlearnkit.errors import RecipeError
+from unlearnkit.metrics import AnswerF1, ExactMatch
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import (
@@ -28,7 +29,6 @@ from unlearnkit.suites import (
 )
 from unlearnkit.suites.base import SuiteResult
 from unlearnkit.suites.bootstrap import bootstrap
-from unlearnkit.suites.rwku_utility import _best, _exact, _f1
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=3)
@@ -265,12 +265,10 @@ def test_a_gain_is_measured_from_the_starting_model(file, stub):
 
 
 def test_an_answer_of_an_article_alone_is_no_empty_answer():
-    assert _exact("", "(A)") == 0.0
-    assert _exact("a", "(A)") == 1.0
-    assert _exact("The boat", "a boat") == 1.0
-    assert _f1("", "The boat") == 0.0
-    assert _best(_exact, "x", ["🎉"]) is None
-    assert _best(_f1, "two boats", ["🎉", "two"]) == pytest.approx(2 / 3)
+    said = ["", "a", "The boat", "x"]
+    assert ExactMatch().per_row(said, [["(A)"], ["(A)"], ["a boat"], ["🎉"]]) == [0, 1, 1, None]
+    found = AnswerF1().per_row(["", "two boats"], [["The boat"], ["🎉", "two"]])
+    assert found == pytest.approx([0.0, 2 / 3])
 
 
 def test_no_result_holds_a_number_that_is_none():

@@ -21,15 +21,15 @@ from unlearnkit.errors import UserError
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
-    from unlearnkit.runs.compare import Column, Comparison, Figure
+    from unlearnkit.runs.compare import Column, Comparison, OverSeeds
 
-HELP = "Put the figures of several runs in one table."
+HELP = "Put the metrics of several runs in one table."
 FORMATS = ("table", "md", "csv", "json")
 
 
 def command(argv: list[str]) -> None:
     """Compares the runs that the words name."""
-    about = "Put the figures of several runs in one table; seeds of one recipe are mean ± sd."
+    about = "Put the metrics of several runs in one table; seeds of one recipe are mean ± sd."
     parser = VerbParser(prog="unlearnkit compare", description=about)
     parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
     parser.add_argument("--format", default="table", help="table, md, csv or json.")
@@ -68,7 +68,7 @@ def _heading(column: Column) -> str:
     return f"{column.name} ({seeds} seeds)" if seeds > 1 else column.name
 
 
-def _cell(found: Figure | None) -> str:
+def _cell(found: OverSeeds | None) -> str:
     if found is None:
         return "-"
     if found.deviation is None:
@@ -77,12 +77,12 @@ def _cell(found: Figure | None) -> str:
 
 
 def _rows(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
-    """Name of each row, and the text of its cells with whether each is best."""
-    for row in comparison.better:
+    """Address of each row, and the text of its cells with whether each is best."""
+    for row in comparison.metrics:
         best = comparison.best(row)
         yield (
             row,
-            [(_cell(c.figures.get(row)), c.ranked and c.name in best) for c in comparison.columns],
+            [(_cell(c.metrics.get(row)), c.ranked and c.name in best) for c in comparison.columns],
         )
 
 
@@ -93,7 +93,7 @@ def _table(comparison: Comparison) -> None:
         table.add_column(Text(printable(_heading(column))), justify="right", overflow="fold")
     shown = None
     for name, cells in _rows(comparison):
-        suite, _, name = name.partition(": ")
+        suite, _, name = name.partition("/")
         if suite != shown:
             table.add_row(Text(suite, style="bold"))
             shown = suite
@@ -113,24 +113,28 @@ def _markdown(comparison: Comparison) -> str:
     text = line("", *map(_heading, comparison.columns))
     text += line("---", *["---:"] * len(comparison.columns))
     for name, cells in _rows(comparison):
-        text += line(name, *(f"**{cell}**" if best else cell for cell, best in cells))
+        text += line(
+            comparison.label(name), *(f"**{cell}**" if best else cell for cell, best in cells)
+        )
     return text
 
 
 def _csv(comparison: Comparison) -> str:
-    """One line a figure and recipe, at full precision."""
+    """One line for each metric and recipe, at full precision."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["figure", "recipe", "mean", "sd", "runs", "best"])
-    for row in comparison.better:
+    for row in comparison.metrics:
         best = comparison.best(row)
         for column in comparison.columns:
-            found = column.figures.get(row)
+            found = column.metrics.get(row)
             if found is not None:
                 mean = "" if math.isnan(found.mean) else found.mean
                 deviation = "" if found.deviation is None else found.deviation
                 is_best = int(column.ranked and column.name in best)
-                writer.writerow([row, column.name, mean, deviation, found.count, is_best])
+                writer.writerow(
+                    [comparison.label(row), column.name, mean, deviation, found.count, is_best]
+                )
     return file.getvalue()
 
 
@@ -141,9 +145,11 @@ def _json(comparison: Comparison) -> str:
         {
             "recipe": column.name,
             "runs": list(map(str, column.runs)),
-            "figures": {row: found._asdict() for row, found in column.figures.items()},
+            "figures": {
+                comparison.label(row): found._asdict() for row, found in column.metrics.items()
+            },
         }
         for column in comparison.columns
     ]
-    best = {row: list(comparison.best(row)) for row in comparison.better}
+    best = {comparison.label(row): list(comparison.best(row)) for row in comparison.metrics}
     return as_json({"columns": columns, "best": best}) + "\n"

@@ -55,7 +55,9 @@ def rows(what: str) -> Rows:
         return [(name, summary(path), "") for name, path in shipped().items()]
     if what == "metrics":
         root = importlib.import_module("unlearnkit.metrics").UnlearningMetric
-        return [(name, first_line(cls), cls.direction) for name, cls in root.registered().items()]
+        return [
+            (n, first_line(cls), str(cls.direction or "")) for n, cls in root.registered().items()
+        ]
     return _members(FAMILIES[what])
 
 

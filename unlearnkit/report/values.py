@@ -1,0 +1,143 @@
+"""Metrics of a run before and after unlearning, with meaning and intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unlearnkit.metrics.base import Direction
+from unlearnkit.report.contents import Interval, Intervals
+from unlearnkit.suites.meaning import Meaning, stored_meaning
+
+_NEAR_GOLD = 0.05
+"""Share of the way from before to gold that still counts as the level of the gold model."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric of one model, and its 95 % interval if there is one."""
+
+    value: float
+    interval: Interval | None = None
+
+    def __str__(self) -> str:
+        bounds = self.interval
+        if bounds is None:
+            return number(self.value)
+        return f"{number(self.value)} [{number(bounds[0])}, {number(bounds[1])}]"
+
+    @property
+    def bounds(self) -> Interval:
+        """The interval, or the value twice."""
+        return self.interval or (self.value, self.value)
+
+    def overlaps(self, other: Value) -> bool:
+        """Whether the intervals have a value in common."""
+        return self.bounds[0] <= other.bounds[1] and self.bounds[1] >= other.bounds[0]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric of a suite before and after unlearning, and of the gold model."""
+
+    suite: str
+    name: str
+    meaning: Meaning
+    values: Mapping[str, Value]
+
+    @property
+    def metric(self) -> str:
+        """The name without its stream."""
+        return self.name.partition("/")[2]
+
+    @property
+    def direction(self) -> Direction | None:
+        """Good values, if any value is good by itself."""
+        return self.meaning.direction
+
+    def at_gold(self) -> bool | None:
+        """Whether it cannot be told from the gold model's; None without both."""
+        if "after" not in self.values or "gold" not in self.values or self.direction is None:
+            return None
+        after, gold = self.values["after"], self.values["gold"]
+        if self.meaning.gold_level is not None:
+            return after.value >= self.meaning.gold_level
+        before = self.values.get("before", gold)
+        near = abs(after.value - gold.value) <= _NEAR_GOLD * abs(before.value - gold.value)
+        return near or after.overlaps(gold)
+
+    def beyond_gold(self) -> bool:
+        """Whether it went further than the gold model's, away from the value before."""
+        before, after, gold = (self.values[when].value for when in ("before", "after", "gold"))
+        return (after - gold) * (gold - before) > 0
+
+    def change(self) -> float:
+        """How far it went from before to after, either way."""
+        return abs(self.values["after"].value - self.values["before"].value)
+
+    def worse_than_before(self) -> bool:
+        """Whether the intervals before and after are apart, in the bad direction."""
+        if "after" not in self.values or "before" not in self.values:
+            return False
+        after, before = self.values["after"], self.values["before"]
+        if after.overlaps(before):
+            return False
+        rose = after.value > before.value
+        return {"down": rose, "up": not rose}.get(self.direction or "", False)
+
+
+def metric_rows(
+    suites: Mapping[str, Mapping[str, Mapping[str, float | None]]],
+    intervals: Intervals,
+    stored: Any = None,
+) -> dict[str, list[MetricRow]]:
+    """The metrics of each suite, those of a stream together.
+
+    Args:
+        suites: As in ``summary.json``.
+        intervals: As in ``intervals.json``.
+        stored: ``metrics`` of ``summary.json``.
+    """
+    found: dict[str, list[MetricRow]] = {}
+    for suite, by_when in suites.items():
+        names = dict.fromkeys(name for values in by_when.values() for name in values)
+        streams = list(dict.fromkeys(name.partition("/")[0] for name in names))
+        found[suite] = [
+            MetricRow(
+                suite,
+                name,
+                stored_meaning(suite, name, stored),
+                {
+                    when: Value(value, intervals.get(suite, {}).get(when, {}).get(name))
+                    for when, values in by_when.items()
+                    if (value := values.get(name)) is not None and math.isfinite(value)
+                },
+            )
+            for name in sorted(names, key=lambda name: streams.index(name.partition("/")[0]))
+        ]
+    return found
+
+
+def headline(rows: Iterable[MetricRow], *, forgets: bool) -> MetricRow | None:
+    """The metric that speaks for its suite, of those with a direction.
+
+    Args:
+        rows: Metrics of one suite or several.
+        forgets: Whether it is to say what was forgotten, or what was kept.
+    """
+    able = [row for row in rows if row.meaning.forgets == forgets and row.direction is not None]
+    return max(able, key=lambda row: row.meaning.headline, default=None)
+
+
+def is_known(value: float | None) -> bool:
+    """Whether there is a value and it is finite."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float) -> str:
+    """Three decimals; three digits of what is large; a dash for no number."""
+    if math.isnan(value):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
