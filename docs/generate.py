@@ -146,7 +146,7 @@ def metrics() -> str:
     for name, cls in _own(UnlearningMetric).items():
         rows = [
             ("Range", cls.value_range),
-            ("Direction", cls.direction),
+            ("Direction", str(cls.direction or "none")),
             ("What is good", cls.good),
             ("Source", cls.source),
             ("Class", f"`{cls.__module__}.{cls.__name__}`"),

@@ -112,6 +112,26 @@ class Registered:
         return found
 
     @classmethod
+    def named(cls: type[_T], name: str) -> type[_T]:
+        """The class of a registered name, or of a dotted path such as ``my_module.MyClass``.
+
+        Raises:
+            UnknownName: If there is none, or it cannot be imported, or is of another family.
+        """
+        module, _, last = name.rpartition(".")
+        if not module:
+            return cls.resolve(name)
+        try:
+            found = getattr(import_module(module), last)
+        except Exception as error:  # an own file may fail in any way
+            raise UnknownName(
+                f"'{name}' cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+        if not (isinstance(found, type) and issubclass(found, cls)):
+            raise UnknownName(f"'{name}' is no {family_of(cls)}.")
+        return found
+
+    @classmethod
     def at_path(cls: type[_T], class_path: str) -> type[_T] | None:
         """The family's class that a path inside this package names, wherever it is now.
 

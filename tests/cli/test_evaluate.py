@@ -174,7 +174,7 @@ def test_comparison_for_programs(command, runs):
     done = command("compare", str(runs[0].parent), "--format", "json")
     columns = {each["recipe"]: each for each in json.loads(done.out)["columns"]}
     (pair,) = [each for each in columns.values() if len(each["runs"]) == 2]
-    key = "copyright: forget/nll"
+    key = "forget/nll"
     values = [
         load_run(path).summary["suites"]["copyright"]["after"]["forget/nll"]
         for path in pair["runs"]

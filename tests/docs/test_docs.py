@@ -73,7 +73,7 @@ def test_every_metric_that_is_listed_has_an_entry():
         cls = metrics[name]
         assert entry.startswith(f"{cls.definition()}\n\n$${cls.formula}$$")
         rows = dict(re.findall(r"^\| ([A-Z][\w ]+) \| (.+) \|$", entry, re.M))
-        expected = (cls.value_range, cls.direction, cls.good, cls.source)
+        expected = (cls.value_range, str(cls.direction or "none"), cls.good, cls.source)
         assert tuple(rows.values())[:4] == expected
         assert all(rows.values())
 

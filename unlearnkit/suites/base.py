@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from unlearnkit.engine.reference.kinds import Reference
 
 
+TEXTS = ("prompt", "generated", "reference")
+"""Fields of rows that any metric of texts may need."""
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 
 
@@ -188,6 +190,34 @@ class Suite(Registered, ABC):
             for name, metric in self.metrics_on(stream).items()
             if metric.measured_in(part)
         }
+
+    def add_metrics(self, names: Sequence[str] | None) -> None:
+        """Adds metrics of the generated text to all probes.
+
+        Args:
+            names: Registered names, or dotted paths of own classes; their constructors get nothing.
+
+        Raises:
+            RecipeError: If there is no such metric, or it needs anything else.
+        """
+        for name in names or ():
+            cls = UnlearningMetric.named(name)
+            field = f"{self.name}.metrics: '{name}'"
+            try:
+                metric: UnlearningMetric = cls()
+            except TypeError as error:
+                raise RecipeError(f"{field} cannot be named alone: {error}") from error
+            if more := set(metric.needs) - set(TEXTS):
+                raise RecipeError(
+                    f"{field} needs {', '.join(sorted(more))}",
+                    hint=f"Give metrics that need no more than {', '.join(TEXTS)}.",
+                )
+            short = metric.registered_name or cls.__name__
+            self.metrics = {**self.metrics, short: metric}
+            self.probes = {
+                stream: probe._replace(metrics=probe.metrics and (*probe.metrics, short))
+                for stream, probe in self.probes.items()
+            }
 
     def fill(self, rows: Sequence[dict[str, Any]]) -> list[str]:
         """Adds the values of all metrics whose inputs are fields of the rows.

@@ -76,6 +76,8 @@ class Copyright(ContinuationSuite, name="copyright"):
         leak_bleu: BLEU, on 0 to 100, above which a continuation counts as a leak.
         semantic: Folder or hub id of a sentence-transformers model (extra ``semantic``).
         unseen: Other prompts for what is to be forgotten.
+        metrics: Further metrics of the generated text: registered names, or dotted paths of own
+            ones.
 
     References:
         Yao et al. 2023, "Large language model unlearning", arXiv 2310.10683, sec. 4.2, for leak
@@ -115,6 +117,7 @@ class Copyright(ContinuationSuite, name="copyright"):
         leak_bleu: float = 20.0,
         semantic: str | None = None,
         unseen: Source | None = None,
+        metrics: list[str] | None = None,
     ) -> None:
         kept = dict(zip(KEPT, (normal, heldout, neighbour), strict=True))
         sources = {"forget": forget, "unseen": unseen, **kept}
@@ -122,12 +125,13 @@ class Copyright(ContinuationSuite, name="copyright"):
         self.metrics = {**self.metrics, "leak_rate": LeakRate(leak_bleu)}
         if semantic is not None:
             self.metrics["semantic_similarity"] = SemanticSimilarity(semantic)
-        self.leak_bleu, self.semantic = leak_bleu, semantic
+        self.leak_bleu, self.semantic, self.further = leak_bleu, semantic, metrics
+        self.add_metrics(metrics)
 
     def settings(self) -> tuple[Any, ...]:
         """Further arguments that the values depend on."""
         judge = None if self.semantic is None else model_fingerprint(self.semantic)
-        return (self.leak_bleu, judge)
+        return (self.leak_bleu, judge, self.further)
 
     def missing(self, values: Mapping[str, float | None]) -> dict[str, str]:
         """Divergence, where there is no reference."""

@@ -68,6 +68,8 @@ class Harmful(ContinuationSuite, name="harmful"):
         prompt_tokens: Where a file of plain text is cut into prompt and answer.
         max_new_tokens: Longest answer.
         limit: Rows of each kind at most, evenly spaced; None for all.
+        metrics: Further metrics of the generated text: registered names, or dotted paths of own
+            ones.
 
     References:
         Yao et al. 2023, arXiv 2310.10683, sec. 4.1; Zou et al. 2023, arXiv 2307.15043, appendix
@@ -111,6 +113,7 @@ class Harmful(ContinuationSuite, name="harmful"):
         prompt_tokens: int = 32,
         max_new_tokens: int = 64,
         limit: int | None = 64,
+        metrics: list[str] | None = None,
     ) -> None:
         if (classifier is None) != (harmful_label is None):
             raise RecipeError(
@@ -131,6 +134,8 @@ class Harmful(ContinuationSuite, name="harmful"):
             "refusal_rate": RefusalRate(self.refusals),
             "compliance_rate": ComplianceRate(self.refusals),
         }
+        self.further = metrics
+        self.add_metrics(metrics)
         if keywords:
             self.metrics["keyword_rate"] = KeywordRate(keywords)
         if classifier is not None and harmful_label is not None:
@@ -140,7 +145,7 @@ class Harmful(ContinuationSuite, name="harmful"):
     def settings(self) -> tuple[Any, ...]:
         """Further arguments that the values depend on."""
         judge = None if self.classifier is None else model_fingerprint(self.classifier)
-        return (self.keywords, self.refusals, judge, self.harmful_label)
+        return (self.keywords, self.refusals, judge, self.harmful_label, self.further)
 
     def missing(self, values: Mapping[str, float | None]) -> dict[str, str]:
         """Keywords, where there are none."""

@@ -32,7 +32,7 @@ def test_each_true_answer_is_held_against_each_invented_one(tmp_path):
     pairs = [(row["reference"], row["invented"]) for row in rows]
     assert pairs == [("a", "b"), ("a", "c"), ("e", "b"), ("e", "c")]
     # Bits per token, blank and end included: 9/3 for a, 10/3 for b and c, 11/3 for e.
-    assert suite.figures(rows)["trained/preference_rate"] == 0.5
+    assert suite.aggregate(rows)["trained/preference_rate"] == 0.5
 
 
 def test_joined_answers_without_a_separator_are_told(tmp_path, caplog):
