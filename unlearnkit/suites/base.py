@@ -201,7 +201,7 @@ class Suite(Registered, ABC):
             RecipeError: If there is no such metric, or it needs anything else.
         """
         for name in names or ():
-            cls = UnlearningMetric.named(name)
+            cls: Any = UnlearningMetric.named(name)
             field = f"{self.name}.metrics: '{name}'"
             try:
                 metric: UnlearningMetric = cls()
