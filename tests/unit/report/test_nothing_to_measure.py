@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from types import SimpleNamespace
 
 import pytest
 from stub import save_stub
@@ -32,16 +31,9 @@ RESULTS = {
 def test_a_summary_has_null_and_the_notes(tmp_path, capsys):
     summary = RunSummary("r", 1, 2, None, tmp_path)
     assert "notes" not in summary.as_json()
-<<<<<<< HEAD
     found = stages()
     found.results = RESULTS
     summary.suites, summary.notes = found.metrics, found.notes
-=======
-    data = SimpleNamespace(data={}, tokenizer=None, max_length=8, date="", control_tokens="text")
-    stages = measure.Stages([], data, 0, None, lambda base: None)
-    stages.results = RESULTS
-    summary.suites, summary.notes = stages.metrics, stages.notes
->>>>>>> e6215c4 (Tests of reports know the stages of a run)
     write_json(tmp_path / "summary.json", summary.as_json())
     kept = json.loads((tmp_path / "summary.json").read_text(), parse_constant=pytest.fail)
     assert kept["suites"]["copyright"]["before"] == {"forget/leak_rate": None}
