@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from unlearnkit.report.figures import figure_rows
+
 from unlearnkit.report.verdict import verdict
 
 
