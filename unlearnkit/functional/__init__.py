@@ -1,4 +1,4 @@
-"""The maths of every loss: pure functions of tensors that need torch and nothing else.
+"""Pure functions of tensors: the maths of losses and metrics.
 
 A function gives one value for each token (``[N]``) or for each sequence (``[S]``) wherever the
 loss is their plain mean, so that the caller chooses the average.

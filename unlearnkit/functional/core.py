@@ -1,4 +1,4 @@
-"""Sums over responses and log-probabilities of tokens: what every loss is built from."""
+"""Sums over responses, and log-probabilities of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What unlearning costs where answers cost more for it."""
+"""Cost of an unlearning request, answers included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a low-rank adapter starts."""
+"""Initial values of a low-rank adapter by relative importance (FILA)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Next-token logits made of those of two or three models."""
+"""Rules that combine the next-token logits of two or three models."""
 
 from __future__ import annotations
 

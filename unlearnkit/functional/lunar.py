@@ -1,4 +1,4 @@
-"""The weight that sends some activations elsewhere and leaves others where they are (LUNAR)."""
+"""Weight that redirects some activations and keeps others (LUNAR)."""
 
 from __future__ import annotations
 

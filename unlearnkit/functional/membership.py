@@ -1,4 +1,4 @@
-"""Membership attacks: was a text part of the training?
+"""Membership attacks: scores that tell training texts from others.
 
 Every attack gives one score a text, and **a higher score means less like a member**, so that an
 AUC above 0.5 says that the forget set still looks trained on. Inputs are flat: ``x[N]`` one value

@@ -1,4 +1,4 @@
-"""How much of a text a model gives back when it is fed the text's beginning.
+"""Memorisation: how much of a text follows from its beginning.
 
 The input is flat: ``correct[N]`` says of each response token whether it was the model's first
 choice given the true tokens before it, ``sequence[N]`` which of the ``S`` responses it is part of,

@@ -1,4 +1,4 @@
-"""Whether an input belongs to what was forgotten: scores of a detector, and the gate on them."""
+"""Detector scores of forget inputs, and the gate on them."""
 
 from __future__ import annotations
 

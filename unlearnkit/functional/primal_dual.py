@@ -1,4 +1,4 @@
-"""Primal-dual unlearning."""
+"""Primal-dual unlearning (PDU)."""
 
 from __future__ import annotations
 

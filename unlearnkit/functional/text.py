@@ -1,4 +1,4 @@
-"""Figures of generated text: overlap with a reference, diversity, repetition."""
+"""Measures of generated text: overlap with a reference, diversity, repetition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of answers against paraphrases and false answers, and their aggregates.
+"""TOFU's measures: true against false answers, and their aggregates.
 
 The input of the first functions is the mean negative log-likelihood of each answer, in nats per
 token (`membership.loss`), end-of-sequence token included.

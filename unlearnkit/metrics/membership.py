@@ -1,4 +1,4 @@
-"""Metrics of how well an attack tells forget rows from rows that were never seen.
+"""Metrics of membership attacks.
 
 An attack's scores come from `unlearnkit.functional.membership`; higher means less like a member.
 """

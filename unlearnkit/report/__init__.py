@@ -1,4 +1,4 @@
-"""The report: one HTML file that shows what a run forgot, what it cost, and what is not proven."""
+"""HTML reports of runs and comparisons."""
 
 from unlearnkit.report.contents import Contents, LaterEvaluation
 

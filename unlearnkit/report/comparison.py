@@ -1,4 +1,4 @@
-"""The report of a comparison: forgetting against utility of several recipes."""
+"""Report of a comparison: forgetting against utility of several recipes."""
 
 from __future__ import annotations
 

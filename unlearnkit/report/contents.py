@@ -1,4 +1,4 @@
-"""What a report is made of: the files of a run folder, read and nothing else."""
+"""Contents of a report: the files of a run folder, read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run, from the files of its folder."""
+"""Report of a run, from the files of its folder."""
 
 from __future__ import annotations
 

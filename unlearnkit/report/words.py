@@ -1,4 +1,4 @@
-"""Which words of a generation stand in the true answer."""
+"""Words of a generation that stand in the true answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a suite puts its questions through the chat template."""
+"""Chat templates of suites."""
 
 from __future__ import annotations
 

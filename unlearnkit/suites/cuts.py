@@ -1,4 +1,4 @@
-"""What is cut from the texts of an evaluation, and in how many rows."""
+"""Counts of what is cut from the texts of an evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a suite's probes come from: the recipe's streams, own files, or the shipped data."""
+"""Sources of probes: the recipe's streams, files, or the shipped data."""
 
 from __future__ import annotations
 

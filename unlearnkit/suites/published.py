@@ -1,4 +1,4 @@
-"""Benchmarks in the schema they were published in, from local files or from the Hub."""
+"""Benchmarks in their published schema, from local files or the Hub."""
 
 from __future__ import annotations
 

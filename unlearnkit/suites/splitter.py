@@ -1,4 +1,4 @@
-"""How a suite splits texts into words for ROUGE."""
+"""Word splitters for ROUGE."""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+"""Runs side by side: which column is best, and what a row is called."""
+
+from __future__ import annotations
+
+from unit.report.run_folder import write_run
+from unlearnkit.runs.compare import compare
+
+KEYS = ("forget/rougeL_recall", "heldout/rougeL_recall", "forget/distinct_2")
+
+
+def runs(folder, suite="copyright", **after):
+    """A run for each of the values, with a gold model of 0.2."""
+    before, gold = dict.fromkeys(KEYS, 1.0), dict.fromkeys(KEYS, 0.2)
+    for name, value in after.items():
+        stages = {"before": before, "after": dict.fromkeys(KEYS, value), "gold": gold}
+        write_run(folder / name / "a", suites={suite: stages}, recipe=name)
+    return compare([folder])
+
+
+def test_of_rows_to_forget_the_nearest_to_gold_is_best(tmp_path):
+    found = runs(tmp_path, none=0.0, near=0.25, far=0.6)
+    assert found.best("copyright/forget/rougeL_recall") == ("near",)
+    assert found.best("copyright/heldout/rougeL_recall") == ("far",)
+    assert found.best("copyright/forget/distinct_2") == ("far",)
+
+
+def test_a_row_is_called_by_its_suite_only_where_there_are_several(tmp_path):
+    one = runs(tmp_path / "one", a=0.1, b=0.3)
+    assert [one.label(key) for key in one.metrics] == list(KEYS)
+    both = runs(tmp_path / "one", suite="harmful", c=0.1)
+    assert "harmful/forget/distinct_2" in {both.label(key) for key in both.metrics}
+
+
+def test_an_own_suite_is_ranked_by_what_its_runs_say(tmp_path):
+    stored = {"Own": {key: {"role": "unseen", "direction": "up"} for key in KEYS}}
+    for name, value in {"low": 0.2, "high": 0.4}.items():
+        stages = {"after": dict.fromkeys(KEYS, value)}
+        write_run(tmp_path / name, suites={"Own": stages}, recipe=name, metrics=stored)
+    assert compare([tmp_path]).best("Own/forget/rougeL_recall") == ("high",)
