@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from unlearnkit.attacks.measuring import benign_split, spaced, split_rows
+from unlearnkit.data.example import Example
+from unlearnkit.errors import UserError
+
+ROWS = [Example((4,), (5,), row, "") for row in range(6)]
+
+
+def test_the_attackers_rows_are_not_judged() -> None:
+    split = split_rows(ROWS, held=2, limit=3, seed=1)
+    assert len(split.held) == 2
+    assert len(split.others) == 3
+    assert not {e.row for e in split.held} & {e.row for e in split.others}
+    assert split == split_rows(ROWS, 2, 3, 1)
+    assert split.held != split_rows(ROWS, 2, 3, 2).held
+    for wrong in (0, 6):
+        with pytest.raises(UserError, match="--rows: expected 1 to 5"):
+            split_rows(ROWS, wrong, 3, 1)
+
+
+def test_benign_rows_leave_all_forget_rows_to_be_judged() -> None:
+    benign = [e._replace(row=e.row + 100) for e in ROWS[:2]]
+    split = benign_split(benign, ROWS, held=2, limit=9, seed=0)
+    assert split.others == ROWS
+    assert [e.row for e in split.held] == [100, 101]
+    with pytest.raises(UserError, match="the rows of --data"):
+        benign_split(benign, ROWS, 3, 9, 0)
+
+
+def test_rows_are_evenly_spaced() -> None:
+    assert spaced(range(10), 4) == [0, 2, 5, 7]
+    assert spaced(range(2), 4) == [0, 1]

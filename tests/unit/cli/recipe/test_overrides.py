@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from unlearnkit.cli.recipe.document import Document
+from unlearnkit.cli.recipe.overrides import (
+    apply,
+    read_command_line,
+    split_options,
+    with_values,
+)
+from unlearnkit.errors import RecipeError
+
+
+def applied(tree: dict, *words: str) -> Document:
+    document = Document(tree, "a.yaml")
+    apply(document, read_command_line(list(words)).overrides)
+    return document
+
+
+def test_values_are_read_as_yaml_and_set_by_their_path() -> None:
+    document = applied({"data": {"batch_size": 1}}, "--data.batch_size", "4", "--data.a.b=[1, x]")
+    assert document.tree == {"data": {"batch_size": 4, "a": {"b": [1, "x"]}}}
+    assert document.place(("data", "batch_size")) == "command line"
+
+
+def test_a_plus_adds_to_a_list() -> None:
+    assert applied({"evaluate": "a"}, "--evaluate+", "b").tree == {"evaluate": ["a", "b"]}
+
+
+def test_another_name_keeps_the_arguments_that_it_takes() -> None:
+    entry = {"name": "npo", "weight": 0.5, "beta": 0.2}
+    document = applied(
+        {"model": {"objectives": {"forget": entry}}}, "--model.objectives.forget", "gradient_ascent"
+    )
+    found = document.tree["model"]["objectives"]["forget"]
+    assert found == {"name": "gradient_ascent", "weight": 0.5}
+
+
+def test_an_entry_that_the_recipe_lacks_is_a_mistake() -> None:
+    document = applied(
+        {"model": {"objectives": {"forget": {}}}}, "--model.objectives.forgt.weight", "1"
+    )
+    assert "Did you mean 'forget'?" in document.mistakes[0].message
+
+
+def test_words_that_are_no_options_are_told() -> None:
+    line = read_command_line(["-r", "copyright", "--ckpt_path", "last", "--print_recipe"])
+    assert (line.recipes[0].name, line.ckpt_path, line.switches) == (
+        "copyright.yaml",
+        "last",
+        {"--print_recipe"},
+    )
+    with pytest.raises(RecipeError, match="unexpected 'copyright'"):
+        read_command_line(["copyright"])
+    with pytest.raises(RecipeError, match="--recipe is given no value"):
+        read_command_line(["--recipe"])
+
+
+def test_options_of_a_verb_and_of_a_recipe_are_told_apart() -> None:
+    words = ["--out", "a", "-r", "b", "--seed=1"]
+    assert split_options(words, ["--out", "--seed"]) == (["--out", "a", "--seed=1"], ["-r", "b"])
+    assert with_values(["--merge", "x", "--merge", "false"], ["--merge"]) == [
+        "--merge=true", "x", "--merge", "false",
+    ]  # fmt: skip

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unlearnkit.cli.banner import in_parts, in_streams
+from unlearnkit.runs.start import Batches
+
+BATCHES = Batches(
+    processes=1, batch_size=2, accumulate=4, effective_batch=8, rows_per_step={"forget": 8},
+    micro_batches_per_epoch=8, steps_per_epoch=2, total_steps=4, warmup_steps=0,
+)  # fmt: skip
+
+
+def test_how_the_rows_of_a_step_come_about() -> None:
+    assert in_parts(BATCHES) == "2 × 4 accumulated × 1 process"
+    assert in_parts(replace(BATCHES, processes=2, effective_batch=16)).endswith("× 2 processes")
+    assert in_parts(replace(BATCHES, effective_batch=3)).startswith("all of an epoch, fewer than")
+
+
+def test_what_was_cut_stands_by_its_stream() -> None:
+    assert in_streams({"forget": "1 of 2 rows", "retain": "3 of 9 rows"}) == (
+        "forget 1 of 2 rows; retain 3 of 9 rows"
+    )

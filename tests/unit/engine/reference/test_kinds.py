@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import torch
+from peft import LoraConfig, get_peft_model
+from stub import stub_model
+from torch import nn
+
+from unlearnkit.data.example import Example
+from unlearnkit.data.pack import pack
+from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.reference.kinds import AdapterOff, Frozen, chosen_reference, frozen_copy
+from unlearnkit.engine.step.head import Head
+
+BATCH = pack({"forget": StreamBatch((Example((4,), (5, 6), 0, ""),), 2.0, 1.0)}, "rows")
+TOKENS = torch.arange(2)
+
+
+def test_a_copy_stays_as_it_was_and_in_eval_mode() -> None:
+    policy = stub_model({"random_init": 1, "dropout": 0.5})
+    reference = frozen_copy(policy)
+    before = reference.forward(BATCH).logps(TOKENS)
+    nn.init.zeros_(policy.lm_head.weight)
+    reference.train()
+    assert torch.equal(reference.forward(BATCH).logps(TOKENS), before)
+    assert not any(p.requires_grad for p in reference.parameters())
+
+
+def test_its_own_dtype_outlives_a_conversion() -> None:
+    kept = frozen_copy(stub_model(), "float64").to(torch.bfloat16)
+    assert kept.model.lm_head.weight.dtype == torch.float64
+    assert frozen_copy(stub_model()).to(torch.bfloat16).model.lm_head.weight.dtype == torch.bfloat16
+    assert isinstance(kept, Frozen)
+
+
+def test_the_policy_without_its_adapter_is_the_base_and_gets_its_modes_back() -> None:
+    plain = stub_model({"random_init": 1})
+    expected = frozen_copy(plain).forward(BATCH).logps(TOKENS)
+    policy = get_peft_model(plain, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    policy.train()
+    found = AdapterOff(policy, Head(policy)).forward(BATCH).logps(TOKENS)
+    assert torch.equal(found, expected)
+    assert policy.training
+
+
+def test_auto_is_the_adapter_switched_off_where_that_restores_the_base() -> None:
+    lora = LoraConfig(target_modules=["q_proj"])
+    assert chosen_reference("auto", lora) == "adapter_off"
+    assert chosen_reference("auto", None) == "frozen"
+    assert chosen_reference("cached", lora) == "cached"

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from unlearnkit.runs.phases.yaml_text import dump_yaml, load_yaml
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "no", "01", "null", "# a", "a: b", "é\n", " x", "1_000", ""]
+)
+def test_text_stays_text(text) -> None:
+    assert load_yaml(dump_yaml({"key": text, text: 1})) == {"key": text, text: 1}
+
+
+def test_what_stands_in_two_places_is_written_twice_and_keys_keep_their_order() -> None:
+    shared = {"b": 1, "a": [2.5, None, True]}
+    text = dump_yaml({"y": shared, "x": shared})
+    assert "&" not in text
+    assert list(load_yaml(text)) == ["y", "x"]
+    assert list(load_yaml(text)["y"]) == ["b", "a"]
+
+
+def test_the_parser_builds_plain_values_only() -> None:
+    with pytest.raises(yaml.YAMLError):
+        load_yaml("!!python/object/apply:os.system [ls]")
+    with pytest.raises(yaml.YAMLError):
+        load_yaml("a: [")
