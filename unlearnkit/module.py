@@ -25,7 +25,7 @@ from unlearnkit.engine.reference.kinds import (
     chosen_reference,
     frozen_copy,
 )
-from unlearnkit.engine.step.attention import use_tree_attention
+from unlearnkit.engine.step.attention_choice import AttentionChoice, attend_to_forests
 from unlearnkit.engine.step.compiled import compile_blocks
 from unlearnkit.engine.step.figures import StepFigures, step_share
 from unlearnkit.engine.step.forward import ForwardPass, stream_views
@@ -76,6 +76,8 @@ class UnlearningModule(StepFigures):
             other, in the memory of one part; loss and gradient stay those of the whole.
         head_kernel: What computes log-probabilities: ``torch``, ``liger`` (extra ``liger``, on a
             GPU), or ``auto`` (the second where it is there).
+        attention: Kernel of packed rows: ``varlen``, ``flash_attn`` (GPU, half precision),
+            ``flex`` (GPU), ``loop`` (everywhere), or ``auto`` (the first that serves).
 
     Raises:
         RecipeError: If no objective has a weight above 0, or two arguments do not go together.
@@ -107,6 +109,7 @@ class UnlearningModule(StepFigures):
         layout: Literal["auto", "packed", "rows"] = "auto",
         max_tokens_per_micro_batch: int | None = None,
         head_kernel: HeadKernel = "auto",
+        attention: AttentionChoice = "auto",
     ) -> None:
         super().__init__()
         # Checkpoints hold what is trained and no more; `on_load_checkpoint` looks for gaps.
@@ -124,6 +127,7 @@ class UnlearningModule(StepFigures):
         self.gradient_checkpointing = gradient_checkpointing
         self.layout: Layout | Literal["auto"] = layout
         self.max_tokens_per_micro_batch = max_tokens_per_micro_batch
+        self.attention: AttentionChoice = attention
         self.head_kernel: HeadKernel = chosen_kernel(head_kernel)
         self.reference: Reference | None = None
         self.figures: dict[str, Tensor] = {}
@@ -168,7 +172,7 @@ class UnlearningModule(StepFigures):
         refuse(MODEL, Values.of(self, config=model.config, sharded=self.device_mesh is not None))
         self.layout, self.layout_reason = choose_layout(model, self.layout)
         if self.layout == "packed":
-            use_tree_attention(model)
+            self.attention = attend_to_forests(model, self.attention, self._trainer)
         kind = self.reference_kind if "reference" in self.needs else None
         reference = frozen_copy(model, self.reference_dtype) if kind == "frozen" else None
         if self.gradient_checkpointing:

@@ -53,9 +53,10 @@ def _lines(start: Start) -> list[tuple[str, str]]:
         steps = f"{batches.steps_per_epoch} an epoch, until the clock stops it"
     else:
         steps = f"{batches.total_steps} in all, {batches.steps_per_epoch} an epoch"
+    kernel = f"; attention by {start.attention}" if start.attention else ""
     lines = [
         ("model", f"{start.model}: {share}; reference {reference}"),
-        ("layout", f"{start.layout}: {start.layout_reason}"),
+        ("layout", f"{start.layout}: {start.layout_reason}{kernel}"),
         ("objectives", " + ".join(terms)),
         ("rows", f"{', '.join(rows)}; effective batch {batches.effective_batch} = "
                  f"{in_parts(batches)}"),

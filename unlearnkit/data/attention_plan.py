@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 class Tree(NamedTuple):
@@ -36,7 +38,7 @@ class AttentionPlan:
     """``[parts + 1]`` int32, where the queries of each part begin and the last ones end."""
     key_ends: Tensor
     """``[parts + 1]`` int32, the same of the gathered keys."""
-    _masks: dict[tuple[int, int, int | None], Tensor] = field(
+    _shared: dict[Hashable, Any] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -53,12 +55,19 @@ class AttentionPlan:
             window = None
         if window is None and queries == keys:
             return None
-        shape = queries, keys, window
-        if shape not in self._masks:
+
+        def make() -> Tensor:
             seen = torch.ones(queries, keys, dtype=torch.bool, device=self.query_ends.device)
             seen = seen.tril(keys - queries)
-            self._masks[shape] = seen if window is None else seen.triu(keys - queries - window + 1)
-        return self._masks[shape]
+            return seen if window is None else seen.triu(keys - queries - window + 1)
+
+        return self.shared((queries, keys, window), make)
+
+    def shared(self, name: Hashable, make: Callable[[], T]) -> T:
+        """What is made once for all decoder blocks of a step."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> AttentionPlan:
         """The plan with its tensors on a device."""

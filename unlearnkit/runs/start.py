@@ -82,6 +82,8 @@ class Start:
     """How the model at the start is kept; None if no objective reads it."""
     layout: str
     layout_reason: str
+    attention: str | None
+    """The kernel of packed rows."""
     objectives: dict[str, Term]
     rows: dict[str, int]
     """Rows of each stream."""
@@ -118,6 +120,7 @@ class Start:
             reference=module.reference_kind if "reference" in module.needs else None,
             layout=module.layout,
             layout_reason=module.layout_reason,
+            attention=module.attention if module.layout == "packed" else None,
             objectives={
                 key: Term(each.registered_name or type(each).__name__, each.weight, each.streams)
                 for key, each in module.active.items()

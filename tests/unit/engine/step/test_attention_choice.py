@@ -1,0 +1,85 @@
+"""The attention kernel follows from device, dtype and config, and is probed before it serves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from architectures import tiny_model
+
+from unit.engine.step import varlen_on_cpu
+from unlearnkit.engine.step import attention_choice
+from unlearnkit.engine.step.attention_choice import (
+    PREFERENCE,
+    AttentionNeeds,
+    attention_needs,
+    choose_attention,
+    probe_kernel,
+    refusals,
+)
+from unlearnkit.engine.step.attention_kernels import KERNELS
+from unlearnkit.errors import RecipeError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+PLAIN = AttentionNeeds(64, softcap=False, dropout=False)
+
+
+def _first(device: torch.device, dtype: torch.dtype, needs: AttentionNeeds) -> str:
+    found = refusals(device, dtype, needs)
+    return next(name for name in PREFERENCE if not found[name])
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "needs", "right"),
+    [
+        (CPU, torch.float32, PLAIN, "loop"),
+        (CPU, torch.bfloat16, PLAIN, "loop"),
+        (CUDA, torch.bfloat16, PLAIN, "varlen"),
+        (CUDA, torch.float32, PLAIN, "flex"),
+        (CUDA, torch.bfloat16, PLAIN._replace(softcap=True), "flex"),  # without flash-attn
+        (CUDA, torch.bfloat16, PLAIN._replace(head_size=20), "flex"),
+        (CUDA, torch.float32, PLAIN._replace(dropout=True), "loop"),
+    ],
+)
+def test_the_first_kernel_that_serves(device, dtype, needs, right, monkeypatch) -> None:
+    monkeypatch.setattr(attention_choice, "find_spec", lambda _: None)
+    assert _first(device, dtype, needs) == right
+
+
+def test_flash_attn_serves_soft_caps_and_dropout_where_it_is_installed(monkeypatch) -> None:
+    monkeypatch.setattr(attention_choice, "find_spec", lambda _: object())
+    for needs in (PLAIN._replace(softcap=True), PLAIN._replace(dropout=True)):
+        assert _first(CUDA, torch.bfloat16, needs) == "flash_attn"
+
+
+def test_needs_are_read_from_the_config() -> None:
+    assert attention_needs(tiny_model("gemma2").config) == (8, True, False)
+    assert attention_needs(tiny_model("llama").config) == (8, False, False)
+    assert attention_needs(tiny_model("gpt2").config) == (8, False, True)
+
+
+def test_a_kernel_that_cannot_serve_is_refused_with_the_reason() -> None:
+    model = tiny_model("llama")
+    assert choose_attention("loop", CPU, torch.float32, model) == ("loop", "as asked")
+    name, reason = choose_attention("auto", CPU, torch.float32, model)
+    assert name == "loop"
+    assert "not varlen: it runs on a GPU" in reason
+    with pytest.raises(RecipeError, match=r"model\.attention: varlen cannot serve here: it runs"):
+        choose_attention("varlen", CPU, torch.float32, model)
+
+
+def test_the_probe_finds_a_kernel_that_differs_or_does_not_run(monkeypatch) -> None:
+    varlen_on_cpu.register()
+    assert probe_kernel("varlen", CPU, torch.bfloat16, PLAIN) is None
+    right = KERNELS["varlen"]
+
+    def without_window(*args, window, **options):
+        return right(*args, window=None, **options)
+
+    def broken(*_, **__):
+        raise RuntimeError("no such operator\nand more")
+
+    monkeypatch.setattr(attention_choice, "KERNELS", KERNELS | {"varlen": without_window})
+    assert "differs from the loop" in (probe_kernel("varlen", CPU, torch.bfloat16, PLAIN) or "")
+    monkeypatch.setattr(attention_choice, "KERNELS", KERNELS | {"varlen": broken})
+    found = probe_kernel("varlen", CPU, torch.bfloat16, PLAIN)
+    assert found == "it does not run (RuntimeError: no such operator)"

@@ -1,0 +1,148 @@
+"""Chooses the attention kernel of packed rows, and probes it."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple
+
+import torch
+
+from unlearnkit.data.attention_plan import Tree, plan_attention
+from unlearnkit.engine.step.attention import use_tree_attention
+from unlearnkit.engine.step.attention_kernels import KERNELS, KernelName
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.composite.logits import CombinedForCausalLM
+
+logger = logging.getLogger(__name__)
+
+AttentionChoice = Literal["auto", "loop", "varlen", "flash_attn", "flex"]
+PREFERENCE: tuple[KernelName, ...] = ("varlen", "flash_attn", "flex", "loop")
+_HALF = (torch.bfloat16, torch.float16)
+_ROUNDING = 2e-2
+"""Largest relative gap between two kernels in half precision; a wrong window gives 0.1 or more."""
+
+
+class AttentionNeeds(NamedTuple):
+    """What the attention of a model asks of a kernel."""
+
+    head_size: int
+    softcap: bool
+    dropout: bool
+
+
+def attention_needs(config: Any) -> AttentionNeeds:
+    """Reads head size, soft cap and attention dropout from a model's config."""
+    text = config.get_text_config()
+    heads = text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    dropouts = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
+    return AttentionNeeds(
+        size,
+        softcap=bool(getattr(text, "attn_logit_softcapping", None)),
+        dropout=any(getattr(text, name, None) for name in dropouts),
+    )
+
+
+def refusals(
+    device: torch.device, dtype: torch.dtype, needs: AttentionNeeds
+) -> dict[KernelName, str | None]:
+    """Why each kernel cannot serve, or None."""
+    gpu = None if device.type == "cuda" else f"it runs on a GPU, and the model is on {device.type}"
+    half = None if dtype in _HALF else f"it computes in bfloat16 or float16, not in {dtype}"
+    odd = needs.head_size % 8 or needs.head_size > 256
+    size = f"heads of {needs.head_size} are not a multiple of 8 up to 256" if odd else None
+    dropout = "it has no attention dropout" if needs.dropout else None
+    package = None if find_spec("flash_attn") else "the package flash-attn is not installed"
+    cap = "it has no soft caps" if needs.softcap else None
+    return {
+        "varlen": gpu or half or size or cap or dropout,
+        "flash_attn": gpu or half or size or package,
+        "flex": gpu or dropout,
+        "loop": None,
+    }
+
+
+def choose_attention(
+    asked: AttentionChoice, device: torch.device, dtype: torch.dtype, model: Any
+) -> tuple[KernelName, str]:
+    """The kernel to use, and why in a few words.
+
+    Args:
+        asked: A kernel by name, or ``auto`` for the first that serves.
+        device: Of the model.
+        dtype: Of queries and keys, that of autocast where it is on.
+        model: A causal language model, or one that combines several.
+
+    Raises:
+        RecipeError: If the kernel that is asked for cannot serve.
+    """
+    parts = model.parts.values() if isinstance(model, CombinedForCausalLM) else [model]
+    needs = list(dict.fromkeys(attention_needs(part.config) for part in parts))
+
+    def refusal(name: KernelName) -> str | None:
+        reasons = (
+            refusals(device, dtype, each)[name] or probe_kernel(name, device, dtype, each)
+            for each in needs
+        )
+        return next(filter(None, reasons), None)
+
+    if asked != "auto":
+        if reason := refusal(asked):
+            raise RecipeError(
+                f"model.attention: {asked} cannot serve here: {reason}",
+                hint="Leave it out: auto takes the first kernel that serves.",
+            )
+        return asked, "as asked"
+    told: list[str] = []
+    for name in PREFERENCE:
+        if (reason := refusal(name)) is None:
+            return name, "; ".join(told) or "one call a layer"
+        told.append(f"not {name}: {reason}")
+    raise AssertionError("the loop serves everywhere")
+
+
+def attend_to_forests(model: Any, asked: AttentionChoice, trainer: Any = None) -> KernelName:
+    """Makes a model attend over forests by the kernel that serves; the log has the reason."""
+    name, reason = choose_attention(asked, *where_it_runs(model, trainer), model)
+    logger.info("attention %s: %s", name, reason)
+    use_tree_attention(model, name)
+    return name
+
+
+def where_it_runs(model: Any, trainer: Any) -> tuple[torch.device, torch.dtype]:
+    """Device and type of a model's queries, under a trainer or without one."""
+    first = next(model.parameters())
+    if trainer is None:
+        return first.device, first.dtype
+    mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    return trainer.strategy.root_device, mixed.get(str(trainer.precision), first.dtype)
+
+
+@torch.no_grad()
+def probe_kernel(
+    name: KernelName, device: torch.device, dtype: torch.dtype, needs: AttentionNeeds
+) -> str | None:
+    """Why a kernel differs from the loop on a made-up row, or None."""
+    if name == "loop":
+        return None
+    plan = plan_attention([Tree((0, 9), ((9, 14), (14, 33))), Tree((33, 40), ((40, 56),))])
+    plan = plan.to(device)
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(1, heads, 56, needs.head_size, generator=generator).to(device, dtype)
+        for heads in (4, 2, 2)
+    )
+    softcap = 20.0 if needs.softcap else None
+    for window in (None, 6):
+        options: Any = {"dropout": 0.0, "scaling": None, "window": window, "softcap": softcap}
+        expected = KERNELS["loop"](query, key, value, plan, **options)
+        try:
+            found = KERNELS[name](query, key, value, plan, **options)
+        except Exception as error:  # a kernel may refuse a device in any way
+            first = (str(error).strip().splitlines() or [""])[0]
+            return f"it does not run ({type(error).__name__}: {first})"
+        gap = float((found - expected).float().norm() / expected.float().norm())
+        if not gap <= _ROUNDING:
+            return f"it differs from the loop on a made-up row (by {gap:.2g} of its size)"
+    return None
