@@ -115,8 +115,9 @@ def where_it_runs(model: Any, trainer: Any) -> tuple[torch.device, torch.dtype]:
     first = next(model.parameters())
     if trainer is None:
         return first.device, first.dtype
-    mixed = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    return trainer.strategy.root_device, mixed.get(str(trainer.precision), first.dtype)
+    mixed: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    dtype: torch.dtype = mixed.get(str(trainer.precision)) or first.dtype
+    return trainer.strategy.root_device, dtype
 
 
 @torch.no_grad()

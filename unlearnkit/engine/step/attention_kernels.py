@@ -183,10 +183,12 @@ def _gathered(tensor: Tensor, plan: AttentionPlan, dim: int) -> Tensor:
     return tensor if plan.gather is None else tensor.index_select(dim, plan.gather)
 
 
-def _by_token(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan) -> list[Tensor]:
+def _by_token(
+    query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan
+) -> tuple[Tensor, Tensor, Tensor]:
     """``[T, heads, D]`` queries, and keys and values of the parts one after the other."""
     query, key, value = (_autocast(each)[0].transpose(0, 1) for each in (query, key, value))
-    return [query, _gathered(key, plan, 0), _gathered(value, plan, 0)]
+    return query, _gathered(key, plan, 0), _gathered(value, plan, 0)
 
 
 def _autocast(tensor: Tensor) -> Tensor:
