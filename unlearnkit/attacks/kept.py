@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from unlearnkit.attacks.base import Attack, Curve, Target
 from unlearnkit.attacks.quantize import torchao_version
 from unlearnkit.errors import UserError
+from unlearnkit.files import as_json
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
-from unlearnkit.suites.measured import as_json
 
 Base = str | BaseModel
 _CODE = ("module.py", "objectives", "attacks")

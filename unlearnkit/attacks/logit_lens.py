@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import notes_on, spaced
+from unlearnkit.attacks.measuring import notes_on
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
@@ -23,6 +23,7 @@ from unlearnkit.functional.tofu import probability
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.models.modes import evaluating
+from unlearnkit.plain import spaced
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.measured import known, mean_of
 

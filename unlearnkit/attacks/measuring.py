@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
@@ -13,6 +13,7 @@ from unlearnkit.attacks.base import Target
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
 from unlearnkit.functional.text import words
+from unlearnkit.plain import spaced
 from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.continuations import continuation_rows, text_of
 from unlearnkit.suites.cuts import Cuts, longer_than
@@ -21,8 +22,6 @@ from unlearnkit.suites.measured import mean_of
 FIGURES = ("rougeL_recall", "extraction_strength", "exact_memorization")
 """What is measured; all are 1 for a text that is recited."""
 MAX_NEW_TOKENS = 64
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,6 @@ def benign_split(
         raise UserError(f"--rows: expected 1 to {len(benign)}, the rows of --data, found {held}")
     drawn = random.Random(seed).sample(range(len(benign)), held)
     return Split([benign[i] for i in sorted(drawn)], spaced(examples, limit))
-
-
-def spaced(rows: Sequence[T], limit: int) -> list[T]:
-    """At most ``limit`` rows, evenly spaced.
-
-    Example:
-        >>> spaced(range(10), 3)
-        [0, 3, 6]
-    """
-    count = min(limit, len(rows))
-    return [rows[i * len(rows) // count] for i in range(count)]
 
 
 def measure(

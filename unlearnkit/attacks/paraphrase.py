@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import measured, notes_on, spaced
+from unlearnkit.attacks.measuring import measured, notes_on
 from unlearnkit.attacks.wording import reworded
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
+from unlearnkit.plain import spaced
 from unlearnkit.suites.cuts import Cuts
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import measured, notes_on, spaced
+from unlearnkit.attacks.measuring import measured, notes_on
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
+from unlearnkit.plain import spaced
 
 if TYPE_CHECKING:
     from unlearnkit.data.example import Example

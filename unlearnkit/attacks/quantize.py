@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
-from unlearnkit.attacks.measuring import measured, notes_on, spaced
+from unlearnkit.attacks.measuring import measured, notes_on
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
+from unlearnkit.plain import spaced
 
 GROUP = 32
 """Weights of a row that share a scale in torchao, where rows divide into such groups."""

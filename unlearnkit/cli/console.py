@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from unlearnkit.plain import number
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def show_summary(summary: RunSummary) -> None:
         table.add_row(Text(suite, style="bold"))
         for metric in _metrics(figures):
             values = [figures.get(phase, {}).get(metric) for phase in phases]
-            table.add_row(Text(metric), *map(_figure, values))
+            table.add_row(Text(metric), *map(number, values))
     if summary.samples:
         table.add_section()
         headings = ("prompt", "before", "after", "true text")[: len(phases) + 1]
@@ -126,7 +126,7 @@ def show_requests(curve: Sequence[dict[str, Any]], metric: str = "rougeL_recall"
     to_come = {point["after"] for point in curve}
     for point in curve:
         done.add(point["after"])
-        values = [_figure(point["figures"].get(key)) for key in figures]
+        values = [number(point["figures"].get(key)) for key in figures]
         styles = ["dim" if name in to_come - done else "" for name in names]
         cells = [Text(value, style=style) for value, style in zip(values, styles, strict=True)]
         table.add_row(Text(printable(point["after"] or "nothing")), *cells)
@@ -200,12 +200,6 @@ def _metrics(figures: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     names = dict.fromkeys(metric for values in figures.values() for metric in values)
     streams = list(dict.fromkeys(name.partition("/")[0] for name in names))
     return sorted(names, key=lambda name: streams.index(name.partition("/")[0]))
-
-
-def _figure(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
 def _short(text: str) -> Text:

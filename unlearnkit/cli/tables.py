@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.cli.console import out, show_notes
+from unlearnkit.plain import number
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
@@ -48,22 +49,15 @@ def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None
             table.add_column("gold", justify="right")
         for name, value in evaluation.values.items():
             low, high = evaluation.intervals.get(name, (math.nan, math.nan))
-            interval = "-" if math.isnan(low) else f"{figure(low)} to {figure(high)}"
-            others = [figure(beside[evaluation.suite].get(name))] if gold else []
-            table.add_row(Text(name), figure(value), interval, *others)
+            interval = "-" if math.isnan(low) else f"{number(low)} to {number(high)}"
+            others = [number(beside[evaluation.suite].get(name))] if gold else []
+            table.add_row(Text(name), number(value), interval, *others)
         console.print(table)
         for name, reason in evaluation.missing.items():
             console.print(Text.assemble(("left out: ", "yellow"), f"{name} ({printable(reason)})"))
         show_notes(evaluation.notes)
         when = f"unchanged since {evaluation.created}" if each.reused else evaluation.created
         console.print(Text(f"{each.path} ({when})"), soft_wrap=True)
-
-
-def figure(value: float | None) -> str:
-    """A figure with three decimals; a dash for none."""
-    if value is None or math.isnan(value):
-        return "-"
-    return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
 def show_attack(kept: Kept) -> None:
@@ -85,7 +79,7 @@ def show_attack(kept: Kept) -> None:
             table.add_column(Text(heading), justify="right", no_wrap=True)
         for name in names:
             for model, curve in attack.curves.items():
-                table.add_row(Text(name), model, *(figure(each[name]) for each in curve[some]))
+                table.add_row(Text(name), model, *(number(each[name]) for each in curve[some]))
         console.print(table)
     if numbered:
         for heading, point in zip(headings, points, strict=True):

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
-from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
+from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.errors import Problem, UserError
+from unlearnkit.files import refuse_occupied, whole_folder, write_json
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
 from unlearnkit.models.composite.in_context import ContextConfig
@@ -97,7 +98,7 @@ class Erase(Edit, name="erase"):
                 positions, or ``out`` exists.
         """
         target = Path(out)
-        refuse_existing(target)
+        refuse_occupied(target)
         rows = read_rows(self.base, self.examples, self.columns)
         options = {
             "k": self.k, "epsilon": self.epsilon, "steps": self.steps, "seed": self.seed
@@ -155,7 +156,7 @@ class Delete(Edit, name="delete"):
                 would be left, or ``out`` exists.
         """
         target, folder = Path(out), Path(self.model)
-        refuse_existing(target)
+        refuse_occupied(target)
         gone = read_rows(self.model, self.forget, self.columns)
         if not (folder / RECORD).is_file():
             raise UserError(f"{folder}: expected a folder made by 'edit erase', found no {RECORD}")
@@ -195,7 +196,7 @@ def _write(
     chosen = [kept[i] for i in index.selected]
     context, begins_with = _context(chosen, tokenizer, record["separator"])
     described = describe_context(base, load_config(base), context, begins_with)
-    with new_folder(target) as folder:
+    with whole_folder(target) as folder:
         tokenizer.save_pretrained(folder)
         copy_generation_config(base, folder)
         described.save_pretrained(folder)

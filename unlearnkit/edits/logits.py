@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearnkit.edits.base import Model, as_edit, as_model, refuse_infinite
-from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing
+from unlearnkit.edits.output import copy_generation_config
+from unlearnkit.files import refuse_occupied, whole_folder
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.logit_rules import RULES
@@ -30,11 +31,11 @@ def write_combined(
     """
     refuse_infinite(**arguments)
     target = Path(out)
-    refuse_existing(target)
+    refuse_occupied(target)
     named = {name: as_model(part) for name, part in parts.items()}
     with as_edit():
         config = describe_parts(rule, arguments, named)
-        with new_folder(target) as folder:
+        with whole_folder(target) as folder:
             own = RULES[rule].own
             if own is not None:
                 # As it is stored, which for an adapter is merged.

@@ -14,18 +14,12 @@ from torch import Tensor, nn
 from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.matching import config_problems, refuse
-from unlearnkit.edits.output import (
-    RECORD,
-    copy_companions,
-    new_folder,
-    refuse_existing,
-    write_json,
-    write_weights,
-)
+from unlearnkit.edits.output import RECORD, copy_companions, write_weights
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import UserError
+from unlearnkit.files import refuse_occupied, whole_folder, write_json
 from unlearnkit.functional.lunar import redirection
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.fingerprint import model_fingerprint
@@ -110,7 +104,7 @@ class Lunar(Edit, name="lunar"):
                 the refused prompts are the forget prompts, or ``out`` exists.
         """
         target, base = Path(out), self.base
-        refuse_existing(target)
+        refuse_occupied(target)
         rows = {kind: read_rows(base, each, self.columns) for kind, each in self.rows.items()}
         numbers = {
             "coefficient": self.coefficient, "retain_weight": self.retain_weight,
@@ -145,7 +139,7 @@ class Lunar(Edit, name="lunar"):
                 )
             return edited
 
-        with new_folder(target) as folder:
+        with whole_folder(target) as folder:
             copy_companions(weights.folders, folder)
             load_tokenizer(base).save_pretrained(folder)
             write_weights(folder, weights.specs, make)

@@ -13,9 +13,10 @@ from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
 from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
-from unlearnkit.edits.output import copy_generation_config, new_folder, refuse_existing, write_json
+from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import UserError
+from unlearnkit.files import refuse_occupied, whole_folder, write_json
 from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
@@ -90,7 +91,7 @@ class O3(Edit, name="o3"):
                 scikit-learn is not installed, or ``out`` exists.
         """
         target = Path(out)
-        refuse_existing(target)
+        refuse_occupied(target)
         refuse_missing_sklearn()
         with as_edit():
             config = load_config(self.base)
@@ -116,7 +117,7 @@ class O3(Edit, name="o3"):
                 name: fit_detector(_features(seen_by, rows, seen), self.score, self.nu)
                 for name, rows in zip(folders, self.prompts, strict=True)
             }
-            with new_folder(target) as folder:
+            with whole_folder(target) as folder:
                 for name, each in folders.items():
                     (folder / PARTS / name).mkdir(parents=True)
                     for file in ("adapter_config.json", "adapter_model.safetensors"):

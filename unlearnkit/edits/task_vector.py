@@ -15,17 +15,10 @@ from torch import Tensor
 from unlearnkit.data.plan import derived_seed
 from unlearnkit.edits.base import Edit, Model, refuse_infinite
 from unlearnkit.edits.matching import config_problems, name_of, refuse, weight_problems
-from unlearnkit.edits.output import (
-    RECORD,
-    SHARD_BYTES,
-    copy_companions,
-    new_folder,
-    refuse_existing,
-    write_json,
-    write_weights,
-)
+from unlearnkit.edits.output import RECORD, SHARD_BYTES, copy_companions, write_weights
 from unlearnkit.edits.weights import Weights, open_weights
 from unlearnkit.errors import UserError
+from unlearnkit.files import refuse_occupied, whole_folder, write_json
 from unlearnkit.models.fingerprint import model_fingerprint
 
 CHUNK = 2**24
@@ -83,9 +76,9 @@ class _TaskVector(Edit, ABC):
                 anything is written; if ``out`` exists; if a weight overflows.
         """
         target = Path(out)
-        refuse_existing(target)
+        refuse_occupied(target)
         weights, others = self._matching()
-        with new_folder(target) as folder:
+        with whole_folder(target) as folder:
             copy_companions(weights.folders, folder)
             make = partial(self._edited, weights, others)
             write_weights(folder, weights.specs, make, shard_bytes)

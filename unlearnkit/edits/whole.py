@@ -6,9 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
-from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside, write_json
 from unlearnkit.edits.weights import COMPANIONS, downloaded, is_composite
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.files import refuse_inside, refuse_occupied, whole_folder, write_json
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.parts import checked_pointers, is_inside, pointer_fields
@@ -35,10 +35,10 @@ def whole_copy(model: str | Path, out: str | Path) -> Path:
             disk is full, or ``out`` exists or is below a folder that is copied.
     """
     source, target = Path(model), Path(out)
-    refuse_existing(target)
+    refuse_occupied(target)
     refuse_inside(target, source)
     try:
-        with new_folder(target) as folder:
+        with whole_folder(target) as folder:
             _fill(source, folder)
     except RecipeError as error:
         raise UserError(error.message, hint=error.hint) from error

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from unlearnkit.files import digest_of, file_digest
 from unlearnkit.models.base import BaseModel, as_base_model
 
 
@@ -34,8 +35,7 @@ def model_fingerprint(base: str | BaseModel) -> str:
     )
     for file in files:
         digest.update(file.name.encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(file_digest(file))
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
         below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -53,8 +53,3 @@ def tokenizer_fingerprint(tokenizer: Any) -> str:
     for key in ("padding", "truncation"):
         rules.pop(key, None)
     return digest_of(json.dumps(rules, sort_keys=True).encode())
-
-
-def digest_of(data: bytes) -> str:
-    """The first 64 bits of the SHA-256 of some bytes."""
-    return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unlearnkit.metrics.base import FORGETTING
+from unlearnkit.plain import leaves
 from unlearnkit.report import charts
 from unlearnkit.report.contents import Contents
 from unlearnkit.report.page import Charts, render
@@ -53,7 +54,10 @@ def run_report(contents: Contents) -> str:
             {"attack": attack, "charts": places.place(charts.attack_curves(attack))}
             for attack in contents.attacks
         ],
-        environment=dict(_leaves(contents.environment or {})),
+        environment={
+            key: " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in leaves(contents.environment or {})
+        },
         token_rows=contents.tokens,
         token_chart=places.place([charts.token_chart(_token_models(contents.tokens))])
         if contents.tokens
@@ -103,14 +107,3 @@ def _token_models(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
-
-
-def _leaves(value: Any, key: str = "") -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        return [
-            leaf
-            for name, each in value.items()
-            for leaf in _leaves(each, f"{key}.{name}" if key else name)
-        ]
-    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return [(key, text)]

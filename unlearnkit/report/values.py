@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from unlearnkit import plain
 from unlearnkit.metrics.base import Direction
 from unlearnkit.report.contents import Interval, Intervals
 from unlearnkit.suites.meaning import Meaning, stored_meaning
@@ -136,8 +138,5 @@ def is_known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def number(value: float) -> str:
-    """Three decimals; three digits of what is large; a dash for no number."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
+number = partial(plain.number, none="–")
+"""Three decimals; a dash for no number."""

@@ -12,10 +12,12 @@ from typing import Any
 import lightning as L
 from huggingface_hub import ModelCard, ModelCardData
 
+from unlearnkit.files import write_text
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
+from unlearnkit.plain import number
 from unlearnkit.redact import printable
-from unlearnkit.runs.folder import RunSummary, write_text
+from unlearnkit.runs.folder import RunSummary
 
 TAGS = ("unlearnkit", "machine-unlearning")
 WHENS = ("before", "after", "gold")
@@ -138,12 +140,8 @@ def _suites(summary: RunSummary) -> list[dict[str, Any]]:
         whens = [when for when in WHENS if when in by_when]
         metrics = dict.fromkeys(metric for when in whens for metric in by_when[when])
         rows = [
-            {"metric": escaped(m), "figures": [_figure(by_when[when].get(m)) for when in whens]}
+            {"metric": escaped(m), "figures": [number(by_when[when].get(m), "") for when in whens]}
             for m in metrics
         ]
         found.append({"name": escaped(name), "whens": whens, "rows": rows})
     return found
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.files import whole_file
 
 INTERVAL = timedelta(minutes=15)
 """How often a run saves that is not told to; shorter runs write no checkpoint unless stopped."""
@@ -38,21 +37,11 @@ class WholeFiles(TorchCheckpointIO):
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
-        target = Path(path)
-        unfinished = target.with_name(f".{target.name}.unfinished")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+        said = "cannot write the checkpoint"
+        with whole_file(Path(path), said=said, flush=True) as unfinished:
+            unfinished.parent.mkdir(parents=True, exist_ok=True)
             with unfinished.open("wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, target)
-            _flush_folder(target.parent)
-        except (OSError, RuntimeError) as error:  # torch's writer reports a full disk as the latter
-            with suppress(OSError):  # the folder itself may be what is wrong
-                unfinished.unlink(missing_ok=True)
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"cannot write the checkpoint {target}: {reason}") from error
 
     def load_checkpoint(
         self,
@@ -72,15 +61,6 @@ class WholeFiles(TorchCheckpointIO):
                 f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",
                 hint="Give a checkpoint that unlearnkit or Lightning wrote.",
             ) from error
-
-
-def _flush_folder(folder: Path) -> None:
-    """Has the new name on disk before anyone deletes the checkpoint before it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def newest_checkpoint(folder: Path) -> Path:

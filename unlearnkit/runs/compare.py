@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -15,6 +15,7 @@ import lightning as L
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.families import defaults, without_defaults
 from unlearnkit.module import UnlearningModule
+from unlearnkit.plain import leaves
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, load_run
 from unlearnkit.suites.meaning import Meaning, stored_meaning
@@ -186,7 +187,7 @@ def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
 def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:
     """Of each group the keys and values in which it differs from others of its recipe's name."""
     names = [group[0].summary["recipe"] for group in groups]
-    flat = [dict(_leaves(_kept(group[0].recipe))) for group in groups]
+    flat = [dict(leaves(_kept(group[0].recipe))) for group in groups]
     found: list[list[tuple[str, Any]]] = []
     for name, values in zip(names, flat, strict=True):
         others = [each for each, other in zip(flat, names, strict=True) if other == name]
@@ -198,17 +199,6 @@ def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:
             ]
         )
     return found
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
-        value = dict(enumerate(value))
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            step = "" if name == "init_args" else str(name)
-            yield from _leaves(each, ".".join(part for part in (key, step) if part))
-    else:
-        yield key, value
 
 
 def _summary_metrics(run: Run, when: str, meanings: dict[str, Meaning]) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from unlearnkit.files import write_json, write_rows
 from unlearnkit.models.base import (
     BaseModel,
     as_base_model,
@@ -22,7 +23,6 @@ from unlearnkit.models.base import (
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config, load_model
-from unlearnkit.runs.folder import write_json, write_rows
 from unlearnkit.runs.measure import measure, name_of
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.bootstrap import Intervals, bootstrap

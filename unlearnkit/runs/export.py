@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside
 from unlearnkit.edits.weights import is_composite
 from unlearnkit.edits.whole import whole_copy
-from unlearnkit.errors import UserError
+from unlearnkit.files import refuse_inside, whole_folder
 from unlearnkit.models.adapter_init import save_policy
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.load import load_model
@@ -32,25 +31,11 @@ def save_model(
         UserError: If the folder exists, the disk is full or cannot be written to. Nothing is
             left half-written.
     """
-    refuse_existing(folder)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+    with whole_folder(folder, said="cannot save the model to") as unfinished:
         save_policy(model, unfinished, state)
         tokenizer.save_pretrained(unfinished)
         # PEFT's card is a form to fill in; the run writes one that says what it knows.
         (unfinished / "README.md").unlink(missing_ok=True)
-        if folder.exists():
-            folder.rmdir()
-        unfinished.rename(folder)
-    except Exception as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        # safetensors reports a full disk with an exception of its own.
-        if isinstance(error, OSError) or type(error).__module__.startswith("safetensors"):
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"cannot save the model to {folder}: {reason}") from error
-        raise
 
 
 def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
@@ -78,7 +63,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
     if merge and is_composite(str(model)):
         return whole_copy(model, target)
     refuse_inside(target, model)
-    with new_folder(target) as folder:
+    with whole_folder(target) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
     return target
 

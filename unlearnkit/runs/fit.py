@@ -22,6 +22,7 @@ from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
+from unlearnkit.files import write_json, write_text
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import write_card
@@ -29,13 +30,7 @@ from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
-from unlearnkit.runs.folder import (
-    RunSummary,
-    make_folder,
-    new_folder,
-    write_json,
-    write_text,
-)
+from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit

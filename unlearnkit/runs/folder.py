@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +15,6 @@ from unlearnkit.errors import UserError
 from unlearnkit.families import named
 from unlearnkit.models.base import model_of_run
 from unlearnkit.runs.phases.yaml_text import load_yaml
-from unlearnkit.suites.measured import as_json
 
 Suites = dict[str, dict[str, dict[str, float | None]]]
 Notes = dict[str, dict[str, list[str]]]
@@ -134,40 +132,6 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
     return folder
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        UserError: If the disk is full or the folder cannot be written to.
-    """
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        UserError: If the disk is full or the folder cannot be written to.
-    """
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON that people can read, whole or not at all."""
-    write_text(path, as_json(value) + "\n")
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes JSON lines, whole or not at all."""
-    write_text(path, "".join(as_json(row, indent=None) + "\n" for row in rows))
 
 
 def load_run(folder: str | Path) -> Run:

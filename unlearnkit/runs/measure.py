@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites, write_json, write_rows
+from unlearnkit.files import write_json, write_rows
+from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.bootstrap import bootstrap

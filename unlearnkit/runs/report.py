@@ -17,16 +17,11 @@ import yaml
 
 from unlearnkit.attacks import read_attack
 from unlearnkit.errors import UserError
+from unlearnkit.files import refuse_existing, write_bytes, write_text
 from unlearnkit.report.contents import Contents, LaterEvaluation, Training
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
-from unlearnkit.runs.folder import (
-    Run,
-    as_mapping,
-    load_run,
-    write_bytes,
-    write_text,
-)
+from unlearnkit.runs.folder import Run, as_mapping, load_run
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
@@ -113,17 +108,6 @@ def report_comparison(
     if page is not None:
         write_text(Path(page), comparison_report(columns, lines))
     return targets
-
-
-def refuse_existing(path: Path) -> Path:
-    """The path, where there is no such file yet.
-
-    Raises:
-        UserError: If there is.
-    """
-    if path.exists():
-        raise UserError(f"{path} exists and is not overwritten.", hint="Give another name.")
-    return path
 
 
 def read_contents(run: Run) -> Contents:

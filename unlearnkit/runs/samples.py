@@ -8,7 +8,7 @@ from pathlib import Path
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.data.samples import sample_row
 from unlearnkit.data.streams.sampled import SampledData
-from unlearnkit.runs.folder import write_rows
+from unlearnkit.files import write_rows
 
 
 def write_samples(folder: Path, streams: Mapping[str, StreamData]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.engine.generation.scoring import score
+from unlearnkit.plain import spaced
 from unlearnkit.suites.continuations import text_of
 
 if TYPE_CHECKING:
@@ -26,13 +27,12 @@ class TokenLogps:
 
     def __init__(self, data: Mapping[str, StreamData], tokenizer: Any) -> None:
         forget = data.get("forget")
-        count = min(_ROWS, len(forget)) if forget is not None else 0
         self._tokenizer = tokenizer
         self._examples = [
             example._replace(response_ids=example.response_ids[:_MOST_TOKENS])
-            for i in range(count)
+            for row in spaced(range(len(forget or ())), _ROWS)
             if forget is not None
-            for example in forget.at(i * len(forget) // count, 0)[:1]
+            for example in forget.at(row, 0)[:1]
         ]
         self._logps: dict[str, list[list[float]]] = {}
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from unlearnkit import files
+from unlearnkit.files import digest_of
 from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config
 
-_CODE = ("models", "data", "engine", "functional", "metrics", "suites")
+_CODE = ("models", "data", "engine", "functional", "metrics", "suites", "plain.py")
 
 
 def digest(*values: Any) -> str:
@@ -22,13 +23,12 @@ def digest(*values: Any) -> str:
         >>> digest(1, "a") == digest(1, "a"), digest(1) == digest(2)
         (True, False)
     """
-    return f"sha256:{hashlib.sha256(repr(values).encode()).hexdigest()[:16]}"
+    return digest_of(repr(values).encode())
 
 
 def file_digest(file: Path) -> str:
     """The first 64 bits of the SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    return files.file_digest(file).hex()[:16]
 
 
 def fingerprint_of(base: str | BaseModel) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from statistics import fmean
 from typing import Any, TypeVar
@@ -35,17 +34,6 @@ def match(patterns: Mapping[str, _T], name: str) -> _T | None:
     return next((value for key, value in patterns.items() if fnmatchcase(name, key)), None)
 
 
-def spaced(rows: Sequence[_T], limit: int | None) -> list[_T]:
-    """At most ``limit`` rows, evenly spaced, since files are often sorted; None for all.
-
-    Example:
-        >>> spaced(range(10), 3)
-        [0, 3, 6]
-    """
-    count = len(rows) if limit is None else min(limit, len(rows))
-    return [rows[i * len(rows) // count] for i in range(count)]
-
-
 def known(value: float) -> float | None:
     """The value, or None if it is nan.
 
@@ -65,24 +53,3 @@ def mean_of(rows: Iterable[Mapping[str, Any]], name: str) -> float | None:
     """
     found = [row[name] for row in rows if row[name] is not None]
     return fmean(found) if found else None
-
-
-def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON; numbers that are nan or infinite become null.
-
-    Example:
-        >>> as_json({"a": [1.0, math.nan], "b": (math.inf,)}, indent=None)
-        '{"a": [1.0, null], "b": [null]}'
-    """
-    found = _finite(value)
-    return json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value

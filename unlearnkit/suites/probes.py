@@ -17,8 +17,8 @@ from unlearnkit.data.streams.qa import QAStream
 from unlearnkit.data.streams.text import TextStream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.plain import spaced
 from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.measured import spaced
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -19,9 +19,9 @@ from unlearnkit.data.tokens.chat_template import TurnError
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.plain import spaced
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.measured import spaced
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ from unlearnkit.metrics import (
     Rouge,
     TrueShare,
 )
+from unlearnkit.plain import spaced
 from unlearnkit.suites import rwku_utility
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import digest
-from unlearnkit.suites.measured import by_stream, spaced
+from unlearnkit.suites.measured import by_stream
 from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
 
 if TYPE_CHECKING:

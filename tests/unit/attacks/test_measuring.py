@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from unlearnkit.attacks.measuring import benign_split, spaced, split_rows
+from unlearnkit.attacks.measuring import benign_split, split_rows
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
+from unlearnkit.plain import spaced
 
 ROWS = [Example((4,), (5,), row, "") for row in range(6)]
 

@@ -13,10 +13,10 @@ from unlearnkit.callbacks import EvaluateEvery
 from unlearnkit.cli import console
 from unlearnkit.cli.tables import show_evaluations
 from unlearnkit.cli.verbs.compare import show
+from unlearnkit.files import write_json, write_rows
 from unlearnkit.runs import RunSummary, report
 from unlearnkit.runs.compare import compare
 from unlearnkit.runs.evaluate import evaluate, read_evaluation, rows_file
-from unlearnkit.runs.folder import write_json, write_rows
 from unlearnkit.suites import Copyright, SuiteContext
 from unlearnkit.suites.base import SuiteResult
 

@@ -73,7 +73,7 @@ def test_the_card_says_what_how_and_with_which_figures(run) -> None:
     assert "seed 7" in card.text
     figures = summary.suites["copyright"]
     nll = "forget/nll"
-    assert f"| {nll} | {figures['before'][nll]:.4g} | {figures['after'][nll]:.4g} |" in card.text
+    assert f"| {nll} | {figures['before'][nll]:.3f} | {figures['after'][nll]:.3f} |" in card.text
     assert "No such model (gold) was evaluated" in card.text
     assert "No suite was run" not in card.text
     # A blank line in a table would cut it in two.

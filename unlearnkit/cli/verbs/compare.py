@@ -15,9 +15,9 @@ from rich.text import Text
 
 from unlearnkit.cli.console import err, out
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.tables import figure
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
+from unlearnkit.plain import number
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def _cell(found: OverSeeds | None) -> str:
     if found is None:
         return "-"
     if found.deviation is None:
-        return figure(found.mean)
-    return f"{figure(found.mean)} ± {figure(found.deviation)}"
+        return number(found.mean)
+    return f"{number(found.mean)} ± {number(found.deviation)}"
 
 
 def _rows(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
@@ -139,7 +139,7 @@ def _csv(comparison: Comparison) -> str:
 
 
 def _json(comparison: Comparison) -> str:
-    from unlearnkit.suites.measured import as_json
+    from unlearnkit.files import as_json
 
     columns = [
         {

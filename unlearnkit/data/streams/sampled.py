@@ -25,8 +25,9 @@ from unlearnkit.data.streams.mismatch import stream_of_rows
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.files import digest_of
 from unlearnkit.models.base import BaseModel
-from unlearnkit.models.fingerprint import digest_of, model_fingerprint, tokenizer_fingerprint
+from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
 _COMMAND = "unlearnkit sample --recipe RECIPE"

@@ -27,7 +27,8 @@ from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.token_weights import reads_distributions
 from unlearnkit.engine.step.views import TokenSource
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import RecipeError
+from unlearnkit.files import whole_file
 from unlearnkit.functional.core import log_probabilities
 from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.fingerprint import (
@@ -229,11 +230,6 @@ def _holds(path: Path, key: Mapping[str, str]) -> bool:
 
 
 def _save(tensors: dict[str, Tensor], path: Path, key: Mapping[str, str]) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
+    with whole_file(path) as unfinished:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, unfinished, {"fingerprint": json.dumps(key, sort_keys=True)})
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

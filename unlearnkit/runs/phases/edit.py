@@ -9,8 +9,9 @@ from pathlib import Path
 from unlearnkit.edits.matching import config_problems, refuse
 from unlearnkit.edits.task_vector import Add, Negate
 from unlearnkit.errors import RecipeError
+from unlearnkit.files import write_json, write_text
 from unlearnkit.runs.facts import peak_memory_mb
-from unlearnkit.runs.folder import RunSummary, make_folder, write_json, write_text
+from unlearnkit.runs.folder import RunSummary, make_folder
 from unlearnkit.runs.phases.phase import Base, Phase, with_base
 
 EDITS = {each.registered_name: each for each in (Negate, Add)}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.runs.folder import write_json, write_text
+from unlearnkit.files import write_json, write_text
 from unlearnkit.suites.requests import Requests
 
 Curve = list[dict[str, Any]]

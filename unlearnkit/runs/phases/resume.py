@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.families import named
+from unlearnkit.plain import leaves
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
@@ -76,8 +77,8 @@ class Unfinished:
         theirs = file.read_text(encoding="utf-8")
         if theirs == recipe:
             return []
-        old = _leaves(self.resolve(load_yaml(theirs) or {}))
-        new = _leaves(load_yaml(recipe))
+        old = dict(leaves(self.resolve(load_yaml(theirs) or {})))
+        new = dict(leaves(load_yaml(recipe)))
         keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         return [f"{key} {old.get(key)!r} is now {new.get(key)!r}" for key in keys[:5]]
 
@@ -141,16 +142,3 @@ def _turn(name: str, phase: str) -> int:
 def _is_phased(folder: Path) -> bool:
     file = folder / "recipe.yaml"
     return file.is_file() and "phases" in (load_yaml(file.read_text(encoding="utf-8")) or {})
-
-
-def _leaves(value: object, key: str = "") -> dict[str, object]:
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, list):
-        items = list(enumerate(value))
-    else:
-        return {key: value}
-    found: dict[str, object] = {}
-    for step, each in items:
-        found |= _leaves(each, f"{key}.{step}" if key else str(step))
-    return found

@@ -13,9 +13,10 @@ import torch
 
 from unlearnkit.data.datamodule import together
 from unlearnkit.families import named
+from unlearnkit.files import write_json, write_text
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.fit import FOLDER_OF_RUN
-from unlearnkit.runs.folder import RunSummary, new_folder, write_json, write_text
+from unlearnkit.runs.folder import RunSummary, new_folder
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve

@@ -1,0 +1,141 @@
+"""Files and folders are there whole or not at all, whoever else writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from unlearnkit.errors import UserError
+from unlearnkit.files import file_digest, whole_file, whole_folder, write_json, write_rows
+from unlearnkit.runs import export
+
+FORK = multiprocessing.get_context("fork")
+
+
+def _both(work) -> list[str]:
+    """What two processes say that do the same work at the same time."""
+    said, meet = FORK.Queue(), FORK.Barrier(2, timeout=60)
+
+    def one(name: str) -> None:
+        try:
+            work(name, meet)
+        except UserError as error:
+            said.put(str(error))
+        else:
+            said.put(f"{name} did it")
+
+    processes = [FORK.Process(target=one, args=(name,)) for name in ("one", "other")]
+    for process in processes:
+        process.start()
+    found = [said.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+def test_of_two_exports_into_one_folder_one_wins_and_the_other_is_refused(tmp_path, monkeypatch):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"of": name}))
+    copied = shutil.copytree
+
+    def work(name, meet) -> None:
+        def together(*arguments, **options) -> None:
+            copied(*arguments, **options)
+            meet.wait()
+
+        monkeypatch.setattr(shutil, "copytree", together)
+        export(tmp_path / name, tmp_path / "out")
+
+    said = _both(work)
+    (done,) = (each for each in said if each.endswith("did it"))
+    (refused,) = (each for each in said if each != done)
+    assert f"{tmp_path / 'out'} exists and is not empty" in refused
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written == {"of": done.split()[0]}
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["one", "other", "out"]
+
+
+def test_two_writers_of_one_file_leave_one_of_the_two_whole(tmp_path):
+    path = tmp_path / "file"
+
+    def work(name, meet) -> None:
+        with whole_file(path) as unfinished:
+            unfinished.write_text(name * 1000)
+            meet.wait()
+
+    assert sorted(_both(work)) == ["one did it", "other did it"]
+    assert path.read_text() in ("one" * 1000, "other" * 1000)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_an_empty_folder_is_filled_and_a_failure_leaves_it_empty(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+
+    def fail() -> None:
+        with whole_folder(target) as folder:
+            (folder / "half").write_text("")
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        fail()
+    assert list(tmp_path.iterdir()) == [target]
+    assert not list(target.iterdir())
+    with whole_folder(target) as folder:
+        (folder / "whole").write_text("")
+    assert [each.name for each in target.iterdir()] == ["whole"]
+    with pytest.raises(UserError, match="exists and is not empty"), whole_folder(target):
+        pass
+
+
+def test_a_full_disk_is_said_with_the_file_and_leaves_the_one_before(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("before")
+
+    def fail() -> None:
+        with whole_file(path, said="cannot keep") as unfinished:
+            unfinished.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match=r"cannot keep .*file: No space left"):
+        fail()
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_json_has_null_for_what_is_no_number(tmp_path):
+    write_json(tmp_path / "a.json", {"a": math.nan, "p": Path("x")})
+    write_rows(tmp_path / "b.jsonl", [{"é": math.inf}, {}])
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": null,\n  "p": "x"\n}\n'
+    assert (tmp_path / "b.jsonl").read_text() == '{"é": null}\n{}\n'
+
+
+def test_a_digest_is_that_of_the_file_as_it_is_now(tmp_path, monkeypatch):
+    file = tmp_path / "weights"
+    hour = time.time() - 3600
+    found = []
+    for content in (b"one", b"two"):
+        file.write_bytes(content)
+        os.utime(file, (hour, hour + len(found)))
+        found.append(file_digest(file))
+    assert found[0] != found[1]
+    read = []
+    monkeypatch.setattr("hashlib.file_digest", lambda *_: read.append(1))
+    assert file_digest(file) == found[1]
+    assert not read  # kept, since nothing changed
+    # One that was written this moment is read each time: the clock may not tell a second change.
+    os.utime(file)
+    monkeypatch.undo()
+    assert file_digest(file) == found[1]
+    moment = file.stat().st_mtime_ns
+    file.write_bytes(b"six")
+    os.utime(file, ns=(moment, moment))
+    assert file_digest(file) not in found

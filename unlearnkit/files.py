@@ -1,0 +1,211 @@
+"""Files and folders that are written whole or not at all, and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.errors import UserError
+
+_SETTLED_NS = 2 * 10**9
+"""Age from which a file's time of change tells whether it was changed again."""
+
+
+@contextmanager
+def whole_file(path: Path, *, said: str = "cannot write", flush: bool = False) -> Iterator[Path]:
+    """A file under a name of its own, which gets its real name once it is filled.
+
+    Args:
+        path: The file; one that is there is replaced.
+        said: Begins the message of a failure.
+        flush: Have content and name on disk before anything else is done.
+
+    Raises:
+        UserError: If the disk is full or cannot be written to. Nothing is left half-written.
+    """
+    unfinished = _beside(path)
+    try:
+        yield unfinished
+        if flush:
+            _flush(unfinished)
+        os.replace(unfinished, path)
+        if flush:
+            _flush(path.parent)
+    except BaseException as error:
+        with suppress(OSError):  # the folder itself may be what is wrong
+            unfinished.unlink(missing_ok=True)
+        _tell(error, f"{said} {path}")
+        raise
+
+
+@contextmanager
+def whole_folder(folder: Path, *, said: str = "cannot write") -> Iterator[Path]:
+    """A folder under a name of its own, which gets its real name once it is filled.
+
+    Of two processes that write one folder, the first to end has it, and the other is refused.
+
+    Args:
+        folder: The folder; it must not exist or be empty.
+        said: Begins the message of a failure.
+
+    Raises:
+        UserError: If the folder exists, the disk is full or cannot be written to. Nothing is left
+            half-written.
+    """
+    refuse_occupied(folder)
+    unfinished = _beside(folder)
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        try:
+            # In one step, which takes the place of an empty folder and of nothing else.
+            unfinished.rename(folder)
+        except OSError:
+            refuse_occupied(folder)
+            raise
+    except BaseException as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _tell(error, f"{said} {folder}")
+        raise
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Refuses a folder in which something would be overwritten.
+
+    Raises:
+        UserError: If the folder exists and is not empty, or is the current one.
+    """
+    if not folder.name:
+        raise UserError(
+            f"{folder}: expected the name of a folder to write", hint="Give a new folder's name."
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is not empty", hint="Give another folder.")
+
+
+def refuse_inside(folder: Path, source: Path) -> None:
+    """Refuses a folder inside the one that is copied.
+
+    Raises:
+        UserError: If it is below it.
+    """
+    if source.resolve() in folder.resolve().parents:
+        raise UserError(
+            f"{folder} is inside {source}, which is copied", hint="Give a folder outside of it."
+        )
+
+
+def refuse_existing(path: Path) -> Path:
+    """The path, where there is no such file yet.
+
+    Raises:
+        UserError: If there is.
+    """
+    if path.exists():
+        raise UserError(f"{path} exists and is not overwritten.", hint="Give another name.")
+    return path
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        UserError: If the disk is full or the folder cannot be written to.
+    """
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all; see `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes indented JSON, whole or not at all; see `write_bytes`."""
+    write_text(path, as_json(value) + "\n")
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes JSON lines, whole or not at all; see `write_bytes`."""
+    write_text(path, "".join(as_json(row, indent=None) + "\n" for row in rows))
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON, which has no infinite number and none that is no number: null for each.
+
+    Example:
+        >>> as_json({"a": [1.0, math.nan], "b": (math.inf,)}, indent=None)
+        '{"a": [1.0, null], "b": [null]}'
+    """
+    found = _finite(value)
+    return json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value
+
+
+def digest_of(data: bytes) -> str:
+    """The first 64 bits of the SHA-256 of some bytes.
+
+    Example:
+        >>> digest_of(b"a")
+        'sha256:ca978112ca1bbdca'
+    """
+    return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def file_digest(file: Path) -> bytes:
+    """The SHA-256 of a file, kept for as long as the file is as it was."""
+    found = file.stat()
+    known = (str(file.absolute()), found.st_ino, found.st_size, found.st_mtime_ns)
+    # A file that has just been written may be written again within the clock's grain.
+    settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
+    return _kept_digest(*known) if settled else _kept_digest.__wrapped__(*known)
+
+
+@lru_cache(maxsize=4096)
+def _kept_digest(path: str, inode: int, size: int, changed: int) -> bytes:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
+
+
+def _beside(path: Path) -> Path:
+    """A hidden name in the same folder that no other writer has."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.unfinished")
+
+
+def _tell(error: BaseException, what: str) -> None:
+    """Raises a `UserError` for a full or broken disk, and nothing for any other error."""
+    # safetensors has an exception of its own for it, and torch's writer a RuntimeError.
+    of_writer = type(error).__module__.startswith("safetensors") or (
+        isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error)
+    )
+    if isinstance(error, OSError) or of_writer:
+        raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _flush(path: Path) -> None:
+    """Has a file's content, or the names in a folder, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
