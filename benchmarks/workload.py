@@ -48,21 +48,27 @@ def random_llama(name: str, seed: int = 0) -> LlamaForCausalLM:
     )
 
 
-def draw(vocabulary: int, seed: int, batch: int = BATCH) -> dict[str, StreamBatch]:
-    """A step of three streams: prompts of 64 to 128 tokens, responses of 32 to 96."""
+def draw(
+    vocabulary: int,
+    seed: int,
+    batch: int = BATCH,
+    prompts: tuple[int, int] = (64, 128),
+    responses: tuple[int, int] = (32, 96),
+) -> dict[str, StreamBatch]:
+    """A step of three streams, with so many tokens at least and at most."""
     generator = torch.Generator().manual_seed(seed)
 
     def ids(low: int, high: int) -> tuple[int, ...]:
         length = int(torch.randint(low, high + 1, (1,), generator=generator))
         return tuple(torch.randint(vocabulary, (length,), generator=generator).tolist())
 
-    forget = [Example(ids(64, 128), ids(32, 96), row, "forget") for row in range(batch)]
+    forget = [Example(ids(*prompts), ids(*responses), row, "forget") for row in range(batch)]
     mismatch = [
-        Example(e.prompt_ids, ids(32, 96), e.row, "mismatch")
+        Example(e.prompt_ids, ids(*responses), e.row, "mismatch")
         for e in forget
         for _ in range(RANDOM_ANSWERS)
     ]
-    retain = [Example(ids(64, 128), ids(32, 96), row, "retain") for row in range(batch)]
+    retain = [Example(ids(*prompts), ids(*responses), row, "retain") for row in range(batch)]
     streams = {"forget": forget, "mismatch": mismatch, "retain": retain}
     return {name: _rows(examples) for name, examples in streams.items()}
 
