@@ -4,9 +4,10 @@
 
 The workload of `benchmarks.step` with more prompts a step: each has a response and five random
 answers, and as many retain rows go with them. Models have two of their decoder blocks, so that 32
-prompts fit a small machine; finetuning is left out where its logits would not. ``equal`` is a second workload: prompts of 96 tokens and answers of 64,
-all of one length, in which finetuning has no padding. Variants alternate within a round; each
-figure is the median of the rounds, a ratio one of the same round. One thread.
+prompts fit a small machine; finetuning is left out where its logits would not. ``equal`` is a
+second workload: prompts of 96 tokens and answers of 64, all of one length, in which finetuning has
+no padding. Variants alternate within a round; each figure is the median of the rounds, a ratio one
+of the same round. One thread.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,25 +75,55 @@ class _Accumulated(Function):
     def forward(
         ctx: Any, loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], *trained: Tensor
     ) -> Tensor:
-        total: Tensor | None = None
-        sums: list[Tensor | None] = [None] * len(trained)
+        ctx.sums = _Sums(trained)
+        losses: list[Tensor] = []
         for batch in batches:
-            with torch.enable_grad():
+            with torch.enable_grad(), ctx.sums:
                 loss = loss_of(batch)
-            gradients = torch.autograd.grad(loss, trained, allow_unused=True)
-            for index, gradient in enumerate(gradients):
-                if gradient is not None:
-                    before = sums[index]
-                    sums[index] = gradient if before is None else before.add_(gradient)
-            total = loss.detach() if total is None else total + loss.detach()
-        ctx.sums = sums
-        assert total is not None
-        return total
+                torch.autograd.grad(loss, trained, allow_unused=True)
+            losses.append(loss.detach())
+        return torch.stack(losses).sum()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         (upstream,) = grad_outputs
-        return (None, None, *(None if g is None else g.mul_(upstream) for g in ctx.sums))
+        return None, None, *(None if g is None else g.mul_(upstream) for g in ctx.sums.given_up())
+
+
+class _Sums:
+    """Gradients that are added up one parameter at a time, within the context.
+
+    The gradient of a part is never whole in memory. Hooks of DDP belong to the accumulation into
+    ``.grad``, which happens once, when the sums are handed on.
+    """
+
+    def __init__(self, trained: Sequence[Tensor]) -> None:
+        self._trained = trained
+        # All at once: taken in turn with the gradients, they would leave holes in the C heap.
+        self._sums = [torch.empty_like(parameter) for parameter in trained]
+        self._found = [False] * len(trained)
+        self._hooks = ExitStack()
+
+    def __enter__(self) -> None:
+        for index, parameter in enumerate(self._trained):
+            handle = parameter.register_hook(partial(self._add, index))
+            self._hooks.callback(handle.remove)
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.close()
+
+    def _add(self, index: int, gradient: Tensor) -> Tensor:
+        if self._found[index]:
+            self._sums[index].add_(gradient)
+        else:
+            self._sums[index].copy_(gradient)
+            self._found[index] = True
+        return gradient.new_zeros(()).expand_as(gradient)  # what `grad` gives back, without memory
+
+    def given_up(self) -> list[Tensor | None]:
+        """The sums, of which nothing is kept, so that they can become ``.grad`` as they are."""
+        sums, self._sums = self._sums, []
+        return [s if found else None for s, found in zip(sums, self._found, strict=True)]
 
 
 _Tree = list[tuple[str, Example]]
