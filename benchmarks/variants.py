@@ -58,10 +58,10 @@ def ours(model: str, streams: Streams, names: dict[str, str] = METHOD, **options
         _fill(module.reference, module, streams["retain"])
     _move_away_from_the_reference(module)
     read = {name: streams[name] for name in names}
-    batches = module.pack(read)
+    batches = module.packer(read)
 
     def loss() -> Tensor:
-        return module.training_loss(batches)
+        return module.loss(batches)
 
     return Step(module.policy, loss, read)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from unlearnkit.data.pack import Batch, Layout, pack
-from unlearnkit.data.sampler import StreamBatches
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.pack import Batch, Layout
+from unlearnkit.data.packer import Packer, Parts
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
@@ -32,7 +32,7 @@ from unlearnkit.engine.step.forward import ForwardPass, stream_views
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.kernels import HeadKernel, chosen_kernel
 from unlearnkit.engine.step.layout import choose_layout
-from unlearnkit.engine.step.micro_batches import accumulated, split
+from unlearnkit.engine.step.micro_batches import accumulated
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.fila import begin_by_importance
@@ -214,31 +214,20 @@ class UnlearningModule(StepFigures):
             fill_from(self.reference, self.trainer, self.policy, self.base, self.active.values())
 
     def on_fit_start(self) -> None:
-        """Puts the policy in train mode: models come from disk in eval mode, and stay in it."""
+        """Sets train mode; hands over the packer, whose layout is known once there is a model."""
         self.policy.train()
+        if isinstance(data := self.trainer.datamodule, UnlearningDataModule):  # pyright: ignore
+            data.use(self.packer)
         if self.compiled:
             compile_blocks([self.policy, getattr(self.reference, "model", None)])
 
-    def pack(self, batches: StreamBatches) -> list[Batch]:
-        """Joins the rows of the streams that are read; the data module calls it.
-
-        Returns:
-            One batch, or several that are to be run in turn.
-        """
-        read = {name: batches[name] for name in batches if name in self.streams_read}
-        if self.max_tokens_per_micro_batch is None:
-            return [self._pack(read)]
-        parts = split(read, self.max_tokens_per_micro_batch, self.layout)  # pyright: ignore
-        return [self._pack(part) for part in parts]
-
-    def _pack(self, rows: StreamBatches) -> Batch:
+    @property
+    def packer(self) -> Packer:
+        """What makes batches of the streams' rows as the model takes them."""
         assert self.layout != "auto", "configure_model() comes first"
-        keep_last = "hidden" in self.needs
-        batch = pack(rows, self.layout, keep_last)
-        referred = {name: rows[name] for name in rows if name in self.streams_referred}
-        if not referred or referred.keys() == rows.keys():
-            return batch
-        return replace(batch, reference=pack(referred, self.layout, keep_last))
+        read, referred = frozenset(self.streams_read), frozenset(self.streams_referred)
+        needed = ("hidden" in self.needs, self.max_tokens_per_micro_batch)
+        return Packer(self.layout, read, referred, *needed)
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
@@ -247,20 +236,22 @@ class UnlearningModule(StepFigures):
         reference = None if kept is None else kept.forward(batch.reference or batch, self.layers)
         return stream_views(batch, policy, reference, self.expected)
 
-    def training_step(self, batch: list[Batch], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Parts, batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
-        loss = self.training_loss(batch, step_share(self.trainer, batch_idx))
+        loss = self.loss(batch.batches, step_share(self.trainer, batch_idx))
         self.log_micro_batch({"loss": loss.detach(), **self.figures}, batch_idx)
         return loss
 
-    def training_loss(self, batches: list[Batch], share: float = 1.0) -> Tensor:
-        """The weighted sum of the objectives on the parts of a batch; sets `figures`."""
+    def loss(self, batches: list[Batch], share: float = 1.0) -> Tensor:
+        """The weighted sum of the objectives on the parts of a batch; sets `figures`.
+
+        Objectives without rows give ``share`` of their value.
+        """
         self.figures = {}
-        part = partial(self.loss, share=share / len(batches))
+        part = partial(self._loss_of_part, share=share / len(batches))
         return accumulated(part, batches, self.policy.parameters())
 
-    def loss(self, batch: Batch, share: float = 1.0) -> Tensor:
-        """As `training_loss`, of one part; objectives without rows give their ``share`` of it."""
+    def _loss_of_part(self, batch: Batch, share: float) -> Tensor:
         views = self(batch)
         terms = {k: o(views) * (1.0 if o.streams else share) for k, o in self.active.items()}
         found = {key: term.detach() for key, term in terms.items()}
@@ -289,6 +280,14 @@ class UnlearningModule(StepFigures):
     def configure_callbacks(self) -> list[L.Callback]:
         """What makes a resumed run equal the uninterrupted one, and holds weights still."""
         return [ExactResume(), *([SalientWeights(self.saliency)] if self.saliency else [])]
+
+    @classmethod
+    def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raises a RecipeError that says what loads a checkpoint of trained weights."""
+        raise RecipeError(
+            "a checkpoint holds trained weights alone: build the UnlearningModule and give "
+            "trainer.fit(module, datamodule=data, ckpt_path=FILE), or load a run's folder model/"
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""

@@ -37,6 +37,6 @@ def ours(model: PreTrainedModel, objectives: Objectives) -> Side:
 
     def loss(rows: StepRows) -> Tensor:
         streams = {name: rows.streams[name] for name in rows.streams if name in read}
-        return module.training_loss(module.pack(streams))
+        return module.loss(module.packer(streams))
 
     return Side(lambda rows: rows, loss)

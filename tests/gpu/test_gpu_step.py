@@ -60,7 +60,7 @@ def _module(model, device: str = DEVICE, **arguments) -> UnlearningModule:
 def _run(module: UnlearningModule, streams) -> float:
     module.zero_grad(set_to_none=True)
     device = next(module.policy.parameters()).device
-    loss = module.training_loss([batch.to(device) for batch in module.pack(streams)])
+    loss = module.loss([batch.to(device) for batch in module.packer(streams)])
     loss.backward()
     return float(loss.detach())
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unlearnkit.callbacks.base import NamedCallback
+from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.engine.step.figures import ends_step
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
@@ -139,7 +140,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
     def _values(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, float | None]:
         """Values of all suites, the same on all processes."""
         model = pl_module.policy
-        tokenizer = trainer.datamodule.tokenizer  # pyright: ignore
+        tokenizer = datamodule_of(trainer).tokenizer
         found: dict[str, float | None] = {}
         # Suites may draw random numbers; the training must not notice.
         devices = [pl_module.device] if pl_module.device.type == "cuda" else []

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.callbacks.base import NamedCallback
+from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.redact import printable
@@ -48,8 +49,8 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
         # A sharded model speaks only when all processes take part, and then says the same on all.
         if not trainer.is_global_zero and not is_sharded(trainer):
             return
-        data = trainer.datamodule.data[self.stream]  # pyright: ignore
-        tokenizer = trainer.datamodule.tokenizer  # pyright: ignore
+        module = datamodule_of(trainer)
+        data, tokenizer = module.data[self.stream], module.tokenizer
         prompts = [data.at(row, 0)[0].prompt_ids for row in range(min(self.prompts, len(data)))]
         said = generate(
             pl_module.policy,  # pyright: ignore
@@ -63,6 +64,6 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
         table.add_column("prompt")
         table.add_column("model")
         for prompt, generation in zip(prompts, said, strict=True):
-            shown = tokenizer.decode(list(prompt), skip_special_tokens=True)
+            shown = str(tokenizer.decode(list(prompt), skip_special_tokens=True))
             table.add_row(Text(printable(shown)), Text(printable(generation.text)))
         Console().print(table)

@@ -16,7 +16,6 @@ _MESSAGES = (
     r".*isinstance\(treespec, LeafSpec\)",
     "The number of training batches",  # every step is in metrics.csv where it matters
     r"Found \d+ module\(s\) in eval mode",  # the reference, and so it should be
-    "You have overridden `on_before_batch_transfer`",
     "`loftq_config` specified but will be ignored",  # its default, which PEFT itself warns of
     r"`is_gradient_checkpointing` is deprecated",  # PEFT's use of transformers
     "The dirpath has changed from",  # a run that goes on does so in a folder of its own

@@ -1,20 +1,19 @@
-"""The LightningDataModule: one loader per stream, zipped."""
+"""The LightningDataModule of named streams."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
-from lightning.pytorch.utilities import CombinedLoader
 
 from unlearnkit.data.overlap import warn_of_overlap
-from unlearnkit.data.pack import Batch
+from unlearnkit.data.packer import Packer
 from unlearnkit.data.plan import StepPlan, StreamPlan
-from unlearnkit.data.sampler import StepDataset, StepLoader, StepSampler, StreamBatches
+from unlearnkit.data.sampler import StepDataset, StepLoader, StepRows, StepSampler
 from unlearnkit.data.streams.base import Stream, StreamData
 from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
@@ -40,7 +39,7 @@ class UnlearningDataModule(L.LightningDataModule):
         batch_size: Rows of each stream per micro-batch and process, unless the stream has its own.
         max_length: Longest sequence in tokens; responses are cut to fit.
         anchor: The stream whose pass is an epoch.
-        num_workers: Loader processes per stream.
+        num_workers: Loader processes, which pack the batches too.
         seed: Seed of the order and of random answers.
         shuffle: Draw rows in a random order.
         date: Date that chat templates see, so that tokens are the same every day.
@@ -84,6 +83,7 @@ class UnlearningDataModule(L.LightningDataModule):
         self._base = None if hasattr(tokenizer, "decode") else tokenizer
         self.data: dict[str, StreamData] = {}
         self.plan: StepPlan | None = None
+        self.packer: Packer | None = None
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
@@ -156,35 +156,32 @@ class UnlearningDataModule(L.LightningDataModule):
         }
         return StepPlan(sizes, self.anchor, self.seed, world, accumulate, self.shuffle)
 
-    def train_dataloader(self) -> CombinedLoader:
-        """One loader per stream that an objective reads, zipped step by step."""
+    def use(self, packer: Packer) -> None:
+        """Takes what packs the rows, from the module that reads them.
+
+        Raises:
+            RecipeError: If it reads a stream of prompts without responses.
+        """
+        for name in packer.read:
+            if name in self.data and not self.data[name].answered:
+                raise RecipeError(without_responses(name))
+        self.packer = packer
+
+    def train_dataloader(self) -> StepLoader:
+        """The micro-batches of the streams that an objective reads, as the packer makes them."""
         assert self.plan is not None, "setup() comes first"
         rank = self.trainer.global_rank if self.trainer else 0
-        loaders: dict[str, StepLoader] = {}
-        for name in self._read_streams():
-            dataset = StepDataset(self.plan, name, self.data[name], rank)
-            sampler = StepSampler(dataset, self._micro_batches_done)
-            loaders[name] = StepLoader(sampler, num_workers=self.num_workers)
-        return CombinedLoader(loaders, mode="min_size")
-
-    def on_before_batch_transfer(self, batch: StreamBatches, dataloader_idx: int) -> list[Batch]:
-        """Packs a micro-batch in the layout that the model takes."""
-        module = self.trainer.lightning_module  # pyright: ignore
-        return module.pack(batch)  # pyright: ignore
+        # The anchor keeps the count of an epoch even where no objective reads it.
+        read = {*self.packer.read, self.anchor} if self.packer else self.data.keys()
+        rows = StepRows(
+            {n: StepDataset(self.plan, n, each, rank) for n, each in self.data.items() if n in read}
+        )
+        sampler = StepSampler(rows, self._micro_batches_done)
+        collate = self.packer and self.packer.collate
+        return StepLoader(sampler, collate, num_workers=self.num_workers)
 
     def _encode(self, name: str, codec: Codec, done: dict[str, StreamData]) -> None:
         done[name] = self.streams[name].encode(name, codec, done, self.seed)
-
-    def _read_streams(self) -> Collection[str]:
-        module = self.trainer.lightning_module if self.trainer else None
-        read = getattr(module, "streams_read", None)
-        if read is None:
-            return list(self.data)
-        for name in read:
-            if name in self.data and not self.data[name].answered:
-                raise RecipeError(without_responses(name))
-        # The anchor keeps the count of an epoch even where no objective reads it.
-        return [name for name in self.data if name in read or name == self.anchor]
 
     def _micro_batches_done(self) -> int:
         if self.trainer is None:
@@ -205,6 +202,20 @@ class UnlearningDataModule(L.LightningDataModule):
             for name in ready:
                 del left[name]
         return order
+
+
+def datamodule_of(trainer: L.Trainer) -> UnlearningDataModule:
+    """The data module of a trainer.
+
+    Raises:
+        RecipeError: If it has none, or one of another kind.
+    """
+    found = getattr(trainer, "datamodule", None)
+    if not isinstance(found, UnlearningDataModule):
+        raise RecipeError(
+            f"trainer.fit: expected datamodule=UnlearningDataModule(...), found {found!r}"
+        )
+    return found
 
 
 def together(calls: Iterable[Callable[[], object]]) -> None:

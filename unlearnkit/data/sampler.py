@@ -1,4 +1,4 @@
-"""The loader of one stream: step numbers in, rows out."""
+"""The loader of the streams: step numbers in, batches out."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class StreamBatch(NamedTuple):
     sequence_share: float
 
 
+StreamBatches = Mapping[str, StreamBatch]
+"""The rows of each stream in one micro-batch of one rank."""
+
+
 class StepDataset(Dataset[StreamBatch]):
     """Maps a step number to the rows of one stream on one rank."""
 
@@ -57,6 +61,26 @@ class StepDataset(Dataset[StreamBatch]):
         return self._counted[1]
 
 
+class StepRows(Dataset[StreamBatches]):
+    """Maps a step number to the rows of all streams on one rank.
+
+    Args:
+        parts: The streams by name, of one plan and rank.
+    """
+
+    def __init__(self, parts: Mapping[str, StepDataset]) -> None:
+        self.parts = parts
+        first = next(iter(parts.values()))
+        self.plan, self.rank = first.plan, first.rank
+
+    def __len__(self) -> int:
+        """Steps of one epoch."""
+        return self.plan.steps_per_epoch
+
+    def __getitem__(self, step: int) -> StreamBatches:
+        return {name: part[step] for name, part in self.parts.items()}
+
+
 class StepSampler(DistributedSampler[int]):
     """The step numbers that are left of the present epoch.
 
@@ -64,11 +88,11 @@ class StepSampler(DistributedSampler[int]):
     Lightning puts no other sampler in its place.
 
     Args:
-        dataset: The stream's rows by step.
+        dataset: The rows by step.
         done: Called when an epoch begins or is resumed: micro-batches done in all epochs so far.
     """
 
-    def __init__(self, dataset: StepDataset, done: Callable[[], int]) -> None:
+    def __init__(self, dataset: StepRows, done: Callable[[], int]) -> None:
         super().__init__(dataset, num_replicas=dataset.plan.world, rank=dataset.rank, shuffle=False)
         self.plan = dataset.plan
         self._done = done
@@ -81,20 +105,27 @@ class StepSampler(DistributedSampler[int]):
         return self.plan.steps_per_epoch
 
 
-class StepLoader(DataLoader[StreamBatch]):
+class StepLoader(DataLoader[StreamBatches]):
     """A loader that Lightning may resume amid an epoch: its sampler knows where to go on.
 
     It draws nothing from the process's random state, which would else depend on the number of
     loaders and on where an epoch was entered.
+
+    Args:
+        sampler: The steps.
+        collate: Makes batches of the rows, in the loader's process; without one they stay rows.
+        **arguments: Of a DataLoader.
     """
 
-    def __init__(self, sampler: StepSampler, **arguments: Any) -> None:
+    def __init__(
+        self, sampler: StepSampler, collate: Callable[[StreamBatches], Any] | None, **arguments: Any
+    ) -> None:
         super().__init__(
             sampler.dataset,  # pyright: ignore[reportArgumentType]
             batch_size=None,
             sampler=sampler,
             generator=torch.Generator(),
-            collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType]
+            collate_fn=collate or _as_it_is,  # pyright: ignore[reportArgumentType]
             **arguments,
         )
 
@@ -106,9 +137,5 @@ class StepLoader(DataLoader[StreamBatch]):
         """Nothing to be done."""
 
 
-StreamBatches = Mapping[str, StreamBatch]
-"""One micro-batch as the zipped loaders give it: the rows of each stream."""
-
-
-def _as_it_is(batch: StreamBatch) -> StreamBatch:
+def _as_it_is(batch: StreamBatches) -> StreamBatches:
     return batch

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.data.encoded import StreamData, data_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
@@ -167,7 +168,7 @@ def fill_from(
         base: Where it was loaded from.
         objectives: What is trained; the streams of those that read the reference are filled.
     """
-    data: Any = trainer.datamodule  # pyright: ignore
+    data = datamodule_of(trainer)
     readers = [objective for objective in objectives if "reference" in objective.needs]
     streams = sorted({stream for reader in readers for stream in reader.streams})
     reference.fill(

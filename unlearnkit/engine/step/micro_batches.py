@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -11,40 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from unlearnkit.data.example import Example
-from unlearnkit.data.pack import Batch, Layout
-from unlearnkit.data.sampler import StreamBatch
-
-
-def split(
-    batches: Mapping[str, StreamBatch], max_tokens: int, layout: Layout = "packed"
-) -> list[dict[str, StreamBatch]]:
-    """Cuts a step between its trees, so that each part has at most ``max_tokens`` tokens.
-
-    Rows with equal prompts stay together, whatever their streams. The shares stay those of the
-    whole, so the parts' losses add up to that of the step. A tree larger than the budget is a
-    part of its own. In the layout ``rows`` padding counts, and rows of like length share a part.
-
-    Example:
-        >>> examples = (Example((5,), (7, 8), 0, "a:1"), Example((6,), (7,), 1, "a:2"))
-        >>> parts = split({"forget": StreamBatch(examples, 3, 2)}, max_tokens=3)
-        >>> [len(part["forget"].examples) for part in parts]
-        [1, 1]
-    """
-    by_prompt: dict[tuple[int, ...], _Tree] = {}
-    for name, batch in batches.items():
-        for example in batch.examples:
-            by_prompt.setdefault(example.prompt_ids, []).append((name, example))
-    size, trees = _packed_size, list(by_prompt.values())
-    if layout == "rows":
-        size = _padded_size
-        trees.sort(key=_width)
-    parts: list[list[_Tree]] = []
-    for tree in trees:
-        if not parts or size([*parts[-1], tree]) > max_tokens:
-            parts.append([])
-        parts[-1].append(tree)
-    return [_regroup(part, batches) for part in parts or [[]]]
+from unlearnkit.data.pack import Batch
 
 
 def accumulated(
@@ -124,29 +91,3 @@ class _Sums:
         """The sums, of which nothing is kept, so that they can become ``.grad`` as they are."""
         sums, self._sums = self._sums, []
         return [s if found else None for s, found in zip(sums, self._found, strict=True)]
-
-
-_Tree = list[tuple[str, Example]]
-"""Sequences with one prompt, and the streams they are of."""
-
-
-def _packed_size(trees: Sequence[_Tree]) -> int:
-    return sum(
-        len(tree[0][1].prompt_ids) + sum(len(e.response_ids) for _, e in tree) for tree in trees
-    )
-
-
-def _padded_size(trees: Sequence[_Tree]) -> int:
-    return sum(map(len, trees)) * max(map(_width, trees))
-
-
-def _width(tree: _Tree) -> int:
-    return max(len(e.prompt_ids) + len(e.response_ids) for _, e in tree)
-
-
-def _regroup(part: Sequence[_Tree], batches: Mapping[str, StreamBatch]) -> dict[str, StreamBatch]:
-    members = [member for tree in part for member in tree]
-    return {
-        name: batch._replace(examples=tuple(e for owner, e in members if owner == name))
-        for name, batch in batches.items()
-    }

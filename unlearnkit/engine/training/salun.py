@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.data.encoded import StreamData
 from unlearnkit.data.pack import Layout, pack
 from unlearnkit.data.sampler import StreamBatch
@@ -65,7 +66,7 @@ class SalientWeights(L.Callback):
         """Works the masks out, before any checkpoint changes the policy."""
         if stage != "fit":
             return
-        rows: Mapping[str, StreamData] = trainer.datamodule.data  # pyright: ignore
+        rows = datamodule_of(trainer).data
         refuse((*SETTINGS, *MODEL), Values.of(pl_module, streams=rows, apart=takes_apart(trainer)))
         pl_module.configure_model()
         pl_module.to(trainer.strategy.root_device)

@@ -63,7 +63,7 @@ def check_end(schedule: Schedule, warmup: float, steps: int | None) -> None:
 
 def total_steps(trainer: L.Trainer) -> int | None:
     """Optimiser steps of the whole fit, or None if it has no bound."""
-    plan = getattr(trainer.datamodule, "plan", None)  # pyright: ignore
+    plan = getattr(getattr(trainer, "datamodule", None), "plan", None)
     if plan is not None:
         # Lightning's own count makes the loaders, too early for those of a resumed epoch.
         return plan.updates(trainer.max_epochs, trainer.max_steps)

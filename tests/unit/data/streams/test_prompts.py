@@ -8,6 +8,7 @@ from stub import stub_tokenizer
 
 from unlearnkit.data import IdkStream, MismatchStream, PromptStream
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.packer import Packer
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, RecipeError
 
@@ -79,14 +80,5 @@ def test_a_pool_of_prompts_is_refused(tmp_path):
 def test_a_loss_on_prompts_is_refused(tmp_path):
     module = UnlearningDataModule({"forget": PromptStream(write(tmp_path, "a.json", ["ab"]))})
     module.check()
-    module.plan = module.make_plan()
-
-    class Trainer:
-        global_rank = 0
-
-        class lightning_module:
-            streams_read = frozenset({"forget"})
-
-    module.trainer = Trainer()
     with pytest.raises(RecipeError, match=re.escape("'forget' has prompts alone")):
-        module.train_dataloader()
+        module.use(Packer("rows", frozenset({"forget"})))

@@ -74,11 +74,11 @@ def _module(lora, reference: str, tied: bool = False) -> UnlearningModule:
 def _trained(module: UnlearningModule, steps: int = 3) -> list[float]:
     """The losses of each step of plain gradient descent."""
     rows = (Example((5, 6, 7), (8, 9, 10), 0, "f"), Example((11, 12), (13, 14, 15, 16), 1, "f"))
-    (batch,) = module.pack({"forget": StreamBatch(rows, 7, 2)})
+    (batch,) = module.packer({"forget": StreamBatch(rows, 7, 2)})
     optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=0.5)
     found = []
     for _ in range(steps):
-        module.training_loss([batch]).backward()
+        module.loss([batch]).backward()
         found += [float(module.figures["forget"]), float(module.figures["retain"])]
         optimizer.step()
         optimizer.zero_grad()

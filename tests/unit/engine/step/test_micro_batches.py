@@ -11,9 +11,9 @@ from rows import STORED
 from short_fits import objective, qa, stub_data, stub_module, train
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.packer import split
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.data.streams.base import Stream
-from unlearnkit.engine.step.micro_batches import split
 from unlearnkit.errors import RecipeError
 
 METHOD = {"forget": "gradient_ascent", "mismatch": "random_mismatch", "retain": "retain_kl"}

@@ -61,9 +61,9 @@ def test_the_first_step_is_that_of_plain_transformers(family: str) -> None:
     rows = _rows((4, 7), (2, 9), (6, 3))
     module = _module(tiny_family(family))
     assert module.layout == ("packed" if family == "qwen2" else "rows")
-    (batch,) = module.pack({"forget": rows})
+    (batch,) = module.packer({"forget": rows})
     with torch.no_grad():
-        module.training_loss([batch])
+        module.loss([batch])
     # NPO of a policy that is its reference: 2/beta·log 2.
     assert float(module.figures["forget"]) == near(20 * math.log(2))
     expected = _plain_nll(tiny_family(family), rows)

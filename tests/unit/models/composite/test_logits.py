@@ -281,11 +281,11 @@ def test_an_offset_is_trained_by_any_objective_in_either_layout(models, offset, 
         "forget": [Example((4, 5), (6, 7), 0, "f"), Example((4, 5), (8,), 1, "f")],
         "retain": [Example((5, 6, 7), (4, 4, 3), 0, "r")],
     }
-    batch = module.pack({k: StreamBatch(tuple(v), 3.0, float(len(v))) for k, v in rows.items()})
+    batch = module.packer({k: StreamBatch(tuple(v), 3.0, float(len(v))) for k, v in rows.items()})
     with torch.no_grad():
         for parameter in module.policy.parts["tuned"].parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    loss = module.loss(batch[0])
+    loss = module.loss(batch)
     loss.backward()
     found = [p.grad for p in module.policy.parts["tuned"].parameters()]
     module.policy.zero_grad()

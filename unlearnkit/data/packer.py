@@ -1,0 +1,132 @@
+"""Packing of whole micro-batches, in the loader's process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from unlearnkit.data.example import Example
+from unlearnkit.data.pack import Batch, Layout, pack
+from unlearnkit.data.sampler import StreamBatch, StreamBatches
+
+
+class Parts:
+    """The batches of a micro-batch, which are run in turn.
+
+    Lightning moves them to a device together, and looks at no tensor in them.
+    """
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.batches = list(batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batches[index]
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Parts:
+        """The batches on a device."""
+        return Parts([each.to(device, non_blocking) for each in self.batches])
+
+
+@dataclass(frozen=True)
+class Packer:
+    """Joins the rows of a micro-batch as a model takes them; it travels to loader processes.
+
+    Args:
+        layout: ``packed`` or ``rows``.
+        read: Streams that an objective reads; rows of others are left out.
+        referred: Those of them whose reference values an objective reads.
+        keep_last: Feed each response's last token too, for objectives on hidden states.
+        max_tokens: Most tokens of a part, of which there are several if the rows have more.
+
+    Example:
+        >>> rows = StreamBatch((Example((5, 6), (7, 8), 0, "a:1"),), 2, 1)
+        >>> (batch,) = Packer("packed", frozenset({"forget"}))({"forget": rows, "other": rows})
+        >>> batch.input_ids.tolist(), list(batch.streams)
+        ([[5, 6, 7]], ['forget'])
+    """
+
+    layout: Layout
+    read: frozenset[str]
+    referred: frozenset[str] = frozenset()
+    keep_last: bool = False
+    max_tokens: int | None = None
+
+    def __call__(self, batches: StreamBatches) -> list[Batch]:
+        """One batch, or several that are to be run in turn."""
+        read = {name: rows for name, rows in batches.items() if name in self.read}
+        if self.max_tokens is None:
+            return [self._packed(read)]
+        return [self._packed(part) for part in split(read, self.max_tokens, self.layout)]
+
+    def collate(self, batches: StreamBatches) -> Parts:
+        """The same, as a loader gives them."""
+        return Parts(self(batches))
+
+    def _packed(self, rows: StreamBatches) -> Batch:
+        batch = pack(rows, self.layout, self.keep_last)
+        referred = {name: rows[name] for name in rows if name in self.referred}
+        if not referred or referred.keys() == rows.keys():
+            return batch
+        return replace(batch, reference=pack(referred, self.layout, self.keep_last))
+
+
+def split(
+    batches: Mapping[str, StreamBatch], max_tokens: int, layout: Layout = "packed"
+) -> list[dict[str, StreamBatch]]:
+    """Cuts a step between its trees, so that each part has at most ``max_tokens`` tokens.
+
+    Rows with equal prompts stay together, whatever their streams. The shares stay those of the
+    whole, so the parts' losses add up to that of the step. A tree larger than the budget is a
+    part of its own. In the layout ``rows`` padding counts, and rows of like length share a part.
+
+    Example:
+        >>> examples = (Example((5,), (7, 8), 0, "a:1"), Example((6,), (7,), 1, "a:2"))
+        >>> parts = split({"forget": StreamBatch(examples, 3, 2)}, max_tokens=3)
+        >>> [len(part["forget"].examples) for part in parts]
+        [1, 1]
+    """
+    by_prompt: dict[tuple[int, ...], _Tree] = {}
+    for name, batch in batches.items():
+        for example in batch.examples:
+            by_prompt.setdefault(example.prompt_ids, []).append((name, example))
+    size, trees = _packed_size, list(by_prompt.values())
+    if layout == "rows":
+        size = _padded_size
+        trees.sort(key=_width)
+    parts: list[list[_Tree]] = []
+    for tree in trees:
+        if not parts or size([*parts[-1], tree]) > max_tokens:
+            parts.append([])
+        parts[-1].append(tree)
+    return [_regroup(part, batches) for part in parts or [[]]]
+
+
+_Tree = list[tuple[str, Example]]
+"""Sequences with one prompt, and the streams they are of."""
+
+
+def _packed_size(trees: Sequence[_Tree]) -> int:
+    return sum(
+        len(tree[0][1].prompt_ids) + sum(len(e.response_ids) for _, e in tree) for tree in trees
+    )
+
+
+def _padded_size(trees: Sequence[_Tree]) -> int:
+    return sum(map(len, trees)) * max(map(_width, trees))
+
+
+def _width(tree: _Tree) -> int:
+    return max(len(e.prompt_ids) + len(e.response_ids) for _, e in tree)
+
+
+def _regroup(part: Sequence[_Tree], batches: Mapping[str, StreamBatch]) -> dict[str, StreamBatch]:
+    members = [member for tree in part for member in tree]
+    return {
+        name: batch._replace(examples=tuple(e for owner, e in members if owner == name))
+        for name, batch in batches.items()
+    }
