@@ -5,7 +5,6 @@ import pytest
 from unlearnkit.attacks.measuring import benign_split, split_rows
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
-from unlearnkit.plain import spaced
 
 ROWS = [Example((4,), (5,), row, "") for row in range(6)]
 
@@ -29,8 +28,3 @@ def test_benign_rows_leave_all_forget_rows_to_be_judged() -> None:
     assert [e.row for e in split.held] == [100, 101]
     with pytest.raises(UserError, match="the rows of --data"):
         benign_split(benign, ROWS, 3, 9, 0)
-
-
-def test_rows_are_evenly_spaced() -> None:
-    assert spaced(range(10), 4) == [0, 2, 5, 7]
-    assert spaced(range(2), 4) == [0, 1]

@@ -6,25 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from unlearnkit.edits.output import new_folder, refuse_existing, refuse_inside, write_weights
+from unlearnkit.edits.output import write_weights
 from unlearnkit.edits.weights import Spec
 from unlearnkit.errors import UserError
-
-
-def test_a_folder_gets_its_name_when_it_is_whole(tmp_path) -> None:
-    out = tmp_path / "out"
-    with (
-        pytest.raises(UserError, match=r"out: No such file"),
-        new_folder(out) as folder,
-    ):
-        (folder / "no" / "a").touch()
-    assert not list(tmp_path.iterdir())
-    with new_folder(out) as folder:
-        (folder / "a").touch()
-        assert not out.exists()
-    assert (out / "a").is_file()
-    with pytest.raises(UserError, match="exists and is not empty"):
-        refuse_existing(out)
+from unlearnkit.files import refuse_inside
 
 
 def test_a_copy_of_itself_is_refused(tmp_path) -> None:

@@ -6,16 +6,8 @@ import pytest
 
 from unit.report.run_folder import write_run
 from unlearnkit.errors import UserError
-from unlearnkit.runs.folder import (
-    RunSummary,
-    as_mapping,
-    load_run,
-    make_folder,
-    new_folder,
-    write_json,
-    write_rows,
-    write_text,
-)
+from unlearnkit.files import write_json, write_rows, write_text
+from unlearnkit.runs.folder import RunSummary, as_mapping, load_run, make_folder, new_folder
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path) -> None:

@@ -5,9 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from tools.tiny import make, texts
-from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.base import EMBEDDED, load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites.base import SuiteContext
 from unlearnkit.suites.copyright import Copyright
@@ -32,6 +33,19 @@ def test_the_sets_share_no_row_and_no_prompt():
     assert len(set(every)) == len(every)
     openings = [row["prompt"] for row in normal + heldout]
     assert len(set(openings)) == len(openings)
+
+
+def test_all_models_have_one_tokenizer_that_each_folder_loads():
+    folders = [FOLDER / name for name in EMBEDDED.values()]
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert {(folder / name).read_bytes() for folder in folders} == {
+            (FOLDER / "model" / name).read_bytes()
+        }
+        links = [folder for folder in folders if (folder / name).is_symlink()]
+        assert len(links) in (0, len(folders) - 1)  # a wheel has files
+    ids = load_tokenizer("tiny")("Who keeps the lamp?").input_ids
+    for folder in folders:
+        assert AutoTokenizer.from_pretrained(str(folder))("Who keeps the lamp?").input_ids == ids
 
 
 def test_the_halves_have_the_same_mix():
