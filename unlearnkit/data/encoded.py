@@ -1,4 +1,4 @@
-"""A stream after tokenisation."""
+"""Tokenised rows of a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that stand in two streams, so that their losses pull against each other."""
+"""Detection of rows that two streams share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packs the rows of all streams into one forest of prompts and responses."""
+"""Packs rows of all streams into a forest of prompts and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows each step holds: a pure function, so that resuming and ranks need no state."""
+"""Plan of the rows of each training step, without state."""
 
 from __future__ import annotations
 

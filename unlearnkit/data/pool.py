@@ -1,4 +1,4 @@
-"""Answers drawn without replacement, from a seed and the number of the draw alone."""
+"""Pool of answers, drawn reproducibly and without replacement."""
 
 from __future__ import annotations
 

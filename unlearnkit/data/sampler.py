@@ -1,4 +1,4 @@
-"""The loader of the streams: step numbers in, batches out."""
+"""Data loader of training steps."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ class StepLoader(DataLoader[StreamBatches]):
     """
 
     def __init__(
-        self, sampler: StepSampler, collate: Callable[[StreamBatches], Any] | None, **arguments: Any
+        self,
+        sampler: StepSampler,
+        collate: Callable[[StreamBatches], Any] | None = None,
+        **arguments: Any,
     ) -> None:
         super().__init__(
             sampler.dataset,  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""The file of answers that a model gave: written by ``unlearnkit sample``, read by streams."""
+"""File of sampled answers, written by ``unlearnkit sample`` and read by streams."""
 
 from __future__ import annotations
 

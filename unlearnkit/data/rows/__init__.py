@@ -1,1 +1,1 @@
-"""Rows as files have them, before they are tokens."""
+"""Rows as they stand in files, before tokenisation."""

@@ -1,4 +1,4 @@
-"""Columns between separators, and plain text."""
+"""Readers of delimited tables and of plain text."""
 
 from __future__ import annotations
 

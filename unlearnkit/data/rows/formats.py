@@ -1,4 +1,4 @@
-"""File formats: bytes in, numbered rows out."""
+"""Readers of JSON, Parquet and saved data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to map, where a file is almost in a layout that is read."""
+"""Suggested settings for files with other column names."""
 
 from __future__ import annotations
 

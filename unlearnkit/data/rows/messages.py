@@ -1,4 +1,4 @@
-"""Messages of the published layouts, brought to `role` and text as `content`."""
+"""Chat messages of published layouts, converted to role and content."""
 
 from __future__ import annotations
 

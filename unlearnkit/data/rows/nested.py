@@ -1,4 +1,4 @@
-"""Rows and fields that stand deeper in a file: ``rows_at`` and dotted names."""
+"""Nested rows and fields: ``rows_at`` and dotted names."""
 
 from __future__ import annotations
 

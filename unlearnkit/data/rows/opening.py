@@ -1,4 +1,4 @@
-"""Opens files: compressed or not, and whatever way their text is encoded."""
+"""Opens files of any supported compression and encoding."""
 
 from __future__ import annotations
 

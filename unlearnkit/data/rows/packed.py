@@ -1,11 +1,12 @@
-"""Sequences of a million small things that take little more room than their text."""
+"""Memory-efficient sequences of many small objects."""
 
 from __future__ import annotations
 
 import marshal
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -13,7 +14,29 @@ S = TypeVar("S")
 _ATOMS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
-class Packed(Sequence[T], Generic[T]):
+class _Made(Sequence[T], ABC):
+    """A sequence whose items are made at each look."""
+
+    @abstractmethod
+    def _item(self, index: int) -> T:
+        """The item at an index from 0."""
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | list[T]:
+        if isinstance(index, slice):
+            return [self._item(place) for place in range(*index.indices(len(self)))]
+        return self._item(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[T]:
+        return map(self._item, range(len(self)))
+
+
+class Packed(_Made[T]):
     """Items held as bytes one behind the other, each made anew whenever it is looked at.
 
     A row of a file as a list has it, a dictionary of texts, takes 400 bytes beside the text.
@@ -66,20 +89,6 @@ class Packed(Sequence[T], Generic[T]):
     def __len__(self) -> int:
         return len(self._borders) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        if isinstance(index, slice):
-            return [self._item(place) for place in range(*index.indices(len(self)))]
-        return self._item(range(len(self))[index])
-
-    def __iter__(self) -> Iterator[T]:
-        return map(self._item, range(len(self)))
-
     def _item(self, index: int) -> T:
         if index in self._as_they_are:
             return self._as_they_are[index]
@@ -90,7 +99,7 @@ class Packed(Sequence[T], Generic[T]):
         return self._bytes[self._borders[index] : self._borders[index + 1]]
 
 
-class Mapped(Sequence[T], Generic[T]):
+class Mapped(_Made[T]):
     """What a function makes of the items of another sequence, at each look.
 
     Example:
@@ -105,19 +114,8 @@ class Mapped(Sequence[T], Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        if isinstance(index, slice):
-            return list(map(self._make, self._items[index]))
+    def _item(self, index: int) -> T:
         return self._make(self._items[index])
-
-    def __iter__(self) -> Iterator[T]:
-        return map(self._make, self._items)
 
 
 def only(items: list[T] | Packed[T], indices: Iterable[int]) -> list[T] | Packed[T]:

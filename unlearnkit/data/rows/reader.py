@@ -1,4 +1,4 @@
-"""Reads rows from files and data sets; every line that is no row is named."""
+"""Reads rows from files and data sets, and reports malformed lines."""
 
 from __future__ import annotations
 

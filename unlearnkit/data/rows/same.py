@@ -1,4 +1,4 @@
-"""Texts that say the same: equal but for case, white space and punctuation at the ends."""
+"""Equality of texts up to case, white space and punctuation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several texts in one field: arrays, and texts joined by a separator."""
+"""Fields that hold several texts: arrays and joined strings."""
 
 from __future__ import annotations
 

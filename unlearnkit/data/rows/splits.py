@@ -1,4 +1,4 @@
-"""Splits and slices of them, such as ``train[:70%]``, with the meaning that datasets gives them."""
+"""Splits and slices such as ``train[:70%]``, as the library datasets defines them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a file, each known by its place."""
+"""Table of rows, each identified by its place in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of one field's value, and the words for what is wrong with it."""
+"""Checks of field values, with error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows chosen by the values of their fields, each as it was typed."""
+"""Selection of rows by field values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams, each in a file of its own.
+"""Streams, one class a file.
 
 Every module of this package is imported with it, so a new stream is one new file.
 """

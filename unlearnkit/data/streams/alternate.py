@@ -1,4 +1,4 @@
-"""Other answers to the prompts of another stream, row by row."""
+"""Alternate answers to another stream's prompts, paired row by row."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from typing import Any, ClassVar
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.same import UP_TO, keys_of
+from unlearnkit.data.streams.answering import AnsweringStream
 from unlearnkit.data.streams.answers import AnswerStream
-from unlearnkit.data.streams.base import Stream
-from unlearnkit.data.streams.mismatch import stream_of_rows
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.errors import DataError, Problem
 
 logger = logging.getLogger(__name__)
 
 
-class AlternateStream(Stream, name="alternate"):
+class AlternateStream(AnsweringStream, name="alternate"):
     """Alternate answers, those of the file's n-th row to the n-th row of the prompts' file.
 
     The column may hold one text or an array of several; of several the draws take each equally
@@ -62,15 +61,9 @@ class AlternateStream(Stream, name="alternate"):
             batch_size=None,
             **file,
         )
-        super().__init__()
-        if per_prompt < 1:
-            raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
-        self.path, self.prompts, self.per_prompt = path, prompts, per_prompt
+        super().__init__(prompts, per_prompt)
+        self.path = path
         self._file.key = "alternate_field"
-
-    def depends_on(self) -> tuple[str, ...]:
-        """The stream of prompts."""
-        return (self.prompts,)
 
     def check(self) -> None:
         """Reads and checks the file.
@@ -89,7 +82,7 @@ class AlternateStream(Stream, name="alternate"):
             RecipeError: If the stream of prompts is not there.
             DataError: With every bad row, or if rows and prompts do not match.
         """
-        prompts = stream_of_rows(name, "prompts", self.prompts, others)
+        prompts = self.prompt_rows(name, others)
         file = self._file.encode(name, codec, others, seed)
         assert isinstance(file, EncodedRows)
         answers = self._paired(prompts, file.in_frame(prompts.frame, codec))

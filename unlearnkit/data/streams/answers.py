@@ -1,4 +1,4 @@
-"""Answers without prompts: the pool of a mismatch stream."""
+"""Pools of answers without prompts, read from files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams: named sources of prompt-response rows."""
+"""Base classes of streams."""
 
 from __future__ import annotations
 

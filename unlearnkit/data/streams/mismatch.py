@@ -13,19 +13,18 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.same import UP_TO, keys_of
+from unlearnkit.data.streams.answering import AnsweringStream, stream_of_rows
 from unlearnkit.data.streams.answers import AnswerStream
-from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.families import defaults
-from unlearnkit.registry import did_you_mean
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 2**14
 
 
-class MismatchStream(Stream, name="mismatch"):
+class MismatchStream(AnsweringStream, name="mismatch"):
     """Random answers to another stream's prompts, never their own, drawn anew each epoch.
 
     The pool of answers is walked without replacement, pass after pass, each in a random order of
@@ -57,10 +56,8 @@ class MismatchStream(Stream, name="mismatch"):
         **file: Any,
     ) -> None:
         answer_file = AnswerStream(answers, batch_size=None, **file)
-        super().__init__(None, answer_file.on_bad_rows)
-        if per_prompt < 1:
-            raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
-        self.prompts, self.answers, self.per_prompt = prompts, answers, per_prompt
+        super().__init__(prompts, per_prompt, answer_file.on_bad_rows)
+        self.answers = answers
         self._file = answer_file if "/" in answers or "." in answers else None
         known = defaults(AnswerStream)
         given = [key for key in known if key in file and file[key] != known[key]]
@@ -92,7 +89,7 @@ class MismatchStream(Stream, name="mismatch"):
             RecipeError: If a stream it names is not there.
             DataError: With every bad row, or if a prompt's own answer is the only one.
         """
-        prompts = stream_of_rows(name, "prompts", self.prompts, others)
+        prompts = self.prompt_rows(name, others)
         if self._file:
             answers = self._file.encode(name, codec, others, seed)
             assert isinstance(answers, EncodedRows)
@@ -235,26 +232,3 @@ class MismatchData(StreamData):
 def _answer(rows: EncodedRows, sequence: int) -> Answer:
     source = f"{rows.source}:{rows.place(rows.row_of(sequence))}"
     return Answer(rows.response(sequence), source)
-
-
-def stream_of_rows(
-    name: str, key: str, wanted: str, others: Mapping[str, StreamData]
-) -> EncodedRows:
-    """The stream that another one names under a key of its own.
-
-    Raises:
-        RecipeError: If it is not there, or has no rows of its own.
-    """
-    found = others.get(wanted)
-    if isinstance(found, EncodedRows) and (found.answered or key != "answers"):
-        return found
-    known = [other for other, data in others.items() if isinstance(data, EncodedRows)]
-    kind = "a stream of rows" if found else "a stream of this recipe"
-    if found is not None and not found.answered:
-        kind = "a stream with answers"
-    or_file = ", or a file with its suffix" if key == "answers" else ""
-    raise RecipeError(
-        f"data.streams.{name}.{key}: '{wanted}' is not {kind}{or_file}."
-        f"{did_you_mean(wanted, known)}",
-        hint=f"Streams of rows: {', '.join(known) or 'none'}.",
-    )

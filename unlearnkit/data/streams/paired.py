@@ -1,4 +1,4 @@
-"""Answers that belong to one prompt of another stream each."""
+"""Answers paired with the prompts of another stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts without responses: what a model is asked, or what other streams answer."""
+"""Prompts without responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts and responses."""
+"""Pairs of prompt and response."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Answers of the model that a run starts from, drawn by the run or before it."""
+"""Answers sampled from the model before training."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import EncodedRows, StreamData
@@ -20,21 +21,22 @@ from unlearnkit.data.samples import (
     check_sampling,
     read_samples,
 )
-from unlearnkit.data.streams.base import Stream
-from unlearnkit.data.streams.mismatch import stream_of_rows
+from unlearnkit.data.streams.answering import AnsweringStream
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.files import digest_of
-from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+
+if TYPE_CHECKING:
+    from unlearnkit.models.base import BaseModel
 
 logger = logging.getLogger(__name__)
 _COMMAND = "unlearnkit sample --recipe RECIPE"
 _HINT = f"Sample from the recipe's model first, with the same overrides: {_COMMAND}"
 
 
-class SampledStream(Stream, name="sampled"):
+class SampledStream(AnsweringStream, name="sampled"):
     """Answers to another stream's prompts that the model gives before it is trained.
 
     The run draws them itself, in batches, and keeps them in ``cache``, in a file for each model,
@@ -77,9 +79,7 @@ class SampledStream(Stream, name="sampled"):
         cache: str = "samples",
         path: str | None = None,
     ) -> None:
-        super().__init__()
-        if per_prompt < 1:
-            raise RecipeError(f"per_prompt: expected at least 1, found {per_prompt}")
+        super().__init__(prompts, per_prompt)
         if pool is not None and pool < per_prompt:
             raise RecipeError(
                 f"pool: expected at least {per_prompt} (per_prompt), found {pool}",
@@ -93,14 +93,10 @@ class SampledStream(Stream, name="sampled"):
                 "path: the answers are in a file, and settings of a draw are given too",
                 hint="Leave out pool, cache, template, temperature, top_p, max_new_tokens, seed.",
             )
-        self.prompts, self.per_prompt, self.pool = prompts, per_prompt, pool or per_prompt
+        self.pool = pool or per_prompt
         # Not `path`: what has one is looked for before the model has answered.
         self.cache, self.file = cache, path
         self._table: SampleTable | None = None
-
-    def depends_on(self) -> tuple[str, ...]:
-        """The stream of prompts."""
-        return (self.prompts,)
 
     def check(self) -> None:
         """Reads the file, where there is one before the model has answered.
@@ -127,7 +123,7 @@ class SampledStream(Stream, name="sampled"):
             RecipeError: If the stream of prompts is not there.
             DataError: If the file's answers are another model's, or some prompt lacks them.
         """
-        prompts = stream_of_rows(name, "prompts", self.prompts, others)
+        prompts = self.prompt_rows(name, others)
         if self.file is None:
             return SampledData(name, self, prompts, codec, seed)
         if self._table is None:

@@ -1,4 +1,4 @@
-"""Running text, such as a book, cut into beginnings and continuations."""
+"""Running text, cut into prompts and continuations."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Text to token ids, and which of them are control."""
+"""Tokenisation, chat templates and control tokens."""

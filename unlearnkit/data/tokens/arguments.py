@@ -1,4 +1,4 @@
-"""What a chat template reads: arguments, and keys of messages."""
+"""Arguments and message keys that a chat template reads."""
 
 from __future__ import annotations
 

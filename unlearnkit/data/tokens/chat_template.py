@@ -1,4 +1,4 @@
-"""Chat templates, rendered alike whatever the day."""
+"""Chat templates, rendered with a fixed date."""
 
 from __future__ import annotations
 

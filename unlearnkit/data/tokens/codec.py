@@ -1,4 +1,4 @@
-"""Text to token ids: prompt and response apart, and how they fit together."""
+"""Tokenisation of prompts and responses."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from unlearnkit.data.tokens.control import ControlInData, ControlTokens, Rendere
 from unlearnkit.data.tokens.kept import LEAST_CHARACTERS, KeptTokens
 from unlearnkit.data.tokens.turns import Turns
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.base import BaseModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from unlearnkit.models.base import BaseModel
 
 
 class DoesNotFit(ValueError):

@@ -1,4 +1,4 @@
-"""Control tokens: those of templates stay control, those that data spells out stay text."""
+"""Separation of control tokens from the text of data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations: which turns are learned, and what a message and a row's tools have to hold."""
+"""Checks of conversations, and selection of learned turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text that stands around every answer of a stream."""
+"""Template text around the answers of a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token ids kept on disk, so that a text is tokenised once on a machine.
+"""On-disk cache of token ids, shared by the processes of a machine.
 
 An entry is what one call of a tokenizer gave. Its name is a digest of all that went in (the
 tokenizer's rules, the libraries' versions, the texts), its first bytes a digest of the entry

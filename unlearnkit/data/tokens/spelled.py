@@ -1,4 +1,4 @@
-"""Rows whose text spells out control tokens: told, or refused."""
+"""Reports of control tokens in the text of rows."""
 
 from __future__ import annotations
 

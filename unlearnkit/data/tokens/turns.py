@@ -1,4 +1,4 @@
-"""Where a turn's answer begins and ends in a rendered conversation."""
+"""Boundaries of answers in rendered conversations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tokenizer's twin, whose control tokens are spelled as no text spells them."""
+"""Copy of a tokenizer with other spellings of its control tokens."""
 
 from __future__ import annotations
 
