@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from unlearnkit.runs.measure import Stages, measure, name_of
+from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+
+NOTHING: Any = SimpleNamespace(
+    data={}, tokenizer=None, max_length=8, date="", control_tokens="text"
+)
+
+
+class Seen(Suite):
+    """Notes what it is given."""
+
+    uses_gold = True
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Any, Any, Any]] = []
+
+    def run(self, model, tokenizer, context):
+        self.seen.append((model, context.reference, context.gold))
+        row = {"stream": "forget", "prompt": "p", "reference": "r", "generated": f"by {model}"}
+        return SuiteResult({"forget/x": float(len(self.seen))}, [row], notes=[f"of {model}"])
+
+
+def test_each_stage_sees_what_it_is_compared_with() -> None:
+    suite = Seen()
+    stages = Stages([suite], NOTHING, 0, "g", lambda path: f"gold {path}")  # pyright: ignore
+    stages.before(lambda: "old")  # pyright: ignore
+    stages.after(lambda: "new", lambda: "start")  # pyright: ignore
+    assert suite.seen == [
+        ("old", None, "gold g"),
+        ("new", "start", "gold g"),
+        ("gold g", None, "gold g"),
+    ]
+    values = {stage: found["forget/x"] for stage, found in stages.metrics["Seen"].items()}
+    assert values == {"before": 1.0, "after": 2.0, "gold": 3.0}
+    (sample,) = stages.samples()
+    assert (sample.before, sample.after) == ("by old", "by new")
+    assert stages.notes == {
+        "Seen": {"before": ["of old"], "after": ["of new"], "gold": ["of gold g"]}
+    }
+
+
+def test_without_suites_no_model_is_asked_for() -> None:
+    stages = Stages([], NOTHING, 0, None, None)  # pyright: ignore
+    stages.before(None)  # pyright: ignore
+    stages.after(None, None)  # pyright: ignore
+    assert stages.metrics == stages.notes == {}
+    assert stages.samples() == []
+
+
+def test_a_suite_is_measured_under_its_name() -> None:
+    found = measure("m", None, [Seen()], SuiteContext())  # pyright: ignore
+    assert list(found) == ["Seen"] == [name_of(Seen())]
