@@ -52,14 +52,27 @@ def test_figures_are_logged_every_few_steps_and_training_does_not_notice(tmp_pat
     assert values[max(values)] == pytest.approx(after, rel=1e-4)
 
 
-def test_the_best_weights_are_put_back(tmp_path):
+@pytest.fixture(scope="module")
+def best(tmp_path_factory):
+    """A run that keeps its best weights, and the checkpoint that Lightning keeps beside."""
     # At this rate the model is destroyed within a few steps: the first one seen is the best.
+    folder = tmp_path_factory.mktemp("best")
     score = "[copyright/normal/rougeL_recall, copyright/heldout/rougeL_recall]"
-    callback = f"{{name: evaluate_every, steps: 1, score: {score}}}"
+    keeper = (
+        "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {monitor: val/score, "
+        "mode: max, save_top_k: 1, every_n_train_steps: 1, filename: best, dirpath: CHECKPOINTS}}"
+    ).replace("CHECKPOINTS", str(folder / "kept"))
+    callbacks = f"{{name: evaluate_every, steps: 1, score: {score}}}, {keeper}"
     suite = "{name: copyright, limit: 6, max_new_tokens: 12}"
     weights = ("--model.objectives.retain.weight", "0", "--evaluate", suite)
-    code, run = fit(tmp_path, callback, *weights)
+    code, run = fit(folder, callbacks, *weights)
     assert code == 0
+    (file,) = (folder / "kept").glob("*.ckpt")
+    return run, file
+
+
+def test_the_best_weights_are_put_back(best):
+    run, _ = best
     scores = logged(run, "val/score")
     assert len(scores) == 4
     best = max(scores.values())
@@ -70,23 +83,13 @@ def test_the_best_weights_are_put_back(tmp_path):
     assert harmonic == pytest.approx(best, rel=1e-4)
 
 
-def test_lightning_keeps_the_checkpoint_of_the_best_score(tmp_path):
-    score = "[copyright/normal/rougeL_recall, copyright/heldout/rougeL_recall]"
-    keeper = (
-        "{class_path: lightning.pytorch.callbacks.ModelCheckpoint, init_args: {monitor: val/score, "
-        "mode: max, save_top_k: 1, every_n_train_steps: 1, filename: best, dirpath: CHECKPOINTS}}"
-    ).replace("CHECKPOINTS", str(tmp_path / "kept"))
-    callbacks = f"{{name: evaluate_every, steps: 1, score: {score}}}, {keeper}"
-    suite = "{name: copyright, limit: 6, max_new_tokens: 12}"
-    weights = ("--model.objectives.retain.weight", "0", "--evaluate", suite)
-    code, run = fit(tmp_path, callbacks, *weights)
-    assert code == 0
+def test_lightning_keeps_the_checkpoint_of_the_best_score(best):
+    run, file = best
     scores = logged(run, "val/score")
-    (file,) = (tmp_path / "kept").glob("*.ckpt")
     kept = torch.load(file, weights_only=True)
-    best = max(scores, key=scores.__getitem__)
-    assert best < max(scores)
-    assert kept["global_step"] == best
+    step = max(scores, key=scores.__getitem__)
+    assert step < max(scores)
+    assert kept["global_step"] == step
     # `evaluate_every` ends with the same weights.
     ended = load_model(str(run / "model")).state_dict()
     same = {key.removeprefix("policy."): value for key, value in kept["state_dict"].items()}

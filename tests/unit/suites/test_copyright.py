@@ -65,19 +65,20 @@ def test_it_tells_the_model_that_recites_from_the_one_that_cannot(tokenizer, tar
 
 
 def test_keys_are_the_public_ones(tokenizer, target, gold):
-    plain = Copyright(limit=2).run(target, tokenizer, CONTEXT)
+    plain = Copyright(limit=2, max_new_tokens=4).run(target, tokenizer, CONTEXT)
     of_normal = SHARED | {"perplexity"}
     assert set(plain.values) == {
         *(f"forget/{key}" for key in OF_FORGET),
         *(f"{kind}/{key}" for kind in KEPT for key in of_normal),
     }
-    compared = Copyright(limit=2).run(target, tokenizer, SuiteContext(reference=gold))
+    context = SuiteContext(reference=gold)
+    compared = Copyright(limit=2, max_new_tokens=4).run(target, tokenizer, context)
     added = set(compared.values) - set(plain.values)
     assert added == {f"{kind}/kl_to_reference" for kind in KEPT}
 
 
 def test_divergence_is_zero_from_itself_alone(tokenizer, target, gold):
-    suite = Copyright(limit=2)
+    suite = Copyright(limit=2, max_new_tokens=1)
     key = "normal/kl_to_reference"
     itself = suite.run(target, tokenizer, SuiteContext(reference=frozen_copy(target)))
     other = suite.run(target, tokenizer, SuiteContext(reference=gold))
@@ -99,7 +100,7 @@ def test_rows_hold_the_texts(tokenizer, target):
 
 
 def test_figures_do_not_depend_on_the_batch(tokenizer, target):
-    suite = Copyright(limit=5)
+    suite = Copyright(limit=5, max_new_tokens=24)
     one = suite.run(target, tokenizer, SuiteContext(batch_size=1))
     eight = suite.run(target, tokenizer, SuiteContext(batch_size=8))
     assert one.values == pytest.approx(eight.values, rel=1e-5)

@@ -103,6 +103,20 @@ def _fit(
     return recorder, rates.seen, weights, dual, fitting.global_step
 
 
+@pytest.fixture(scope="module")
+def whole(streams):
+    """An uninterrupted run; one with the same arguments is made once."""
+    made: dict[tuple, tuple] = {}
+
+    def run(**arguments):
+        key = tuple(arguments.items())
+        if key not in made:
+            made[key] = _fit(streams, **arguments)
+        return made[key]
+
+    return run
+
+
 def _assert_same(whole, resumed, done: int, steps_done: int) -> None:
     assert resumed[0].rows == whole[0].rows[done:]
     assert resumed[0].figures == whole[0].figures[done:]
@@ -112,11 +126,12 @@ def _assert_same(whole, resumed, done: int, steps_done: int) -> None:
 
 
 @pytest.mark.parametrize("after", random.Random(0).sample(range(1, EPOCHS * 5), 10))
-def test_a_resumed_run_ends_bit_for_bit_where_the_whole_one_ends(streams, tmp_path, after) -> None:
-    whole = _fit(streams)
+def test_a_resumed_run_ends_bit_for_bit_where_the_whole_one_ends(
+    streams, whole, tmp_path, after
+) -> None:
     assert _fit(streams, SaveAndStop(after, tmp_path / "at.ckpt")) is None
     resumed = _fit(streams, ckpt_path=tmp_path / "at.ckpt", seed=99)
-    _assert_same(whole, resumed, after, after)
+    _assert_same(whole(), resumed, after, after)
 
 
 BY_STEPS = {"max_steps": 10, "max_epochs": -1}
@@ -127,17 +142,16 @@ BY_STEPS = {"max_steps": 10, "max_epochs": -1}
     [*((after, 0, bound) for after in (1, 3, 5, 6, 12) for bound in ({}, BY_STEPS)), (6, 2, {})],
 )
 def test_accumulation_steps_back_to_the_window_start(
-    streams, tmp_path, after, workers, bound
+    streams, whole, tmp_path, after, workers, bound
 ) -> None:
     """Windows of 2 over epochs of 5: optimiser steps after micro-batches 2, 4, 5, 7, 9, 10, ..."""
     steps = [2, 4, 5, 7, 9, 10, 12, 14, 15, 17, 19, 20]
-    whole = _fit(streams, accumulate=2, **bound)
     assert _fit(streams, SaveAndStop(after, tmp_path / "at.ckpt"), accumulate=2, **bound) is None
     resumed = _fit(
         streams, ckpt_path=tmp_path / "at.ckpt", accumulate=2, workers=workers, seed=99, **bound
     )
     done = max((s for s in steps if s <= after), default=0)
-    _assert_same(whole, resumed, done, sum(s <= after for s in steps))
+    _assert_same(whole(accumulate=2, **bound), resumed, done, sum(s <= after for s in steps))
 
 
 @pytest.mark.parametrize("lora", [True, False])
