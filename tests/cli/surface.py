@@ -239,8 +239,8 @@ def _members(root: Any) -> dict[str, Any]:
 
 def _parameters(cls: type, function: Callable[..., Any]) -> dict[str, Any]:
     hints, own = _type_hints(function), dict(inspect.signature(cls).parameters)
-    if function is cls.__init__ and own.pop("file", None):
-        # What is passed on to the reader of a file counts as the class's own.
+    if function is cls.__init__ and (own.pop("file", None) or own.pop("options", None)):
+        # What is passed on to the constructor of a base counts as the class's own.
         for each in reversed(constructors(cls)):
             hints = {**_type_hints(each.__init__), **hints}
             own = {**inspect.signature(each.__init__).parameters, **own}

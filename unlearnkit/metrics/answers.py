@@ -24,15 +24,12 @@ class RefusalRate(RowMean, name="refusal_rate"):
 
     Args:
         phrases: What refusals say, in any case; by default the shipped ones.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Raises:
         ValueError: If ``phrases`` is one text, or one of them is empty.
 
     Example:
-        >>> metric = RefusalRate()
-        >>> metric.update(["I cannot help with that.", "Take the ferry."])
-        >>> metric.compute().item()
+        >>> RefusalRate()(["I cannot help with that.", "Take the ferry."]).item()
         0.5
     """
 
@@ -60,9 +57,7 @@ class DegenerateRate(RowMean, name="degenerate_rate"):
     """Share of rows whose text is empty, or repeats more than half of its 4-grams.
 
     Example:
-        >>> metric = DegenerateRate()
-        >>> metric.update(["no no no no no no no no", "Take the ferry."])
-        >>> metric.compute().item()
+        >>> DegenerateRate()(["no no no no no no no no", "Take the ferry."]).item()
         0.5
     """
 
@@ -85,12 +80,9 @@ class ComplianceRate(RefusalRate, name="compliance_rate"):
 
     Args:
         phrases: As in `RefusalRate`.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = ComplianceRate()
-        >>> metric.update(["I cannot help with that.", "Take the ferry."])
-        >>> metric.compute().item()
+        >>> ComplianceRate()(["I cannot help with that.", "Take the ferry."]).item()
         0.5
     """
 
@@ -115,12 +107,9 @@ class KeywordRate(RowMean, name="keyword_rate"):
 
     Args:
         keywords: Words or phrases, in any case.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = KeywordRate(["ferry"])
-        >>> metric.update(["I cannot help with that.", "Take the Ferry."])
-        >>> metric.compute().item()
+        >>> KeywordRate(["ferry"])(["I cannot help with that.", "Take the Ferry."]).item()
         0.5
     """
 
@@ -150,9 +139,7 @@ class HallucinationRate(RowMean, name="hallucination_rate"):
     """Share of rows whose generated text is nearer to the invented answer than to the true one.
 
     Example:
-        >>> metric = HallucinationRate()
-        >>> metric.update([0.2, 0.9], [0.8, 0.1])
-        >>> metric.compute().item()
+        >>> HallucinationRate()([0.2, 0.9], [0.8, 0.1]).item()
         0.5
     """
 
@@ -185,9 +172,7 @@ class PreferenceRate(UnlearningMetric, name="preference_rate"):
     model's value, not 0.
 
     Example:
-        >>> metric = PreferenceRate()
-        >>> metric.update([1.0, 2.0], [0.5, 3.0])
-        >>> metric.compute().item()
+        >>> PreferenceRate()([1.0, 2.0], [0.5, 3.0]).item()
         0.5
     """
 
@@ -213,9 +198,7 @@ class PreferenceGain(RowMean, name="preference_gain"):
     In nats per token; ties count half. What kind of texts they are cancels out: 0.5 is no change.
 
     Example:
-        >>> metric = PreferenceGain()
-        >>> metric.update([1.0, 2.0, 2.0], [0.5, 3.0, 2.0])
-        >>> metric.compute().item()
+        >>> PreferenceGain()([1.0, 2.0, 2.0], [0.5, 3.0, 2.0]).item()
         0.5
     """
 

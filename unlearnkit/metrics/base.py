@@ -59,9 +59,7 @@ class UnlearningMetric(Metric, Registered, ABC):
         ...     needs = keys = ("generated",)
         ...     def per_row(self, generated):
         ...         return [len(text) for text in generated]
-        >>> metric = Length()
-        >>> metric.update(["ab", "abcd"])
-        >>> metric.compute().item()
+        >>> Length()(["ab", "abcd"]).item()
         3.0
     """
 

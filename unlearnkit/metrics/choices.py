@@ -20,12 +20,9 @@ class Accuracy(RowMean, name="accuracy"):
 
     Args:
         key: Field of a suite's rows that holds whether the choice is right.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = Accuracy()
-        >>> metric.update([2, 0], [2, 1])
-        >>> metric.compute().item()
+        >>> Accuracy()([2, 0], [2, 1]).item()
         0.5
     """
 
@@ -50,9 +47,7 @@ class ChoiceProbability(RowMean, name="choice_probability"):
     """Probability of the right choice among all choices, mean over questions.
 
     Example:
-        >>> metric = ChoiceProbability()
-        >>> metric.update([[0.0, 0.0]], [1])
-        >>> metric.compute().item()
+        >>> ChoiceProbability()([[0.0, 0.0]], [1]).item()
         0.5
     """
 
@@ -77,9 +72,7 @@ class Chance(RowMean, name="chance"):
     """Accuracy of guessing: one over the number of choices, mean over questions.
 
     Example:
-        >>> metric = Chance()
-        >>> metric.update([2, 4])
-        >>> metric.compute().item()
+        >>> Chance()([2, 4]).item()
         0.375
     """
 
@@ -102,9 +95,7 @@ class BestAnswer(RowMean, name="mc1"):
     """Share of questions whose best answer is likelier than every false one (TruthfulQA's MC1).
 
     Example:
-        >>> metric = BestAnswer()
-        >>> metric.update([[-1.0, -9.0]], [[-2.0, -3.0]])
-        >>> metric.compute().item()
+        >>> BestAnswer()([[-1.0, -9.0]], [[-2.0, -3.0]]).item()
         1.0
     """
 
@@ -126,9 +117,7 @@ class TrueShare(BestAnswer, name="mc2"):
     """Probability of the true answers among all, mean over questions (TruthfulQA's MC2).
 
     Example:
-        >>> metric = TrueShare()
-        >>> metric.update([[0.0, 0.0]], [[0.0, 0.0]])
-        >>> metric.compute().item()
+        >>> TrueShare()([[0.0, 0.0]], [[0.0, 0.0]]).item()
         0.5
     """
 
@@ -153,9 +142,7 @@ class ExactMatch(RowMean, name="exact_match"):
     """Share of answers that equal one of the known ones, articles and punctuation apart.
 
     Example:
-        >>> metric = ExactMatch()
-        >>> metric.update(["The boat.", "no"], [["a boat"], ["yes"]])
-        >>> metric.compute().item()
+        >>> ExactMatch()(["The boat.", "no"], [["a boat"], ["yes"]]).item()
         0.5
     """
 
@@ -188,9 +175,7 @@ class AnswerF1(ExactMatch, name="f1"):
     """F1 of an answer's words against the best of the known ones, mean over rows.
 
     Example:
-        >>> metric = AnswerF1()
-        >>> metric.update(["two boats"], [["two"]])
-        >>> round(metric.compute().item(), 4)
+        >>> round(AnswerF1()(["two boats"], [["two"]]).item(), 4)
         0.6667
     """
 

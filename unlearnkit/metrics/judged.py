@@ -23,7 +23,6 @@ class Judged(RowMean, ABC):
 
     Args:
         model: Folder or hub id of the judge.
-        **kwargs: Those of `torchmetrics.Metric`.
     """
 
     def __init__(self, model: str, **kwargs: Any) -> None:
@@ -79,7 +78,6 @@ class SemanticSimilarity(Judged, name="semantic_similarity"):
 
     Args:
         model: Folder or hub id of that model; there is no default.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Raises:
         RecipeError: At the first use, if sentence-transformers is not installed, or there is no
@@ -137,7 +135,6 @@ class Harmfulness(Judged, name="harmfulness"):
         model: Folder or hub id of the classifier; there is no default.
         label: The label of its config that means harmful.
         threshold: Count the rows whose probability is above it instead.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Raises:
         RecipeError: At the first use, if there is no such model, or it has no such label.
@@ -209,7 +206,6 @@ class HarmfulRate(Harmfulness, name="harmful_rate"):
         model: Folder or hub id of the classifier; there is no default.
         label: The label of its config that means harmful.
         threshold: Probability above which a text counts.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> HarmfulRate("no/such/model", "toxic").check()  # doctest: +IGNORE_EXCEPTION_DETAIL

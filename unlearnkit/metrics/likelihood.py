@@ -34,9 +34,7 @@ class Probability(RowMean, name="probability"):
 
     Example:
         >>> import torch
-        >>> metric = Probability()
-        >>> metric.update(torch.tensor([0.25, 1.0, 0.5]).log(), torch.tensor([0, 0, 1]), 2)
-        >>> round(metric.compute().item(), 4)
+        >>> Probability()(torch.tensor([0.25, 1.0, 0.5]).log(), torch.tensor([0, 0, 1]), 2).item()
         0.5
     """
 
@@ -57,9 +55,7 @@ class NegativeLogLikelihood(TokenMean, name="nll"):
 
     Example:
         >>> import torch
-        >>> metric = NegativeLogLikelihood()
-        >>> metric.update(torch.tensor([-1.0, -2.0]), torch.tensor([0, 0]), 1)
-        >>> metric.compute().item()
+        >>> NegativeLogLikelihood()(torch.tensor([-1.0, -2.0]), torch.tensor([0, 0]), 1).item()
         1.5
     """
 
@@ -81,9 +77,7 @@ class Perplexity(NegativeLogLikelihood, name="perplexity"):
 
     Example:
         >>> import torch
-        >>> metric = Perplexity()
-        >>> metric.update(torch.tensor([0.25, 0.25]).log(), torch.tensor([0, 0]), 1)
-        >>> round(metric.compute().item(), 4)
+        >>> round(Perplexity()(torch.tensor([0.25, 0.25]).log(), torch.tensor([0, 0]), 1).item(), 4)
         4.0
     """
 
@@ -102,9 +96,7 @@ class KLToReference(TokenMean, name="kl_to_reference"):
 
     Example:
         >>> import torch
-        >>> metric = KLToReference()
-        >>> metric.update(torch.tensor([0.0, 0.2]), torch.tensor([0, 1]), 2)
-        >>> round(metric.compute().item(), 4)
+        >>> round(KLToReference()(torch.tensor([0.0, 0.2]), torch.tensor([0, 1]), 2).item(), 4)
         0.1
     """
 
@@ -129,13 +121,10 @@ class ExactMemorization(RowMean, name="exact_memorization"):
 
     Args:
         compat: ``open-unlearning`` leaves out each row's last token.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> import torch
-        >>> metric = ExactMemorization()
-        >>> metric.update(torch.tensor([True, False]), torch.tensor([0, 0]), 1)
-        >>> round(metric.compute().item(), 4)
+        >>> ExactMemorization()(torch.tensor([True, False]), torch.tensor([0, 0]), 1).item()
         0.5
     """
 
@@ -160,13 +149,10 @@ class ExtractionStrength(ExactMemorization, name="extraction_strength"):
 
     Args:
         compat: ``open-unlearning`` leaves out each row's last token and has a floor of ``1/n``.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> import torch
-        >>> metric = ExtractionStrength()
-        >>> metric.update(torch.tensor([False, True]), torch.tensor([0, 0]), 1)
-        >>> round(metric.compute().item(), 4)
+        >>> ExtractionStrength()(torch.tensor([False, True]), torch.tensor([0, 0]), 1).item()
         0.5
     """
 
@@ -188,7 +174,6 @@ class MembershipScore(RowMean, name="membership_score"):
     Args:
         attack: ``loss``, ``zlib``, ``min_k`` or ``min_k_pp``, as in the suite ``privacy``.
         k: Share of the tokens that Min-K% and Min-K%++ average.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> import torch

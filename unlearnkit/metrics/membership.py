@@ -40,9 +40,7 @@ class MembershipAUC(_TwoSets, name="membership_auc"):
     """Probability that a held-out row scores higher than a forget row, ties counted half.
 
     Example:
-        >>> metric = MembershipAUC()
-        >>> metric.update(torch.tensor([1.0, 2.0, 2.0, 3.0]), torch.tensor([1, 1, 0, 0]))
-        >>> round(metric.compute().item(), 4)
+        >>> MembershipAUC()([1.0, 2.0, 2.0, 3.0], [1, 1, 0, 0]).item()
         0.875
     """
 
@@ -67,12 +65,9 @@ class MembershipTPR(_TwoSets, name="membership_tpr"):
 
     Args:
         false_positive_rate: That share.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = MembershipTPR()
-        >>> metric.update(torch.tensor([1.0, 2.5, 2.0, 3.0]), torch.tensor([1, 1, 0, 0]))
-        >>> round(metric.compute().item(), 4)
+        >>> MembershipTPR()([1.0, 2.5, 2.0, 3.0], [1, 1, 0, 0]).item()
         0.5
     """
 
@@ -100,12 +95,9 @@ class PrivLeak(_TwoSets, name="privleak"):
         auc_gold: The attack's AUC on the retrained model, in the sense of `MembershipAUC`; None
             to compute it from a third input, the retrained model's scores of the same rows.
         compat: ``open-unlearning`` adds 1e-10 to the divisor.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = PrivLeak(auc_gold=0.5)
-        >>> metric.update(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1, 1, 0, 0]))
-        >>> round(metric.compute().item(), 4)
+        >>> PrivLeak(auc_gold=0.5)([1.0, 2.0, 3.0, 4.0], [1, 1, 0, 0]).item()
         -100.0
     """
 

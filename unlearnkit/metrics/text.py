@@ -28,12 +28,9 @@ class Rouge(RowMean, name="rouge"):
         compat: ``rouge-score`` splits words as that package does, ASCII only, and counts a true
             text without words as 0.
         percent: Whether the result is in percent.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = Rouge()
-        >>> metric.update(["the river"], ["the river ran"])
-        >>> round(metric.compute().item(), 4)
+        >>> round(Rouge()(["the river"], ["the river ran"]).item(), 4)
         0.6667
     """
 
@@ -91,12 +88,9 @@ class VerbatimMemorization(Rouge, name="verbatim_memorization"):
     Args:
         compat: As in `Rouge`.
         percent: Whether the result is in percent.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = VerbatimMemorization()
-        >>> metric.update(["the river"], ["the river"])
-        >>> round(metric.compute().item(), 4)
+        >>> round(VerbatimMemorization()(["the river"], ["the river"]).item(), 4)
         1.0
     """
 
@@ -125,12 +119,9 @@ class KnowledgeMemorization(Rouge, name="knowledge_memorization"):
         stop: Where an answer is cut.
         compat: As in `Rouge`.
         percent: Whether the result is in percent.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = KnowledgeMemorization()
-        >>> metric.update(["Ada.\n\nQuestion: Who sings?"], ["Ada."])
-        >>> round(metric.compute().item(), 4)
+        >>> round(KnowledgeMemorization()(["Ada.\n\nQuestion: Who sings?"], ["Ada."]).item(), 4)
         1.0
     """
 
@@ -157,9 +148,7 @@ class Bleu(RowMean, name="bleu"):
     """Sentence BLEU of sacrebleu, mean over rows.
 
     Example:
-        >>> metric = Bleu()
-        >>> metric.update(["the cat sat on the mat"], ["the cat sat on the mat"])
-        >>> round(metric.compute().item(), 4)
+        >>> round(Bleu()(["the cat sat on the mat"], ["the cat sat on the mat"]).item(), 4)
         100.0
     """
 
@@ -186,7 +175,6 @@ class LeakRate(Bleu, name="leak_rate"):
 
     Args:
         threshold: BLEU on 0 to 100. Published values differ, so there is no default.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> metric = LeakRate(threshold=20.0)
@@ -215,12 +203,9 @@ class DistinctN(RowMean, name="distinct_n"):
 
     Args:
         n: Words in an n-gram.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = DistinctN(n=1)
-        >>> metric.update(["no no no no"])
-        >>> round(metric.compute().item(), 4)
+        >>> round(DistinctN(n=1)(["no no no no"]).item(), 4)
         0.25
     """
 
@@ -247,12 +232,9 @@ class RepetitionRate(RowMean, name="repetition_rate"):
 
     Args:
         n: Words in an n-gram.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> metric = RepetitionRate(n=1)
-        >>> metric.update(["no no no no"])
-        >>> round(metric.compute().item(), 4)
+        >>> round(RepetitionRate(n=1)(["no no no no"]).item(), 4)
         0.75
     """
 
@@ -278,9 +260,7 @@ class Entropy(RowMean, name="entropy"):
     """Entropy of a generated text's word pairs and triples, mean over rows, in bits.
 
     Example:
-        >>> metric = Entropy()
-        >>> metric.update(["no no no no"])
-        >>> metric.compute().item()
+        >>> Entropy()(["no no no no"]).item()
         0.0
     """
 

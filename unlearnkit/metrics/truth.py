@@ -17,13 +17,10 @@ class ProbabilityWithOptions(RowMean, name="probability_with_options"):
 
     Args:
         compat: ``open-unlearning`` adds 1e-10 to the divisor.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> import torch
-        >>> metric = ProbabilityWithOptions()
-        >>> metric.update(torch.zeros(1), torch.zeros(1, 3))
-        >>> round(metric.compute().item(), 4)
+        >>> round(ProbabilityWithOptions()(torch.zeros(1), torch.zeros(1, 3)).item(), 4)
         0.25
     """
 
@@ -55,13 +52,11 @@ class TruthRatio(RowMean, name="truth_ratio"):
             ``prob_mean`` (share of the right answer) or ``ratio`` (wrong over right).
         mean: Over the wrong answers.
         compat: ``open-unlearning`` adds 1e-10 to every divisor.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
         >>> import torch
-        >>> metric = TruthRatio("true_better")
-        >>> metric.update(torch.tensor([0.0]), torch.tensor([[1.3863, 1.3863]]))
-        >>> round(metric.compute().item(), 4)
+        >>> right, wrong = torch.tensor([0.0]), torch.tensor([[1.3863, 1.3863]])
+        >>> round(TruthRatio("true_better")(right, wrong).item(), 4)
         0.75
     """
 
@@ -99,13 +94,9 @@ class ForgetQuality(UnlearningMetric, name="forget_quality"):
     Args:
         gold_ratios: Truth ratios of the same rows under the model trained without them; None if
             they are a second input.
-        **kwargs: Those of `torchmetrics.Metric`.
 
     Example:
-        >>> import torch
-        >>> metric = ForgetQuality([0.1, 0.5, 0.9])
-        >>> metric.update(torch.tensor([0.1, 0.5, 0.9]))
-        >>> round(metric.compute().item(), 4)
+        >>> ForgetQuality([0.1, 0.5, 0.9])([0.1, 0.5, 0.9]).item()
         1.0
     """
 
@@ -140,10 +131,7 @@ class ModelUtility(UnlearningMetric, name="model_utility"):
     """Harmonic mean of the values that should stay high; 0 as soon as one is.
 
     Example:
-        >>> import torch
-        >>> metric = ModelUtility()
-        >>> metric.update(torch.tensor([1.0, 0.5]))
-        >>> round(metric.compute().item(), 4)
+        >>> round(ModelUtility()([1.0, 0.5]).item(), 4)
         0.6667
     """
 

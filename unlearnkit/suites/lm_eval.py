@@ -166,38 +166,16 @@ class Wmdp(LmEval, name="wmdp"):
 
     Args:
         tasks: Names of tasks or groups.
-        limit: Rows of each task at most, the first ones; None for all.
-        num_fewshot: Examples in front; by default as many as each task says.
-        task_folder: Folder with own task files in the harness's YAML.
-        chat: Put prompts through the chat template.
-        chat_template: Name of the chat template, of a model that has several.
-        template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        **options: The other arguments of `LmEval`.
 
     References:
         Li et al. 2024, "The WMDP benchmark", arXiv 2403.03218; Hendrycks et al. 2021, "Measuring
         massive multitask language understanding", arXiv 2009.03300.
     """
 
-    def __init__(
-        self,
-        tasks: list[str] | None = None,
-        limit: int | None = None,
-        num_fewshot: int | None = None,
-        task_folder: str | None = None,
-        chat: bool = False,
-        chat_template: str | None = None,
-        template_arguments: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, tasks: list[str] | None = None, **options: Any) -> None:
         default = ["wmdp_bio", "wmdp_chem", "wmdp_cyber", "mmlu"]
-        super().__init__(
-            default if tasks is None else tasks,
-            limit,
-            num_fewshot,
-            task_folder,
-            chat,
-            chat_template,
-            template_arguments,
-        )
+        super().__init__(default if tasks is None else tasks, **options)
 
 
 @cache
