@@ -91,21 +91,12 @@ def losses(
             continue
         every = -(-len(points) // _MOST_POINTS)
         thinned = points[::every] if every > 1 else points
-        chart = (
-            alt.Chart(alt.Data(values=thinned))
-            .mark_line(point=len(thinned) < 30)
-            .encode(
-                x=alt.X("step:Q", title="step"),
-                y=alt.Y("value:Q", title=None).scale(zero=False),
-                tooltip=tips("step:Q", "value:Q"),
-            )
-        )
         what = "weighted sum of all objectives" if name == "train/loss" else name
         start, end = points[0]["value"], points[-1]["value"]
         caption = f"{what}: {start:.4g} at the start, {end:.4g} at the end"
         if phase:
             caption = f"{phase}, {caption}"
-        found.append(Chart(caption, finished(chart, caption, 140)))
+        found.append(_curve(thinned, "step:Q", caption, 140, point=len(thinned) < 30, title="step"))
     return found
 
 
@@ -152,10 +143,10 @@ def heat_maps(rows: Sequence[Mapping[str, Any]], stored: Any = None) -> list[Cha
 
 
 def request_curves(curve: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """What each request left of every other, a chart a figure.
+    """What each request left of every other, a chart for each metric.
 
     Args:
-        curve: Figures of the original model, then of that after each request.
+        curve: Values of the original model, then of that after each request.
     """
     names = dict.fromkeys(key for point in curve for key in point["figures"])
     order = [point["after"] or "original" for point in curve]
@@ -171,18 +162,10 @@ def request_curves(curve: Sequence[Mapping[str, Any]]) -> list[Chart]:
             for stream in dict.fromkeys(name.partition("/")[0] for name in names)
         ]
         points = [point for point in points if _is_number(point["value"])]
-        chart = (
-            alt.Chart(alt.Data(values=points))
-            .mark_line(point=True)
-            .encode(
-                x=alt.X("after:N", title="after request", sort=order),
-                y=alt.Y("value:Q", title=None).scale(zero=False),
-                color=_colour(list(dict.fromkeys(point["model"] for point in points))),
-                tooltip=tips("model:N", "after:N", "value:Q"),
-            )
-        )
+        models = list(dict.fromkeys(point["model"] for point in points))
         caption = f"{figure} of every request after each of them"
-        found.append(Chart(caption, finished(chart, caption, 200)))
+        x = {"title": "after request", "sort": order}
+        found.append(_curve(points, "after:N", caption, 200, models=models, **x))
     return found
 
 
@@ -204,19 +187,37 @@ def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
             if _is_number(each.get(name))
         ]
         numeric = all(isinstance(point["at"], int | float) for point in points)
-        chart = (
-            alt.Chart(alt.Data(values=points))
-            .mark_line(point=True)
-            .encode(
-                x=alt.X("at:Q" if numeric else "at:N", title=by, sort=None),
-                y=alt.Y("value:Q", title=None),
-                color=_colour(list(curves)),
-                tooltip=tips("model:N", "at:N", "value:Q"),
-            )
-        )
+        shorthand = "at:Q" if numeric else "at:N"
         caption = f"{attack['attack']}: {name}, by {by}"
-        found.append(Chart(caption, finished(chart, caption, 150)))
+        x = {"title": by, "sort": None}
+        found.append(_curve(points, shorthand, caption, 150, models=list(curves), zero=None, **x))
     return found
+
+
+def _curve(
+    points: Sequence[Mapping[str, Any]],
+    x: str,
+    caption: str,
+    height: int,
+    *,
+    models: Sequence[str] = (),
+    zero: bool | None = False,
+    point: bool = True,
+    **axis: Any,
+) -> Chart:
+    """A line of values over ``x``, for each model one."""
+    y = alt.Y("value:Q", title=None)
+    encoded = (
+        alt.Chart(alt.Data(values=points))
+        .mark_line(point=point)
+        .encode(
+            x=alt.X(x, **axis),
+            y=y if zero is None else y.scale(zero=zero),
+            tooltip=tips(*(["model:N"] if models else []), x, "value:Q"),
+        )
+    )
+    chart = encoded.encode(color=_colour(models)) if models else encoded
+    return Chart(caption, finished(chart, caption, height))
 
 
 def token_chart(models: Sequence[str]) -> Chart:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.functional import membership
@@ -18,8 +17,9 @@ from unlearnkit.metrics import (
     Rouge,
     VerbatimMemorization,
 )
+from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import longest_generation, text_of
+from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import digest
 from unlearnkit.suites.measured import by_stream
@@ -136,10 +136,13 @@ class Muse(Suite, name="muse"):
         codec = context.codec(tokenizer)
         cuts = Cuts(context.max_length)
         texts = self._texts(items, codec, cuts)
-        rows, notes = self._verbatim(model, codec, context, items["verbmem"])
+        asking = Asking(model, codec, context, None)
+        rows, notes = self._verbatim(asking, items["verbmem"])
         for stream in ("forget", "retain"):
             shown = _shown(items.get(f"{stream}_icl", ()))
-            rows += self._knowledge(model, codec, context, stream, items[stream], shown)
+            asked = [f"{shown}Question: {i.fields['question']}\nAnswer:" for i in items[stream]]
+            said = asking.answers(stream, items[stream], codec.prompts(asked), 32, STOP)
+            rows += self._compared(said, [item.fields["answer"] for item in items[stream]])
         notes += [
             *cuts.notes(),
             *self.left_out(rows),
@@ -176,9 +179,10 @@ class Muse(Suite, name="muse"):
         }
 
     def _verbatim(
-        self, model: nn.Module, codec: Codec, context: SuiteContext, items: Sequence[Item]
+        self, asking: Asking, items: Sequence[Item]
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """Rows, and what was cut of them."""
+        codec = asking.codec
         prompts = codec.prompts([item.fields["prompt"] for item in items])
         # As published: the truth is cut to 128 ids, of which one is the BOS.
         whole = codec.tokens([item.fields["gt"] for item in items])
@@ -188,55 +192,13 @@ class Muse(Suite, name="muse"):
             f"verbmem: {longer} of {len(items)} true continuations are longer than the {_VERBATIM} "
             "tokens that are compared, as published"
         )
-        most = _VERBATIM + 1
-        rows = self._answered(model, codec, context, "verbmem", items, prompts, truths, most, ())
-        return rows, [note] if longer else []
+        rows = asking.answers("verbmem", items, prompts, _VERBATIM + 1)
+        return self._compared(rows, truths), [note] if longer else []
 
-    def _knowledge(
-        self,
-        model: nn.Module,
-        codec: Codec,
-        context: SuiteContext,
-        stream: str,
-        items: Sequence[Item],
-        shown: str,
-    ) -> list[dict[str, Any]]:
-        asked = [f"{shown}Question: {item.fields['question']}\nAnswer:" for item in items]
-        prompts = codec.prompts(asked)
-        truths = [item.fields["answer"] for item in items]
-        return self._answered(model, codec, context, stream, items, prompts, truths, 32, STOP)
-
-    def _answered(
-        self,
-        model: nn.Module,
-        codec: Codec,
-        context: SuiteContext,
-        stream: str,
-        items: Sequence[Item],
-        prompts: Sequence[Sequence[int]],
-        truths: Sequence[str],
-        tokens: int,
-        stop: Sequence[str],
-    ) -> list[dict[str, Any]]:
-        texts = generate(
-            model,
-            codec.tokenizer,
-            prompts,
-            max_new_tokens=longest_generation(context, tokens),
-            batch_size=context.batch_size,
-            stop=stop,
-        )
-        rows: list[dict[str, Any]] = [
-            {
-                "stream": stream,
-                "row": item.row,
-                "source": item.source,
-                "prompt": text_of(codec.tokenizer, prompt),
-                "reference": reference,
-                "generated": new.text,
-            }
-            for item, prompt, reference, new in zip(items, prompts, truths, texts, strict=True)
-        ]
+    def _compared(self, rows: list[dict[str, Any]], truths: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows with the true texts and ROUGE-L F1."""
+        for row, true in zip(rows, truths, strict=True):
+            row["reference"] = true
         Rouge("rougeL", "f1", compat=SPLITTERS[self.splitter]).fill(rows)
         return rows
 

@@ -22,6 +22,7 @@ from unlearnkit.metrics import (
 )
 from unlearnkit.plain import spaced
 from unlearnkit.suites import rwku_utility
+from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import text_of
@@ -151,7 +152,7 @@ class Rwku(Suite, name="rwku"):
         """Evaluates the model on all rows."""
         items = self._items()
         codec = context.codec(tokenizer)
-        asking = rwku_utility.Asking(model, codec, context, self.chat)
+        asking = Asking(model, codec, context, self.chat)
         rows: list[dict[str, Any]] = []
         for stream in PROBES:
             if stream in items:
@@ -186,9 +187,7 @@ class Rwku(Suite, name="rwku"):
             stream: found for stream, part in items.items() if (found := spaced(part, self.limit))
         }
 
-    def _probed(
-        self, asking: rwku_utility.Asking, stream: str, items: Sequence[Item]
-    ) -> list[dict[str, Any]]:
+    def _probed(self, asking: Asking, stream: str, items: Sequence[Item]) -> list[dict[str, Any]]:
         asked: list[tuple[str, str]] = []
         for item in items:
             kind, query = item.fields.get("type"), item.fields["query"]
@@ -197,14 +196,10 @@ class Rwku(Suite, name="rwku"):
                 template = template.replace("Question: ", "")
             lead = "" if kind == _WITHOUT_LEAD else "Answer:"
             asked.append((asking.framed(template, query), lead))
-        return asking.answers(
-            stream,
-            items,
-            asking.prompts(asked),
-            30,
-            lambda item, said: Rouge().fields([said], [item.fields["answer"]])[0],
-            stop=("\n",),
-        )
+        found = asking.answers(stream, items, asking.prompts(asked), 30, stop=("\n",))
+        said = [row["generated"].strip() for row in found]
+        true = [item.fields["answer"] for item in items]
+        return rwku_utility.with_values(found, Rouge().fields(said, true))
 
     def _texts(self, items: Items, codec: Codec, cuts: Cuts) -> dict[str, list[Example]]:
         """Texts of the attacks; those of too few tokens are left out."""
@@ -226,8 +221,7 @@ def _membership(
         scores = score(model, examples, batch_size=context.batch_size)
         texts_of = [text_of(codec.tokenizer, example.response_ids) for example in examples]
         inputs = (scores.logps, scores.standardised, scores.sequence, texts_of)
+        found = [{"stream": stream, "row": e.row, "source": e.source} for e in examples]
         columns = [attack.fields(*inputs) for attack in _ATTACKS.values()]
-        for example, *found in zip(examples, *columns, strict=True):
-            row = {"stream": stream, "row": example.row, "source": example.source}
-            rows.append({**row, "figures": {k: v for each in found for k, v in each.items()}})
+        rows += rwku_utility.with_values(found, *columns)
     return rows

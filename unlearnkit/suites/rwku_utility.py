@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from unlearnkit.data.example import Example
-from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.data.tokens.control import Rendered
-from unlearnkit.engine.generation.generate import generate
-from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import DataError, Problem
-from unlearnkit.functional.core import row_sum
 from unlearnkit.metrics import Accuracy, AnswerF1, BestAnswer, Entropy, ExactMatch, TrueShare
-from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.published import Item, Part
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PARTS = tuple(
     Part(f"utility_{name}", f"utility_{name}", texts, lists, "test", optional=True, file=file)
@@ -34,72 +23,6 @@ PARTS = tuple(
 )
 _LETTERS = "ABCDEFGH"
 _ANSWER_IS = re.compile(r"[Tt]he answer is (.*?)\.")
-
-
-class Asking(NamedTuple):
-    """A model, and the form in which it is asked."""
-
-    model: nn.Module
-    codec: Codec
-    context: SuiteContext
-    chat: Chat | None
-
-    def framed(self, template: str, query: str) -> str:
-        """A query within the text that the recipe puts around it."""
-        if self.chat is None:
-            query = self.codec.as_text(query)
-        text = template.replace("{query}", query)
-        return text if self.chat else Rendered(text)
-
-    def prompts(self, asked: Sequence[tuple[str, str]]) -> list[list[int]]:
-        """Ids of prompts, each with how its answer begins."""
-        return self.codec.prompts([self._prompt(text, lead) for text, lead in asked])
-
-    def _prompt(self, text: str, lead: str) -> str:
-        if self.chat is None:
-            whole = f"{text}{lead}".rstrip(" ")
-            return Rendered(whole) if isinstance(text, Rendered) else whole
-        asked = self.chat.turns(self.codec).prompt([{"role": "user", "content": text}])
-        return Rendered(asked + lead)
-
-    def answers(
-        self,
-        stream: str,
-        items: Sequence[Item],
-        prompts: Sequence[Sequence[int]],
-        tokens: int,
-        figures: Callable[[Item, str], dict[str, float | None]],
-        stop: Sequence[str] = (),
-    ) -> list[dict[str, Any]]:
-        """A row an item: its prompt, the greedy answer and the answer's figures."""
-        bound = min(tokens, self.context.max_new_tokens or tokens)
-        found = generate(
-            self.model,
-            self.codec.tokenizer,
-            prompts,
-            max_new_tokens=bound,
-            batch_size=self.context.batch_size,
-            stop=stop,
-        )
-        return [
-            {
-                **_row(stream, item),
-                "prompt": text_of(self.codec.tokenizer, prompt),
-                "generated": new.text,
-                "figures": figures(item, new.text.strip()),
-            }
-            for item, prompt, new in zip(items, prompts, found, strict=True)
-        ]
-
-    def logps(self, pairs: Sequence[tuple[Sequence[int], str]]) -> list[float]:
-        """Log-probability of each text after its prompt, in nats."""
-        texts = self.codec.tokens([text for _, text in pairs])
-        examples = [
-            Example(tuple(prompt), tuple(ids), i, "")
-            for i, ((prompt, _), ids) in enumerate(zip(pairs, texts, strict=True))
-        ]
-        scores = score(self.model, examples, batch_size=self.context.batch_size)
-        return row_sum(scores.logps, scores.sequence, len(examples)).tolist()
 
 
 def check(items: Mapping[str, Sequence[Item]]) -> None:
@@ -168,19 +91,15 @@ def _general(asking: Asking, items: Items) -> list[dict[str, Any]]:
 
 def _reason(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """BBH: the answer at the end of a chain of thought."""
-
-    def figures(item: Item, said: str) -> dict[str, float | None]:
-        named = _ANSWER_IS.search(said)
-        answer = named[1] if named else said
-        return ExactMatch().fields([answer], [item.fields["answer"]])[0]
-
     stream = "utility_reason"
     asked = [
         (f"{item.fields['cot'].strip()}\n\nQ: {item.fields['question']}\n", "A:")
         for item in items[stream]
     ]
-    prompts = asking.prompts(asked)
-    return asking.answers(stream, items[stream], prompts, 256, figures)
+    found = asking.answers(stream, items[stream], asking.prompts(asked), 256)
+    said = [named[1] if (named := _ANSWER_IS.search(text)) else text for text in _said(found)]
+    true = [item.fields["answer"] for item in items[stream]]
+    return with_values(found, ExactMatch().fields(said, true))
 
 
 def _truthfulness(asking: Asking, items: Items) -> list[dict[str, Any]]:
@@ -208,30 +127,34 @@ def _truthfulness(asking: Asking, items: Items) -> list[dict[str, Any]]:
 
 def _factuality(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """TriviaQA: the best match with one of the answers."""
-
-    def figures(item: Item, said: str) -> dict[str, float | None]:
-        pair = ([said], [item.fields["answers"]])
-        return ExactMatch().fields(*pair)[0] | AnswerF1().fields(*pair)[0]
-
     stream = "utility_factuality"
     asked = [
         (f"Answer in a few words.\nQ: {item.fields['question']}\n", "A:") for item in items[stream]
     ]
-    prompts = asking.prompts(asked)
-    return asking.answers(stream, items[stream], prompts, 30, figures, stop=("\n",))
+    found = asking.answers(stream, items[stream], asking.prompts(asked), 30, stop=("\n",))
+    pair = _said(found), [item.fields["answers"] for item in items[stream]]
+    return with_values(found, ExactMatch().fields(*pair), AnswerF1().fields(*pair))
 
 
 def _fluency(asking: Asking, items: Items) -> list[dict[str, Any]]:
     """How varied the words of a long answer are."""
     stream = "utility_fluency"
     asked = [(f"Instruction: {item.fields['instruction']}\n", "") for item in items[stream]]
-    return asking.answers(
-        stream,
-        items[stream],
-        asking.prompts(asked),
-        256,
-        lambda _, said: Entropy().fields([said])[0],
-    )
+    found = asking.answers(stream, items[stream], asking.prompts(asked), 256)
+    return with_values(found, Entropy().fields(_said(found)))
+
+
+def with_values(
+    rows: list[dict[str, Any]], *columns: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rows with the values of some metrics under ``figures``."""
+    for row, *found in zip(rows, *columns, strict=True):
+        row["figures"] = {key: value for each in found for key, value in each.items()}
+    return rows
+
+
+def _said(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [row["generated"].strip() for row in rows]
 
 
 def _with_choices(fields: Mapping[str, Any]) -> str:

@@ -23,9 +23,9 @@ from unlearnkit.suites import (
     SuiteContext,
     Tofu,
 )
+from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.published import Item, Prompting
-from unlearnkit.suites.rwku_utility import Asking
 
 ITEM = Item(0, "f.jsonl:1", {})
 CONTEXT = SuiteContext(max_length=200)
