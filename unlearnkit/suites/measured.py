@@ -1,4 +1,4 @@
-"""Small helpers of suites: rows, names by pattern, values as JSON."""
+"""Small helpers of suites: rows by stream, names by pattern, means."""
 
 from __future__ import annotations
 
