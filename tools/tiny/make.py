@@ -123,6 +123,15 @@ def ship(trained: Path, target: Path) -> None:
     FastTokenizer.from_pretrained(trained).save_pretrained(target)
     for file in target.iterdir():
         file.chmod(0o644)
+    share_tokenizer(target)
+
+
+def share_tokenizer(target: Path) -> None:
+    """Puts links to the tokenizer of ``model``, which all embedded models have, into a folder."""
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if target != HERE / "model":
+            (target / name).unlink()
+            (target / name).symlink_to(os.path.relpath(HERE / "model" / name, target))
 
 
 def main() -> None:

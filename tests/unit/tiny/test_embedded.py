@@ -48,6 +48,16 @@ def test_all_models_have_one_tokenizer_that_each_folder_loads():
         assert AutoTokenizer.from_pretrained(str(folder))("Who keeps the lamp?").input_ids == ids
 
 
+def test_a_model_made_anew_gets_links_to_the_shared_tokenizer(tmp_path):
+    load_tokenizer("tiny").save_pretrained(tmp_path)
+    make.share_tokenizer(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    assert file.is_symlink()
+    assert file.samefile(FOLDER / "model" / "tokenizer.json")
+    make.share_tokenizer(FOLDER / "model")
+    assert not (FOLDER / "model" / "tokenizer.json").is_symlink()
+
+
 def test_the_halves_have_the_same_mix():
     normal, heldout = rows("normal.jsonl"), rows("heldout.jsonl")
 

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from tools.tiny.make import share_tokenizer
 from tools.tiny.tofu.make import MODELS, learn
 
 HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "muse"
@@ -36,6 +37,7 @@ def ship(trained: Path, target: Path) -> None:
     AutoTokenizer.from_pretrained(trained).save_pretrained(target)
     for file in target.iterdir():
         file.chmod(0o644)
+    share_tokenizer(target)
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tools.tiny.make import share_tokenizer
+
 HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu"
 MODELS = {"target": "model", "gold": "gold"}
 
@@ -44,6 +46,7 @@ def ship(trained: Path, target: Path) -> None:
     AutoTokenizer.from_pretrained(trained).save_pretrained(target)
     for file in target.iterdir():
         file.chmod(0o644)
+    share_tokenizer(target)
 
 
 def main() -> None:
