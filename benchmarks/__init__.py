@@ -1,4 +1,4 @@
-"""Measurements, each ``python -m benchmarks.NAME``; ratios come from one run, side by side."""
+"""Measurements, each ``python -m benchmarks.NAME``, with ratios from one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The default recipe on the embedded model, over seeds, beside the goals it is held to.
+"""Measures the default recipe over seeds, beside its goals.
 
     python -m benchmarks.copyright [--seeds 5] [--json FILE] [--quick]
 

@@ -1,4 +1,4 @@
-"""What the data path costs, and how that grows with rows, ranks and text.
+"""Measures the data path over rows, ranks and length of text.
 
     python -m benchmarks.data [--quick] [--json FILE] [--sizes 1000 10000 100000 1000000]
 

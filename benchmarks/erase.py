@@ -1,4 +1,4 @@
-"""In-context unlearning (ERASE): what examples in a prompt do, what a deletion costs.
+"""Measures in-context unlearning (ERASE): forgetting, utility and cost of deletions.
 
     python -m benchmarks.erase [--base smollm2] [--k 2 4 8] [--seeds 0 1 2]
 

@@ -1,4 +1,4 @@
-"""Greedy text of 100 prompts, in batches beside one by one, by the same engine in one run.
+"""Measures greedy generation in batches against one prompt at a time.
 
     OMP_NUM_THREADS=2 python -m benchmarks.generation [--base tiny/tofu tiny smollm2] [--repeats 3]
 

@@ -1,4 +1,4 @@
-"""How the CPU time of a step grows with its rows, beside the layout ``rows`` and finetuning.
+"""Measures how the CPU time of a step grows with its rows.
 
     python -m benchmarks.growth [--quick] [--json FILE] [--models SRV] [--batches 4 16 32]
 

@@ -1,4 +1,4 @@
-"""What a GPU has to hold: bytes by formula, and the tables of docs/how-to/scale.md.
+"""Computes GPU memory by formula, for the tables of docs/how-to/scale.md.
 
     python -m benchmarks.memory
 

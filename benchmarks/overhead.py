@@ -1,4 +1,4 @@
-"""What a run costs beside its forward and backward passes, and how that grows with the data.
+"""Measures what a run costs beside its forward and backward passes.
 
     python -m benchmarks.overhead [--json FILE] [--quick]
 

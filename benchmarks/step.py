@@ -1,4 +1,4 @@
-"""What a step costs: operations, time and memory beside plain finetuning and beside a lower bound.
+"""Measures operations, time and memory of a step beside plain finetuning.
 
     python -m benchmarks.step [--quick] [--json FILE] [--models SRV] [--rounds 3]
 

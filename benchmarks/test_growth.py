@@ -1,4 +1,4 @@
-"""Operations of a packed step grow with its tokens and with nothing else."""
+"""The operations of a packed step grow with its tokens alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step costs, in operations: near the lower bound, and less than plain finetuning."""
+"""A step's operations are near the lower bound and below finetuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the build of the site needs beside its plugins."""
+"""Hooks of the site's build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one sentence each, no traceback, exit code 2."""
+"""Errors of the user, each one sentence and a hint."""
 
 from __future__ import annotations
 

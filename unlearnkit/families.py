@@ -1,4 +1,4 @@
-"""Registered families: their place in a recipe, and the names of their classes.
+"""Registered families and their places in a recipe.
 
 A recipe names a class of ours by its registered name. Class paths inside this package are no part
 of the format: modules move. Recipes of earlier versions hold such paths, which are read by their

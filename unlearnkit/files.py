@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, and their digests."""
+"""Writes files and folders whole or not at all; digests."""
 
 from __future__ import annotations
 

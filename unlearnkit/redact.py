@@ -1,4 +1,4 @@
-"""Text of models and data sets, made safe to show; secrets taken out of what is written."""
+"""Escapes text of models and data, and masks secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loss of another repository and ours, side by side, on the same model, data and seed.
+"""Losses of other repositories and ours on the same model and data.
 
     python -m benchmarks.peers CHECKOUT [--losses NAME ...] [--models tiny R ...] [--json FILE]
 

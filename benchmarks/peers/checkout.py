@@ -1,4 +1,4 @@
-"""What a checkout has to hold, looked at without running any of it."""
+"""Checks a checkout of another repository without running its code."""
 
 from __future__ import annotations
 

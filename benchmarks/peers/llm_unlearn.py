@@ -1,4 +1,4 @@
-"""Losses of a checkout of llm_unlearn, the code that came with Yao, Xu, Liu (2023).
+"""Losses of a checkout of llm_unlearn, by Yao, Xu, Liu (2023).
 
 Its three functions are imported from ``utils.py`` of the folder and weighed as its script does.
 They take token id 1 for padding, so the tokenizer that they are given has its pad token there; and

@@ -1,4 +1,4 @@
-"""One side in this process, and both sides in processes of their own."""
+"""Measures one side in this process, or both in their own."""
 
 from __future__ import annotations
 

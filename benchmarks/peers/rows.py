@@ -1,4 +1,4 @@
-"""The rows of each step, as text and as tokens: what both sides are given."""
+"""The rows of each step, as text and as tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loss is to the measurement, and our side of it."""
+"""The interface of a measured loss, and our implementation of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unlearning beside preference training: what each costs to reach the same harmful rate.
+"""Compares the cost of unlearning with that of preference training.
 
     python -m benchmarks.preference [--methods llmu dpo grpo] [--seeds 0 1 2] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""How the model is taught, and the methods that undo it."""
+"""Teaches the model, and defines the methods that undo it."""
 
 from __future__ import annotations
 

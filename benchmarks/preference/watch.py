@@ -1,4 +1,4 @@
-"""A clock that stands still while a run is looked at, and when a run has reached its goal."""
+"""A pausable clock, and the test of a run's goal."""
 
 from __future__ import annotations
 

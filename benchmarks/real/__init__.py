@@ -1,4 +1,4 @@
-"""The three applications of the method on SmolLM2-135M-Instruct, with its ablations and others.
+"""The paper's three applications on SmolLM2-135M-Instruct, with ablations.
 
     python -m benchmarks.real                                  # all applications, methods, seeds
     python -m benchmarks.real copyright --seeds 0 --methods llmu npo

@@ -1,4 +1,4 @@
-"""What is compared: each method is laid over the application's recipe."""
+"""The compared methods, each as overrides of the application's recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bench on a real model, carried out on the embedded one: short trainings, the same files."""
+"""Runs the bench of real models on the embedded model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Models on disk: the base once, then gold and taught ones once per seed."""
+"""Trains base, gold and taught models, each once."""
 
 from __future__ import annotations
 

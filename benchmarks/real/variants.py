@@ -1,4 +1,4 @@
-"""What may keep the neighbours: variants of the methods on one application, stopped alike.
+"""Variants of the methods that may preserve neighbours.
 
 Each stops as soon as the NLL of a batch of forget rows is that of the gold model, so that all are
 compared where they have forgotten as much, not where their learning rates took them.

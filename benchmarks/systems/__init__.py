@@ -1,4 +1,4 @@
-"""Every unlearning system by its shipped recipe or commands, on the tiny TOFU.
+"""Every unlearning system by its shipped recipe, on the tiny TOFU.
 
     python -m benchmarks.systems [--system NAME ...] [--seeds 0 1 2]
 

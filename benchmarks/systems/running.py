@@ -1,4 +1,4 @@
-"""One system and seed: its commands, each in a process of its own, and what came of them."""
+"""Runs one system with one seed and collects its results."""
 
 from __future__ import annotations
 

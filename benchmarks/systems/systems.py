@@ -1,4 +1,4 @@
-"""What is compared: the commands of each system."""
+"""The compared systems and their commands."""
 
 from __future__ import annotations
 

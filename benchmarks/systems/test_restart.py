@@ -1,4 +1,4 @@
-"""The bench of systems goes on where it was stopped, and makes anew what is not whole."""
+"""An interrupted bench continues, and repeats incomplete systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bench of all systems: its commands are accepted, its table is that of the kept results."""
+"""The bench's commands are accepted, and its table matches the results."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Makes the embedded models: ``python -m tools.tiny.make``, about five minutes on one core.
+"""Trains the embedded models: ``python -m tools.tiny.make``, about five minutes.
 
 An untrained Llama of 1.6 million parameters learns the normal set (``tiny/gold``), then the book
 beside it (``tiny``). Both are trained by recipes of this folder with the objective `nll`, through

@@ -1,4 +1,4 @@
-"""What each part of a packed row attends to, worked out on the host."""
+"""The keys and masks of each part of a packed row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base classes of metrics: one value a row, each row once, in order."""
+"""Base classes of metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of questions with choices, and of short answers held against known ones."""
+"""Metrics of multiple-choice questions and of short answers."""
 
 from __future__ import annotations
 

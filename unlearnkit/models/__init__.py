@@ -1,1 +1,1 @@
-"""Models: where they come from, how they are loaded, and how they are adapted."""
+"""Loads models and adapters."""

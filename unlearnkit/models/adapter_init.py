@@ -1,4 +1,4 @@
-"""Adapters that begin with a part of the weights, beside a base that stays as it is.
+"""Initialises adapters from the weights of the base model.
 
 PiSSA, OLoRA and FILA put ``s·B₀A₀`` into the adapter and ``W − s·B₀A₀`` into the base. Here the
 base keeps ``W``, and ``s·B₀A₀`` is subtracted beside it: ``y = Wx + s·(BA − B₀A₀)x``. That is the

@@ -1,4 +1,4 @@
-"""Where a model and its tokenizer come from."""
+"""The source of a model and its tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether weights are numbers."""
+"""Checks that weights are finite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model does to its head's output: nothing, a scale or a soft cap."""
+"""The scale or soft cap that follows a model's head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modes that a model has for a while, and its states on the way to the head."""
+"""Sets a model's mode temporarily, and captures states before the head."""
 
 from __future__ import annotations
 

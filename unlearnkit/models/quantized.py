@@ -1,4 +1,4 @@
-"""A base model in 4 or 8 bits under an adapter (QLoRA), by bitsandbytes through transformers.
+"""Loads base models in 4 or 8 bits for QLoRA.
 
 References:
     Dettmers, Pagnoni, Holtzman, Zettlemoyer. QLoRA: Efficient Finetuning of Quantized LLMs.

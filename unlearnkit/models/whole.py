@@ -1,4 +1,4 @@
-"""Models and adapters from files, refused where a weight would be filled at random."""
+"""Loads models and adapters, and refuses missing weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run: its folder, training with evaluation before and after, and what is done with it later."""
+"""Runs: folder, training, evaluation, and later use."""
 
 from unlearnkit.runs.export import export, save_model
 from unlearnkit.runs.fit import fit

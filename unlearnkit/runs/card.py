@@ -1,4 +1,4 @@
-"""The model card: what was unlearned, how, with which figures, and what they do not prove."""
+"""Writes the model card of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all, and finding the newest."""
+"""Writes whole checkpoints, and finds the newest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several runs side by side; runs that differ only in their seed are one."""
+"""Compares runs; those that differ in their seed are averaged."""
 
 from __future__ import annotations
 

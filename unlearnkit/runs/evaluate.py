@@ -1,4 +1,4 @@
-"""Evaluation of any model on disk or on the hub, kept in files that know what they belong to."""
+"""Evaluates any model, and stores results with what they belong to."""
 
 from __future__ import annotations
 

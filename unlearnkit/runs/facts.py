@@ -1,4 +1,4 @@
-"""What a run ran on: versions, fingerprints, command line, sizes. No environment variables."""
+"""The environment of a run: versions, fingerprints, command line, sizes."""
 
 from __future__ import annotations
 

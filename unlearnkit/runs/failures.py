@@ -1,4 +1,4 @@
-"""What a run says when it fails, and what it leaves to go on from."""
+"""The messages of a failed run, and how to continue it."""
 
 from __future__ import annotations
 

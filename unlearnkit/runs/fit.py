@@ -1,4 +1,4 @@
-"""Runs a recipe: prepares, measures, trains, measures again, and writes the run folder."""
+"""Runs a recipe: prepare, measure, train, measure, write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurement of models by suites: before and after unlearning, and of the gold model."""
+"""Measures models by suites, before and after, and the gold model."""
 
 from __future__ import annotations
 

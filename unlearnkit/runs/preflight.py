@@ -1,4 +1,4 @@
-"""Rules on a run's trainer, callbacks and suites, checked before any weight is read."""
+"""Rules on trainer, callbacks, suites and phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run folder: its files are read, the page is written."""
+"""Writes the report of a run folder."""
 
 from __future__ import annotations
 

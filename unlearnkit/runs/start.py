@@ -1,4 +1,4 @@
-"""What a run is about to do, known once its model is built and before it trains."""
+"""The facts of a run that are known before it trains."""
 
 from __future__ import annotations
 

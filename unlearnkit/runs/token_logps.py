@@ -1,4 +1,4 @@
-"""What a model gives each token of a few forget rows: the finest picture of forgetting."""
+"""Log-probabilities of single tokens of a few forget rows."""
 
 from __future__ import annotations
 

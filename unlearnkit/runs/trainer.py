@@ -1,4 +1,4 @@
-"""What a run asks of Lightning's trainer."""
+"""Arguments of Lightning's trainer for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites: evaluations that a recipe calls by name, run before and after unlearning.
+"""Suites: evaluations that a recipe calls by name.
 
 Every module of this package is imported with it, so a new suite is one new file. Classes can be
 imported from here by name: ``from unlearnkit.suites import Copyright``.

@@ -1,4 +1,4 @@
-"""Meaning and address of a suite's values, in memory and in result files.
+"""Roles, directions and addresses of a suite's values.
 
 A value is addressed as ``<suite>/<stream>/<metric>``; the suite is left out if only one runs.
 """

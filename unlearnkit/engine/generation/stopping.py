@@ -1,4 +1,4 @@
-"""When the rows of a batch end, and how the others go on without them."""
+"""Ends the rows of a batch, and continues the others without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preflight: rules on plain values of a run, checked before any weight is read."""
+"""Preflight: rules that are checked before any weight is read."""
 
 from unlearnkit.engine.preflight.model import MODEL
 from unlearnkit.engine.preflight.rule import Rule, refuse

@@ -1,4 +1,4 @@
-"""Rules on a model's config with the arguments, the data and the strategy."""
+"""Rules on a model's config, arguments, data and strategy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The type of a rule, and the refusal of all rules that are broken."""
+"""The type of a rule, and the refusal of broken ones."""
 
 from __future__ import annotations
 

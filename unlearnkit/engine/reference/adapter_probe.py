@@ -1,4 +1,4 @@
-"""Whether a model with its adapter off is the model as it was at the start."""
+"""Checks that a model without its adapter equals the starting model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reference without a second model: its values, worked out once and kept on disk.
+"""A reference as values on disk, without a second model.
 
 What is kept of a response token is the log-probability and, for objectives on whole distributions,
 the state that goes into the output head: the distribution then follows exactly from a frozen copy

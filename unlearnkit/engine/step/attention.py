@@ -1,4 +1,4 @@
-"""Attention over a forest of prompts and responses packed in one row without padding.
+"""Attention over prompts and responses that are packed in one row.
 
 Each prompt attends to itself; each response to its prompt and to itself. The plan of the row
 travels through the model's keyword arguments (``attention_plan=``), so recomputation under gradient

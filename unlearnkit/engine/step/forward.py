@@ -1,4 +1,4 @@
-"""One forward pass of a model over a batch, and the figures that objectives ask of it."""
+"""One forward pass over a batch, and its quantities for objectives."""
 
 from __future__ import annotations
 

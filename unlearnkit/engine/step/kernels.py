@@ -1,4 +1,4 @@
-"""Log-probabilities and KL of tokens through the output head, one chunk of logits at a time.
+"""Computes log-probabilities and KL through the output head in chunks.
 
 ``[N, V]`` logits never exist as a whole. The derivative with respect to the hidden state of token
 ``n`` is a vector of its own, whatever the loss does with the token, so it is worked out beside

@@ -1,4 +1,4 @@
-"""Which layout a model can take."""
+"""Chooses the layout that a model supports."""
 
 from __future__ import annotations
 

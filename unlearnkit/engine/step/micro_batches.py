@@ -1,4 +1,4 @@
-"""A step of any size in a fixed memory: forward and backward one micro-batch after another."""
+"""Splits a step into parts that run in bounded memory."""
 
 from __future__ import annotations
 

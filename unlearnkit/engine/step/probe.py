@@ -1,4 +1,4 @@
-"""Whether a model computes rows together as it computes each alone."""
+"""Compares rows computed together with the same rows computed alone."""
 
 from __future__ import annotations
 

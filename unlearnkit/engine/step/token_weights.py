@@ -1,4 +1,4 @@
-"""How a loss weighs the tokens of a stream, found by trying it on made-up figures.
+"""Finds how a loss weighs the tokens of a stream.
 
 Most losses give every token the same weight, or each token ``1/length`` of its sequence. When that
 is known beforehand, the output head's weight gradient can be worked out in the forward pass (see

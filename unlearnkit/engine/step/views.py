@@ -1,4 +1,4 @@
-"""What an objective sees of one stream: its response tokens, and nothing else."""
+"""An objective's view of one stream: its response tokens alone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What surrounds a step: schedule, resume, freezing, sharding."""
+"""Schedule, resume, freezing and sharding of a training."""

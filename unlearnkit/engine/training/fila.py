@@ -1,4 +1,4 @@
-"""FILA: the adapter begins with what matters to the forget set more than to the retain set."""
+"""FILA: initialises the adapter by importance to the forget set."""
 
 from __future__ import annotations
 

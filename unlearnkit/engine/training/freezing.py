@@ -1,4 +1,4 @@
-"""Training of parts of a model: the rest of its weights is frozen."""
+"""Freezes all but the weights that are trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FSDP2: weights, gradients and optimizer states spread over the processes, layer by layer."""
+"""FSDP2: shards weights, gradients and optimizer states over processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Lightning leaves out of a checkpoint, so that a resumed run equals the uninterrupted one."""
+"""Completes Lightning's checkpoints for an exact resume."""
 
 from __future__ import annotations
 

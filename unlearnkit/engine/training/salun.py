@@ -1,4 +1,4 @@
-"""Weight saliency: only the weights that the forget loss depends on most are trained."""
+"""SalUn: trains only the weights that matter to the forget loss."""
 
 from __future__ import annotations
 

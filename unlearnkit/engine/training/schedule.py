@@ -1,4 +1,4 @@
-"""The course of the learning rate over all optimiser steps of a fit."""
+"""The learning-rate schedule over all optimiser steps."""
 
 from __future__ import annotations
 

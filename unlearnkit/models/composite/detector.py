@@ -1,4 +1,4 @@
-"""Tells inputs of a request from others, by what an encoder makes of them.
+"""Detects inputs of a request by features of an encoder.
 
 Fitting needs scikit-learn; a detector that was fitted does not.
 """

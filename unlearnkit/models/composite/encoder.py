@@ -1,4 +1,4 @@
-"""What detectors see of a prompt: mean hidden states, of the model itself or of an encoder."""
+"""Encodes prompts for detectors as mean hidden states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A composite model with one adapter per request, gated by the prompt (O3)."""
+"""A composite model with one gated adapter a request (O3)."""
 
 from __future__ import annotations
 

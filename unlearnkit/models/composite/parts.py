@@ -1,4 +1,4 @@
-"""Parts of composite models: where they are, and whether they are still the same."""
+"""Locates the parts of a composite model and checks their digests."""
 
 from __future__ import annotations
 

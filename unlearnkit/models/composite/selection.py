@@ -1,4 +1,4 @@
-"""Examples for a prompt, chosen so that one of them can be taken out again exactly (ERASE)."""
+"""Selects in-context examples so that each can be deleted exactly (ERASE)."""
 
 from __future__ import annotations
 

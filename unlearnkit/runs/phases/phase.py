@@ -1,4 +1,4 @@
-"""A phase of a run, and the training that most of them are."""
+"""A phase of a run, and the training phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to forget, one after the other: what each did to those before it."""
+"""Measures each request to forget after every later one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run in phases that was interrupted: what of it is finished, and where it goes on."""
+"""Continues a run in phases after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Phases: runs in a row, each of which starts from the model of the one before."""
+"""Runs phases, each from the model of the one before."""
 
 from __future__ import annotations
 
