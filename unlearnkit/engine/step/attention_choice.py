@@ -53,7 +53,7 @@ def refusals(
     odd = needs.head_size % 8 or needs.head_size > 256
     size = f"heads of {needs.head_size} are not a multiple of 8 up to 256" if odd else None
     dropout = "it has no attention dropout" if needs.dropout else None
-    package = None if find_spec("flash_attn") else "the package flash-attn is not installed"
+    package = None if find_spec("flash_attn") else "flash-attn is not installed"
     cap = "it has no soft caps" if needs.softcap else None
     return {
         "varlen": gpu or half or size or cap or dropout,

@@ -90,7 +90,7 @@ def flash_attn(
     query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, *,
     dropout: float, scaling: float | None, window: int | None, softcap: float | None,
 ) -> Tensor:  # fmt: skip
-    """One call of the package flash-attn, with soft caps and dropout."""
+    """One call of flash-attn (``unlearnkit[flash]``), with soft caps and dropout."""
     from flash_attn import flash_attn_varlen_func  # pyright: ignore[reportMissingImports]
 
     found: Any = flash_attn_varlen_func(

@@ -86,7 +86,7 @@ def _nll_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransf
 
 
 def _liger_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransform) -> _Chunk:
-    """As `_nll_chunk`; value and derivative are made in one pass over the logits."""
+    """As `_nll_chunk` in one pass over the logits; needs ``unlearnkit[liger]``."""
     from liger_kernel.ops import cross_entropy  # pyright: ignore[reportMissingImports]
 
     logits, dtype = _logits(h, weight, transform)

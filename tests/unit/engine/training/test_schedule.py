@@ -30,7 +30,7 @@ def test_learning_rates_by_hand() -> None:
     assert _rates("constant", 0) == [1.0] * 4
     assert _rates("constant", 2) == [0.0, 0.5, 1.0, 1.0]
     assert _rates("linear", 0) == [1.0, 0.75, 0.5, 0.25]
-    assert _rates("cosine", 0) == pytest.approx([1.0, 0.853553, 0.5, 0.146447], abs=1e-6)
+    assert _rates("cosine", 0) == pytest.approx([1.0, 0.8535533906, 0.5, 0.1464466094])
 
 
 def test_a_run_without_bound_has_no_steps() -> None:
