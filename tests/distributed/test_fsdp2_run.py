@@ -1,4 +1,4 @@
-"""Whole runs under FSDP2 on two CPU processes, from recipe to model folder (cases 37 and 50)."""
+"""Whole runs under FSDP2 on two CPU processes, from recipe to model folder."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ LORA = "{r: 2, target_modules: [q_proj, v_proj]}"
 
 @pytest.fixture
 def command(written, tmp_path):
-    """Runs the command in a folder with the files of case 50."""
-    source = written(forget=FORGET, retain=RETAIN)
+    """Runs the command in a folder with the files of the recipe."""
+    source = written(forget=FORGET, retain=RETAIN, eval="a:b abcdeabcde:d ab:a")
     for path in source.glob("*.jsonl"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     save_stub({"random_init": 1}, tmp_path / "stub")
