@@ -29,7 +29,7 @@ Prompts: TypeAlias = Sequence[Sequence[int]]
 
 
 class Edit(Registered, ABC):
-    """A model made of others, without training.
+    """Makes a model from others, without training.
 
     The parameters of the constructor are the options of ``unlearnkit edit NAME``, its types their
     types, and the docstring of the class their help. It checks values and reads nothing.

@@ -17,7 +17,7 @@ from unlearnkit.models.load import load_model
 
 
 def whole_copy(model: str | Path, out: str | Path) -> Path:
-    """Copies a model made of others, and the models that it points at, into one folder.
+    """Copies a composite model, and the models that it points at, into one folder.
 
     The copy answers as the model does, wherever it is moved to. Parts are copied file by file; one
     that is no plain folder of safetensors (an adapter, the first blocks of a model, a GGUF file)

@@ -40,7 +40,7 @@ def length_scalings(model: Any) -> tuple[LengthScaling, ...]:
     """What of a model's positions depends on the longest row; of most models nothing.
 
     Args:
-        model: A model of transformers, one made of others, or one wrapped by PEFT.
+        model: A model of transformers, a composite model, or one wrapped by PEFT.
     """
     if hasattr(model, "get_base_model"):
         model = model.get_base_model()

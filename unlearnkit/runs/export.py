@@ -44,8 +44,8 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
     Args:
         run: A run folder, or one of a model, an adapter or an edit.
         out: The folder to write; it must not exist or be empty.
-        merge: Make it stand alone: merge an adapter into its base model; copy the models that one
-            made of others points at, so that the folder may be moved. Other models are copied.
+        merge: Make it stand alone: merge an adapter into its base model; copy the models that a
+            composite one points at, so that the folder may be moved. Other models are copied.
 
     Returns:
         ``out``.

@@ -25,7 +25,7 @@ def point_at(trainer: L.Trainer, folder: Path) -> None:
 
 
 def log_short_runs_too(trainer: L.Trainer, steps: int) -> None:
-    """Has at least some fifty steps of a run logged, be it as short as it may."""
+    """Logs at least about fifty steps of a run, also of a short one."""
     trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, steps // 50))  # pyright: ignore
 
 

@@ -52,8 +52,8 @@ def sample(
     """Sample a model's own answers, for streams of self-samples.
 
     Of a recipe: unlearnkit sample --recipe RECIPE [--KEY VALUE ...] answers the prompts of its
-    self_samples streams with its model. Else give --model, --prompts and --out. A file that is
-    there already is gone on with.
+    self_samples streams with its model. Else give --model, --prompts and --out. An existing
+    file is continued.
 
     Args:
         model: Any model that a recipe's model.base can name.

@@ -147,7 +147,7 @@ def _ordinary_ids(config: PreTrainedConfig) -> Iterator[int]:
 
 @contextmanager
 def _tree_attention(model: Any) -> Iterator[None]:
-    """Has the model use tree attention for a while."""
+    """Switches the model to tree attention temporarily."""
     config = model.config
     before = {"": config._attn_implementation}
     for name in config.sub_configs:

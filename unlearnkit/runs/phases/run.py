@@ -39,7 +39,7 @@ def fit_phases(
     """Runs phases one after the other and writes a run folder with one inside it for each.
 
     All phases are checked before the first model is loaded. A phase that fails or is interrupted
-    leaves those before it as they are, and the run is gone on with by ``ckpt_path``.
+    leaves those before it as they are, and ``ckpt_path`` continues the run.
 
     Args:
         phases: The phases, at least one of which trains.
@@ -50,7 +50,7 @@ def fit_phases(
         ckpt_path: ``last`` for the newest unfinished run of this recipe, or a checkpoint in its
             folder. The run goes on in the same folder; finished phases are not run again.
         resolve: Gives a recipe of an earlier version as this one writes it, so that a run which
-            that version began is gone on with.
+            that version began is continued.
         on_phase: Called with a phase's name, and what happens to it.
 
     Returns:
