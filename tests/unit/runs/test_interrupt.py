@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import lightning as L
+import processes
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -35,29 +36,36 @@ def start(base, written, tmp_path):
     """Runs to the end, or to what ends it; gives the weights."""
     folder = written(**PACED)
 
-    def run(*callbacks, ckpt_path=None, run_dir=tmp_path / "runs", accumulate=2, **arguments):
-        module = UnlearningModule(
-            {"forget": objective("npo"), "retain": objective("retain_kl")},
-            base=str(base),
-            optimizer=partial(torch.optim.AdamW, lr=1e-2),
-        )
-        data = UnlearningDataModule(
-            {"forget": qa(folder / "forget.jsonl"), "retain": qa(folder / "retain.jsonl")},
-            tokenizer=str(base),
-            batch_size=1,
-        )
-        trainer = L.Trainer(
-            accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
-            max_steps=STEPS, accumulate_grad_batches=accumulate, callbacks=list(callbacks),
-            **arguments,
-        )  # fmt: skip
-        summary = fit(
-            module, data, trainer, recipe_name="case", run_dir=run_dir, ckpt_path=ckpt_path
-        )
-        weights = {k: v.detach().clone() for k, v in module.policy.named_parameters()}
-        return weights, summary, trainer
+    def run(*callbacks, run_dir=tmp_path / "runs", **arguments):
+        return _run(base, folder, run_dir, *callbacks, **arguments)
 
     return run
+
+
+def _run(base, folder, run_dir, *callbacks, ckpt_path=None, accumulate=2, **arguments):
+    module = UnlearningModule(
+        {"forget": objective("npo"), "retain": objective("retain_kl")},
+        base=str(base),
+        optimizer=partial(torch.optim.AdamW, lr=1e-2),
+    )
+    data = UnlearningDataModule(
+        {"forget": qa(folder / "forget.jsonl"), "retain": qa(folder / "retain.jsonl")},
+        tokenizer=str(base),
+        batch_size=1,
+    )
+    trainer = L.Trainer(
+        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False,
+        max_steps=STEPS, accumulate_grad_batches=accumulate, callbacks=list(callbacks),
+        **arguments,
+    )  # fmt: skip
+    summary = fit(module, data, trainer, recipe_name="case", run_dir=run_dir, ckpt_path=ckpt_path)
+    weights = {k: v.detach().clone() for k, v in module.policy.named_parameters()}
+    return weights, summary, trainer
+
+
+def _run_until_killed(base, folder, run_dir) -> None:
+    torch.set_num_threads(int(os.environ["UNLEARNKIT_TEST_THREADS"]))
+    _run(base, folder, run_dir, ModelCheckpoint(every_n_train_steps=1), Hold())
 
 
 class Raise(L.Callback):
@@ -112,18 +120,16 @@ class Hold(L.Callback):
         pytest.param(2, 13, marks=pytest.mark.slow),
     ],
 )
-def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(start, tmp_path, seed, kills) -> None:
+def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(
+    start, base, written, tmp_path, seed, kills
+) -> None:
     """Two kills; and twenty in all with the slow ones. Most of a step here is saving."""
     draw = random.Random(seed)
     whole, _, _ = start(run_dir=tmp_path / "whole")
     for turn in range(kills):
         run_dir = tmp_path / str(turn)
-        process = multiprocessing.get_context("fork").Process(
-            target=start,
-            args=[ModelCheckpoint(every_n_train_steps=1), Hold()],
-            kwargs={"run_dir": run_dir},
-        )
-        process.start()
+        # Not a fork of this process, whose OpenMP threads it would lack.
+        process = processes.start(_run_until_killed, base, written(**PACED), run_dir).process
         while not list(run_dir.rglob("*.ckpt")):
             assert process.is_alive(), "it ended before its first checkpoint"
             time.sleep(0.001)
