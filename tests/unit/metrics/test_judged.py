@@ -129,7 +129,7 @@ def test_an_encoder_whose_files_lack_weights_is_refused_by_name(encoder, tmp_pat
     weights = {key: value for key, value in weights.items() if "pooler" not in key}
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(RecipeError, match=f"lacks 1 weight .*{lacking}"):
-        SemanticSimilarity(str(folder))
+        SemanticSimilarity(str(folder)).check()
 
 
 @pytest.mark.extra("sentence_transformers")
