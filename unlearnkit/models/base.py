@@ -96,6 +96,10 @@ class BaseModel:
             return replace(self, path=str(model))
         if folder.is_dir():
             return replace(self, path=str(folder))
+        if folder.is_file():
+            raise RecipeError(
+                f"model.base: '{self.path}' is a file, expected the folder or the hub id of a model"
+            )
         return self
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import yaml
@@ -140,6 +140,7 @@ def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
     Raises:
         RecipeError: If the targets do not exist in the model, or cannot begin as asked.
     """
+    _refuse_what_peft_would_skip(model, lora)
     try:
         peft_model = get_peft_model(model, plain_config(lora))
     except ValueError as error:
@@ -149,6 +150,24 @@ def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
     if start in ("pissa", "olora"):
         begin_as_in_peft(peft_model, start, getattr(lora, "svd_iterations", None))
     return peft_model
+
+
+def _refuse_what_peft_would_skip(model: PreTrainedModel, lora: LoraConfig) -> None:
+    """Raises a RecipeError for modules and tokens that the model does not have."""
+    names = [name for name, _ in model.named_modules()]
+    wanted = lora.modules_to_save or ()
+    if lacking := [each for each in wanted if not any(name.endswith(each) for name in names)]:
+        raise RecipeError(
+            f"model.lora.modules_to_save: no module of the model is named {', '.join(lacking)}"
+        )
+    given: Any = lora.trainable_token_indices or []
+    tokens = [t for part in given.values() for t in part] if isinstance(given, dict) else given
+    size = int(model.get_input_embeddings().weight.shape[0])  # pyright: ignore
+    if beyond := [token for token in tokens if not 0 <= token < size]:
+        raise RecipeError(
+            f"model.lora.trainable_token_indices: expected ids of 0 to {size - 1}, found "
+            f"{', '.join(map(str, beyond))}"
+        )
 
 
 def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:

@@ -220,7 +220,8 @@ def _after(run: Run, meanings: dict[str, Meaning]) -> dict[str, float | None]:
         if later is not None and later.inputs["model"] == fingerprint:
             for name, value in later.values.items():
                 key = f"{later.suite}/{name}"
-                found[key] = value
+                # What the run measured itself stands: the suite may since have had other settings.
+                found.setdefault(key, value)
                 kept = {later.suite: later.metrics}
                 meanings.setdefault(key, stored_meaning(later.suite, name, kept))
     return found

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+UNSEEN = "unseen"
 _ASKED = ("hallucination_rate", "preference_rate", "rougeL_recall", "preference_gain")
 _NO_REFERENCE = "no reference: the model as it was before unlearning"
 
@@ -121,7 +122,7 @@ class Hallucination(Suite, name="hallucination"):
         self,
         data: str,
         trained: str = "trained",
-        unseen: str | None = "unseen",
+        unseen: str | None = UNSEEN,
         question_field: str = "question",
         true_field: str = "right_answer",
         invented_field: str = "hallucinated_answer",
@@ -146,7 +147,7 @@ class Hallucination(Suite, name="hallucination"):
         part = partial(Part, texts=self.fields, keys=keys, answers=(true_field, invented_field))
         self.parts = [part("trained", trained)]
         if unseen is not None:
-            self.parts.append(part("unseen", unseen, optional=True))
+            self.parts.append(part("unseen", unseen, optional=unseen == UNSEEN))
         self.separator = separator
         self.sources: dict[str, Source | None] = dict(
             zip(KEPT, (normal, heldout, neighbour), strict=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from peft import LoraConfig
 from stub import save_stub, stub_model
 
+from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import add_adapter, load_model
 
@@ -23,3 +25,22 @@ def test_the_base_of_a_runs_adapter_is_the_one_its_recipe_names(tmp_path) -> Non
     model = load_model(BaseModel(str(tmp_path / "run"), dtype="bfloat16"))
     assert str(model.dtype) == "torch.bfloat16"
     assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"modules_to_save": ["nope"]}, "modules_to_save: no module of the model is named nope"),
+        ({"trainable_token_indices": [1, 99999]}, r"expected ids of 0 to \d+, found 99999"),
+    ],
+)
+def test_what_peft_would_skip_or_fail_at_is_refused(setting, said) -> None:
+    model = stub_model({"random_init": 1})
+    with pytest.raises(RecipeError, match=said):
+        add_adapter(model, LoraConfig(r=2, target_modules=["q_proj"], **setting))
+
+
+def test_a_file_is_no_model(tmp_path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    with pytest.raises(RecipeError, match=r"rows\.jsonl' is a file, expected the folder"):
+        load_model(str(tmp_path / "rows.jsonl"))

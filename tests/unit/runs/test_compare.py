@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from unit.report.run_folder import write_run
 from unlearnkit.runs.compare import compare
 
@@ -37,3 +39,22 @@ def test_an_own_suite_is_ranked_by_what_its_runs_say(tmp_path):
         stages = {"after": dict.fromkeys(KEYS, value)}
         write_run(tmp_path / name, suites={"Own": stages}, recipe=name, metrics=stored)
     assert compare([tmp_path]).best("Own/forget/rougeL_recall") == ("high",)
+
+
+def test_a_later_evaluation_adds_metrics_and_replaces_none(tmp_path, monkeypatch):
+    """It may have been of fewer rows; beside `before` of all rows it would look like a change."""
+    stages = {"before": {"forget/nll": 1.0}, "after": {"forget/nll": 4.0}}
+    run = write_run(tmp_path / "a", suites={"copyright": stages})
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "copyright.json").write_text("{}")
+    later = SimpleNamespace(
+        inputs={"model": "same"},
+        suite="copyright",
+        values={"forget/nll": 9.0, "forget/leak_rate": 0.5},
+        metrics={},
+    )
+    monkeypatch.setattr("unlearnkit.runs.compare.fingerprint_of", lambda _: "same")
+    monkeypatch.setattr("unlearnkit.runs.compare.read_evaluation", lambda _: later)
+    (column,) = [each for each in compare([tmp_path]).columns if each.ranked]
+    found = {row: each.mean for row, each in column.metrics.items()}
+    assert found == {"copyright/forget/nll": 4.0, "copyright/forget/leak_rate": 0.5}

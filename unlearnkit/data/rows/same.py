@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KeysOf = Callable[[Sequence[Sequence[int]]], list[int]]
 """Keys of answers in tokens; two that say the same have the same key."""
 _BATCH = 1000
+_MARKS = frozenset(".,;:!?'\"…·¿¡。、，．：；！？")
 UP_TO = "case, white space and punctuation at the ends"
 
 
@@ -27,11 +28,13 @@ def plain(text: str) -> str:
         True
         >>> plain("A baker, I think") == plain("A baker I think"), plain("?!")
         (False, '?!')
+        >>> plain("-5") == plain("5"), plain("5 %") == plain("5"), plain("C#") == plain("C")
+        (False, False, False)
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     joined = "".join(folded.split())
     start, end = 0, len(joined)
-    while start < end and _is_punctuation(joined[start]):
+    while start < end and _is_punctuation(joined[start]) and not _is_sign(joined[start:end]):
         start += 1
     while start < end and _is_punctuation(joined[end - 1]):
         end -= 1
@@ -71,4 +74,11 @@ def _key(text: str, ids: Sequence[int]) -> int:
 
 
 def _is_punctuation(character: str) -> bool:
-    return unicodedata.category(character).startswith("P")
+    """Whether it is punctuation of sentences; ``%``, ``#`` and their like belong to the word."""
+    kind = unicodedata.category(character)
+    return kind in ("Ps", "Pe", "Pi", "Pf", "Pd") or character in _MARKS
+
+
+def _is_sign(text: str) -> bool:
+    """Whether it begins with the sign of a number."""
+    return unicodedata.category(text[0]) == "Pd" and text[1:2].isdigit()

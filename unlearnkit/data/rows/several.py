@@ -43,6 +43,8 @@ def exploded(table: Table, column: str, separator: str | None = None) -> Table:
         if texts:
             for part, text in enumerate(texts, start=1):
                 rows.append(Row(row.place._replace(part=part), {**row.fields, column: text}))
+        elif separator is not None and isinstance(row.fields.get(column), str):
+            rows.append(row._replace(fields={**row.fields, column: ""}))  # to be reported
         else:
             rows.append(row)
     return table._replace(rows=rows)
@@ -53,10 +55,8 @@ def taken_apart(table: Table, column: str, separator: str | None, *, arrays: boo
 
     Texts that look joined are told in a warning.
     """
-    if arrays or separator is not None:
-        return exploded(table, column, separator)
-    warn_if_joined(table, column)
-    return table
+    warn_if_joined(table, column, separator)
+    return exploded(table, column, separator) if arrays or separator is not None else table
 
 
 def lists_of_joined(table: Table, columns: Sequence[str], separator: str) -> Table:
@@ -88,12 +88,21 @@ def _texts(value: Any, separator: str | None) -> Iterator[Any]:
         yield from (text for each in whole.split(separator) if (text := each.strip()))
 
 
-def warn_if_joined(table: Table, column: str) -> None:
-    """Says so if a column of texts looks like several texts joined."""
+def warn_if_joined(table: Table, column: str, separator: str | None = None) -> None:
+    """Warns of texts that look joined, and of a separator that none of them holds."""
+    if separator is not None:
+        fields = (row.fields.get(column) for row in table.rows)
+        given = [value for value in fields if isinstance(value, str)]
+        if not given or any(separator.strip() in text for text in given):
+            return
+        logger.warning(
+            "%s: separator '%s' stands in none of %d texts of '%s', so none was taken apart",
+            table.file, separator, len(given), column,
+        )  # fmt: skip
     values = (row.fields.get(column) for row in islice(table.rows, _LOOKED_AT))
     texts = [value for value in values if isinstance(value, str)]
-    for separator in _SEPARATORS:
-        joined = sum(separator in text for text in texts)
+    for likely in _SEPARATORS:
+        joined = sum(likely in text for text in texts)
         if joined >= _FEWEST and 2 * joined >= len(texts):
             logger.warning(
                 "%s: %d of %d texts of '%s' hold '%s', as if several were joined in each; they "
@@ -102,7 +111,7 @@ def warn_if_joined(table: Table, column: str) -> None:
                 joined,
                 len(texts),
                 column,
-                separator,
-                separator,
+                likely,
+                likely,
             )
             return

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unlearnkit.data.rows.packed import Packed, only
+from unlearnkit.data.rows.where import is_same
 from unlearnkit.errors import Place, Problem
 
 Files = tuple[tuple[int, str], ...]
@@ -77,7 +78,7 @@ def chosen(table: Table, where: Mapping[str, Any], limit: int | None = None) -> 
     places = (
         index
         for index, row in enumerate(table.rows)
-        if all(row.fields.get(key) == value for key, value in where.items())
+        if all(is_same(row.fields.get(key), value) for key, value in where.items())
     )
     return table._replace(rows=only(table.rows, islice(places, limit)))
 

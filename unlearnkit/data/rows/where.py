@@ -35,6 +35,16 @@ def is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
+def is_same(found: Any, wanted: Scalar) -> bool:
+    """Whether a field has a value; true and false are no numbers.
+
+    Example:
+        >>> is_same(1, 1.0), is_same(1, True), is_same("1", 1)
+        (True, False, False)
+    """
+    return isinstance(found, bool) == isinstance(wanted, bool) and found == wanted
+
+
 def refuse_empty(file: str, rows: Sequence[Row], where: Where) -> None:
     """Says that no row was chosen, and what to quote where that is why.
 
@@ -56,7 +66,7 @@ def refuse_empty(file: str, rows: Sequence[Row], where: Where) -> None:
 def _misread(rows: Sequence[Row], key: str, value: Scalar) -> str | None:
     """What to write for a value that stands in the file as another type."""
     cells = [row.fields[key] for row in islice(rows, _LOOKED_AT) if key in row.fields]
-    if value in cells:
+    if any(is_same(cell, value) for cell in cells):
         return None
     if isinstance(value, str):
         meant = next((c for c in cells if not isinstance(c, str) and _reads_as(value, c)), value)

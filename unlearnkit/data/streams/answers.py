@@ -63,9 +63,8 @@ class AnswerStream(FileStream[AnswerText]):
         """Answers that are text."""
         columns = {self.key: self.answers_field}
         check_columns(table, columns)
+        warn_if_joined(table, self.answers_field, self.separator)
         table = self._exploded(table)
-        if self.separator is None:
-            warn_if_joined(table, self.answers_field)
         rows, problems = check_fields(table, columns)
         return Mapped(rows, self._text), problems
 

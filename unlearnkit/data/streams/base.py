@@ -275,8 +275,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             yield from zip(part, self.tokenise(part, codec), strict=True)
 
     def _refuse(self, problems: list[Problem], kept: int) -> None:
-        if problems and (self.on_bad_rows == "error" or not kept):
-            hint = "Mend the rows, or set `on_bad_rows: drop` of the stream to leave them out."
+        broken = [each for each in problems if not isinstance(each.place, Place)]  # rows unknown
+        if problems and (self.on_bad_rows == "error" or not kept or broken):
+            drop = "Mend the rows, or set `on_bad_rows: drop` of the stream to leave them out."
+            hint = "Mend the file: what follows the fault cannot be read." if broken else drop
             problems = [located(each, self._files) for each in problems]
             raise DataError(problems, hint=hint if kept else None)
 

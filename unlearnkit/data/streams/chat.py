@@ -25,6 +25,9 @@ from unlearnkit.data.tokens.printed import Printed
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import Place, Problem, RecipeError
 
+TOOLS = "tools"
+"""The column of tools where none is named."""
+
 
 class Conversation(NamedTuple):
     """Messages with roles and text."""
@@ -82,7 +85,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
         fold_system: bool = False,
         template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
-        tools_field: str | None = "tools",
+        tools_field: str | None = TOOLS,
         **file: Any,
     ) -> None:
         super().__init__(path, **file)
@@ -109,6 +112,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
         if self.prompt_field is not None and self.response_field is not None:
             return self._parse_pairs(table, self.prompt_field, self.response_field)
         check_columns(table, {"messages_field": self.messages_field})
+        if self.tools_field not in (None, TOOLS):  # the default one may be absent
+            check_columns(table, {"tools_field": str(self.tools_field)})
         good: list[Conversation] = []
         problems: list[Problem] = []
         for row in table.rows:

@@ -167,6 +167,8 @@ class ChatTemplate:
         self, messages: Sequence[Message], error: Exception, tools: Tools | None
     ) -> TurnError:
         """Blames the turn after the longest part of the conversation that renders."""
+        if not messages:  # what stands before an answer in the first turn
+            return TurnError(1, "assistant", f"nothing stands before it: {error}")
         for turns in reversed(range(1, len(messages))):
             try:
                 self._render(messages[:turns], False, tools)

@@ -136,9 +136,9 @@ MODEL: tuple[Rule, ...] = (
     ),
     Rule(
         _tied_targets,
-        "model.lora.target_modules: {found} cannot be adapted, since the model ties its output "
+        "model.lora: {found} cannot be adapted, since the model ties its output "
         "head to its embedding (tie_word_embeddings: true) and a merge would change both",
-        "Take it out of target_modules, or use target_modules: all-linear.",
+        "Take it out of target_modules and modules_to_save, or use target_modules: all-linear.",
     ),
     Rule(
         lambda v: v.sharded and v.quantization,
