@@ -203,8 +203,10 @@ def test_figures_of_another_model_are_left_out_of_a_comparison(command, runs, tm
     assert command("evaluate", str(copy)).code == 0
     file = copy / "evaluation" / "copyright.json"
     kept = json.loads(file.read_text())
-    kept["values"]["forget/nll"] = 123.0
+    kept["values"] |= {"forget/nll": 321.0, "forget/perplexity": 123.0}
     file.write_text(json.dumps(kept))
+    # The run measured the first itself.
+    assert "321.0" not in command("compare", str(copy), "--format", "csv").out
     assert "123.0" in command("compare", str(copy), "--format", "csv").out
     kept["inputs"]["model"] = "sha256:of-another-model"
     file.write_text(json.dumps(kept))
