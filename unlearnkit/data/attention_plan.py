@@ -78,11 +78,6 @@ class AttentionPlan:
         }
         return replace(self, **moved)
 
-    def pin_memory(self) -> AttentionPlan:
-        """The plan with its tensors in pinned memory."""
-        found = {k: v.pin_memory() for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **found)
-
 
 def plan_attention(trees: Iterable[Tree]) -> AttentionPlan:
     """The parts of a row: a prompt with its one response, or a prompt and each of its responses.

@@ -94,14 +94,18 @@ def split(
     for name, batch in batches.items():
         for example in batch.examples:
             by_prompt.setdefault(example.prompt_ids, []).append((name, example))
-    size, trees = _packed_size, list(by_prompt.values())
+    trees = list(by_prompt.values())
     if layout == "rows":
-        size = _padded_size
         trees.sort(key=_width)
     parts: list[list[_Tree]] = []
+    rows = tokens = 0
     for tree in trees:
-        if not parts or size([*parts[-1], tree]) > max_tokens:
+        rows, tokens = rows + len(tree), tokens + _packed_size(tree)
+        # In rows the trees ascend, so the last one is the widest.
+        size = tokens if layout == "packed" else rows * _width(tree)
+        if not parts or size > max_tokens:
             parts.append([])
+            rows, tokens = len(tree), _packed_size(tree)
         parts[-1].append(tree)
     return [_regroup(part, batches) for part in parts or [[]]]
 
@@ -110,14 +114,8 @@ _Tree = list[tuple[str, Example]]
 """Sequences with one prompt, and the streams they are of."""
 
 
-def _packed_size(trees: Sequence[_Tree]) -> int:
-    return sum(
-        len(tree[0][1].prompt_ids) + sum(len(e.response_ids) for _, e in tree) for tree in trees
-    )
-
-
-def _padded_size(trees: Sequence[_Tree]) -> int:
-    return sum(map(len, trees)) * max(map(_width, trees))
+def _packed_size(tree: _Tree) -> int:
+    return len(tree[0][1].prompt_ids) + sum(len(e.response_ids) for _, e in tree)
 
 
 def _width(tree: _Tree) -> int:

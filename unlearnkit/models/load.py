@@ -70,7 +70,10 @@ def composite_loader(resolved: BaseModel) -> Loader | None:
         file = Path(resolved.path) / "config.json"
         if not file.is_file():
             return None
-        kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+        try:
+            kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+        except (ValueError, AttributeError) as error:
+            raise RecipeError(f"model.base: {file} is no JSON object: {error}") from error
     return _loaders.get(kind or "")
 
 

@@ -11,6 +11,7 @@ from unlearnkit.edits.whole import whole_copy
 from unlearnkit.files import refuse_inside, whole_folder
 from unlearnkit.models.adapter_init import save_policy
 from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import load_model
 from unlearnkit.runs.card import card_of_merged
 from unlearnkit.runs.folder import load_run
@@ -63,6 +64,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
     if merge and is_composite(str(model)):
         return whole_copy(model, target)
     refuse_inside(target, model)
+    check_whole(str(model), key="RUN")
     with whole_folder(target) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
     return target

@@ -46,7 +46,7 @@ def test_a_separator_that_never_occurs_is_told_with_the_likely_one(tmp_path, cap
     path = _file(tmp_path, "f.csv", "prompt,response\n" + "a,b; c\n" * 5)
     with caplog.at_level(logging.WARNING):
         QAStream(path, separator="|").check()
-    assert "separator '|' stands in none of 5 texts of 'response'" in caplog.text
+    assert "none of 5 texts of 'response' holds the separator '|'" in caplog.text
     assert "5 of 5 texts of 'response' hold '; '" in caplog.text
 
 
@@ -80,6 +80,14 @@ def test_an_answer_before_which_nothing_stands_is_blamed_by_row(tmp_path) -> Non
     path = _file(tmp_path, "f.jsonl", json.dumps(row))
     with pytest.raises(DataError, match="nothing stands before it"):
         ChatStream(path).encode("f", _codec(CHAT), {}, 0)
+
+
+def test_a_role_that_no_template_knows_is_told(tmp_path, caplog) -> None:
+    rows = [{"role": "usr", "content": "a"}, {"role": "assistant", "content": "b"}]
+    path = _file(tmp_path, "f.jsonl", json.dumps({"messages": rows}))
+    with caplog.at_level(logging.WARNING):
+        ChatStream(path).check()
+    assert "the roles 'usr' are none of system, developer, user, assistant" in caplog.text
 
 
 def test_an_unseen_part_that_is_named_must_be_there(tmp_path) -> None:

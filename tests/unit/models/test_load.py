@@ -44,3 +44,10 @@ def test_a_file_is_no_model(tmp_path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
     with pytest.raises(RecipeError, match=r"rows\.jsonl' is a file, expected the folder"):
         load_model(str(tmp_path / "rows.jsonl"))
+
+
+@pytest.mark.parametrize("config", ["{", "[]"])
+def test_a_broken_config_is_named(tmp_path, config) -> None:
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(RecipeError, match=r"config\.json is no JSON object"):
+        load_model(str(tmp_path))

@@ -17,7 +17,7 @@ from edited import (
     whp_model,
 )
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from stub import save_stub, stub_tokenizer
 from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
@@ -287,3 +287,14 @@ def test_a_part_that_the_config_does_not_name_is_said(models, tmp_path):
     file.write_text(json.dumps(config))
     with pytest.raises(UserError, match="'base' is missing"):
         load_model(str(models / "made"))
+
+
+def test_a_folder_that_lacks_a_weight_is_not_copied(tmp_path):
+    model = save_stub({"random_init": 1}, tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    lacking = next(name for name in weights if "q_proj" in name)
+    del weights[lacking]
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=lacking):
+        export(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

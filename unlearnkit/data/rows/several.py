@@ -50,13 +50,10 @@ def exploded(table: Table, column: str, separator: str | None = None) -> Table:
     return table._replace(rows=rows)
 
 
-def taken_apart(table: Table, column: str, separator: str | None, *, arrays: bool = False) -> Table:
-    """As `exploded`, where there is a separator or arrays are asked for; else as it is.
-
-    Texts that look joined are told in a warning.
-    """
+def taken_apart(table: Table, column: str, separator: str | None) -> Table:
+    """As `exploded` with a separator; else as it is, with a warning if texts look joined."""
     warn_if_joined(table, column, separator)
-    return exploded(table, column, separator) if arrays or separator is not None else table
+    return table if separator is None else exploded(table, column, separator)
 
 
 def lists_of_joined(table: Table, columns: Sequence[str], separator: str) -> Table:
@@ -91,13 +88,17 @@ def _texts(value: Any, separator: str | None) -> Iterator[Any]:
 def warn_if_joined(table: Table, column: str, separator: str | None = None) -> None:
     """Warns of texts that look joined, and of a separator that none of them holds."""
     if separator is not None:
-        fields = (row.fields.get(column) for row in table.rows)
-        given = [value for value in fields if isinstance(value, str)]
-        if not given or any(separator.strip() in text for text in given):
+        count = 0
+        for row in table.rows:
+            if isinstance(value := row.fields.get(column), str):
+                if separator.strip() in value:
+                    return
+                count += 1
+        if not count:
             return
         logger.warning(
-            "%s: separator '%s' stands in none of %d texts of '%s', so none was taken apart",
-            table.file, separator, len(given), column,
+            "%s: none of %d texts of '%s' holds the separator '%s'",
+            table.file, count, column, separator,
         )  # fmt: skip
     values = (row.fields.get(column) for row in islice(table.rows, _LOOKED_AT))
     texts = [value for value in values if isinstance(value, str)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import Rendered
 from unlearnkit.data.tokens.conversation import (
     ASSISTANT,
+    ROLES,
     learned_turns,
     message_fault,
     tools_of,
@@ -24,6 +26,8 @@ from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.data.tokens.printed import Printed
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import Place, Problem, RecipeError
+
+logger = logging.getLogger(__name__)
 
 TOOLS = "tools"
 """The column of tools where none is named."""
@@ -116,13 +120,20 @@ class ChatStream(FileStream[Conversation], name="chat"):
             check_columns(table, {"tools_field": str(self.tools_field)})
         good: list[Conversation] = []
         problems: list[Problem] = []
+        strange: dict[str, None] = {}
         for row in table.rows:
             faults = [*self._message_problems(table.file, row), *self._tool_problems(table, row)]
             problems += faults
             if not faults:
-                good.append(
-                    self._conversation(row, plain_messages(row.fields[self.messages_field]))
-                )
+                messages = plain_messages(row.fields[self.messages_field])
+                good.append(self._conversation(row, messages))
+                strange |= dict.fromkeys(m["role"] for m in messages if m["role"] not in ROLES)
+        if strange:
+            logger.warning(
+                "%s: the roles %s are none of %s; what becomes of their turns is the chat "
+                "template's doing",
+                table.file, quoted(strange), ", ".join(ROLES),
+            )  # fmt: skip
         return good, problems
 
     def _parse_pairs(

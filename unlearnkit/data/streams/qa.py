@@ -100,7 +100,7 @@ class QAStream(FileStream[Pair], name="qa"):
         prompt, columns = self.prompt_field, self._columns()
         for number, (column, where) in enumerate(columns, start=1):
             part = self._part(table, column, where)
-            warn_if_joined(chosen(table, where), column, self.separator)
+            warn_if_joined(part if self.separator is None else table, column, self.separator)
             rows, faults = check_fields(part, self._keys(column), may_be_empty=[prompt])
             number = number if len(columns) > 1 else 0
             parts.append(Mapped(rows, partial(self._pair, column, number)))

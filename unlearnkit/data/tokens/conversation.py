@@ -9,6 +9,8 @@ from typing import Any, Literal
 from unlearnkit.data.rows.values import kind_of, quoted, text_fault
 
 ASSISTANT = "assistant"
+ROLES = ("system", "developer", "user", ASSISTANT, "tool", "function", "ipython")
+"""Roles that chat templates know by these names."""
 FLAGS = ("weight", "train", "training", "loss")
 """Keys that say whether a turn is learned."""
 THOUGHTS = ("reasoning_content", "thinking", "reasoning")
@@ -92,7 +94,8 @@ def without_flags(message: Mapping[str, Any]) -> dict[str, Any]:
 def further_keys(message: Mapping[str, Any]) -> list[str]:
     """Keys with a value that a template has to read, or they are lost."""
     own = ("role", "content", *_LINKS)
-    return [key for key, value in message.items() if value and key not in own]
+    empty: tuple[Any, ...] = (None, "", [], {})
+    return [key for key, value in message.items() if value not in empty and key not in own]
 
 
 def tools_of(value: Any) -> list[dict[str, Any]] | None:

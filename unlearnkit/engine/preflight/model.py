@@ -79,7 +79,7 @@ MODEL: tuple[Rule, ...] = (
     ),
     Rule(
         lambda v: v.trained and "hidden" in v.needs,
-        "model.objectives: hidden states are read, and a composite model has those of each part",
+        "model.objectives: an objective reads hidden states, which a composite model does not have",
         "Take an objective on log-probabilities or logits.",
     ),
     Rule(
@@ -159,8 +159,8 @@ MODEL: tuple[Rule, ...] = (
     # Processes would make different numbers of passes.
     Rule(
         _length_limit,
-        "trainer.strategy: fsdp2 does not go with data.max_length: {v.max_length}: the model's "
-        "positions are others above {found} tokens, and longer rows are run apart",
+        "trainer.strategy: fsdp2 does not go with data.max_length: {v.max_length}: above {found} "
+        "tokens the model's rotary frequencies change, and such rows need a pass of their own",
         "Set data.max_length to at most {found}, or trainer.strategy: ddp.",
     ),
 )

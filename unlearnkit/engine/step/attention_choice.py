@@ -27,18 +27,23 @@ class AttentionNeeds(NamedTuple):
     """What the attention of a model asks of a kernel."""
 
     head_size: int
+    """Of queries and keys."""
+    value_size: int
     softcap: bool
     dropout: bool
 
 
 def attention_needs(config: Any) -> AttentionNeeds:
-    """Reads head size, soft cap and attention dropout from a model's config."""
+    """Reads head sizes, soft cap and attention dropout from a model's config."""
     text = config.get_text_config()
-    heads = text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    values = size
+    if (rotary := getattr(text, "qk_rope_head_dim", None)) is not None:  # latent attention
+        size, values = rotary + text.qk_nope_head_dim, text.v_head_dim
     dropouts = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
     return AttentionNeeds(
         size,
+        values,
         softcap=bool(getattr(text, "attn_logit_softcapping", None)),
         dropout=any(getattr(text, name, None) for name in dropouts),
     )
@@ -52,13 +57,16 @@ def refusals(
     half = None if dtype in _HALF else f"it computes in bfloat16 or float16, not in {dtype}"
     odd = needs.head_size % 8 or needs.head_size > 256
     size = f"heads of {needs.head_size} are not a multiple of 8 up to 256" if odd else None
+    if needs.value_size != needs.head_size:
+        size = f"keys have heads of {needs.head_size}, values of {needs.value_size}"
+    double = "it has no float64 form" if dtype == torch.float64 else None
     dropout = "it has no attention dropout" if needs.dropout else None
     package = None if find_spec("flash_attn") else "flash-attn is not installed"
     cap = "it has no soft caps" if needs.softcap else None
     return {
         "varlen": gpu or half or size or cap or dropout,
         "flash_attn": gpu or half or size or package,
-        "flex": gpu or dropout,
+        "flex": gpu or double or dropout,
         "loop": None,
     }
 
@@ -115,8 +123,13 @@ def where_it_runs(model: Any, trainer: Any) -> tuple[torch.device, torch.dtype]:
     first = next(model.parameters())
     if trainer is None:
         return first.device, first.dtype
-    mixed: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    dtype: torch.dtype = mixed.get(str(trainer.precision)) or first.dtype
+    types: dict[str, torch.dtype] = {
+        "bf16": torch.bfloat16,
+        "16": torch.float16,
+        "64": torch.float64,
+    }
+    bits, _, _ = str(trainer.precision).partition("-")
+    dtype: torch.dtype = types.get(bits) or first.dtype
     return trainer.strategy.root_device, dtype
 
 
@@ -131,8 +144,8 @@ def probe_kernel(
     plan = plan.to(device)
     generator = torch.Generator().manual_seed(0)
     query, key, value = (
-        torch.randn(1, heads, 56, needs.head_size, generator=generator).to(device, dtype)
-        for heads in (4, 2, 2)
+        torch.randn(1, heads, 56, size, generator=generator).to(device, dtype)
+        for heads, size in ((4, needs.head_size), (2, needs.head_size), (2, needs.value_size))
     )
     softcap = 20.0 if needs.softcap else None
     for window in (None, 6):

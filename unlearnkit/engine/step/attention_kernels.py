@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -219,4 +219,3 @@ def _capped(
 KERNELS: Mapping[KernelName, Kernel] = {
     "loop": loop, "varlen": varlen, "flash_attn": flash_attn, "flex": flex
 }  # fmt: skip
-assert tuple(KERNELS) == get_args(KernelName)

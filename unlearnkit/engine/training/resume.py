@@ -91,7 +91,7 @@ class ExactResume(L.Callback):
     ) -> None:
         """Takes the random states; they are set just before the first micro-batch."""
         self._to_restore = checkpoint.get("random_states", [])
-        loaders = checkpoint["loops"]["fit_loop"]["state_dict"]
+        loaders = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
         if "combined_loader" in loaders:
             # Version 0.1.0 had a loader for each stream; none of them has a state.
             loaders["combined_loader"] = loaders["combined_loader"][:1]

@@ -49,10 +49,13 @@ class CompositeConfig(PreTrainedConfig):
         kwargs["tie_word_embeddings"] = False
         super().__init__(**kwargs)
 
+    made_by: ClassVar[str]
+    """Name of the edit that makes such a model; of several, `edit` says which."""
+
     @property
     def edit(self) -> str:
-        """Name of the edit that makes such a model."""
-        raise NotImplementedError
+        """Name of the edit that made this model."""
+        return self.made_by
 
     @property
     def trained(self) -> str | None:

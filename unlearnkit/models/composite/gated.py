@@ -41,6 +41,7 @@ class GatedConfig(CompositeConfig):
     """
 
     model_type = "unlearnkit_gated"
+    made_by = "o3"
     instead = "Train an adapter for the next request on its base, and make the model anew."
 
     def __init__(
@@ -55,11 +56,6 @@ class GatedConfig(CompositeConfig):
         self.adapters = adapters or []
         self.score, self.layers, self.gate, self.threshold = score, layers, gate, threshold
         super().__init__(**kwargs)
-
-    @property
-    def edit(self) -> str:
-        """Makes such a model."""
-        return "o3"
 
     @property
     def saved(self) -> tuple[str, ...]:

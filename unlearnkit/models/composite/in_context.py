@@ -29,6 +29,7 @@ class ContextConfig(CompositeConfig):
     """
 
     model_type = "unlearnkit_context"
+    made_by = "erase"
     instead = "Take examples out: unlearnkit edit delete --model FOLDER --forget FILE."
 
     def __init__(
@@ -36,11 +37,6 @@ class ContextConfig(CompositeConfig):
     ) -> None:
         self.context_ids, self.begins_with = context_ids or [], begins_with
         super().__init__(**kwargs)
-
-    @property
-    def edit(self) -> str:
-        """Makes such a model."""
-        return "erase"
 
 
 class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):

@@ -52,3 +52,8 @@ def test_what_a_template_reads() -> None:
     assert tools_of(" ") is tools_of([]) is None
     with pytest.raises(ValueError, match="text that is no JSON"):
         tools_of("{")
+
+
+def test_a_further_key_may_say_zero_and_may_be_empty() -> None:
+    message = {"role": "user", "content": "a", "Weight": 0, "name": "", "calls": []}
+    assert further_keys(message) == ["Weight"]

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
+import lightning as L
 import pytest
 import torch
 from architectures import tiny_model
+from families import tiny_family
 
 from unit.engine.step import varlen_on_cpu
 from unlearnkit.engine.step import attention_choice
 from unlearnkit.engine.step.attention_choice import (
     PREFERENCE,
+    AttentionChoice,
     AttentionNeeds,
     attention_needs,
     choose_attention,
     probe_kernel,
     refusals,
+    where_it_runs,
 )
-from unlearnkit.engine.step.attention_kernels import KERNELS
+from unlearnkit.engine.step.attention_kernels import KERNELS, KernelName
 from unlearnkit.errors import RecipeError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-PLAIN = AttentionNeeds(64, softcap=False, dropout=False)
+PLAIN = AttentionNeeds(64, 64, softcap=False, dropout=False)
 
 
 def _first(device: torch.device, dtype: torch.dtype, needs: AttentionNeeds) -> str:
@@ -36,7 +42,9 @@ def _first(device: torch.device, dtype: torch.dtype, needs: AttentionNeeds) -> s
         (CUDA, torch.bfloat16, PLAIN, "varlen"),
         (CUDA, torch.float32, PLAIN, "flex"),
         (CUDA, torch.bfloat16, PLAIN._replace(softcap=True), "flex"),  # without flash-attn
-        (CUDA, torch.bfloat16, PLAIN._replace(head_size=20), "flex"),
+        (CUDA, torch.bfloat16, PLAIN._replace(head_size=20, value_size=20), "flex"),
+        (CUDA, torch.bfloat16, PLAIN._replace(head_size=192), "flex"),  # latent attention
+        (CUDA, torch.float64, PLAIN, "loop"),
         (CUDA, torch.float32, PLAIN._replace(dropout=True), "loop"),
     ],
 )
@@ -52,9 +60,31 @@ def test_flash_attn_serves_soft_caps_and_dropout_where_it_is_installed(monkeypat
 
 
 def test_needs_are_read_from_the_config() -> None:
-    assert attention_needs(tiny_model("gemma2").config) == (8, True, False)
-    assert attention_needs(tiny_model("llama").config) == (8, False, False)
-    assert attention_needs(tiny_model("gpt2").config) == (8, False, True)
+    assert attention_needs(tiny_model("gemma2").config) == (8, 8, True, False)
+    assert attention_needs(tiny_model("llama").config) == (8, 8, False, False)
+    assert attention_needs(tiny_model("gpt2").config) == (8, 8, False, True)
+    assert attention_needs(tiny_family("deepseek_v3").config) == (16, 8, False, False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "right"),
+    [
+        ("32-true", torch.float32),
+        ("bf16-mixed", torch.bfloat16),
+        ("bf16-true", torch.bfloat16),
+        ("16-true", torch.float16),
+        ("64-true", torch.float64),
+    ],
+)
+def test_queries_have_the_type_of_the_trainers_precision(precision, right) -> None:
+    """Lightning converts weights only after the model was given."""
+    trainer = L.Trainer(accelerator="cpu", precision=precision, logger=False)
+    assert where_it_runs(tiny_model("llama"), trainer) == (CPU, right)
+
+
+def test_every_kernel_has_a_name() -> None:
+    assert set(KERNELS) == set(PREFERENCE) == set(get_args(KernelName))
+    assert {"auto", *KERNELS} == set(get_args(AttentionChoice))
 
 
 def test_a_kernel_that_cannot_serve_is_refused_with_the_reason() -> None:
