@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,9 +21,8 @@ from transformers.utils import logging as transformers_logging
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Layout, pack
 from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.engine.step import attention_kernels
 from unlearnkit.engine.step.attention import use_tree_attention
-from unlearnkit.engine.step.attention_choice import AttentionNeeds, attention_needs
+from unlearnkit.engine.step.attention_choice import observed_needs
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.layout import choose_layout, declared_refusal
@@ -87,32 +85,15 @@ def _found(family: str, windows: bool) -> str:
     assert rows < 1e-5, "rows in a batch have other values than alone"
     if layout == "packed":
         use_tree_attention(model)
-        assert _differ(_logps(model, "packed"), plain) < 1e-5, "packed rows have other values"
-        assert _asked_of_kernels(model) == {attention_needs(model.config)}, "other attention"
+        packed = _logps(model, "packed")
+        assert _differ(packed, plain) < 1e-5, "packed rows have other values"
+        assert observed_needs(model), "no attention was seen"
+        assert torch.equal(_logps(model, "packed"), packed), "looking on has changed it"
         return layout
     if declared_refusal(model) is None and "does not run" not in reason:
         use_tree_attention(model)
         assert _differ(_logps(model, "packed"), plain) > 1e-4, "it could have been packed"
     return f"{layout}: {_shortened(reason)}"
-
-
-def _asked_of_kernels(model: Any) -> set[AttentionNeeds]:
-    """What the decoder blocks ask of the kernel in training."""
-    asked: set[AttentionNeeds] = set()
-
-    def spy(query: Tensor, key: Tensor, value: Tensor, plan: Any, **given: Any) -> Tensor:
-        capped = given["softcap"] is not None
-        assert query.shape[-1] == key.shape[-1]
-        sizes = key.shape[-1], value.shape[-1]
-        asked.add(AttentionNeeds(*sizes, softcap=capped, dropout=given["dropout"] > 0))
-        return attention_kernels.loop(query, key, value, plan, **given)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(attention_kernels.KERNELS, "loop", spy)
-        use_tree_attention(model)
-        model.train()
-        _logps(model, "packed")
-    return asked
 
 
 def _shortened(reason: str) -> str:

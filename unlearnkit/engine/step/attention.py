@@ -8,6 +8,7 @@ checkpointing and nested models see the right one. Without it the function is tr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,7 +23,11 @@ from unlearnkit.engine.step.attention_kernels import KERNELS, KernelName
 TREE_ATTENTION = "unlearnkit_tree"
 
 
-def tree_attention(kernel: KernelName) -> Any:
+Observer = Callable[[Tensor, Tensor, float, float | None], None]
+"""Called with query, value, dropout and soft cap of each attention."""
+
+
+def tree_attention(kernel: KernelName, observe: Observer | None = None) -> Any:
     """An attention function of transformers' interface. ``[1, heads, T, D] -> [1, T, heads, D]``.
 
     Further keyword arguments are for other implementations of the interface. Those that would
@@ -48,6 +53,8 @@ def tree_attention(kernel: KernelName) -> Any:
                 module, query, key, value, attention_mask,
                 dropout=dropout, scaling=scaling, sliding_window=sliding_window, **kwargs,
             )  # fmt: skip
+        if observe is not None:
+            observe(query, value, dropout, softcap)
         found = compute(
             query, key, value, attention_plan,
             dropout=dropout, scaling=scaling, window=sliding_window, softcap=softcap,
@@ -57,10 +64,12 @@ def tree_attention(kernel: KernelName) -> Any:
     return attend
 
 
-def use_tree_attention(model: PreTrainedModel, kernel: KernelName = "loop") -> None:
+def use_tree_attention(
+    model: PreTrainedModel, kernel: KernelName = "loop", observe: Observer | None = None
+) -> None:
     """Makes the model attend over forests from now on, by one of `KERNELS`."""
     name = f"{TREE_ATTENTION}_{kernel}"
-    AttentionInterface.register(name, tree_attention(kernel))
+    AttentionInterface.register(name, tree_attention(kernel, observe))
     AttentionMaskInterface.register(name, sdpa_mask)
     model.set_attn_implementation(name)
 

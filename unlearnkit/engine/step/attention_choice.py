@@ -7,12 +7,16 @@ from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from unlearnkit.data.attention_plan import Tree, plan_attention
 from unlearnkit.engine.step.attention import use_tree_attention
 from unlearnkit.engine.step.attention_kernels import KERNELS, KernelName
+from unlearnkit.engine.step.forward import head_inputs
+from unlearnkit.engine.step.probe import made_up_rows
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.composite.logits import CombinedForCausalLM
+from unlearnkit.models.modes import evaluating
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +37,32 @@ class AttentionNeeds(NamedTuple):
     dropout: bool
 
 
-def attention_needs(config: Any) -> AttentionNeeds:
-    """Reads head sizes, soft cap and attention dropout from a model's config."""
-    text = config.get_text_config()
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    values = size
-    if (rotary := getattr(text, "qk_rope_head_dim", None)) is not None:  # latent attention
-        size, values = rotary + text.qk_nope_head_dim, text.v_head_dim
-    dropouts = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
-    return AttentionNeeds(
-        size,
-        values,
-        softcap=bool(getattr(text, "attn_logit_softcapping", None)),
-        dropout=any(getattr(text, name, None) for name in dropouts),
-    )
+@torch.no_grad()
+def observed_needs(model: Any) -> set[AttentionNeeds]:
+    """What the decoder blocks of a model ask of a kernel, on made-up rows in train mode.
+
+    Modes and the state of random numbers are put back; the model attends by the loop afterwards.
+
+    Args:
+        model: A causal language model that can be packed, or one that combines several.
+    """
+    if isinstance(model, CombinedForCausalLM):
+        return set[AttentionNeeds]().union(*map(observed_needs, model.parts.values()))
+    found: set[AttentionNeeds] = set()
+
+    def note(query: Tensor, value: Tensor, dropout: float, softcap: float | None) -> None:
+        found.add(
+            AttentionNeeds(query.shape[-1], value.shape[-1], softcap is not None, dropout > 0)
+        )
+
+    device = next(model.parameters()).device
+    generators = [device] if device.type == "cuda" else []
+    use_tree_attention(model, observe=note)
+    with torch.random.fork_rng(generators), evaluating(model):
+        model.train()
+        head_inputs(model, model.get_output_embeddings(), made_up_rows(model, device, "packed"))
+    use_tree_attention(model)
+    return found
 
 
 def refusals(
@@ -85,8 +101,9 @@ def choose_attention(
     Raises:
         RecipeError: If the kernel that is asked for cannot serve.
     """
-    parts = model.parts.values() if isinstance(model, CombinedForCausalLM) else [model]
-    needs = list(dict.fromkeys(attention_needs(part.config) for part in parts))
+    if asked == "loop" or (asked == "auto" and device.type != "cuda"):
+        return "loop", "as asked" if asked == "loop" else f"the others run on a GPU, not {device}"
+    needs = sorted(observed_needs(model))
 
     def refusal(name: KernelName) -> str | None:
         reasons = (

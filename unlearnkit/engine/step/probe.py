@@ -102,9 +102,9 @@ def _states(
     return head_inputs(model, _head(model), batch)[batch.source]
 
 
-def made_up_rows(model: nn.Module, device: torch.device) -> Batch:
-    """The made-up rows as a batch in the layout ``rows``."""
-    return _batch(_made_up(model), "rows", device)
+def made_up_rows(model: nn.Module, device: torch.device, layout: Layout = "rows") -> Batch:
+    """The made-up rows as a batch."""
+    return _batch(_made_up(model), layout, device)
 
 
 def _batch(examples: list[Example], layout: Layout, device: torch.device) -> Batch:

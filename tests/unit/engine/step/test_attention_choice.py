@@ -16,8 +16,8 @@ from unlearnkit.engine.step.attention_choice import (
     PREFERENCE,
     AttentionChoice,
     AttentionNeeds,
-    attention_needs,
     choose_attention,
+    observed_needs,
     probe_kernel,
     refusals,
     where_it_runs,
@@ -59,11 +59,27 @@ def test_flash_attn_serves_soft_caps_and_dropout_where_it_is_installed(monkeypat
         assert _first(CUDA, torch.bfloat16, needs) == "flash_attn"
 
 
-def test_needs_are_read_from_the_config() -> None:
-    assert attention_needs(tiny_model("gemma2").config) == (8, 8, True, False)
-    assert attention_needs(tiny_model("llama").config) == (8, 8, False, False)
-    assert attention_needs(tiny_model("gpt2").config) == (8, 8, False, True)
-    assert attention_needs(tiny_family("deepseek_v3").config) == (16, 8, False, False)
+@pytest.mark.parametrize(
+    ("family", "right"),
+    [
+        ("llama", {(8, 8, False, False)}),
+        ("gemma2", {(8, 8, True, False)}),
+        ("gpt2", {(8, 8, False, True)}),  # its config has dropout of attention
+    ],
+)
+def test_needs_are_observed_in_the_decoder_blocks(family, right) -> None:
+    model = tiny_model(family)
+    assert observed_needs(model) == right
+    assert not model.training
+
+
+def test_latent_attention_has_values_of_another_size() -> None:
+    assert observed_needs(tiny_family("deepseek_v3")) == {(16, 8, False, False)}
+
+
+def test_all_layers_count() -> None:
+    """Those of Gemma 4 differ, and its config names no size for all."""
+    assert {each.head_size for each in observed_needs(tiny_family("gemma4_text"))} == {8, 512}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +108,7 @@ def test_a_kernel_that_cannot_serve_is_refused_with_the_reason() -> None:
     assert choose_attention("loop", CPU, torch.float32, model) == ("loop", "as asked")
     name, reason = choose_attention("auto", CPU, torch.float32, model)
     assert name == "loop"
-    assert "not varlen: it runs on a GPU" in reason
+    assert reason == "the others run on a GPU, not cpu"
     with pytest.raises(RecipeError, match=r"model\.attention: varlen cannot serve here: it runs"):
         choose_attention("varlen", CPU, torch.float32, model)
 
