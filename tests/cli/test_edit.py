@@ -180,7 +180,7 @@ def test_a_wrong_offset_is_refused_before_a_model_is_loaded(
     [
         ("--model.lora", "{r: 2, target_modules: all-linear}", "model.lora"),
         ("--model.reference", "cached", "model.reference: 'cached'"),
-        ("--model.objectives.forget", "{name: rmu, layer: 0}", "model.objectives: hidden states"),
+        ("--model.objectives.forget", "{name: rmu, layer: 0}", "reads hidden states, which"),
     ],
 )
 def test_what_an_offset_cannot_do_is_said(command, models, monkeypatch, option, value, words):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from stub import save_stub
 
 from unlearnkit.errors import UserError
 from unlearnkit.files import file_digest, whole_file, whole_folder, write_json, write_rows
@@ -42,8 +43,8 @@ def _both(work) -> list[str]:
 
 def test_of_two_exports_into_one_folder_one_wins_and_the_other_is_refused(tmp_path, monkeypatch):
     for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text(json.dumps({"of": name}))
+        save_stub({"random_init": 1}, tmp_path / name)
+        (tmp_path / name / "of.json").write_text(json.dumps({"of": name}))
     copied = shutil.copytree
 
     def work(name, meet) -> None:
@@ -58,7 +59,7 @@ def test_of_two_exports_into_one_folder_one_wins_and_the_other_is_refused(tmp_pa
     (done,) = (each for each in said if each.endswith("did it"))
     (refused,) = (each for each in said if each != done)
     assert f"{tmp_path / 'out'} exists and is not empty" in refused
-    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    written = json.loads((tmp_path / "out" / "of.json").read_text())
     assert written == {"of": done.split()[0]}
     assert sorted(each.name for each in tmp_path.iterdir()) == ["one", "other", "out"]
 

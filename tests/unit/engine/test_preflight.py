@@ -82,7 +82,7 @@ BROKEN_MODEL = {
     "a composite model takes no adapter": {"config": OFFSET, "lora": PLAIN},
     "model.trainable: a composite model": {"config": OFFSET, "trainable": ["x"]},
     "fsdp2 does not shard a composite model": {"config": OFFSET, **SHARDED},
-    "hidden states are read": {"config": OFFSET, "needs": {"hidden"}},
+    "an objective reads hidden states": {"config": OFFSET, "needs": {"hidden"}},
     "a composite model has several": {
         "config": OFFSET, "needs": {"reference"}, "reference_kind": "cached",
     },
@@ -113,7 +113,7 @@ BROKEN_MODEL = {
     "max_tokens_per_micro_batch does not go with trainer.strategy": {
         "max_tokens_per_micro_batch": 8, **SHARDED,
     },
-    "positions are others above 12 tokens": {"config": LONGROPE, "max_length": 13, **SHARDED},
+    "rotary frequencies change": {"config": LONGROPE, "max_length": 13, **SHARDED},
 }  # fmt: skip
 
 

@@ -230,7 +230,7 @@ def test_adapters_and_parts_are_run_apart_and_told_once(caplog) -> None:
 def test_sharded_processes_would_make_other_numbers_of_passes() -> None:
     config = _made("phi3", "long").config
     refuse(MODEL, Values("tiny", config=config, max_length=LIMIT, sharded=True))
-    with pytest.raises(RecipeError, match="positions are others above 12 tokens"):
+    with pytest.raises(RecipeError, match="above 12 tokens the model's rotary frequencies change"):
         refuse(MODEL, Values("tiny", config=config, max_length=LIMIT + 1, sharded=True))
     scaled = _made("llama", "yarn").config
     refuse(
