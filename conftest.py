@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import tempfile
 
 # Threads of this process and of those it starts: one, whatever the machine and the shell say.
 os.environ.setdefault("UNLEARNKIT_TEST_THREADS", "1")
@@ -13,6 +15,12 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["UNLEARNKIT_CACHE"] = ""  # no test leaves tokens behind
+# TorchInductor finds code of other vector instructions in its cache, which then computes nan.
+os.environ.setdefault(
+    "TORCHINDUCTOR_CACHE_DIR",
+    f"{tempfile.gettempdir()}/torchinductor-{getpass.getuser()}-"
+    + os.environ.get("ATEN_CPU_CAPABILITY", "own"),
+)
 
 from importlib.util import find_spec
 from pathlib import Path
