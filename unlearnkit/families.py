@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from unlearnkit.registry import PACKAGE, Registered
@@ -80,13 +80,7 @@ def named(recipe: Mapping[str, Any]) -> dict[str, Any]:
         >>> named({"model": {"objectives": {"retain": entry}}})
         {'model': {'objectives': {'retain': {'name': 'retain_kl', 'weight': 2.0}}}}
     """
-    found = with_plain_lora(recipe)
-    for family in FAMILIES:
-        given = at(found, family.place)
-        if isinstance(given, Mapping):
-            _put(found, family.place, {k: _named(family, each) for k, each in given.items()})
-        elif isinstance(given, list):
-            _put(found, family.place, [_named(family, each) for each in given])
+    found = _with_entries(with_plain_lora(recipe), _named)
     if isinstance(found.get("phases"), list):
         found["phases"] = [
             named(each) if isinstance(each, Mapping) else each for each in found["phases"]
@@ -104,14 +98,7 @@ def without_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
         >>> without_defaults({"model": {"objectives": {"retain": entry}}})
         {'model': {'objectives': {'retain': {'name': 'retain_kl', 'weight': 2.0}}}}
     """
-    found = dict(recipe)
-    for family in FAMILIES:
-        given = at(found, family.place)
-        if isinstance(given, Mapping):
-            _put(found, family.place, {key: _short(family, each) for key, each in given.items()})
-        elif isinstance(given, list):
-            _put(found, family.place, [_short(family, each) for each in given])
-    return found
+    return _with_entries(recipe, _short)
 
 
 def defaults(cls: type) -> dict[str, Any]:
@@ -142,6 +129,20 @@ def with_plain_lora(recipe: Mapping[str, Any]) -> dict[str, Any]:
     given = at(found, (*LORA, "class_path"))
     if isinstance(given, str) and given.startswith(PACKAGE) and given.endswith(f".{_LORA_CLASS}"):
         _put(found, LORA, at(found, (*LORA, "init_args")) or {})
+    return found
+
+
+def _with_entries(
+    recipe: Mapping[str, Any], change: Callable[[Family, Any], Any]
+) -> dict[str, Any]:
+    """A copy of a recipe with every entry of a family changed."""
+    found = dict(recipe)
+    for family in FAMILIES:
+        given = at(found, family.place)
+        if isinstance(given, Mapping):
+            _put(found, family.place, {key: change(family, each) for key, each in given.items()})
+        elif isinstance(given, list):
+            _put(found, family.place, [change(family, each) for each in given])
     return found
 
 
