@@ -1,5 +1,6 @@
-"""An own edit, attack and verb: one class or function in a file of the working directory."""
+"""One of each from an own file: loss, stream, suite, metric, callback, attack, edit, verb."""
 
+import csv
 import json
 
 import pytest
@@ -166,3 +167,85 @@ def test_an_own_stream_in_one_file_takes_what_a_stream_of_a_file_takes(command, 
     )
     fitted = command("fit", "-r", recipe(RECIPE.format(more="")), "--run_dir", "made")
     assert fitted.code == 0, fitted.err
+
+
+PARTS = """\
+import lightning as L
+
+from unlearnkit import Objective
+from unlearnkit.metrics import RowMean
+from unlearnkit.suites import Probe, Suite, SuiteResult
+
+
+class Twice(Objective):
+    '''Twice the log-probability of the forget responses.'''
+
+    def __init__(self, weight: float = 1.0, stream: str | None = None, factor: float = 2.0):
+        super().__init__(weight, stream)
+        self.factor = factor
+
+    def forward(self, views):
+        view = views[self.stream]
+        return view.mean(self.factor * view.logps)
+
+
+class Steps(L.Callback):
+    '''Counts steps.'''
+
+    def __init__(self, file: str):
+        self.file = file
+
+    def on_train_end(self, trainer, module):
+        with open(self.file, "w") as out:
+            out.write(f"{trainer.global_step} {sorted(module.objectives)}")
+
+
+class Letters(RowMean):
+    '''Letters of the answer.'''
+
+    needs = ("answer",)
+    keys = ("letters",)
+
+    def per_row(self, answer):
+        return [float(len(text)) for text in answer]
+
+
+class Answers(Suite):
+    '''Reads the forget answers.'''
+
+    probes = {"forget": Probe("forget")}
+    metrics = {"letters": Letters()}
+    streams = ("forget",)
+
+    def run(self, model, tokenizer, context):
+        data = context.data["forget"]
+        texts = [tokenizer.decode(each.response_ids[:-1]) for each in data.examples()]
+        rows = [{"stream": "forget", "row": n, "answer": text} for n, text in enumerate(texts)]
+        self.fill(rows)
+        return SuiteResult(self.aggregate(rows), rows)
+"""
+ALL = """\
+model: {base: tiny, objectives: {forget: {name: own_parts.Twice, factor: 3.0}}}
+data: {streams: {forget: {name: own_stream.Loud, path: forget.jsonl}}}
+trainer:
+  max_steps: 2
+  accelerator: cpu
+  callbacks: [{name: own_parts.Steps, file: counted.txt}]
+evaluate: [{name: own_parts.Answers}]
+"""
+
+
+def test_a_run_takes_one_of_each_part_from_own_files(command, own, recipe):
+    (own / "own_parts.py").write_text(PARTS)
+    (own / "own_stream.py").write_text(STREAM)
+    done = command("fit", "-r", recipe(ALL), "--run_dir", "made")
+    assert done.code == 0, done.err
+    assert (own / "counted.txt").read_text() == "2 ['forget']"
+    (run,) = (own / "made" / "recipe").iterdir()
+    (suite,) = json.loads((run / "summary.json").read_text())["suites"].values()
+    # The responses are the prompts a, b and c in capitals.
+    assert suite["after"]["forget/letters"] == 1.0
+    with (run / "metrics.csv").open() as table:
+        first = next(csv.DictReader(table))
+    loss, nll = float(first["train/forget"]), float(first["train/forget_nll"])
+    assert loss == pytest.approx(-3 * nll, rel=1e-6)
