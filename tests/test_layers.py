@@ -25,6 +25,7 @@ TIERS = (
     {"callbacks", "report"},
     {"attacks"},
     {"runs"},
+    {"search"},
     {"cli"},
     {"__main__"},
 )
@@ -35,6 +36,7 @@ HOMES = {
     "datasets": {"data"},
     "rich": {"cli", "callbacks"},
     "jsonargparse": {"cli"},
+    "optuna": {"search"},
     "altair": {"report"},
     "jinja2": {"data", "report"},
     "vl_convert": {"report"},

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from unlearnkit.module import UnlearningModule
     from unlearnkit.objectives.base import Objective
     from unlearnkit.runs import RunSummary, export, fit, load_run
+    from unlearnkit.search.study import search_recipe
     from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
 
 _HOME = {
@@ -46,6 +47,7 @@ _HOME = {
     "fit": "runs",
     "generate": "engine.generation.generate",
     "load_run": "runs",
+    "search_recipe": "search.study",
 }
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "fit",
     "generate",
     "load_run",
+    "search_recipe",
 ]
 
 

@@ -79,7 +79,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
 
     def use(self, suites: Sequence[Suite], context: SuiteContext) -> None:
         """Sets what to run, and on which streams; a run does so before it trains."""
-        self.suites, self.context = [self._small(suite) for suite in suites], context
+        self.suites, self.context = [limited(suite, self.limit) for suite in suites], context
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuses what could not be evaluated.
@@ -174,13 +174,14 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
             parts.append(1 - value if good == "down" else value)
         return 0.0 if min(parts) == 0 else len(parts) / sum(1 / part for part in parts)
 
-    def _small(self, suite: Suite) -> Suite:
-        """The suite on fewer rows; the recipe's own is left as it is."""
-        small = copy.copy(suite)
-        own = getattr(small, "limit", None)
-        if self.limit is not None and hasattr(small, "limit"):
-            small.limit = self.limit if own is None else min(own, self.limit)  # pyright: ignore
-        return small
+
+def limited(suite: Suite, limit: int | None) -> Suite:
+    """A copy of a suite on fewer rows of each kind; None for as many as it takes itself."""
+    small = copy.copy(suite)
+    own = getattr(small, "limit", None)
+    if limit is not None and hasattr(small, "limit"):
+        small.limit = limit if own is None else min(own, limit)  # pyright: ignore
+    return small
 
 
 def check_addresses(trainer: L.Trainer, suites: Sequence[Suite]) -> None:

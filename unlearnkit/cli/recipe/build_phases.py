@@ -15,6 +15,7 @@ from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.phase import PHASES, Layer, copied
 from unlearnkit.cli.recipe.phases import BASE, has_phases, layers
 from unlearnkit.cli.recipe.signature import find_own_modules
+from unlearnkit.cli.recipe.tuning import take_tuning
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import at, named
 from unlearnkit.runs.phases.phase import Phase, Training
@@ -119,6 +120,7 @@ def recipe_of(
     if document is None:
         return RecipeCLI(None, overrides, verb, print_only)
     apply(document, [each for each in overrides if each not in inside])
+    take_tuning(document)  # it is checked, and is for `tune` alone
     if has_phases(document.tree):
         return PhasedRecipe(document, inside, verb, print_only)
     if inside:

@@ -122,9 +122,19 @@ def _options(argv: list[str]) -> Iterator[tuple[str, str | None]]:
             yield flag, None
 
 
+def path_of(key: str) -> KeyPath:
+    """The path of a dotted key.
+
+    Example:
+        >>> path_of("model.objectives.forget.init_args.beta"), path_of("evaluate.0.limit")
+        (('model', 'objectives', 'forget', 'beta'), ('evaluate', 0, 'limit'))
+    """
+    steps = key.split(".")
+    return tuple(int(step) if step.isdigit() else step for step in steps if step != "init_args")
+
+
 def _override(flag: str, text: str) -> Override:
-    steps = flag.lstrip("-").rstrip("+").split(".")
-    path = tuple(int(step) if step.isdigit() else step for step in steps if step != "init_args")
+    path = path_of(flag.lstrip("-").rstrip("+"))
     if path[-1] in ("name", "class_path") and _is_entry(path[:-1]):
         path = path[:-1]
     try:

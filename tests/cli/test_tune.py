@@ -1,0 +1,98 @@
+"""``unlearnkit tune``: a search from a recipe's section to its best recipe and report."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from unlearnkit.cli.recipe.document import read
+
+TUNE = """
+evaluate: [copyright]
+tune:
+  search:
+    model.optimizer.lr: {log: [1.0e-5, 1.0e-2]}
+    model.objectives.forget.weight: {uniform: [0.5, 2]}
+  towards: {copyright/forget/nll: 1.5 * before}
+  keep: {copyright/normal/perplexity: {at_most: 9 * before}}
+  budget: {trials: 2}
+  seeds: 1
+"""
+
+
+@pytest.fixture
+def searched(folder, recipe):
+    good = (folder / "good.yaml").read_text()
+    return recipe(good.replace("model:\n", "model:\n  base: tiny\n") + TUNE, "mine.yaml")
+
+
+def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searched):
+    done = command("tune", "-r", searched, "--model.objectives.retain.weight", "0.7")
+    assert done.code == 0, done.err
+    (made,) = (folder / "runs" / "tune" / "mine").iterdir()
+    best = yaml.safe_load((made / "best.yaml").read_text())
+    assert best["model"]["objectives"]["retain"]["weight"] == 0.7
+    lr = best["model"]["optimizer"]["init_args"]["lr"]
+    assert 1e-5 <= lr <= 1e-2
+    assert re.search(r"model.optimizer.lr +" + re.escape(f"{lr:.4g}"), done.out)
+    page = (made / "report.html").read_text()
+    assert "2 trials" in page
+    assert "copyright" not in re.search(r"<tbody>.*?</tbody>", page, re.DOTALL)[0]  # one suite
+    # The run is of the best recipe, and its rows are in neither more nor fewer than two folds.
+    run = made / "runs" / "seed-7"
+    assert yaml.safe_load((run / "recipe.yaml").read_text())["model"] == best["model"]
+    stages = json.loads((made / "stages.json").read_text())
+    rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
+    forget = [
+        r["nll_sum"] / r["tokens"] for r in rows if (r["when"], r["stream"]) == ("before", "forget")
+    ]
+    values = [stages[fold]["before"]["copyright/forget/nll"] for fold in stages]
+    assert len(forget) == 3
+    # One fold has one of the three rows, the other has two.
+    single = [v for v in values if any(v == pytest.approx(n, rel=1e-5) for n in forget)]
+    assert len(single) == 1
+
+    again = command(
+        "tune", "-r", searched, "--model.objectives.retain.weight", "0.7", "--study", str(made)
+    )
+    assert again.code == 0, again.err
+    assert len([*(made / "runs").iterdir()]) == 1
+    other = command("tune", "-r", searched, "--study", str(made))
+    assert (other.code, "is of another recipe" in other.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("lr: {log", "lrr: {log"), "model.optimizer.lrr"),
+        (("{uniform: [0.5, 2]}", "{uniform: [-2, 2]}"), "weight"),
+        (("copyright/forget/nll", "copyright/forget/nlll"), "no suite measures"),
+        (("copyright/forget/nll", "forget/nll"), "write 'copyright/forget/nll' in place of"),
+        (("1.5 * before", "gold"), "there is no gold model"),
+        (("budget: {trials: 2}", "budget: {trails: 2}"), "Did you mean 'trials'?"),
+        (("evaluate: [copyright]", ""), "the recipe names no suite"),
+    ],
+)
+def test_mistakes_of_the_section_are_told_before_a_model_is_loaded(
+    command, folder, searched, change, said
+):
+    path = folder / searched
+    path.write_text(path.read_text().replace(*change))
+    done = command("tune", "-r", searched)
+    assert done.code == 2, done.err
+    assert said in " ".join(done.err.replace("│", " ").split())
+
+
+def test_a_recipe_without_the_section_is_refused_and_others_leave_it_alone(
+    command, folder, searched
+):
+    done = command("tune", "-r", "good.yaml")
+    assert (done.code, "has no section tune:" in done.err) == (2, True)
+    assert command("tune").code == 2
+    assert command("validate", "-r", searched).code == 0
+    (folder / searched).write_text((folder / searched).read_text().replace("seeds: 1", "seed: 1"))
+    wrong = command("validate", "-r", searched)
+    assert wrong.code == 2
+    place = read([folder / searched]).place(("tune",))
+    assert f"{place.rpartition('/')[2]}: tune: there is no key 'seed'" in wrong.err

@@ -1,0 +1,160 @@
+"""Trials of ``unlearnkit tune``: recipes built with settings."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.cli.quiet import heavy_imports
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.overrides import Override, path_of
+from unlearnkit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.runs.preflight import Planned
+    from unlearnkit.search.folds import Folds
+    from unlearnkit.search.study import Search, Values
+
+STAGES, ROWS, STUDY = "stages.json", "rows.jsonl", "study.db"
+_QUIET = {"trainer.enable_progress_bar": False, "trainer.enable_checkpointing": False}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A search that a process can join.
+
+    Args:
+        recipes: The recipe's files.
+        overrides: Those of the command line.
+        folder: Folder of the search.
+        storage: URL of the study's database.
+        name: Name of the study.
+        threads: Of this process; 0 for as many as torch takes.
+    """
+
+    recipes: list[Path]
+    overrides: list[Override]
+    folder: Path
+    storage: str
+    name: str
+    threads: int = 0
+    tuning: Any = field(default=None)
+
+    def recipe(self, settings: dict[str, Any], seed: int | None = None) -> RecipeCLI:
+        """The recipe with a trial's settings.
+
+        Raises:
+            RecipeError: For a setting that the recipe does not take, and for one of phases.
+        """
+        from unlearnkit.cli.recipe.build import RecipeCLI
+        from unlearnkit.cli.recipe.build_phases import recipe_of
+        from unlearnkit.data.rows.reader import search_folders
+
+        search_folders.set(tuple(path.parent for path in self.recipes))
+        given = dict(settings) if seed is None else {**settings, "seed_everything": seed}
+        chosen = [Override(path_of(key), value) for key, value in given.items()]
+        made = recipe_of(read(self.recipes), [*self.overrides, *chosen], "tune", False)
+        if not isinstance(made, RecipeCLI):
+            raise RecipeError(
+                "tune: a recipe of phases cannot be searched",
+                hint="Give the phase that is to be searched a recipe of its own.",
+            )
+        return made
+
+    def planned(self, settings: dict[str, Any]) -> Planned:
+        """A trial's run, without progress bar and checkpoints."""
+        from unlearnkit.runs.preflight import Planned
+
+        cli = self.recipe({**settings, **_QUIET})
+        seed = cli.config.seed_everything
+        return Planned(cli.model, cli.datamodule, cli.trainer, cli.suites, cli.config.gold, seed)
+
+    def folds(self) -> Folds:
+        """Rows that choose, and rows that are reported."""
+        from unlearnkit.search.folds import Folds
+
+        by_suite: dict[str, list[dict[str, Any]]] = {}
+        for line in (self.folder / ROWS).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            by_suite.setdefault(row["suite"], []).append(row)
+        return Folds(by_suite)
+
+    def stages(self, fold: str) -> dict[str, Values]:
+        """Metrics of the starting and the gold model on a fold, by stage."""
+        return json.loads((self.folder / STAGES).read_text(encoding="utf-8"))[fold]
+
+    def search(self) -> Search:
+        """The study."""
+        from unlearnkit.search.study import Search
+
+        tuning = self.tuning
+        return Search(
+            self.storage,
+            self.name,
+            tuning.space,
+            tuning.wanted,
+            self.stages("choosing"),
+            tuning.budget,
+        )
+
+
+def work(job: Job, after: Callable[[], None] = lambda: None) -> None:
+    """Runs trials until the budget is spent.
+
+    Args:
+        job: The search.
+        after: Called after each trial.
+    """
+    with heavy_imports():
+        import torch
+
+        from unlearnkit.runs.trial import Measurer, trial
+
+    quiet()
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    folds = job.folds()
+    first = job.planned({})
+    measurer = Measurer(
+        first.suites,
+        first.gold,
+        lambda rows: folds.of(rows, "choosing"),
+        first.trainer.strategy.root_device,
+    )
+    compares = any("kl" in key.rpartition("/")[2].split("_") for key in job.tuning.wanted.keys)
+
+    def run(settings: dict[str, Any], report: Any) -> Values:
+        found = trial(job.planned(settings), measurer, report, reference=compares)
+        gc.collect()  # Lightning's trainer and the module hold each other, and a model
+        return found
+
+    job.search().work(run, after)
+
+
+def quiet() -> None:
+    """Keeps Lightning from greeting anew for every trial."""
+    import lightning.pytorch  # noqa: F401  its import sets the levels
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def start(job: Job, workers: int) -> list[Any]:
+    """Starts processes that run trials, each with its share of the threads."""
+    import multiprocessing
+    from dataclasses import replace
+
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    spawn = multiprocessing.get_context("spawn")
+    started = [spawn.Process(target=work, args=(replace(job, threads=threads),), daemon=True)
+               for _ in range(workers)]  # fmt: skip
+    for each in started:
+        each.start()
+    return started

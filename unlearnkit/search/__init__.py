@@ -1,0 +1,1 @@
+"""Search of settings on Optuna: knows values by name, and no recipe."""

@@ -1,0 +1,256 @@
+"""Search as an Optuna study, shared by one or several processes."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from unlearnkit.errors import UserError
+from unlearnkit.search.found import Budget, Found, Settings, TrialResult
+from unlearnkit.search.space import Range, parse_space
+from unlearnkit.search.wanted import Values, Wanted
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+Report: TypeAlias = Callable[[int, Values], None]
+"""Takes a step and the metrics there; raises `optuna.TrialPruned` for a trial without a chance."""
+MakeRun: TypeAlias = Callable[[Settings, Report], Values]
+"""Trains with the settings and gives the metrics, by address."""
+HEARTBEAT, PATIENCE = 5, 15
+"""Seconds between signs of life of a trial, and after how many without one it is given again."""
+_VALUES, _VIOLATIONS = "values", "violations"
+
+
+class Search:
+    """A study and its storage; several processes may work on one.
+
+    Args:
+        storage: URL of a database, such as ``sqlite:///study.db``.
+        name: Name of the study in it; a study of that name goes on.
+        space: Ranges by setting.
+        wanted: Targets and bounds.
+        stages: Metrics ``before`` and of ``gold``, which levels refer to.
+        budget: Where it ends.
+        seed: Of the sampler.
+
+    Raises:
+        RecipeError: If a level refers to what was not measured.
+        UserError: Without Optuna, or if the storage cannot be opened.
+    """
+
+    def __init__(
+        self,
+        storage: str,
+        name: str,
+        space: Mapping[str, Range],
+        wanted: Wanted,
+        stages: Mapping[str, Values],
+        budget: Budget,
+        seed: int = 0,
+    ) -> None:
+        self.space, self.wanted, self.stages, self.budget = space, wanted, stages, budget
+        self.began = time.monotonic()
+        wanted.distance({}, stages)
+        wanted.violations({}, stages)
+        self._storage = _open(storage)
+        self._study = self._made(name, seed)
+
+    def _made(self, name: str, seed: int) -> Study:
+        import optuna
+
+        # A study that goes on must not draw the numbers again that it began with.
+        known = optuna.study.get_all_study_names(self._storage)
+        drawn = 0
+        if name in known:
+            drawn = len(optuna.load_study(study_name=name, storage=self._storage).trials)
+        sampler = optuna.samplers.TPESampler(seed=(seed + 1_000_003 * drawn) % 2**32)
+        return optuna.create_study(
+            storage=self._storage,
+            study_name=name,
+            sampler=sampler,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=0),
+            load_if_exists=True,
+        )
+
+    def work(self, run: MakeRun, after: Callable[[], None] = lambda: None) -> None:
+        """Runs trials until the budget is spent, beside other processes that do.
+
+        A trial whose process died is given again, with the same settings.
+
+        Args:
+            run: Trains with settings, and gives metrics.
+            after: Called after each trial.
+        """
+        while self._waits_for_turn():
+            self._study.optimize(
+                lambda trial: self._objective(trial, run), n_trials=1, catch=(_Surplus,)
+            )
+            after()
+
+    def found(self) -> Found:
+        """The trials that ended so far."""
+        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+        from optuna.trial import TrialState
+
+        trials = [_result(each) for each in self._study.trials if each.state.is_finished()]
+        ended = [each for each in trials if each.state in ("complete", "pruned")]
+        complete = [t for t in self._study.trials if t.state == TrialState.COMPLETE]
+        importances: dict[str, float] = {}
+        if len({each.value for each in complete}) > 3:
+            importances = get_param_importances(
+                self._study, evaluator=PedAnovaImportanceEvaluator()
+            )
+        return Found(ended, dict(importances))
+
+    def _objective(self, trial: Any, run: MakeRun) -> float:
+        import optuna
+
+        if self._taken(before=trial.number) >= self.budget.trials:
+            raise _Surplus  # another process began the last one at the same moment
+        settings = {name: each.suggest(trial, name) for name, each in self.space.items()}
+
+        def report(step: int, values: Values) -> None:
+            trial.report(self.wanted.distance(values, self.stages), step)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        values = run(settings, report)
+        broken = self.wanted.violations(values, self.stages)
+        trial.set_user_attr(_VALUES, dict(values))
+        trial.set_user_attr(_VIOLATIONS, broken)
+        for bound, amount in zip(self.wanted.keep, broken, strict=True):
+            trial.set_constraint(f"{bound.key} {bound.side}", amount)
+        return self.wanted.distance(values, self.stages)
+
+    def _waits_for_turn(self) -> bool:
+        """Whether this process shall begin a trial; waits for those of others at the end."""
+        import optuna
+        from optuna.trial import TrialState
+
+        while True:
+            minutes = self.budget.minutes
+            if minutes is not None and time.monotonic() - self.began > 60 * minutes:
+                return False
+            optuna.storages.fail_stale_trials(self._study)
+            if self._taken() < self.budget.trials:
+                return True
+            states = [each.state for each in self._study.get_trials(deepcopy=False)]
+            if TrialState.RUNNING not in states:
+                return False
+            time.sleep(0.5)
+
+    def _taken(self, before: int | None = None) -> int:
+        """Trials that ended or run, of all or of those before one."""
+        from optuna.trial import TrialState
+
+        counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        trials = self._study.get_trials(deepcopy=False, states=counted)
+        return sum(before is None or each.number < before for each in trials)
+
+
+class _Surplus(Exception):
+    """A trial beyond the budget."""
+
+
+def _open(url: str) -> RDBStorage:
+    try:
+        import optuna
+        from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    except ImportError as error:
+        raise UserError(
+            "a search needs Optuna",
+            title="missing package",
+            hint="pip install 'unlearnkit[tune]'",
+        ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # The signs of life are what lets another process give a dead one's trial again.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    try:
+        return RDBStorage(
+            url,
+            heartbeat_interval=HEARTBEAT,
+            grace_period=PATIENCE,
+            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+        )
+    except Exception as error:  # SQLAlchemy's errors, and those of whatever driver the URL names
+        raise UserError(
+            f"--storage: the database cannot be opened: {error}",
+            title="search",
+            hint="Give a URL such as sqlite:///study.db or postgresql://host/name.",
+        ) from error
+
+
+def _result(trial: FrozenTrial) -> TrialResult:
+    duration = trial.duration
+    return TrialResult(
+        trial.number,
+        dict(trial.params),
+        trial.state.name.lower(),
+        trial.value if trial.state.name == "COMPLETE" else None,
+        trial.user_attrs.get(_VALUES, {}),
+        trial.user_attrs.get(_VIOLATIONS, []),
+        0.0 if duration is None else round(duration.total_seconds(), 2),
+    )
+
+
+def search_recipe(
+    make_run: MakeRun,
+    *,
+    search: Mapping[str, Any],
+    towards: Mapping[str, Any],
+    keep: Mapping[str, Any] | None = None,
+    before: Values | None = None,
+    gold: Values | None = None,
+    trials: int = 40,
+    minutes: float | None = None,
+    storage: str = "sqlite:///study.db",
+    name: str = "search",
+    seed: int = 0,
+) -> Found:
+    """Searches settings whose metrics come near to targets and keep bounds.
+
+    Trials are kept in the storage: the same call goes on where it was stopped, and several
+    processes may make it at once. Choose on rows apart from those that you report.
+
+    Args:
+        make_run: Called with the settings and a function ``report(step, metrics)``, which may be
+            called while it trains; returns the metrics by address.
+        search: Ranges by setting, such as ``{"lr": {"log": [1e-5, 1e-3]}}``.
+        towards: Levels by metric: a number, ``gold``, or such as ``0.5 * before``.
+        keep: Bounds by metric: a level is the least value, ``{at_most: LEVEL}`` the greatest.
+        before: Metrics of the starting model, which distances are measured from.
+        gold: Metrics of a model that never saw the forget set.
+        trials: Trials that end, pruned ones counted.
+        minutes: After which no trial is begun.
+        storage: URL of a database.
+        name: Name of the study in it.
+        seed: Of the sampler.
+
+    Returns:
+        What was found.
+
+    Raises:
+        RecipeError: For ranges, levels or budgets that cannot be read.
+        UserError: Without Optuna, or if the storage cannot be opened.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> url = f"sqlite:///{Path(tempfile.mkdtemp())}/study.db"
+        >>> found = search_recipe(
+        ...     lambda settings, report: {"forget/f1": (settings["x"] - 3) ** 2},
+        ...     search={"x": {"int": [0, 9]}}, towards={"forget/f1": 0}, trials=12, storage=url)
+        >>> len(found.trials), found.best.feasible
+        (12, True)
+    """
+    stages = {"before": before or {}} | ({} if gold is None else {"gold": gold})
+    wanted = Wanted.parse(towards, keep)
+    budget = Budget(trials, minutes)
+    study = Search(storage, name, parse_space(search), wanted, stages, budget, seed)
+    study.work(make_run)
+    return study.found()
