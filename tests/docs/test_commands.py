@@ -91,6 +91,11 @@ def test_commands_are_carried_out(page, finished, here, monkeypatch) -> None:
     run(["new", "objective", "my_losses.py"])
     if page.stem == "phases":
         Path("mine.yaml").write_text(blocks(page, "yaml")[0])
+    if page.stem == "tune":
+        whole = yaml.safe_load(find("tiny_tofu/npo").read_text("utf-8"))
+        Path("mine.yaml").write_text(
+            yaml.safe_dump(whole | yaml.safe_load(blocks(page, "yaml")[0]))
+        )
     for line in shell_lines(page):
         program, *words = shlex.split(LAUNCHER.sub("unlearnkit ", line))
         assert program in PROGRAMS, f"{line}: say how it is tested"
@@ -108,6 +113,11 @@ def _unlearnkit(page: Path, words: list[str], finished: Path, monkeypatch) -> No
         _recipe(page, words)
     elif _places(words):
         _only_parsed(lambda: run([verb, *words]), VerbParser, monkeypatch)
+    elif verb == "tune":
+        with monkeypatch.context() as patched:
+            patched.setattr("unlearnkit.cli.verbs.tune._folder", _stop)
+            with pytest.raises(Parsed):
+                run([verb, *words])
     elif verb in ("cp", "new"):
         target = Path(words[-1])
         for made in (target, target.with_name(f"test_{target.name}")):
@@ -140,6 +150,10 @@ def _recipe(page: Path, words: list[str]) -> None:
                 raise
     else:
         run(["validate", *words])
+
+
+def _stop(*_: object) -> NoReturn:
+    raise Parsed
 
 
 def _only_parsed(command, parser: type, monkeypatch) -> None:
@@ -223,7 +237,7 @@ def test_recipes_are_accepted(page, code, here) -> None:
     for own in set(re.findall(r"\b(my_\w+)\.", code)):
         Path(f"{own}.py").write_text("\n".join(blocks(page, "python")))
     part = yaml.safe_load(code.replace("accelerator: gpu", "accelerator: cpu"))
-    if not part.keys() & {"model", "data", "trainer", "phases", "requests", "evaluate"}:
+    if not part.keys() & {"model", "data", "trainer", "phases", "requests", "evaluate", "tune"}:
         objectives = {each["name"] for each in part.values()} <= Objective.registered().keys()
         part = {"model": {"objectives": part}} if objectives else {"data": {"streams": part}}
     if "model" not in part and "data" in part:
