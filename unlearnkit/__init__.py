@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unlearnkit.data.example import Example
     from unlearnkit.data.pack import Batch
     from unlearnkit.data.streams.base import Stream
+    from unlearnkit.engine.from_batch import views_from_batch
     from unlearnkit.engine.generation.generate import generate
     from unlearnkit.engine.step.views import StreamView
     from unlearnkit.errors import DataError, RecipeError, UserError
@@ -48,6 +49,7 @@ _HOME = {
     "generate": "engine.generation.generate",
     "load_run": "runs",
     "search_recipe": "search.study",
+    "views_from_batch": "engine.from_batch",
 }
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "generate",
     "load_run",
     "search_recipe",
+    "views_from_batch",
 ]
 
 

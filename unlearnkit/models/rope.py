@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
+from unlearnkit.models.wrapped import unwrapped
+
 logger = logging.getLogger(__name__)
 Group = tuple[int, ...]
 _told: WeakSet[nn.Module] = WeakSet()
@@ -40,8 +42,9 @@ def length_scalings(model: Any) -> tuple[LengthScaling, ...]:
     """What of a model's positions depends on the longest row; of most models nothing.
 
     Args:
-        model: A model of transformers, a composite model, or one wrapped by PEFT.
+        model: A model of transformers, a composite model, or one wrapped by PEFT or for ranks.
     """
+    model = unwrapped(model)
     if hasattr(model, "get_base_model"):
         model = model.get_base_model()
     if isinstance(parts := getattr(model, "parts", None), nn.ModuleDict):

@@ -16,6 +16,7 @@ from unlearnkit.engine.step.token_weights import Expected, pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
 from unlearnkit.models.modes import captured_states
 from unlearnkit.models.rope import forget_long_rows, row_groups
+from unlearnkit.models.wrapped import unwrapped
 
 Guard = Callable[[], AbstractContextManager[object]]
 
@@ -216,6 +217,6 @@ def _arguments(model: nn.Module, batch: Batch) -> dict[str, object]:
         given["position_ids"] = batch.position_ids
         given["attention_mask"] = no_mask(batch.input_ids.device)
         given["attention_plan"] = batch.attention
-    if getattr(model, "reads_prompts", False):
+    if getattr(unwrapped(model), "reads_prompts", False):
         given["prompt_lengths"] = batch.prompt_lengths
     return given
