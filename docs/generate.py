@@ -35,6 +35,7 @@ from unlearnkit.data import Stream
 from unlearnkit.edits import Edit
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
+from unlearnkit.verdict.rules import Rule, rules
 
 DOCS = Path(__file__).parent
 PAGES = (
@@ -45,6 +46,8 @@ PAGES = (
     "recipes.md",
     "metrics.md",
     "evaluation.md",
+    "verdict.md",
+    "how-to/own-data.md",
 )
 _SHOWN_RECIPES = 4
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -158,6 +161,43 @@ def metrics() -> str:
     return "\n".join(sections)
 
 
+def verdicts_table() -> str:
+    """All verdicts in their precedence."""
+    rows = [(f"**{kind.name}**", f"{kind.means}.") for kind in rules().kinds]
+    return _table(("Verdict", "It means that"), rows)
+
+
+def rules_table() -> str:
+    """The rules behind the verdicts."""
+    rows = [
+        (
+            kind.name,
+            _looks_at(rule),
+            f"`{rule.when}`" + (f", unless `{rule.unless}`" if rule.unless else ""),
+        )
+        for kind in rules().kinds
+        for rule in kind.rules
+    ]
+    return _table(("Verdict", "Looks at", "Given if"), rows)
+
+
+def looked_at_table() -> str:
+    """What the verdicts look at, which values are good, and what to change."""
+    everything = [rule for kind in rules().kinds for rule in kind.rules]
+    rows = [(rule.look, rule.good, rule.next) for rule in (*everything, *rules().remarks)]
+    return _table(("Look at", "Good", "If not"), rows)
+
+
+def _looks_at(rule: Rule) -> str:
+    names = ", ".join(f"`{name}`" for name in rule.metric) or "metrics that speak for their rows"
+    if rule.attack:
+        where = "the attack " + ", ".join(f"`{name}`" for name in rule.attack)
+    else:
+        where = ", or else ".join(f"{', '.join(group)} rows" for group in rule.roles)
+    lacking = "; without a gold model" if rule.without_gold else ""
+    return f"{names} of {where}{lacking}"
+
+
 def frames() -> str:
     """What the attack `paraphrase` puts around prompts."""
     kinds = {"question": QUESTIONS, "passage": PASSAGES}
@@ -199,13 +239,16 @@ def _made(what: str) -> str:
     makers: Mapping[str, Callable[[], str]] = {
         "compat": compat_table,
         "frames": frames,
+        "looked_at": looked_at_table,
         "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,
         "recipes": recipes_table,
+        "rules": rules_table,
         "streams": streams_table,
         "systems": lambda: systems_table(read_results()),
         "verbs": verbs,
+        "verdicts": verdicts_table,
     }
     return makers[kind]()
 

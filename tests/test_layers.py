@@ -22,6 +22,7 @@ TIERS = (
     {"objectives", "metrics"},
     {"module", "edits", "testing"},
     {"suites"},
+    {"verdict"},
     {"callbacks", "report"},
     {"attacks"},
     {"runs"},

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from unlearnkit.metrics.base import FORGETTING
-from unlearnkit.report.values import MetricRow, headline
 from unlearnkit.suites.meaning import stored_role
+from unlearnkit.verdict.values import MetricRow, headline
 
 MODELS = ("before", "after", "gold")
 _MOST_POINTS = 500

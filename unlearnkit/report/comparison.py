@@ -11,8 +11,8 @@ import vl_convert
 
 from unlearnkit.report.charts import Chart, axis_title, finished, tips
 from unlearnkit.report.page import VEGA_LITE, Charts, embedded, render
-from unlearnkit.report.values import MetricRow, headline, is_known, number
 from unlearnkit.suites.meaning import Meaning
+from unlearnkit.verdict.values import MetricRow, headline, is_known, number
 
 _PICTURE_WIDTH = 640
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Interval = tuple[float, float]
-Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
-"""Bounds as ``[suite]["before" | "after" | "gold"][figure]``."""
+from unlearnkit.verdict import GoalResult, Verdict
+from unlearnkit.verdict.values import Interval, Intervals
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,8 @@ class LaterEvaluation:
     gold: Mapping[str, float]
     missing: Mapping[str, str]
     notes: Sequence[str] = ()
+    meanings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Role, direction and headline of each value."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Contents:
         tokens: Lines of ``tokens.jsonl``.
         evaluations: ``evaluation/*.json`` of the model that is in the folder now.
         attacks: ``attacks/*.json`` of the model that is in the folder now.
+        verdict: What all of it comes to.
+        goals: Goals of the recipe, and whether each is met.
         left_out: What the report lacks and why, a sentence each.
     """
 
@@ -67,4 +70,6 @@ class Contents:
     tokens: Sequence[Mapping[str, Any]] = ()
     evaluations: Sequence[LaterEvaluation] = ()
     attacks: Sequence[Mapping[str, Any]] = ()
+    verdict: Verdict | None = None
+    goals: Sequence[GoalResult] = ()
     left_out: Sequence[str] = ()

@@ -15,7 +15,8 @@ from markupsafe import Markup
 
 from unlearnkit.redact import printable
 from unlearnkit.report.charts import Chart
-from unlearnkit.report.values import number
+from unlearnkit.verdict.judge import values_of
+from unlearnkit.verdict.values import number
 
 VEGA_LITE = "6.4"
 """That which Altair writes specifications for."""
@@ -75,7 +76,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters |= {"number": number, "embedded": embedded}
+    environment.filters |= {"number": number, "embedded": embedded, "values_of": values_of}
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
 

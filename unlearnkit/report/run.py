@@ -10,10 +10,9 @@ from unlearnkit.plain import leaves
 from unlearnkit.report import charts
 from unlearnkit.report.contents import Contents
 from unlearnkit.report.page import Charts, render
-from unlearnkit.report.values import metric_rows
-from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
 from unlearnkit.suites.meaning import stored_role
+from unlearnkit.verdict.values import metric_rows
 
 _MOST_ROWS = 600
 _LONGEST_TEXT = 1500
@@ -33,7 +32,7 @@ def run_report(contents: Contents) -> str:
     return render(
         "run.html.j2",
         contents=contents,
-        verdict=verdict(metrics),
+        verdict=contents.verdict,
         metrics=metrics,
         notes=_notes(contents.summary.get("notes") or {}),
         models=models,

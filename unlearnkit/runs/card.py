@@ -18,6 +18,7 @@ from unlearnkit.module import UnlearningModule
 from unlearnkit.plain import number
 from unlearnkit.redact import printable
 from unlearnkit.runs.folder import RunSummary
+from unlearnkit.verdict import Verdict
 
 TAGS = ("unlearnkit", "machine-unlearning")
 WHENS = ("before", "after", "gold")
@@ -71,6 +72,7 @@ def write_card(
         seed=summary.seed,
         stopped_by=escaped(summary.stopped_by or ""),
         suites=_suites(summary),
+        verdict=_verdict_lines(summary.conclusion.get("verdict") or {}),
         gold=any("gold" in each for each in summary.suites.values()),
     )
     write_text(model / "README.md", str(card))
@@ -88,6 +90,18 @@ def card_of_merged(run_model: Path, merged: Path) -> None:
         card.text,
     )
     write_text(merged / "README.md", str(card))
+
+
+def card_with_verdict(model: Path, verdict: Verdict) -> None:
+    """Puts a verdict into a card in place of the one that stands there."""
+    if not (model / "README.md").is_file():
+        return
+    card = ModelCard.load(model / "README.md", ignore_metadata_errors=True)
+    section = "\n\n".join(["## Verdict", *_verdict_lines(verdict.as_json())])
+    text = re.sub(r"## Verdict\n.*?(?=\n## )", lambda _: f"{section}\n", card.text, flags=re.S)
+    if text != card.text:
+        card.text = text
+        write_text(model / "README.md", str(card))
 
 
 def escaped(text: str) -> str:
@@ -132,6 +146,13 @@ def _streams(module: UnlearningModule, data: dict[str, dict[str, Any]]) -> list[
             }
         )
     return found
+
+
+def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
+    """Paragraphs; the verdict's own words first."""
+    sentence, what = verdict.get("sentence", ""), verdict.get("next", "")
+    lines = [f"**{escaped(sentence)}**" if sentence else "", f"Next: {what}." if what else ""]
+    return [line for line in [*lines, *map(escaped, verdict.get("notes", ()))] if line]
 
 
 def _suites(summary: RunSummary) -> list[dict[str, Any]]:

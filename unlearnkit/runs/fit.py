@@ -27,6 +27,7 @@ from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
+from unlearnkit.runs.conclude import conclude
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
@@ -194,6 +195,7 @@ class _Run:
         summary.peak_memory_mb = peak_memory_mb()
         # The summary makes the run a finished one, whatever becomes of its card and report.
         write_json(self.folder / "summary.json", summary.as_json())
+        conclude(self.folder, stages, summary)
         write_card(self.folder / "model", self.module, self.trainer, summary, self.environment)
         summary.report = report_after_fit(self.folder, stages)
 

@@ -46,6 +46,8 @@ class RunSummary:
     """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     """Of a run of requests: figures of all of them before the first and after each."""
+    conclusion: dict[str, Any] = field(default_factory=dict)
+    """``verdict``, and ``goals`` where the recipe has some."""
     report: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class RunSummary:
         found |= {
             key: value for key in ("metrics", "notes", "cut") if (value := getattr(self, key))
         }
+        found |= self.conclusion
         if self.phases:
             found |= {"model": f"{self.phases[-1]['folder']}/model", "phases": self.phases}
         return found | ({"requests": self.requests} if self.requests else {})

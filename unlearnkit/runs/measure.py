@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from unlearnkit.files import write_json, write_rows
 from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.bootstrap import Intervals, bootstrap
+from unlearnkit.suites.fluency import FLUENCY, fluency, fluency_meanings
 from unlearnkit.suites.meaning import as_stored
 
 Results = dict[str, SuiteResult]
@@ -73,6 +75,7 @@ class Stages:
         self.suites, self.seed = suites, seed
         self.context = SuiteContext.of(data, seed)
         self.results: dict[str, Results] = {}
+        self.fluency: dict[str, dict[str, float | None]] = {}
         self.tokens = TokenLogps(data.data, data.tokenizer)
         self._tokenizer = data.tokenizer
         self._gold = (lambda: load(gold)) if gold else lambda: None
@@ -81,19 +84,25 @@ class Stages:
         """Measures the model before unlearning; no model is kept."""
         if self.suites:
             needs_gold = any(suite.uses_gold for suite in self.suites)
-            self._measure("before", model(), gold=self._gold() if needs_gold else None)
+            found = model()
+            self._measure("before", found, found, gold=self._gold() if needs_gold else None)
 
     def after(self, model: Callable[[], nn.Module], reference: Callable[[], nn.Module]) -> None:
         """Measures the model after unlearning, and the gold model."""
         if self.suites:
-            gold = self._gold()
-            self._measure("after", model(), reference=reference(), gold=gold)
+            gold, starting = self._gold(), reference()
+            self._measure("after", model(), starting, reference=starting, gold=gold)
             if gold is not None:
-                self._measure("gold", gold, gold=gold)
+                self._measure("gold", gold, starting, gold=gold)
 
-    def _measure(self, stage: str, model: nn.Module, **compared: nn.Module | None) -> None:
+    def _measure(
+        self, stage: str, model: nn.Module, starting: nn.Module, **compared: nn.Module | None
+    ) -> None:
         found = measure(model, self._tokenizer, self.suites, self.context, **compared)
         self.results[stage] = found
+        written = fluency(self.suites, found, starting, self._tokenizer, self.context)
+        if written:
+            self.fluency[stage] = written
         self.tokens.measure(stage, model)
 
     def record(self, folder: Path, summary: RunSummary) -> None:
@@ -115,14 +124,18 @@ class Stages:
         if not self.suites:
             return
         write_rows(folder / "tokens.jsonl", self.tokens.rows())
-        intervals = {
+        write_json(folder / "intervals.json", self.intervals)
+
+    @cached_property
+    def intervals(self) -> dict[str, dict[str, Intervals]]:
+        """Bootstrapped bounds as ``[suite][stage][metric]``, of all that was measured."""
+        return {
             name_of(suite): {
                 stage: bootstrap(suite, by_suite[name_of(suite)].rows, seed=self.seed)
                 for stage, by_suite in self.results.items()
             }
             for suite in self.suites
         }
-        write_json(folder / "intervals.json", intervals)
 
     @property
     def metrics(self) -> Suites:
@@ -131,17 +144,18 @@ class Stages:
         for stage, by_suite in self.results.items():
             for suite, result in by_suite.items():
                 found.setdefault(suite, {})[stage] = dict(result.values)
-        return found
+        return found | ({FLUENCY: dict(self.fluency)} if self.fluency else {})
 
     @property
     def meanings(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Role, direction and headline of each value, as ``[suite][metric]``."""
         by_stage = self.metrics
-        return {
+        meanings = {
             suite.name: as_stored(suite, dict.fromkeys(key for v in found.values() for key in v))
             for suite in self.suites
             if (found := by_stage.get(suite.name))
         }
+        return meanings | ({FLUENCY: fluency_meanings()} if self.fluency else {})
 
     @property
     def notes(self) -> Notes:

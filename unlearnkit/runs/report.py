@@ -5,23 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from unlearnkit.attacks import read_attack
 from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_existing, write_bytes, write_text
-from unlearnkit.report.contents import Contents, LaterEvaluation, Training
+from unlearnkit.report.contents import Contents, Training
 from unlearnkit.runs.compare import Comparison
-from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
+from unlearnkit.runs.conclude import conclusion_from
 from unlearnkit.runs.folder import Run, as_mapping, load_run
+from unlearnkit.runs.later import attacks_of, evaluations_of
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
@@ -115,7 +114,7 @@ def read_contents(run: Run) -> Contents:
     left_out: list[str] = []
     kept = partial(_kept, run.folder, left_out=left_out)
     environment = (run.recipe_file.parent / "environment.json").relative_to(run.folder)
-    return Contents(
+    found = Contents(
         folder="/".join(run.folder.absolute().parts[-2:]),
         summary=run.summary,
         recipe=(run.folder / "recipe.yaml").read_text(encoding="utf-8"),
@@ -128,10 +127,12 @@ def read_contents(run: Run) -> Contents:
         intervals=kept("intervals.json", "Intervals", _mapping) or {},
         environment=kept(str(environment), "Environment", _mapping) or {},
         trainings=_trainings(run, kept),
-        evaluations=_evaluations(run, left_out),
-        attacks=_attacks(run, left_out),
+        evaluations=evaluations_of(run, left_out),
+        attacks=attacks_of(run, left_out),
         left_out=left_out,
     )
+    concluded = conclusion_from(run, found.intervals, found.evaluations, found.attacks)
+    return replace(found, verdict=concluded.verdict, goals=concluded.goals)
 
 
 def _kept(
@@ -188,46 +189,3 @@ def _metrics(text: str) -> list[dict[str, float]]:
     if not lines:
         raise ValueError("it has no line of figures")
     return lines
-
-
-def _evaluations(run: Run, left_out: list[str]) -> list[LaterEvaluation]:
-    files = sorted((run.folder / "evaluation").glob("*.json"))
-    now = fingerprint_of(str(run.model)) if files else None
-    found: list[LaterEvaluation] = []
-    for file in files:
-        later = read_evaluation(file)
-        if later is None or later.inputs["model"] != now:
-            left_out.append(f"evaluation/{file.name}: it does not belong to this model.")
-            continue
-        gold = read_evaluation(file.parent / "gold" / file.name)
-        found.append(
-            LaterEvaluation(
-                later.suite,
-                later.created,
-                _known(later.values),
-                later.intervals,
-                _known(gold.values) if gold else {},
-                later.missing,
-                later.notes,
-            )
-        )
-    return found
-
-
-def _attacks(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
-    files = sorted((run.folder / "attacks").glob("*.json"))
-    now = fingerprint_of(str(run.model)) if files else None
-    found: list[dict[str, Any]] = []
-    for file in files:
-        attack = read_attack(file)
-        if attack is None:
-            left_out.append(f"attacks/{file.name}: it is not what `unlearnkit attack` writes.")
-        elif attack.models.get("unlearned") != now:
-            left_out.append(f"attacks/{file.name}: it does not belong to this model.")
-        else:
-            found.append(asdict(attack))
-    return sorted(found, key=lambda attack: (attack["attack"], attack["created"]))
-
-
-def _known(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {k: v for k, v in values.items() if v is not None and math.isfinite(v)}

@@ -16,9 +16,8 @@ from unlearnkit.attacks import Result
 from unlearnkit.errors import UserError
 from unlearnkit.report.charts import losses, request_curves
 from unlearnkit.report.page import embedded
-from unlearnkit.report.values import metric_rows
-from unlearnkit.report.verdict import verdict
 from unlearnkit.report.words import mark_recited
+from unlearnkit.runs import later
 from unlearnkit.runs import report as reporting
 
 
@@ -52,10 +51,6 @@ def run(tmp_path):
 @pytest.fixture
 def html(run):
     return reporting.report(run).read_text(encoding="utf-8")
-
-
-def rows(suites, intervals=None):
-    return metric_rows(suites, intervals or {})
 
 
 def changed(when, **figures):
@@ -220,7 +215,7 @@ def test_attacks_of_another_model_are_left_out(run, monkeypatch):
         )
         (run / "attacks" / f"{name}.json").write_text(json.dumps(asdict(attack)))
     (run / "attacks" / "odd.json").write_text("[]")
-    monkeypatch.setattr(reporting, "fingerprint_of", lambda model: "now")
+    monkeypatch.setattr(later, "fingerprint_of", lambda model: "now")
     html = reporting.report(run).read_text(encoding="utf-8")
     assert "<h3>relearn</h3>" in html
     assert '<p class="note">steps 5, 2026-01-02</p>' in html
@@ -229,40 +224,21 @@ def test_attacks_of_another_model_are_left_out(run, monkeypatch):
     assert "attacks/odd.json: it is not what" in html
 
 
-def test_the_verdict_says_gold_level_only_by_the_figures():
-    assert verdict(rows(SUITES)).startswith("Forgotten to the level of the gold model by all 1")
-    worse = verdict(rows(changed("after", forget__rougeL_recall=0.2)))
-    assert worse.startswith("Not forgotten to the level of the gold model")
-    partly = changed("after", forget__leak_rate=0.5)
-    partly["copyright"]["gold"]["forget/leak_rate"] = 0.0
-    assert "by 1 of 2 figures only" in verdict(rows(partly))
-
-
-def test_intervals_decide_what_is_the_level_of_gold():
-    suites = changed("after", forget__rougeL_recall=0.2)
-    near = {"copyright": {"after": {"forget/rougeL_recall": (0.1, 0.3)}}}
-    assert verdict(rows(suites, near)).startswith("Forgotten to the level")
-    assert "0.200 [0.100, 0.300]" in verdict(rows(suites, near))
-
-
-def test_without_a_gold_model_or_a_suite_nothing_is_judged():
-    alone = {"copyright": {k: v for k, v in SUITES["copyright"].items() if k != "gold"}}
-    assert "cannot be judged, for there is no gold model" in verdict(rows(alone))
-    assert "cannot be judged: no suite" in verdict(rows({}))
-
-
-def test_the_verdict_names_the_cost():
-    assert "1 of 1 figures of utility are measurably worse" in verdict(rows(SUITES))
-    kept = changed("after", normal__rougeL_recall=1.0)
-    assert "no figure of utility is measurably worse" in verdict(rows(kept))
-
-
-def test_of_what_was_lost_the_most_is_named():
-    lost = changed("after", heldout__rougeL_recall=0.7, neighbour__rougeL_recall=0.4)
-    for stream in ("heldout", "neighbour"):
-        lost["copyright"]["before"][f"{stream}/rougeL_recall"] = 1.0
-    assert "3 of 3 figures" in verdict(rows(lost))
-    assert "neighbour/rougeL_recall, 1.000 before and 0.400 after" in verdict(rows(lost))
+def test_the_verdict_comes_first_with_what_decides_and_what_is_next(run, tmp_path):
+    page = Page(reporting.report(run).read_text(encoding="utf-8"))
+    # 0.9 is not less than 0.9 times 1.0.
+    assert "near gold: it says of the forget set" in page.text
+    assert "copyright/forget/rougeL_recall: 0.100, before 1.000, gold 0.120" in page.text
+    assert "Relearning not tested." in page.text
+    lost = write_run(tmp_path / "lost", suites=changed("after", normal__rougeL_recall=0.5))
+    html = reporting.report(lost).read_text(encoding="utf-8")
+    assert '<p class="verdict bad"><strong>damaged</strong>' in html
+    assert "Next: give the retain term a larger weight" in html
+    (lost / "recipe.yaml").write_text(
+        "goals: {copyright/normal/rougeL_recall: {at_least: 0.9 * before}}"
+    )
+    text = Page(reporting.report(lost).read_text(encoding="utf-8")).text
+    assert "missed: copyright/normal/rougeL_recall: 0.500, at least 0.900 (0.9 * before)" in text
 
 
 def test_a_run_of_a_program_without_a_recipe_has_a_report(run):
@@ -273,7 +249,7 @@ def test_a_run_of_a_program_without_a_recipe_has_a_report(run):
 def test_a_run_without_suites_has_a_report(tmp_path):
     run = write_run(tmp_path / "run", suites={})
     html = reporting.report(run).read_text(encoding="utf-8")
-    assert "cannot be judged: no suite" in html
+    assert "no suite measured forgetting before and after" in html
     assert 'id="h-figures"' not in html
 
 

@@ -19,7 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from unlearnkit import UnlearningDataModule, UnlearningModule, export, fit
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.runs import load_run
+from unlearnkit.runs.card import card_with_verdict
 from unlearnkit.suites import Suite
+from unlearnkit.verdict import Verdict
 
 LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
 
@@ -76,9 +78,18 @@ def test_the_card_says_what_how_and_with_which_figures(run) -> None:
     assert f"| {nll} | {figures['before'][nll]:.3f} | {figures['after'][nll]:.3f} |" in card.text
     assert "No such model (gold) was evaluated" in card.text
     assert "No suite was run" not in card.text
+    verdict = summary.conclusion["verdict"]
+    assert f"## Verdict\n\n**{verdict['name']}: " in card.text
+    assert "Relearning not tested." in card.text
+    # A later attack may change it.
+    card_with_verdict(summary.folder / "model", Verdict("relearns", "bad", "it is *back*"))
+    changed = ModelCard.load(summary.folder / "model" / "README.md")
+    assert r"## Verdict" + "\n\n" + r"**relearns: it is \*back\*.**" + "\n\n## What" in changed.text
+    assert changed.text.count("## ") == card.text.count("## ")
     # A blank line in a table would cut it in two.
     shown = _html(card.text)
-    assert shown.count("<table>") == 3
+    # Streams, objectives, the suite, and how fluent the answers are.
+    assert shown.count("<table>") == 4
     assert "<td>|" not in shown
 
 

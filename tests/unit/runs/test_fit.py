@@ -124,6 +124,7 @@ def test_the_run_folder_tells_what_was_run(base, written, tmp_path) -> None:
     assert run.summary["steps"] == 2
     assert set(run.summary) == {
         "recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites",
+        "verdict",
     }  # fmt: skip
     environment = json.loads((summary.folder / "environment.json").read_text())
     assert environment["batches"]["effective_batch"] == 2

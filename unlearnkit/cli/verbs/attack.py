@@ -25,6 +25,7 @@ def command(argv: list[str]) -> None:
     """Attacks the run that the words name."""
     with heavy_imports():
         from unlearnkit.attacks import Attack
+        from unlearnkit.cli.conclusion import show_again
         from unlearnkit.cli.tables import show_attack
 
     known = Attack.registered()
@@ -52,6 +53,7 @@ def command(argv: list[str]) -> None:
     cls = own_class(kind, Attack) if "." in kind else known[kind]
     attack, common = _read(cls, kind, argv[2:])
     show_attack(attacked(run, attack, **common))
+    show_again(run)
 
 
 def _read(cls: type[Attack], kind: str, argv: list[str]) -> tuple[Attack, dict[str, Any]]:

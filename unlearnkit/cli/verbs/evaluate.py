@@ -61,11 +61,14 @@ def evaluate(
         seed: Of the bootstrap and of anything that is drawn.
         device: Where the models run, such as cpu; by default the GPU if there is one.
     """
+    from unlearnkit.cli.conclusion import show_again
     from unlearnkit.cli.tables import show_evaluations
 
     show_evaluations(
         *evaluated(model, suite, reference, gold, out, batch_size, max_length, seed, device)
     )
+    if (Path(model) / "summary.json").is_file():
+        show_again(model)
 
 
 def evaluated(

@@ -11,6 +11,7 @@ from unlearnkit.cli.verbs.base import recipe
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.cli.recipe.overrides import CommandLine
+    from unlearnkit.runs import RunSummary
 
 HELP = "Unlearn by a recipe: evaluate, train, evaluate again, save the run."
 
@@ -40,6 +41,7 @@ def command(argv: list[str]) -> None:
     )
     if cli.trainer.is_global_zero:
         console.show_summary(summary)
+        _conclude(summary)
 
 
 def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
@@ -59,3 +61,11 @@ def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
     if summary.phases:  # the first process has them
         console.show_summary(summary)
         console.show_requests(summary.requests)
+        _conclude(summary)
+
+
+def _conclude(summary: RunSummary) -> None:
+    from unlearnkit.cli.conclusion import GOALS_NOT_MET, show_conclusion
+
+    if not show_conclusion(summary.conclusion):
+        raise SystemExit(GOALS_NOT_MET)

@@ -14,6 +14,7 @@ import torch
 from unlearnkit.data.datamodule import together
 from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
+from unlearnkit.runs.conclude import conclude
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.fit import FOLDER_OF_RUN
 from unlearnkit.runs.folder import RunSummary, new_folder
@@ -127,6 +128,7 @@ def fit_phases(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
+    conclude(folder, stages, summary)
     summary.report = report_after_fit(folder, stages)
     return summary
 

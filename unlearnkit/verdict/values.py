@@ -10,11 +10,11 @@ from typing import Any
 
 from unlearnkit import plain
 from unlearnkit.metrics.base import Direction
-from unlearnkit.report.contents import Interval, Intervals
 from unlearnkit.suites.meaning import Meaning, stored_meaning
 
-_NEAR_GOLD = 0.05
-"""Share of the way from before to gold that still counts as the level of the gold model."""
+Interval = tuple[float, float]
+Intervals = Mapping[str, Mapping[str, Mapping[str, Interval]]]
+"""Bounds as ``[suite]["before" | "after" | "gold"][metric]``."""
 
 
 @dataclass(frozen=True)
@@ -59,35 +59,15 @@ class MetricRow:
         """Good values, if any value is good by itself."""
         return self.meaning.direction
 
-    def at_gold(self) -> bool | None:
-        """Whether it cannot be told from the gold model's; None without both."""
-        if "after" not in self.values or "gold" not in self.values or self.direction is None:
-            return None
-        after, gold = self.values["after"], self.values["gold"]
-        if self.meaning.gold_level is not None:
-            return after.value >= self.meaning.gold_level
-        before = self.values.get("before", gold)
-        near = abs(after.value - gold.value) <= _NEAR_GOLD * abs(before.value - gold.value)
-        return near or after.overlaps(gold)
+    @property
+    def address(self) -> str:
+        """``<suite>/<stream>/<metric>``."""
+        return f"{self.suite}/{self.name}"
 
-    def beyond_gold(self) -> bool:
-        """Whether it went further than the gold model's, away from the value before."""
-        before, after, gold = (self.values[when].value for when in ("before", "after", "gold"))
-        return (after - gold) * (gold - before) > 0
-
-    def change(self) -> float:
-        """How far it went from before to after, either way."""
-        return abs(self.values["after"].value - self.values["before"].value)
-
-    def worse_than_before(self) -> bool:
-        """Whether the intervals before and after are apart, in the bad direction."""
-        if "after" not in self.values or "before" not in self.values:
-            return False
-        after, before = self.values["after"], self.values["before"]
-        if after.overlaps(before):
-            return False
-        rose = after.value > before.value
-        return {"down": rose, "up": not rose}.get(self.direction or "", False)
+    @property
+    def stream(self) -> str:
+        """The name's first part."""
+        return self.name.partition("/")[0]
 
 
 def metric_rows(

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from unlearnkit.cli.conclusion import show_conclusion
+
+VERDICT = {
+    "name": "damaged",
+    "status": "bad",
+    "sentence": "damaged: it lost what it was to keep (a/\x1bb/c 0.1).",
+    "next": "add retain rows",
+    "notes": ["Relearning not tested."],
+}
+
+
+def test_verdict_what_is_next_and_goals_are_printed(capsys):
+    goal = {"goal": "a/b/c at_most 1", "sentence": "a/b/c: 2.000, at most 1.000", "met": False}
+    assert not show_conclusion({"verdict": VERDICT, "goals": [goal, goal | {"met": True}]})
+    shown = capsys.readouterr().out
+    assert "verdict: damaged: it lost what it was to keep (a/\\x1bb/c 0.1).\n" in shown
+    assert "next: add retain rows.\nRelearning not tested.\n" in shown
+    assert "goal missed: a/b/c: 2.000, at most 1.000\ngoal met:    a/b/c" in shown
+
+
+def test_without_goals_none_is_missed(capsys):
+    assert show_conclusion({"verdict": VERDICT})
+    assert "goal" not in capsys.readouterr().out
+    assert show_conclusion({})

@@ -1,0 +1,120 @@
+"""Judges a run folder: its verdict, and the goals that it meets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.errors import UserError
+from unlearnkit.files import write_json
+from unlearnkit.report.contents import LaterEvaluation
+from unlearnkit.runs.card import card_with_verdict
+from unlearnkit.runs.folder import Run, RunSummary, as_mapping, load_run
+from unlearnkit.runs.later import attacks_of, evaluations_of
+from unlearnkit.runs.measure import Stages
+from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goals
+from unlearnkit.verdict.attacked import attacked_rows
+from unlearnkit.verdict.values import Intervals, MetricRow, metric_rows
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a run comes to.
+
+    Args:
+        verdict: The verdict.
+        goals: The goals of its recipe, and whether each is met.
+    """
+
+    verdict: Verdict
+    goals: tuple[GoalResult, ...] = ()
+
+    @property
+    def missed(self) -> list[GoalResult]:
+        """Goals that are not met."""
+        return [goal for goal in self.goals if not goal.met]
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in ``summary.json``."""
+        found: dict[str, Any] = {"verdict": self.verdict.as_json()}
+        return found | ({"goals": [goal.as_json() for goal in self.goals]} if self.goals else {})
+
+
+def conclusion_of(run: Run, goals: Any = None) -> Conclusion:
+    """The conclusion from all that the run folder holds now.
+
+    Args:
+        run: A finished run.
+        goals: Goals in place of those of its recipe, in the form of a recipe.
+
+    Raises:
+        UserError: If the goals cannot be read.
+    """
+    intervals: Intervals = {}
+    with suppress(OSError, ValueError):
+        text = (run.folder / "intervals.json").read_text(encoding="utf-8")
+        intervals = as_mapping(json.loads(text))
+    return conclusion_from(run, intervals, evaluations_of(run, []), attacks_of(run, []), goals)
+
+
+def conclusion_from(
+    run: Run,
+    intervals: Intervals,
+    evaluations: Sequence[LaterEvaluation],
+    attacks: Sequence[Mapping[str, Any]],
+    goals: Any = None,
+) -> Conclusion:
+    """The conclusion from files that were read already; see `conclusion_of`."""
+    rows = _rows(run, intervals, evaluations)
+    given = run.recipe.get("goals") if goals is None else goals
+    try:
+        wanted = read_goals(given)
+    except ValueError as error:
+        raise UserError(f"{run.folder / 'recipe.yaml'}: {error}") from error
+    attacked = [row for attack in attacks for row in attacked_rows(attack)]
+    results = check_goals(wanted, [*attacked, *rows])
+    return Conclusion(judge(rows, attacks), tuple(results))
+
+
+def conclude(folder: Path, stages: Stages, summary: RunSummary, goals: Any = None) -> Conclusion:
+    """Judges a run that has just ended, and writes verdict and goals into ``summary.json``."""
+    # What keeps intervals from being made keeps the report from being made, which tells of it.
+    with suppress(Exception):
+        write_json(folder / "intervals.json", stages.intervals)
+    found = conclusion_of(load_run(folder), goals)
+    summary.conclusion = found.as_json()
+    write_json(folder / "summary.json", summary.as_json())
+    return found
+
+
+def conclude_again(run: Run) -> Conclusion:
+    """Judges a run by what was added to its folder, and brings summary and card up to date."""
+    found = conclusion_of(run)
+    kept = {k: v for k, v in run.summary.items() if k not in ("verdict", "goals")}
+    write_json(run.folder / "summary.json", kept | found.as_json())
+    card_with_verdict(run.model, found.verdict)
+    return found
+
+
+def _rows(
+    run: Run, intervals: Intervals, evaluations: Sequence[LaterEvaluation]
+) -> list[MetricRow]:
+    """Metrics of the run, with those that later evaluations add."""
+    suites = deepcopy(run.summary["suites"])
+    bounds: dict[str, Any] = {suite: dict(by_when) for suite, by_when in intervals.items()}
+    stored = dict(run.summary.get("metrics") or {})
+    for later in evaluations:
+        by_when = suites.setdefault(later.suite, {})
+        # What the run measured itself stands: the suite may since have had other settings.
+        by_when["after"] = {**later.values, **by_when.get("after", {})}
+        if later.gold:
+            by_when["gold"] = {**later.gold, **by_when.get("gold", {})}
+        own = bounds.setdefault(later.suite, {})
+        own["after"] = {**later.intervals, **own.get("after", {})}
+        stored[later.suite] = {**later.meanings, **(stored.get(later.suite) or {})}
+    return [row for rows in metric_rows(suites, bounds, stored).values() for row in rows]
