@@ -9,7 +9,7 @@ import altair as alt
 
 from unlearnkit.report.charts import Chart, finished, tips
 from unlearnkit.report.page import Charts, render
-from unlearnkit.report.values import number
+from unlearnkit.verdict.values import number
 
 
 class TrialPoint(NamedTuple):

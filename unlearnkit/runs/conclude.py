@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from unlearnkit.attacks import read_attack
 from unlearnkit.errors import UserError
 from unlearnkit.files import write_json
 from unlearnkit.report.contents import LaterEvaluation
 from unlearnkit.runs.card import card_with_verdict
+from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, RunSummary, as_mapping, load_run
-from unlearnkit.runs.later import attacks_of, evaluations_of
 from unlearnkit.runs.measure import Stages
 from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goals
 from unlearnkit.verdict.attacked import attacked_rows
@@ -101,6 +103,58 @@ def conclude_again(run: Run) -> Conclusion:
     return found
 
 
+def evaluations_of(run: Run, left_out: list[str]) -> list[LaterEvaluation]:
+    """Evaluations of the model that is in the folder now.
+
+    Args:
+        run: The run.
+        left_out: Gets a sentence for each file that belongs to another model.
+    """
+    files = sorted((run.folder / "evaluation").glob("*.json"))
+    now = fingerprint_of(str(run.model)) if files else None
+    found: list[LaterEvaluation] = []
+    for file in files:
+        later = read_evaluation(file)
+        if later is None or later.inputs["model"] != now:
+            left_out.append(f"evaluation/{file.name}: it does not belong to this model.")
+            continue
+        gold = read_evaluation(file.parent / "gold" / file.name)
+        found.append(
+            LaterEvaluation(
+                later.suite,
+                later.created,
+                _known(later.values),
+                later.intervals,
+                _known(gold.values) if gold else {},
+                later.missing,
+                later.notes,
+                later.metrics,
+            )
+        )
+    return found
+
+
+def attacks_of(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
+    """Attacks on the model that is in the folder now, by kind and time.
+
+    Args:
+        run: The run.
+        left_out: Gets a sentence for each file that is none, or belongs to another model.
+    """
+    files = sorted((run.folder / "attacks").glob("*.json"))
+    now = fingerprint_of(str(run.model)) if files else None
+    found: list[dict[str, Any]] = []
+    for file in files:
+        attack = read_attack(file)
+        if attack is None:
+            left_out.append(f"attacks/{file.name}: it is not what `unlearnkit attack` writes.")
+        elif attack.models.get("unlearned") != now:
+            left_out.append(f"attacks/{file.name}: it does not belong to this model.")
+        else:
+            found.append(asdict(attack))
+    return sorted(found, key=lambda attack: (attack["attack"], attack["created"]))
+
+
 def _rows(
     run: Run, intervals: Intervals, evaluations: Sequence[LaterEvaluation]
 ) -> list[MetricRow]:
@@ -118,3 +172,7 @@ def _rows(
         own["after"] = {**later.intervals, **own.get("after", {})}
         stored[later.suite] = {**later.meanings, **(stored.get(later.suite) or {})}
     return [row for rows in metric_rows(suites, bounds, stored).values() for row in rows]
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {k: v for k, v in values.items() if v is not None and math.isfinite(v)}

@@ -17,7 +17,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.report.charts import losses, request_curves
 from unlearnkit.report.page import embedded
 from unlearnkit.report.words import mark_recited
-from unlearnkit.runs import later
+from unlearnkit.runs import conclude
 from unlearnkit.runs import report as reporting
 
 
@@ -215,7 +215,7 @@ def test_attacks_of_another_model_are_left_out(run, monkeypatch):
         )
         (run / "attacks" / f"{name}.json").write_text(json.dumps(asdict(attack)))
     (run / "attacks" / "odd.json").write_text("[]")
-    monkeypatch.setattr(later, "fingerprint_of", lambda model: "now")
+    monkeypatch.setattr(conclude, "fingerprint_of", lambda model: "now")
     html = reporting.report(run).read_text(encoding="utf-8")
     assert "<h3>relearn</h3>" in html
     assert '<p class="note">steps 5, 2026-01-02</p>' in html

@@ -9,17 +9,16 @@ from unit.report.run_folder import SUITES, write_run
 from unlearnkit.attacks import Result
 from unlearnkit.errors import UserError
 from unlearnkit.files import write_json, write_rows
-from unlearnkit.runs import later
-from unlearnkit.runs.conclude import conclude_again, conclusion_of
+from unlearnkit.runs import conclude
+from unlearnkit.runs.conclude import attacks_of, conclude_again, conclusion_of, evaluations_of
 from unlearnkit.runs.evaluate import Evaluation
 from unlearnkit.runs.folder import load_run
-from unlearnkit.runs.later import attacks_of, evaluations_of
 from unlearnkit.suites.digest import file_digest
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(later, "fingerprint_of", lambda model: "now")
+    monkeypatch.setattr(conclude, "fingerprint_of", lambda model: "now")
     return write_run(tmp_path / "run")
 
 
