@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.pack import Batch, Layout
-from unlearnkit.data.packer import Packer, Parts
+from unlearnkit.data.packer import Packer
+from unlearnkit.data.parts import Parts
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
@@ -33,6 +34,7 @@ from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.kernels import HeadKernel, chosen_kernel
 from unlearnkit.engine.step.layout import choose_layout
 from unlearnkit.engine.step.micro_batches import accumulated
+from unlearnkit.engine.step.patterns import prove
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.fila import begin_by_importance
@@ -227,7 +229,8 @@ class UnlearningModule(StepFigures):
         assert self.layout != "auto", "configure_model() comes first"
         read, referred = frozenset(self.streams_read), frozenset(self.streams_referred)
         needed = ("hidden" in self.needs, self.max_tokens_per_micro_batch)
-        return Packer(self.layout, read, referred, *needed)
+        stored = self.reference.stored if isinstance(self.reference, Cached) else None
+        return Packer(self.layout, read, referred, *needed, stored=stored)
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
@@ -259,7 +262,9 @@ class UnlearningModule(StepFigures):
             found |= {f"{name}_{key}": value for key, value in view.figures().items()}
         for key, value in found.items():
             self.figures[key] = self.figures.get(key, 0.0) + value
-        return torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
+        loss = torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
+        prove(loss, [pattern for view in views.values() for pattern in view.patterns.values()])
+        return loss
 
     def on_after_backward(self) -> None:
         """Frees what a sharded reference gathered for this micro-batch."""

@@ -163,6 +163,7 @@ def padded_batch(
         seen[:, -1] = False
         target = rows.input_ids.roll(-1, 1)
     place = seen.flatten().nonzero()[:, 0]
+    counts = tuple(seen.sum(1).tolist())
     batch = Batch(
         input_ids=rows.input_ids,
         position_ids=torch.arange(width).expand(size, width),
@@ -172,7 +173,10 @@ def padded_batch(
         place=place,
         target=target[seen],
         sequence=torch.arange(size).repeat_interleave(seen.sum(1)),
-        streams={role: StreamSlice(slice(0, len(place)), tuple(range(size)), len(place), size)},
+        lengths=seen.sum(1),
+        streams={
+            role: StreamSlice(slice(0, len(place)), tuple(range(size)), counts, len(place), size)
+        },
     )
     if at is not Positions.FROM_PROMPT_END:
         return batch, None

@@ -1,4 +1,4 @@
-"""Every shipped recipe parses, trains two steps, and says how it is run."""
+"""Every shipped recipe parses, trains two steps that wait once each, and says how it is run."""
 
 import math
 import re
@@ -6,6 +6,7 @@ import re
 import pytest
 import torch
 import yaml
+from waits import Waits
 
 from unlearnkit import load_run
 from unlearnkit.cli.recipe.phases import has_phases
@@ -34,8 +35,13 @@ def test_two_steps(build, name):
     cli.model.configure_model()
     parameters = [p for p in cli.model.policy.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
+    waits = Waits()
+    cli.trainer.callbacks.append(waits)
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     assert cli.trainer.global_step == 2
+    # Phases of recipes train as these do; what they wait for between steps is their own.
+    assert len(waits.steps) == 2
+    assert all(len(step) <= 1 for step in waits.steps), waits.steps
     assert math.isfinite(cli.trainer.callback_metrics["train/loss"])
     assert any(not torch.equal(p, q) for p, q in zip(parameters, before, strict=True))
 

@@ -14,6 +14,8 @@ from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.finite import listed, not_finite
 
+_NORM = "gradient norm"
+
 
 class TrainingDiverged(UserError):
     """A loss, a gradient or a weight is not finite; what is on disk is of before that.
@@ -66,8 +68,8 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Looks at the step's figures and gradient; drops the gradient if they are too far."""
-        found: dict[str, Tensor] = pl_module.step_figures  # pyright: ignore
-        figures = dict(zip(found, torch.stack(list(found.values())).tolist(), strict=True))
+        norm = _gradient_norm(trainer, pl_module)
+        figures: dict[str, float] = pl_module.read_figures(**norm)  # pyright: ignore
         self._refuse_non_finite(trainer, pl_module, figures)
         crossed = self._crossed(figures)
         if crossed is None:
@@ -90,16 +92,13 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
         self, trainer: L.Trainer, pl_module: L.LightningModule, figures: dict[str, float]
     ) -> None:
         step = trainer.global_step
+        norm = figures.pop(_NORM, 0.0)
         broken = {key: value for key, value in figures.items() if not math.isfinite(value)}
         if broken:
             # What an objective computes from broken figures of a stream is the one to be named.
             terms = [key for key in pl_module.active if key in broken]  # pyright: ignore
             named = ", ".join(f"{key} is {broken[key]}" for key in terms or broken)
             raise TrainingDiverged(f"step {step}: {named}", step=step)
-        if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            return  # a gradient scaler overflows on purpose and skips the step itself
-        gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-        norm = _number(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
         if not math.isfinite(norm):
             raise TrainingDiverged(f"step {step}: the gradient norm is {norm}", step=step)
 
@@ -122,5 +121,12 @@ def _refuse_weights(trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         raise TrainingDiverged(f"step {step}: weights are NaN or infinite{names}", step=step)
 
 
-def _number(norm: Tensor) -> float:
-    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+def _gradient_norm(trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Tensor]:
+    """The norm of the whole gradient by its name, if it is to be looked at."""
+    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+        return {}  # a gradient scaler overflows on purpose and skips the step itself
+    gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+    if not gradients:
+        return {}
+    norm = torch.nn.utils.get_total_norm(gradients)
+    return {_NORM: norm.full_tensor() if isinstance(norm, DTensor) else norm}

@@ -71,12 +71,12 @@ class AttentionPlan:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> AttentionPlan:
         """The plan with its tensors on a device."""
-        moved = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> AttentionPlan:
+        """The plan with each of its tensors changed, always in the same order."""
+        tensors = {name: each for name, each in vars(self).items() if isinstance(each, Tensor)}
+        return replace(self, **{name: change(each) for name, each in tensors.items()})
 
 
 def plan_attention(trees: Iterable[Tree]) -> AttentionPlan:

@@ -178,7 +178,9 @@ class UnlearningDataModule(L.LightningDataModule):
         )
         sampler = StepSampler(rows, self._micro_batches_done)
         collate = self.packer and self.packer.collate
-        return StepLoader(sampler, collate, num_workers=self.num_workers)
+        # A GPU copies from pinned memory while the host goes on.
+        pinned = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return StepLoader(sampler, collate, num_workers=self.num_workers, pin_memory=pinned)
 
     def _encode(self, name: str, codec: Codec, done: dict[str, StreamData]) -> None:
         done[name] = self.streams[name].encode(name, codec, done, self.seed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +22,7 @@ class StreamSlice(NamedTuple):
 
     tokens: slice
     rows: tuple[int, ...]
+    lengths: tuple[int, ...]
     token_share: float
     sequence_share: float
 
@@ -51,19 +52,27 @@ class Batch:
     place: Tensor  # [N] flat position of the token itself; of its predictor where it is no input
     target: Tensor  # [N] the token
     sequence: Tensor  # [N] its response, ascending
+    lengths: Tensor  # [S] response tokens of each
     streams: Mapping[str, StreamSlice]
     examples: tuple[Example, ...] = ()  # the responses, to be packed anew where they are run apart
     keep_last: bool = False
     reference: Batch | None = None  # the streams that need reference values, where not all do
+    stored: Mapping[str, Tensor] = field(default_factory=dict)  # reference values, [N, ...] each
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on a device."""
-        moved = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor | Batch | AttentionPlan)
-        }
-        return replace(self, **moved)
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with each of its tensors changed, always in the same order."""
+        changed: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                changed[name] = change(value)
+            elif isinstance(value, Batch | AttentionPlan):
+                changed[name] = value.mapped(change)
+        stored = {name: change(value) for name, value in self.stored.items()}
+        return replace(self, **changed, stored=stored)
 
     @property
     def prompt_lengths(self) -> Tensor:
@@ -117,6 +126,7 @@ def pack(
         streams[name] = StreamSlice(
             slice(token, token + length),
             tuple(e.row for e in batch.examples),
+            tuple(len(e.response_ids) for e in batch.examples),
             batch.token_share,
             batch.sequence_share,
         )
@@ -130,6 +140,7 @@ def pack(
         sequence=torch.tensor(
             [s for s, e in enumerate(examples) for _ in e.response_ids], dtype=torch.long
         ),
+        lengths=torch.tensor([len(e.response_ids) for e in examples], dtype=torch.long),
         streams=streams,
         examples=tuple(examples),
         keep_last=keep_last,

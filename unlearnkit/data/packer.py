@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
+from torch import Tensor
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, Layout, pack
+from unlearnkit.data.parts import Parts
 from unlearnkit.data.sampler import StreamBatch, StreamBatches
-
-
-class Parts:
-    """The batches of a micro-batch, which are run in turn.
-
-    Lightning moves them to a device together, and looks at no tensor in them.
-    """
-
-    def __init__(self, batches: Sequence[Batch]) -> None:
-        self.batches = list(batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.batches[index]
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Parts:
-        """The batches on a device."""
-        return Parts([each.to(device, non_blocking) for each in self.batches])
 
 
 @dataclass(frozen=True)
@@ -42,6 +23,7 @@ class Packer:
         referred: Those of them whose reference values an objective reads.
         keep_last: Feed each response's last token too, for objectives on hidden states.
         max_tokens: Most tokens of a part, of which there are several if the rows have more.
+        stored: Reads reference values that are kept on disk.
 
     Example:
         >>> rows = StreamBatch((Example((5, 6), (7, 8), 0, "a:1"),), 2, 1)
@@ -55,6 +37,7 @@ class Packer:
     referred: frozenset[str] = frozenset()
     keep_last: bool = False
     max_tokens: int | None = None
+    stored: Callable[[Batch], Mapping[str, Tensor]] | None = None
 
     def __call__(self, batches: StreamBatches) -> list[Batch]:
         """One batch, or several that are to be run in turn."""
@@ -70,9 +53,15 @@ class Packer:
     def _packed(self, rows: StreamBatches) -> Batch:
         batch = pack(rows, self.layout, self.keep_last)
         referred = {name: rows[name] for name in rows if name in self.referred}
-        if not referred or referred.keys() == rows.keys():
+        if not referred:
             return batch
-        return replace(batch, reference=pack(referred, self.layout, self.keep_last))
+        if referred.keys() == rows.keys():
+            return self._with_stored(batch)
+        reference = pack(referred, self.layout, self.keep_last)
+        return replace(batch, reference=self._with_stored(reference))
+
+    def _with_stored(self, batch: Batch) -> Batch:
+        return replace(batch, stored=self.stored(batch)) if self.stored else batch
 
 
 def split(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import Tensor
 
 from unlearnkit.functional.core import at_least_float32
+
+Number = TypeVar("Number", float, Tensor)
 
 
 def pdu(logits: Tensor) -> Tensor:
@@ -30,8 +34,10 @@ def pdu(logits: Tensor) -> Tensor:
     return (logits.max(-1).values - logits.mean(-1)).square()
 
 
-def dual_step(dual: float, step_size: float, constraint: float) -> float:
+def dual_step(dual: Number, step_size: float, constraint: Number) -> Number:
     r"""Projected ascent step of the dual weight, $\max(0, \lambda + \eta\, c)$.
+
+    Numbers, or tensors ``[]`` for which the host does not wait.
 
     Args:
         dual: $\lambda$, the weight of the constraint.
@@ -42,4 +48,5 @@ def dual_step(dual: float, step_size: float, constraint: float) -> float:
         >>> dual_step(1.0, step_size=5.0, constraint=-0.3)
         0.0
     """
-    return max(0.0, dual + step_size * constraint)
+    moved = dual + step_size * constraint
+    return moved.clamp(min=0) if isinstance(moved, Tensor) else max(0.0, moved)

@@ -95,7 +95,9 @@ class RMU(_Hidden, name="rmu"):
     def token_losses(self, view: StreamView) -> Tensor:
         """``[N]`` squared distances to the control vector."""
         hidden = view.hidden(self.layer)
-        return rmu(hidden, self.control_vector(hidden.shape[-1]).to(hidden.device))
+        # Moved once: each copy from the host would be waited for.
+        self._vector = self.control_vector(hidden.shape[-1]).to(hidden.device, non_blocking=True)
+        return rmu(hidden, self._vector)
 
     def control_vector(self, size: int) -> Tensor:
         """``[H]`` the vector that hidden states are steered to."""

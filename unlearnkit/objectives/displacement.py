@@ -98,6 +98,6 @@ class CEU(Objective, name="ceu"):
         losses = functional.ceu(view.logits, view.target) * kept
         # The view knows how many tokens the whole step has, not how many are kept: that is all
         # but n of each sequence, and n less what the short ones lack.
-        lacking = (self.ignore_first_n - view.lengths).clamp(min=0).sum().item()
+        lacking = sum(max(0, self.ignore_first_n - count) for count in view.counts)
         share = view.token_share - self.ignore_first_n * view.sequence_share + lacking
         return losses.sum() / share if share > 0 else losses.sum()

@@ -48,7 +48,8 @@ def partners(
             hint="Both streams need the same number of rows in the same order, and the second "
             f"has to follow '{names[0]}'.",
         )
-    return torch.tensor(partner, dtype=torch.long, device=second.target.device)
+    found = torch.tensor(partner, dtype=torch.long)
+    return found.to(second.target.device, non_blocking=True)
 
 
 def sum_by_partner(x: Tensor, partner: Tensor, first: StreamView) -> Tensor:

@@ -160,7 +160,8 @@ class OrthogonalLoRA(_OnParameters, name="orthogonal_lora"):
         for module, a in self._trained().items():
             full = _whole(a)
             terms.append(0.0 * full.sum())
-            terms += [orthogonal_lora(full, b.to(full.device)) for b in self._earlier[module]]
+            self._earlier[module] = [b.to(full.device) for b in self._earlier[module]]
+            terms += [orthogonal_lora(full, b) for b in self._earlier[module]]
         return torch.stack(terms).sum()
 
     def _trained(self) -> dict[str, nn.Parameter]:

@@ -58,11 +58,17 @@ class PDU(Objective, name="pdu"):
         self.retain = retain
         self.gamma = gamma
         self.retain_bound = retain_bound
-        self.dual = float(dual)
+        # Kept where the losses are: a number would have to be waited for after each step.
+        self._dual = torch.tensor(float(dual), dtype=torch.float64)
         self.dual_step_size = dual_step_size
         self.dual_warmup = dual_warmup
         self._steps = 0
         self._retain: list[Tensor] = []
+
+    @property
+    def dual(self) -> float:
+        """The present dual weight."""
+        return self._dual.item()
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -76,8 +82,9 @@ class PDU(Objective, name="pdu"):
         if self.training and torch.is_grad_enabled():
             self._retain.append(torch.stack([nll.detach().sum(), nll.new_tensor(len(nll))]))
         flatness = forget.mean(pdu(forget.logits))
+        dual = self._dual.to(nll, non_blocking=True)
         # The bound is taken from each token: a constant would count once in each part of a step.
-        return self.gamma * flatness + self.dual * retain.mean(nll - self.retain_bound)
+        return self.gamma * flatness + dual * retain.mean(nll - self.retain_bound)
 
     def after_step(self, mean_over_ranks: Callable[[Tensor], Tensor]) -> None:
         """Moves the dual weight by the step's retain loss, the mean over all of its tokens.
@@ -87,12 +94,16 @@ class PDU(Objective, name="pdu"):
         """
         if not self._retain:
             return
-        total, tokens = mean_over_ranks(torch.stack(self._retain).sum(0)).tolist()
+        total, tokens = mean_over_ranks(torch.stack(self._retain).sum(0)).unbind()
         self._retain.clear()
         self._steps += 1
-        if tokens and self._steps > self.dual_warmup:
-            excess = total / tokens - self.retain_bound
-            self.dual = dual_step(self.dual, self.dual_step_size, excess)
+        if self._steps <= self.dual_warmup:
+            return
+        wide = torch.float32 if total.device.type == "mps" else torch.float64
+        dual = self._dual.to(total.device, wide, non_blocking=True)
+        excess = total.to(wide) / tokens - self.retain_bound
+        moved = dual_step(dual, self.dual_step_size, excess)
+        self._dual = torch.where(tokens > 0, moved, dual)
 
     def get_extra_state(self) -> Tensor:
         """Dual weight and step, as a float64 tensor that no change of the model's dtype rounds."""
@@ -100,4 +111,4 @@ class PDU(Objective, name="pdu"):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Restores what `get_extra_state` gave."""
-        self.dual, self._steps = float(state[0]), int(state[1])
+        self._dual, self._steps = state[0].cpu().double(), int(state[1])

@@ -12,7 +12,7 @@ import copy
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import torch
@@ -24,6 +24,7 @@ from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.data.encoded import StreamData, data_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.reference.stored import StoredValues
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.token_weights import reads_distributions
@@ -39,13 +40,6 @@ from unlearnkit.models.fingerprint import (
 from unlearnkit.models.modes import evaluating
 
 ROWS_AT_ONCE = 8
-
-
-class _Stored(NamedTuple):
-    """A stream's values on disk, memory-mapped; row ``r`` is ``borders[r]:borders[r + 1]``."""
-
-    file: Any
-    borders: list[int]
 
 
 class Cached(nn.Module):
@@ -67,7 +61,8 @@ class Cached(nn.Module):
             self.head_module.requires_grad_(False)
         self._live_head = head
         self._layout: Layout = layout
-        self._streams: dict[str, _Stored] = {}
+        self.stored: StoredValues | None = None
+        """Reads the values, in a loader's process; there once they are filled."""
 
     def fill(
         self,
@@ -103,27 +98,16 @@ class Cached(nn.Module):
                 tensors = self._compute(model, data, name in whole)
                 _save(tensors, path, key)
         then()
-        for name in streams:
-            file = safe_open(folder / f"{name}.safetensors", framework="pt")
-            self._streams[name] = _Stored(file, file.get_tensor("borders").tolist())
+        self.stored = StoredValues(folder, streams)
 
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> TokenSource:
         """The stored values of a batch's rows."""
-        values: dict[str, Tensor] = {}
-        for name, part in batch.streams.items():
-            file, borders = self._streams[name]
-            rows = list(dict.fromkeys(part.rows))
-            for key in file.keys() if rows else ():
-                if key == "borders":
-                    continue
-                pieces = [file.get_slice(key)[borders[row] : borders[row + 1]] for row in rows]
-                joined = torch.cat(pieces)
-                # Tokens are named by their place in the batch, and not all streams have all keys.
-                blank = joined.new_zeros(len(batch.target), *joined.shape[1:])
-                values.setdefault(key, blank)[part.tokens] = joined
+        values = batch.stored
+        if not values:  # packed by hand rather than by a loader
+            assert self.stored is not None, "fill() comes first"
+            values = self.stored(batch)
         device = batch.target.device
-        found = {key: value.to(device) for key, value in values.items()}
-        return _CachedPass(found, self._logits)
+        return _CachedPass({key: value.to(device) for key, value in values.items()}, self._logits)
 
     def _logits(self, states: Tensor) -> Tensor:
         if self.head_module is None:

@@ -21,12 +21,13 @@ class StepFigures(L.LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.step_figures: dict[str, Tensor] = {}
-        """Figures of the last complete step, the same on all ranks."""
+        """Figures of the last complete step, the same on all ranks, where they were computed."""
+        self._on_host: dict[str, Tensor] = {}
         self.step_refused = False
         self._sums: dict[str, Tensor] = {}
 
     def log_micro_batch(self, figures: Mapping[str, Tensor], batch_idx: int) -> None:
-        """Takes in a micro-batch; with the step's last one, logs the step as ``train/<figure>``.
+        """Takes in a micro-batch; with the last one, sums the step up.
 
         Args:
             figures: Its figures by name, without gradient; ``loss`` is shown in the progress bar.
@@ -42,8 +43,26 @@ class StepFigures(L.LightningModule):
         shares = torch.stack(list(self._sums.values())) / trainer.accumulate_grad_batches
         means: Any = trainer.strategy.reduce(shares, reduce_op="mean")
         self.step_figures = dict(zip(self._sums, means.unbind(), strict=True))
-        for name, value in self.step_figures.items():
-            self.log(f"train/{name}", value, prog_bar=name == "loss", batch_size=1)
+        self._on_host = {}
+
+    def read_figures(self, **more: Tensor) -> dict[str, float]:
+        """The step's figures and further scalars as numbers, by one copy from the device.
+
+        The host waits for the device here, and nowhere else in a step: not before the gradient is
+        under way.
+        """
+        asked = {**self.step_figures, **more}
+        values = torch.stack([value.detach() for value in asked.values()]).cpu()
+        self._on_host = dict(zip(asked, values.unbind(), strict=True))
+        return dict(zip(asked, values.tolist(), strict=True))
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Logs the step as ``train/<figure>``, unless a callback has read its figures already."""
+        if not self._on_host:
+            self.read_figures()
+        for name in self.step_figures:
+            # Lightning reads what it logs one by one; of numbers on the host that costs nothing.
+            self.log(f"train/{name}", self._on_host[name], prog_bar=name == "loss", batch_size=1)
 
     def refuse_step(self) -> None:
         """Drops the gradient, so that the optimiser step leaves all as it is and is not counted."""

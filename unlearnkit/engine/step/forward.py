@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from unlearnkit.data.pack import Batch, part_of, row_lengths
 from unlearnkit.engine.step.attention import no_mask
 from unlearnkit.engine.step.head import Head
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.engine.step.token_weights import Expected, pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
 from unlearnkit.models.modes import captured_states
@@ -62,7 +63,7 @@ class ForwardPass:
         with self._guard():
             return self._head.logits(states)
 
-    def logps(self, tokens: Tensor, pattern: Tensor | None = None) -> Tensor:
+    def logps(self, tokens: Tensor, pattern: Pattern | None = None) -> Tensor:
         """``[N]`` log-probabilities of the tokens."""
         with self._guard():
             states = self._states[tokens]
@@ -82,7 +83,7 @@ class ForwardPass:
         return self._blocks[layer][tokens]
 
     def forward_kl(
-        self, reference: TokenSource, tokens: Tensor, pattern: Tensor | None = None
+        self, reference: TokenSource, tokens: Tensor, pattern: Pattern | None = None
     ) -> Tensor:
         """``[N]`` KL(reference ‖ this model); the reference's tokens are named as the policy's."""
         states: Any = reference  # every reference of the engine has states and a head
@@ -101,7 +102,7 @@ class _OneStream:
 
     def __init__(self, whole: Any, shift: int = 0) -> None:
         self._whole, self._shift = whole, shift
-        self.patterns: dict[str, Tensor] = {}
+        self.patterns: dict[str, Pattern] = {}
 
     def states(self, tokens: Tensor) -> Tensor:
         return self._whole.states(tokens + self._shift)
@@ -124,7 +125,7 @@ class _OneStream:
     def entropy(self, tokens: Tensor) -> Tensor:
         return self._whole.entropy(tokens + self._shift)
 
-    def _pattern(self, quantity: str) -> tuple[Tensor, ...]:
+    def _pattern(self, quantity: str) -> tuple[Pattern, ...]:
         return (self.patterns[quantity],) if quantity in self.patterns else ()
 
 
@@ -161,9 +162,11 @@ def stream_views(
             rows=part.rows,
             token_share=part.token_share,
             sequence_share=part.sequence_share,
+            lengths=batch.lengths[first : first + len(part.rows)],
+            counts=part.lengths,
         )
         for quantity, kind in (expected or {}).get(name, {}).items():
-            own.patterns[quantity] = pattern(kind, view)
+            view.patterns[quantity] = own.patterns[quantity] = pattern(kind, view)
         first += len(part.rows)
     return views
 

@@ -10,6 +10,7 @@ from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
 from unlearnkit.engine.step import kernels
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.functional.core import log_probabilities, token_logps
 from unlearnkit.functional.divergence import forward_kl
 from unlearnkit.models.logit_transform import logit_transform
@@ -61,14 +62,13 @@ class Head:
         """``[N, H] -> [N, V]``."""
         return self.transform(self.module(hidden))
 
-    def logps(self, hidden: Tensor, target: Tensor, pattern: Tensor | None = None) -> Tensor:
+    def logps(self, hidden: Tensor, target: Tensor, pattern: Pattern | None = None) -> Tensor:
         """Log-probability of each target.
 
         Args:
             hidden: ``[N, H]``.
             target: ``[N]``.
-            pattern: ``[N]`` weights that the loss will give to the tokens, up to a factor, where
-                that is known.
+            pattern: Weights that the loss will give to the tokens, where that is known.
 
         Returns:
             ``[N]`` float32.
@@ -91,7 +91,7 @@ class Head:
         hidden: Tensor,
         reference: Callable[[Tensor], Tensor],
         reference_hidden: Tensor,
-        pattern: Tensor | None = None,
+        pattern: Pattern | None = None,
     ) -> Tensor:
         """KL(reference ‖ policy) of each distribution in nats.
 

@@ -4,9 +4,9 @@
 ``n`` is a vector of its own, whatever the loss does with the token, so it is worked out beside
 the value and kept: ``[N, H]``. The derivative with respect to the head's weight mixes the tokens
 by the loss's derivative ``u_n`` at each of them. Where the loss is known to weigh tokens by a fixed
-pattern, ``u = c·pattern``, it is worked out beside the value too; the backward pass compares, and
-only where the pattern does not hold, or is not known, are the logits computed a second time. A head
-that is not trained needs none of that.
+pattern, ``u = c·pattern``, it is worked out beside the value too. Where the pattern is not proven
+(`unlearnkit.engine.step.patterns`) the backward pass compares, and only where it does not hold, or
+is not known, are the logits computed a second time. A head that is not trained needs none of that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.functional.core import at_least_float32
 from unlearnkit.models.logit_transform import LogitTransform
 
@@ -133,7 +134,7 @@ class _HeadFunction(Function):
         hidden: Tensor,  # [N, H]
         weight: Tensor,  # [V, H]
         rest: Tensor,  # [N] targets, or [N, H'] states of the reference
-        pattern: Tensor | None,  # [N]
+        pattern: Pattern | None,
         compute: Any,
         options: Options,
     ) -> Tensor:
@@ -152,21 +153,24 @@ class _HeadFunction(Function):
                 raw = options.transform.backward(chunk.gradient, chunk.logits)
                 directions.append((raw.to(chunk.dtype) @ weight.to(chunk.dtype)).to(h.dtype))
                 if kept is not None and pattern is not None:
-                    _weight_gradient(kept, pattern[part], raw, h, chunk.dtype)
+                    _weight_gradient(kept, pattern.weights[part], raw, h, chunk.dtype)
         direction = torch.cat(directions) if directions else None
-        ctx.save_for_backward(hidden, weight, rest, pattern, direction, kept)
+        ctx.save_for_backward(hidden, weight, rest, direction)
+        ctx.pattern, ctx.kept = pattern, kept
         ctx.compute, ctx.options = compute, options
         return torch.cat(values) if values else hidden.new_zeros(0, dtype=torch.float32)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         (upstream,) = grad_outputs
-        hidden, weight, rest, pattern, direction, kept = ctx.saved_tensors
+        hidden, weight, rest, direction = ctx.saved_tensors
+        # No reference stays, so that what is handed on becomes ``.grad`` without a copy.
+        kept, ctx.kept = ctx.kept, None
         to_hidden = to_weight = None
         if ctx.needs_input_grad[0]:
             to_hidden = (direction * upstream[:, None].to(direction.dtype)) if len(hidden) else None
         if ctx.needs_input_grad[1]:
-            factor = None if kept is None else _factor(upstream, pattern)
+            factor = None if kept is None else _factor(upstream, ctx.pattern)
             if kept is not None and factor is not None:
                 to_weight = kept.mul_(factor)
             else:
@@ -185,17 +189,19 @@ def _as_the_mode_says(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tensors if torch.is_grad_enabled() else tuple(t.detach() for t in tensors)
 
 
-def _factor(upstream: Tensor, pattern: Tensor) -> Tensor | None:
+def _factor(upstream: Tensor, pattern: Pattern) -> Tensor | None:
     """``c`` where ``upstream = c·pattern``, or None where it is not."""
     if not len(upstream):
         return upstream.new_ones(())
-    factor = upstream[0] / pattern[0]
-    gap = (upstream - factor * pattern).abs().max()
+    factor = upstream[0] / pattern.weights[0]
+    if pattern.proven:
+        return factor
+    gap = (upstream - factor * pattern.weights).abs().max()
     return factor if gap <= PATTERN_TOLERANCE * upstream.abs().max() else None
 
 
 def token_logps(
-    hidden: Tensor, weight: Tensor, target: Tensor, pattern: Tensor | None, options: Options
+    hidden: Tensor, weight: Tensor, target: Tensor, pattern: Pattern | None, options: Options
 ) -> Tensor:
     """``log p(target)`` of each token, in nats.
 
@@ -203,7 +209,7 @@ def token_logps(
         hidden: ``[N, H]`` inputs of the head.
         weight: ``[V, H]`` of the head.
         target: ``[N]`` token ids.
-        pattern: ``[N]`` weights that the loss is expected to give to the tokens, up to a factor.
+        pattern: Weights that the loss is expected to give to the tokens.
         options: Transform and sizes.
 
     Returns:
@@ -217,7 +223,7 @@ def token_logps(
     """
     hidden, weight = _as_the_mode_says(hidden, weight)
     compute = _nll_kernel(hidden, options.kernel)
-    return _HeadFunction.apply(hidden, weight, target, pattern, compute, options)  # pyright: ignore
+    return _applied(hidden, weight, target, pattern, compute, options)
 
 
 def token_forward_kl(
@@ -225,7 +231,7 @@ def token_forward_kl(
     weight: Tensor,
     reference: Any,
     reference_hidden: Tensor,
-    pattern: Tensor | None,
+    pattern: Pattern | None,
     options: Options,
 ) -> Tensor:
     """``KL(reference ‖ policy)`` of each token, in nats.
@@ -248,6 +254,13 @@ def token_forward_kl(
         return _kl_chunk(h, w, ref_logits, transform)
 
     hidden, weight = _as_the_mode_says(hidden, weight)
-    return _HeadFunction.apply(  # pyright: ignore
-        hidden, weight, reference_hidden, pattern, compute, options
-    )
+    return _applied(hidden, weight, reference_hidden, pattern, compute, options)
+
+
+def _applied(
+    hidden: Tensor, weight: Tensor, rest: Tensor, pattern: Pattern | None, *how: Any
+) -> Tensor:
+    found: Any = _HeadFunction.apply(hidden, weight, rest, pattern, *how)
+    if pattern is not None and found.grad_fn is not None:
+        pattern.number = found.grad_fn._sequence_nr()
+    return found

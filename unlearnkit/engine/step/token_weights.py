@@ -2,22 +2,22 @@
 
 Most losses give every token the same weight, or each token ``1/length`` of its sequence. When that
 is known beforehand, the output head's weight gradient can be worked out in the forward pass (see
-`unlearnkit.engine.step.kernels`). Nothing depends on it being right: the backward pass compares.
+`unlearnkit.engine.step.kernels`). Nothing depends on it being right: each step proves it by the
+operations of its loss (`unlearnkit.engine.step.patterns`), or compares in the backward pass.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from unlearnkit.engine.step.patterns import Kind, Pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
 
-Kind = Literal["token", "sequence"]
-"""The same weight for all tokens, or for all sequences and within each the same for its tokens."""
 Expected = Mapping[str, Mapping[str, Kind]]
 """The kind by stream and by quantity (``logps``, ``forward_kl``)."""
 
@@ -107,11 +107,14 @@ def reads_distributions(losses: Iterable[_Loss]) -> set[str]:
     return found
 
 
-def pattern(kind: Kind, view: StreamView) -> Tensor:
-    """The weights of a kind for the tokens of a view, up to a factor. ``-> [N]``."""
-    if kind == "token":
-        return torch.ones(len(view.target), device=view.target.device)
-    return 1.0 / view.lengths[view.sequence]
+def pattern(kind: Kind, view: StreamView) -> Pattern:
+    """The weights of a kind for the tokens of a view."""
+    weights = (
+        torch.ones(len(view.target), device=view.target.device)
+        if kind == "token"
+        else 1.0 / view.lengths[view.sequence]
+    )
+    return Pattern(weights, kind, view.lengths, view.sequence)
 
 
 def _gradients(losses: list[_Loss], seed: int) -> dict[str, dict[str, Tensor]]:

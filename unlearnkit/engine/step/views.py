@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.functional.core import at_least_float32, row_sum
 
 
@@ -55,6 +56,8 @@ class StreamView:
         rows: ``S`` row indices in the stream.
         token_share: Tokens of the whole step divided by its number of parts; default ``N``.
         sequence_share: Sequences of the whole step divided by its number of parts; default ``S``.
+        lengths: ``[S]`` response tokens of each sequence; counted if left out.
+        counts: The same numbers on the host.
     """
 
     def __init__(
@@ -68,11 +71,16 @@ class StreamView:
         rows: Sequence[int],
         token_share: float | None = None,
         sequence_share: float | None = None,
+        lengths: Tensor | None = None,
+        counts: Sequence[int] | None = None,
     ) -> None:
         self._policy, self._reference, self._tokens = policy, reference, tokens
         self.target, self.sequence, self.rows = target, sequence, tuple(rows)
         self.token_share = float(target.numel()) if token_share is None else token_share
         self.sequence_share = float(len(self.rows)) if sequence_share is None else sequence_share
+        self._lengths, self._counts = lengths, counts
+        self.patterns: dict[str, Pattern] = {}
+        """Weights that the losses are expected to give to the tokens, by quantity."""
 
     def __len__(self) -> int:
         """Number of sequences, ``S``."""
@@ -124,10 +132,24 @@ class StreamView:
         """``[N]`` entropy of the policy's next-token distribution, in nats."""
         return self._policy.entropy(self._tokens)
 
-    @property
+    @cached_property
     def lengths(self) -> Tensor:
         """``[S]`` response tokens of each sequence."""
-        return torch.bincount(self.sequence, minlength=len(self))
+        if self._lengths is None:
+            return torch.bincount(self.sequence, minlength=len(self))
+        return self._lengths
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """`lengths` as numbers of the host, for which the device is not waited for."""
+        return tuple(self.lengths.tolist() if self._counts is None else self._counts)
+
+    @cached_property
+    def _divisors(self) -> Tensor:
+        """``[S]`` lengths, at least 1; `lengths` itself where it comes from the host."""
+        if self._counts is not None and all(self._counts):
+            return self.lengths
+        return self.lengths.clamp(min=1)
 
     @cached_property
     def token_in_sequence(self) -> Tensor:
@@ -153,7 +175,7 @@ class StreamView:
 
     def row_mean(self, x: Tensor) -> Tensor:
         """Mean over each sequence's tokens. ``[N] -> [S]``."""
-        return self.row_sum(x) / self.lengths.clamp(min=1)
+        return self.row_sum(x) / self._divisors
 
     def figures(self) -> dict[str, Tensor]:
         """What can be told of the stream without computing anything that no objective asked for.

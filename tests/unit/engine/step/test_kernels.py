@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearnkit.engine.step import kernels
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.models.logit_transform import LogitTransform
 from unlearnkit.objectives.base import Objective
@@ -57,7 +58,11 @@ def test_value_and_gradient_equal_those_of_whole_logits(
     transform: LogitTransform, chunk: int, what: str, pattern: str, monkeypatch
 ) -> None:
     upstream = torch.linspace(0.5, 2.0, TOKENS, dtype=torch.float64)
-    patterns = {"none": None, "right": 3.0 * upstream, "wrong": torch.ones_like(upstream)}
+    patterns = {
+        "none": None,
+        "right": Pattern(3.0 * upstream),
+        "wrong": Pattern(torch.ones_like(upstream)),
+    }
     options = kernels.Options(transform, chunk, gradient_bytes=10**9)
     hidden, weight, reference, target = _tensors()
     seen = _calls(monkeypatch)
@@ -84,7 +89,7 @@ def test_value_and_gradient_equal_those_of_whole_logits(
 def test_the_gradient_passes_gradcheck() -> None:
     options = kernels.Options(LogitTransform(cap=2.0), 4, gradient_bytes=10**9)
     hidden, weight, _, target = _tensors()
-    for pattern in (None, torch.ones(TOKENS, dtype=torch.float64)):
+    for pattern in (None, Pattern(torch.ones(TOKENS, dtype=torch.float64))):
         torch.autograd.gradcheck(
             lambda h, w, p=pattern: kernels.token_logps(h, w, target, p, options),
             (hidden, weight),
@@ -107,7 +112,7 @@ def test_a_gradient_too_large_to_keep_is_computed_later(monkeypatch) -> None:
     hidden, weight, _, target = _tensors()
     seen = _calls(monkeypatch)
     options = kernels.Options(LogitTransform(), 4, gradient_bytes=8)
-    ones = torch.ones(TOKENS, dtype=torch.float64)
+    ones = Pattern(torch.ones(TOKENS, dtype=torch.float64))
     kernels.token_logps(hidden, weight, target, ones, options).sum().backward()
     assert sum(seen) == 2 * TOKENS
 
