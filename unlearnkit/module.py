@@ -17,9 +17,8 @@ from unlearnkit.data.parts import Parts
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
-from unlearnkit.engine.reference.cached import Cached, fill_from
+from unlearnkit.engine.reference.cached import Cached, fill_from, own_reference
 from unlearnkit.engine.reference.kinds import (
-    AdapterOff,
     Frozen,
     Reference,
     ReferenceKind,
@@ -187,15 +186,10 @@ class UnlearningModule(StepFigures):
         if self.device_mesh is not None:
             shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
         if "reference" in self.needs:
-            self.reference = reference or self._own_reference()
+            self.reference = reference or own_reference(kind, self.policy, self.head, self.layout)
         self.expected = expected_weights(self.active.values())
         for objective in self.active.values():
             objective.attach(self.policy)
-
-    def _own_reference(self) -> Reference:
-        if self.reference_kind == "cached":
-            return Cached(self.head, self.layout)  # pyright: ignore[reportArgumentType]
-        return AdapterOff(self.policy, self.head)  # pyright: ignore[reportArgumentType]
 
     def setup(self, stage: str) -> None:
         """Draws answers, fills FILA's adapter and a cached reference, before a checkpoint loads."""
@@ -229,8 +223,7 @@ class UnlearningModule(StepFigures):
         assert self.layout != "auto", "configure_model() comes first"
         read, referred = frozenset(self.streams_read), frozenset(self.streams_referred)
         needed = ("hidden" in self.needs, self.max_tokens_per_micro_batch)
-        stored = self.reference.stored if isinstance(self.reference, Cached) else None
-        return Packer(self.layout, read, referred, *needed, stored=stored)
+        return Packer(self.layout, read, referred, *needed, getattr(self.reference, "stored", None))
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
@@ -263,7 +256,7 @@ class UnlearningModule(StepFigures):
         for key, value in found.items():
             self.figures[key] = self.figures.get(key, 0.0) + value
         loss = torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
-        prove(loss, [pattern for view in views.values() for pattern in view.patterns.values()])
+        prove(loss, [each for view in views.values() for each in view.patterns.values()])
         return loss
 
     def on_after_backward(self) -> None:

@@ -43,33 +43,6 @@ def data(tmp_path):
     return UnlearningDataModule(streams, stub_tokenizer(), batch_size=2, num_workers=0)
 
 
-def test_a_micro_batch_goes_to_a_device_by_one_copy(data):
-    data.setup("fit")
-    row = StepRows({n: StepDataset(data.plan, n, data.data[n], 0) for n in data.data})[0]
-    read = frozenset({"forget", "mismatch", "retain"})
-    made = Packer("packed", read, frozenset({"retain"}), max_tokens=12)
-    parts, plain = made.collate(row), made(row)
-    assert len(parts) > 1
-    moved = parts.to("meta")
-    of = [(t.untyped_storage()._cdata) for each in moved.batches for t in tensors(each)]
-    assert len(set(of)) == 1
-    assert all(t.device.type == "meta" for each in moved.batches for t in tensors(each))
-    for one, other in zip(parts.batches, plain, strict=True):
-        assert same(one, other)
-        assert same(one.reference, other.reference)
-        found, expected = tensors(one), tensors(other)
-        assert all(
-            torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(found, expected, strict=True)
-        )
-
-
-def tensors(batch: Batch) -> list[torch.Tensor]:
-    """Of the batch, its reference and their plans."""
-    found: list[torch.Tensor] = []
-    batch.mapped(lambda t: found.append(t) or t)
-    return found
-
-
 def same(one: Batch, other: Batch) -> bool:
     tensors = [name for name, value in vars(one).items() if isinstance(value, torch.Tensor)]
     return one.examples == other.examples and all(

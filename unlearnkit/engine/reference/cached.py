@@ -24,6 +24,7 @@ from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.data.encoded import StreamData, data_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.reference.kinds import AdapterOff, Reference
 from unlearnkit.engine.reference.stored import StoredValues
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
@@ -134,6 +135,11 @@ class Cached(nn.Module):
                     found.setdefault("states", []).append(forward.states(tokens).cpu())
         joined = {key: torch.cat(pieces) for key, pieces in found.items()}
         return {**joined, "borders": torch.tensor(borders)}
+
+
+def own_reference(kind: str | None, policy: Any, head: Head, layout: Any) -> Reference:
+    """A reference of a kind that keeps no copy of the model: ``cached`` or ``adapter_off``."""
+    return Cached(head, layout) if kind == "cached" else AdapterOff(policy, head)
 
 
 def fill_from(
