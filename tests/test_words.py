@@ -10,12 +10,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RIDDLE = re.compile(r"(Whether|What|How|Where|Which|Who|When)\b")
-MOST_WORDS = 12
+FEWEST_WORDS, MOST_WORDS = 2, 12
 
 
 def _faults(head: str) -> list[str]:
     """What keeps a first line from being a noun phrase or a verb in the third person."""
-    faults = [] if len(head.split()) <= MOST_WORDS else [f"has more than {MOST_WORDS} words"]
+    words = len(head.split())
+    faults = [] if words <= MOST_WORDS else [f"has more than {MOST_WORDS} words"]
+    if words < FEWEST_WORDS:
+        faults.append(f"has fewer than {FEWEST_WORDS} words")
     if not head.endswith("."):
         faults.append("does not end in a full stop")
     if RIDDLE.match(head):
@@ -46,8 +49,10 @@ def test_heads_of_modules_are_short_and_name_the_module(folder: str) -> None:
         ("Whether weights are numbers.", 1),
         ("A model made of others", 1),
         ("One two three four five six seven eight nine ten eleven twelve thirteen.", 1),
-        ("", 1),
+        ("", 2),
+        (".", 1),
+        ("Models.", 1),
     ],
 )
-def test_a_riddle_and_a_long_head_are_noticed(head: str, faults: int) -> None:
+def test_a_riddle_and_a_head_of_wrong_length_are_noticed(head: str, faults: int) -> None:
     assert len(_faults(head)) == faults
