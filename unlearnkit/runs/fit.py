@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback
+from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
@@ -32,9 +33,10 @@ from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
+from unlearnkit.runs.loggers import send_metrics
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.preflight import Planned, preflight
-from unlearnkit.runs.report import report_after_fit
+from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start
@@ -107,6 +109,7 @@ def fit(
     if main:
         run.begin(recipe_text, on_start)
         stages.before(partial(run.whole, module.base))
+        send_metrics(run.loggers, "before", stages.of("before"), 0)
     run.train(stages)
     summary = RunSummary(recipe_name, seed, trainer.global_step, stopped_by(trainer), folder)
     if main:
@@ -114,6 +117,9 @@ def fit(
         saved = BaseModel(str(folder / "model"), dtype="auto")
         stages.after(partial(run.whole, saved), run.reference)
         run.write(summary, stages, started)
+        for stage in ("after", "gold"):
+            send_metrics(run.loggers, stage, stages.of(stage), summary.steps)
+        send_report(run.loggers, folder)
     return summary
 
 
@@ -129,11 +135,13 @@ class _Run:
     seed: int
     ckpt_path: str | None
     environment: dict[str, Any] = field(default_factory=dict)
+    loggers: list[Logger] = field(default_factory=list)
+    """The user's."""
 
     def prepare(self) -> None:
         """Points the trainer at the folder and builds the model."""
         trainer = self.trainer
-        point_at(trainer, self.folder)
+        self.loggers = point_at(trainer, self.folder)
         L.seed_everything(self.seed, workers=True, verbose=False)
         if trainer.strategy.root_device.type == "cuda":
             # Quantised weights are loaded to the current device; Lightning sets it only in the fit.

@@ -137,6 +137,10 @@ class Stages:
             for suite in self.suites
         }
 
+    def of(self, stage: str) -> dict[str, dict[str, float | None]]:
+        """Values of a stage as ``[suite][metric]``; none if it was not measured."""
+        return {name: dict(each.values) for name, each in self.results.get(stage, {}).items()}
+
     @property
     def metrics(self) -> Suites:
         """Values as ``[suite][stage][metric]``."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from lightning.pytorch.loggers import Logger
 
 from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_existing, write_bytes, write_text
@@ -20,6 +21,7 @@ from unlearnkit.report.contents import Contents, Training
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.conclude import attacks_of, conclusion_from, evaluations_of
 from unlearnkit.runs.folder import Run, as_mapping, load_run
+from unlearnkit.runs.loggers import send_facts
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
@@ -68,6 +70,26 @@ def report_after_fit(folder: Path, stages: Stages) -> Path | None:
             stacklevel=2,
         )
         return None
+
+
+def send_report(loggers: list[Logger], folder: Path) -> None:
+    """Sends the run folder, the report's path and the report's picture to the user's loggers.
+
+    A failure is a warning: the run stands.
+    """
+    if not loggers:
+        return
+    from unlearnkit.report.picture import run_picture
+
+    try:
+        png = run_picture(read_contents(load_run(folder)))
+    except Exception as error:
+        warnings.warn(
+            f"the picture could not be made ({type(error).__name__}: {error}); loggers get none",
+            stacklevel=2,
+        )
+        png = None
+    send_facts(loggers, folder, png)
 
 
 def report_comparison(

@@ -5,23 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import Logger
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop
 from unlearnkit.callbacks.progress import use_epoch_bar
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.loggers import given_loggers, own_logger
 
 
-def point_at(trainer: L.Trainer, folder: Path) -> None:
-    """Has logs and checkpoints written to a run folder, and the run end before it goes wrong."""
-    trainer.loggers = [CSVLogger(folder, name="", version="")]
+def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
+    """Has logs and checkpoints written to a run folder, and the run end before it goes wrong.
+
+    Returns:
+        The loggers that the user chose, which log beside the run's own.
+    """
+    given = given_loggers(trainer)
+    trainer.loggers = [own_logger(folder), *given]
     point_checkpoints_at(trainer, folder / "checkpoints")
     use_epoch_bar(trainer)
     trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
     if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
         # Without ceilings it only refuses steps that are not finite.
         trainer.callbacks.append(CollapseStop())  # pyright: ignore
+    return given
 
 
 def log_short_runs_too(trainer: L.Trainer, steps: int) -> None:

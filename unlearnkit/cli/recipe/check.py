@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 
 from unlearnkit.cli.recipe import signature as schema
 from unlearnkit.cli.recipe.document import Document, Mistake
-from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, dotted, entries
+from unlearnkit.cli.recipe.names import LOGGER, OPTIMIZER, Entry, dotted, entries, is_logger
 from unlearnkit.cli.recipe.scalars import keep_scalars
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.rows.reader import find_file
@@ -220,11 +221,13 @@ class _Checker:
 
 def _own_keys(section: str) -> list[str]:
     """Keys of a section that hold entries, which are checked on their own."""
-    places = [family.place for family in FAMILIES] + [OPTIMIZER]
+    places = [*(family.place for family in FAMILIES), OPTIMIZER, LOGGER]
     return [str(place[1]) for place in places if place[0] == section and len(place) > 1]
 
 
 def _bound(entry: Entry) -> type:
+    if is_logger(entry.path):
+        return Logger
     if entry.family is None:
         return Optimizer
     return entry.family.bound

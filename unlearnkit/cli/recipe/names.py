@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from unlearnkit.cli.recipe.loggers import logger_entry
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import (
     CALLBACKS,
@@ -27,6 +28,7 @@ from unlearnkit.families import (
 from unlearnkit.registry import PACKAGE, did_you_mean
 
 OPTIMIZER: KeyPath = ("model", "optimizer")
+LOGGER: KeyPath = ("trainer", "logger")
 DEFAULT_OPTIMIZER = "torch.optim.AdamW"
 
 
@@ -54,6 +56,22 @@ def entries(tree: Mapping[str, Any]) -> Iterator[Entry]:
     optimizer = at(tree, OPTIMIZER)
     if optimizer is not None:
         yield _entry(None, OPTIMIZER, optimizer)
+    logger = at(tree, LOGGER)
+    if isinstance(logger, list):
+        for index, each in enumerate(logger):
+            yield _entry(None, (*LOGGER, index), each)
+    elif logger is not None and not isinstance(logger, bool):
+        yield _entry(None, LOGGER, logger)
+
+
+def is_logger(path: KeyPath) -> bool:
+    """Whether the path is a logger's entry.
+
+    Example:
+        >>> is_logger(("trainer", "logger")), is_logger(("trainer", "logger", 0, "name"))
+        (True, False)
+    """
+    return path[:2] == LOGGER and len(path) < 4
 
 
 def expand(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +141,9 @@ def split_entry(value: Any) -> tuple[str | None, dict[str, Any]]:
 def _entry(family: Family | None, path: KeyPath, value: Any) -> Entry:
     try:
         name, arguments = split_entry(value)
+        if is_logger(path):
+            class_path, arguments = logger_entry(name, arguments)
+            return Entry(path, None, class_path, arguments)
         if family is None:
             return Entry(path, None, _optimizer_path(name), arguments)
         if name is None and family.listed:
