@@ -7,7 +7,7 @@ import vl_convert
 from unlearnkit.report.charts import trade_off
 from unlearnkit.report.contents import Contents
 from unlearnkit.report.page import VEGA_LITE, embedded
-from unlearnkit.report.values import metric_rows
+from unlearnkit.verdict.values import metric_rows
 
 _WIDTH = 640
 

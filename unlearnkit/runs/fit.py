@@ -22,6 +22,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.engine.training.loggers import send_metrics
 from unlearnkit.errors import RecipeError
 from unlearnkit.files import write_json, write_text
 from unlearnkit.models.base import BaseModel
@@ -33,7 +34,6 @@ from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
-from unlearnkit.runs.loggers import send_metrics
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit, send_report

@@ -9,9 +9,9 @@ from lightning.pytorch.loggers import Logger
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop
 from unlearnkit.callbacks.progress import use_epoch_bar
+from unlearnkit.engine.training.loggers import given_loggers, own_logger
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
-from unlearnkit.runs.loggers import given_loggers, own_logger
 
 
 def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:

@@ -10,7 +10,7 @@ import lightning as L
 import pytest
 from lightning.pytorch.loggers import CSVLogger
 
-from unlearnkit.runs.loggers import given_loggers, send_facts, send_metrics
+from unlearnkit.engine.training.loggers import given_loggers, send_facts, send_metrics
 
 RECIPE = """\
 model:
@@ -136,6 +136,7 @@ def test_tensorboard_files_are_read_back(fitted):
     assert losses == pytest.approx(
         [float(row["train/loss"]) for row in read(folder / "metrics.csv")]
     )
+    assert [image.step for image in events.Images("forgetting against utility")] in ([0], [])
     (after,) = events.Scalars("after/copyright/forget/nll")
     summary = json.loads((folder / "summary.json").read_text())["suites"]["copyright"]
     assert (after.step, after.value) == (2, pytest.approx(summary["after"]["forget/nll"]))
