@@ -28,3 +28,7 @@ def _run(code: str, folder: Path) -> None:
 
 def test_a_plain_loop_and_a_trainer_train_without_lightning(tmp_path):
     _run("\n".join(CODE[:WITHOUT_LIGHTNING]) + CHECK, tmp_path)
+
+
+def test_the_blocks_run_one_after_the_other(tmp_path):
+    _run("\n".join([CODE[0], *CODE[WITHOUT_LIGHTNING:]]), tmp_path)

@@ -84,9 +84,7 @@ def _examples(stream: FileStream[Any], table: Table, codec: Codec) -> list[Examp
 
 def _same_rows(stream: FileStream[Any], table: Table, data: str) -> Table:
     """The rows of another file that have the numbers of the stream's rows in its own."""
-    reader = copy.copy(stream)
-    reader.path = data
-    other = reader.read_all()
+    other = stream.with_rows_of(data).read_all()
     of_number = {row.place.row: row for row in other.rows}
     numbers = [row.place.row for row in table.rows]
     if other.total not in (table.total, len(table.rows)) or not set(numbers) <= of_number.keys():

@@ -74,6 +74,8 @@ class UnlearningDataModule(L.LightningDataModule):
             raise RecipeError(f"data.batch_size: expected at least 1, found {batch_size}")
         if num_workers < 0:
             raise RecipeError(f"data.num_workers: expected 0 or more, found {num_workers}")
+        for name, stream in streams.items():
+            stream.call(name)
         self.streams = streams
         self.batch_size, self.max_length, self.anchor = batch_size, max_length, anchor
         self.num_workers, self.seed, self.shuffle, self.date = num_workers, seed, shuffle, date

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.pool import Answer
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.same import UP_TO, keys_of
 from unlearnkit.data.streams.answering import AnsweringStream
 from unlearnkit.data.streams.answers import AnswerStream
@@ -46,7 +47,7 @@ class AlternateStream(AnsweringStream, name="alternate"):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         prompts: str = "forget",
         alternate_field: str = "alternate",
         per_prompt: int = 1,
@@ -62,8 +63,16 @@ class AlternateStream(AnsweringStream, name="alternate"):
             **file,
         )
         super().__init__(prompts, per_prompt)
-        self.path = path
         self._file.key = "alternate_field"
+
+    @property
+    def path(self) -> str:
+        """The file, or what stands for it in messages."""
+        return self._file.path
+
+    def call(self, name: str) -> None:
+        """Tells the stream's name to its answers; see `Stream.call`."""
+        self._file.call(name)
 
     def check(self) -> None:
         """Reads and checks the file.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.several import check_separator, exploded, warn_if_joined
@@ -38,7 +39,7 @@ class AnswerStream(FileStream[AnswerText]):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         answers_field: str = "response",
         explode: bool = False,
         separator: str | None = None,

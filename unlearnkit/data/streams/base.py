@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from abc import ABC, abstractmethod
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import ClassVar, Generic, Literal, Self
 
 from unlearnkit.data.encoded import EncodedRows, StreamData
+from unlearnkit.data.rows.memory import RowSource, name_of, read_source
 from unlearnkit.data.rows.nested import with_fields
-from unlearnkit.data.rows.reader import Table, read_rows
+from unlearnkit.data.rows.reader import Table
 from unlearnkit.data.rows.table import Files, chosen, located
 from unlearnkit.data.rows.where import Scalar, refuse_empty
+from unlearnkit.data.streams.checked import Checked, SampleT
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.data.tokens.spelled import SpelledOut
@@ -49,6 +51,9 @@ class Stream(Registered, ABC):
         self.batch_size = batch_size
         self.on_bad_rows: OnBadRows = on_bad_rows
 
+    def call(self, name: str) -> None:
+        """Tells the stream its name in the recipe, for messages about rows without a file."""
+
     def depends_on(self) -> tuple[str, ...]:
         """Names of the streams that must be encoded before this one."""
         return ()
@@ -78,18 +83,6 @@ class Stream(Registered, ABC):
         """
 
 
-class Sample(Protocol):
-    """A checked row, not yet tokenised."""
-
-    @property
-    def place(self) -> Place:
-        """Where the row stands in its file."""
-        ...
-
-
-SampleT = TypeVar("SampleT", bound=Sample)
-
-
 class FileStream(Stream, ABC, Generic[SampleT]):
     """A stream whose rows are those of one file or data set.
 
@@ -98,7 +91,8 @@ class FileStream(Stream, ABC, Generic[SampleT]):
 
     Args:
         path: A file (JSON lines, JSON, CSV, TSV, Parquet, text), a folder of such, a pattern
-            such as ``data/*.jsonl``, or the id of a data set on the Hugging Face Hub.
+            such as ``data/*.jsonl``, or the id of a data set on the Hugging Face Hub. In a
+            program also the rows: a list of mappings or texts, or a ``datasets.Dataset``.
         split: A split, or a part of one such as ``train[:70%]``; a file is ``train``.
         config: Configuration of a data set on the Hub, or file of a folder.
         where: Keep only rows whose fields have these values, such as ``{is_safe: false}``.
@@ -115,7 +109,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         split: str = "train",
         config: str | None = None,
         where: dict[str, Scalar] | None = None,
@@ -127,10 +121,21 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         super().__init__(batch_size, on_bad_rows)
         if limit is not None and limit < 1:
             raise RecipeError(f"limit: expected at least 1, found {limit}")
-        self.path, self.split, self.config = path, split, config
+        self._source, self.path = path, name_of(path)
+        self.split, self.config = split, config
         self.where, self.limit, self.rows_at = where or {}, limit, rows_at
-        self._checked: _Checked[SampleT] | None = None
+        self._checked: Checked[SampleT] | None = None
         self._files: Files = ()
+
+    def call(self, name: str) -> None:
+        """Puts the stream's name in the place of a file's, where rows are in memory."""
+        self.path = name_of(self._source, name)
+
+    def with_rows_of(self, path: str) -> Self:
+        """A copy of the stream that reads another file."""
+        other = copy.copy(self)
+        other._source = other.path = path
+        return other
 
     @abstractmethod
     def fields(self) -> tuple[str, ...]:
@@ -194,13 +199,8 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: If the file cannot be read, or has none.
         """
-        table = read_rows(
-            self.path,
-            split=self.split,
-            config=self.config,
-            lines=self.lines,
-            rows_at=self.rows_at,
-        )
+        how = {"split": self.split, "config": self.config, "rows_at": self.rows_at}
+        table = read_source(self._source, self.path, lines=self.lines, **how)
         return with_fields(table, [*self.fields(), *self.where], self.bare_field)
 
     def take(self, table: Table) -> None:
@@ -214,7 +214,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         self._files = table.files
         self._refuse(problems, kept=len(samples))
         total = self.count(table) + len({problem.place for problem in table.problems})
-        self._checked = _Checked(samples, problems, total, table.total, table.row_numbers())
+        self._checked = Checked(samples, problems, total, table.total, table.row_numbers())
 
     def encode(
         self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
@@ -287,14 +287,3 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             shown = [str(located(each, self._files)) for each in problems[:3]]
             reasons = "; ".join(shown) + ("; ..." if len(problems) > 3 else "")
             logger.warning("%s: %d of %d rows dropped: %s", self.path, dropped, total, reasons)
-
-
-class _Checked(NamedTuple, Generic[SampleT]):
-    """What `FileStream.check` leaves to `FileStream.encode`."""
-
-    samples: Sequence[SampleT]
-    problems: list[Problem]
-    total: int
-    """Good and bad."""
-    file_rows: int
-    taken: array[int]

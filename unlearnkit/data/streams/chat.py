@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.messages import layout_fault, plain_messages
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_columns, check_fields, kind_of, quoted
@@ -80,7 +81,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         messages_field: str = "messages",
         prompt_field: str | None = None,
         response_field: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.streams.mismatch import MismatchStream
 
 REFUSALS = Path(__file__).with_name("refusals.txt")
@@ -34,7 +35,7 @@ class IdkStream(MismatchStream, name="idk"):
     def __init__(
         self,
         prompts: str = "forget",
-        answers: str | None = None,
+        answers: RowSource | None = None,
         per_prompt: int = 1,
         **file: Any,
     ) -> None:

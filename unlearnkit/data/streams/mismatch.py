@@ -11,6 +11,7 @@ from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import Digest, EncodedRows, StreamData
 from unlearnkit.data.example import Example
 from unlearnkit.data.pool import Answer, AnswerPool
+from unlearnkit.data.rows.memory import RowSource, is_given
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.same import UP_TO, keys_of
 from unlearnkit.data.streams.answering import AnsweringStream, stream_of_rows
@@ -34,7 +35,8 @@ class MismatchStream(AnsweringStream, name="mismatch"):
 
     Args:
         prompts: The stream whose prompts are answered.
-        answers: The stream whose responses are the pool, or a file or data set of answers.
+        answers: The stream whose responses are the pool, or a file or data set of answers; in a
+            program also a list of them.
         per_prompt: Random answers per prompt.
         **file: The column and the rows of a file of answers, and how they are read; see
             `AnswerStream`.
@@ -51,21 +53,28 @@ class MismatchStream(AnsweringStream, name="mismatch"):
     def __init__(
         self,
         prompts: str = "forget",
-        answers: str = "retain",
+        answers: RowSource = "retain",
         per_prompt: int = 5,
         **file: Any,
     ) -> None:
         answer_file = AnswerStream(answers, batch_size=None, **file)
         super().__init__(prompts, per_prompt, answer_file.on_bad_rows)
-        self.answers = answers
-        self._file = answer_file if "/" in answers or "." in answers else None
+        self.answers = answer_file.path
+        in_file = is_given(answers) or "/" in self.answers or "." in self.answers
+        self._file = answer_file if in_file else None
         known = defaults(AnswerStream)
         given = [key for key in known if key in file and file[key] != known[key]]
         if given and self._file is None:
             raise RecipeError(
-                f"{', '.join(given)}: of a file of answers, and '{answers}' is a stream",
-                hint=f"Set it of the stream '{answers}', or give answers: a file with its suffix.",
+                f"{', '.join(given)}: of a file of answers, and '{self.answers}' is a stream",
+                hint=f"Set it of the stream '{self.answers}', or give answers: a file with its "
+                "suffix.",
             )
+
+    def call(self, name: str) -> None:
+        """Tells the stream's name to its answers; see `Stream.call`."""
+        if self._file:
+            self._file.call(name)
 
     def depends_on(self) -> tuple[str, ...]:
         """The stream of prompts, and the one of answers unless they are a file."""

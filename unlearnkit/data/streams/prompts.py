@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_fields
@@ -48,7 +49,7 @@ class PromptStream(FileStream[Prompt], name="prompts"):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         prompt_field: str = "prompt",
         template: str = "{prompt}",
         chat: bool = False,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.packed import Mapped, Packed
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.several import check_separator, exploded, warn_if_joined
@@ -65,7 +66,7 @@ class QAStream(FileStream[Pair], name="qa"):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         prompt_field: str = "prompt",
         response_field: str = "response",
         template: str = "{prompt}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_fields
@@ -40,7 +41,7 @@ class TextStream(FileStream[Passage], name="text"):
 
     def __init__(
         self,
-        path: str,
+        path: RowSource,
         text_field: str = "text",
         prompt_tokens: int = 32,
         chunk_tokens: int | None = None,
