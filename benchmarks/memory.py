@@ -17,7 +17,7 @@ GIB = 2**30
 TOKENS = 4096
 """Input tokens of one micro-batch, of all streams together."""
 CHUNK = 32 * 2**20
-"""Float32 logits that exist at one time (`unlearnkit.engine.step.head.CHUNK_BYTES`)."""
+"""Float32 logits that exist at one time (`unlearnkit.engine.step.head.CPU_CHUNK_BYTES`)."""
 BYTES = {"float32": 4, "bfloat16": 2, "4bit": 0.53, "8bit": 1.0}
 """Per weight; 4 bits with their quantised constants (0.127 bits, arXiv 2305.14314 section 3)."""
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from typing import Any, Literal, Protocol
 
 import torch
 from peft import LoraConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unlearnkit.data.pack import Batch
-from unlearnkit.engine.step.forward import ForwardPass
+from unlearnkit.engine.step.forward import ForwardPass, Guard
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.views import TokenSource
 from unlearnkit.models.adapter import changes_base
 from unlearnkit.models.modes import evaluating
 
+_ADAPTERS = (BaseTunerLayer, AuxiliaryTrainingWrapper)
 ReferenceKind = Literal["auto", "adapter_off", "frozen", "cached"]
 
 
@@ -37,6 +41,9 @@ class AdapterOff:
 
     def __init__(self, policy: PeftModel, head: Head) -> None:
         self._policy, self._head = policy, head
+        # Each switch walks over all modules, and the head is called once a chunk.
+        adapted = any(isinstance(each, _ADAPTERS) for each in head.module.modules())
+        self._head_guard: Guard = policy.disable_adapter if adapted else nullcontext
 
     @torch.no_grad()
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
@@ -47,7 +54,7 @@ class AdapterOff:
                 self._head,
                 batch,
                 layers=layers,
-                head_guard=self._policy.disable_adapter,
+                head_guard=self._head_guard,
             )
 
 

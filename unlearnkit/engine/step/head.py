@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +18,55 @@ from unlearnkit.functional.core import log_probabilities, token_logps
 from unlearnkit.functional.divergence import forward_kl
 from unlearnkit.models.logit_transform import logit_transform
 
-CHUNK_BYTES = 34 * 2**20
-"""Size of one chunk of float32 logits. The C library maps blocks above 32 MiB one by one and gives
-them back at once; smaller ones leave holes in its heap, twice the peak with 128256 tokens."""
-GRADIENT_BYTES = 512 * 2**20
-"""Largest gradient of the head's weight that is kept per stream rather than computed later."""
+CPU_CHUNK_BYTES = 34 * 2**20
+"""Size of one chunk of float32 logits on a CPU. The C library maps blocks above 32 MiB one by one
+and gives them back at once; smaller ones leave holes in its heap, twice the peak with 128256
+tokens."""
+_CHUNKS = (64 * 2**20, 512 * 2**20)
+"""Smallest and largest chunk elsewhere, where a small one leaves a processor idle."""
+
+
+class Sizes(NamedTuple):
+    """How much memory the head may take, in bytes."""
+
+    chunk: int
+    """Float32 logits that exist at one time."""
+    gradient: int
+    """Largest gradient of the head's weight that is kept per stream rather than computed later."""
+
+
+def sizes(device: str, memory: int) -> Sizes:
+    """Sizes for a kind of device.
+
+    Args:
+        device: ``cpu``, ``cuda`` and so on.
+        memory: Its memory in bytes: what is free, or of a CPU all there is, so that equal runs on
+            a machine that does other things too are computed alike.
+
+    Example:
+        >>> [each >> 20 for each in sizes("cpu", 16 * 2**30)]
+        [34, 2048]
+        >>> [each >> 20 for each in sizes("cuda", 40 * 2**30)]
+        [512, 5120]
+        >>> [each >> 20 for each in sizes("cuda", 3 * 2**30)]
+        [128, 384]
+    """
+    if device == "cpu":
+        return Sizes(CPU_CHUNK_BYTES, memory // 8)
+    smallest, largest = _CHUNKS
+    # A power of two, so that what is free varies without changing how a run is computed.
+    share = 1 << max(0, (memory // 16).bit_length() - 1)
+    return Sizes(min(max(share, smallest), largest), memory // 8)
+
+
+def memory_of(device: torch.device) -> int:
+    """What `sizes` asks for: bytes that are free on a GPU, or those that a machine has."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return 4 * 2**30
 
 
 class Head:
@@ -31,7 +78,7 @@ class Head:
 
     Args:
         model: A causal language model of transformers, or a PEFT model around one.
-        chunk_tokens: Tokens whose logits exist at one time; by default `CHUNK_BYTES` of them.
+        chunk_tokens: Tokens whose logits exist at one time; by default what `sizes` allows.
         kernel: What computes log-probabilities through a plain head.
     """
 
@@ -43,9 +90,20 @@ class Head:
     ) -> None:
         self.module: nn.Module = model.get_output_embeddings()  # pyright: ignore
         self.transform = logit_transform(model)
-        vocabulary = int(self.module.weight.shape[0])  # pyright: ignore
-        self.chunk_tokens = chunk_tokens or max(16, CHUNK_BYTES // (4 * vocabulary))
-        self.options = kernels.Options(self.transform, self.chunk_tokens, GRADIENT_BYTES, kernel)
+        self._chunk_tokens = chunk_tokens
+        self._kernel: kernels.HeadKernel = kernel
+
+    @cached_property
+    def options(self) -> kernels.Options:
+        """Sizes for the device that the head is on when it is first used."""
+        allowed = sizes(self._weight.device.type, memory_of(self._weight.device))
+        tokens = self._chunk_tokens or max(16, allowed.chunk // (4 * self._weight.shape[0]))
+        return kernels.Options(self.transform, tokens, allowed.gradient, self._kernel)
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Tokens whose logits exist at one time."""
+        return self.options.chunk
 
     @property
     def plain(self) -> bool:

@@ -138,6 +138,8 @@ class _HeadFunction(Function):
         compute: Any,
         options: Options,
     ) -> Tensor:
+        ctx.autocast = _autocast_dtype(hidden)
+        cast = _cast(weight, ctx.autocast)
         needs_hidden, needs_weight = ctx.needs_input_grad[:2]
         small = weight.numel() * weight.element_size() <= options.gradient_bytes
         keep = needs_weight and pattern is not None and small
@@ -146,12 +148,12 @@ class _HeadFunction(Function):
         kept = torch.zeros_like(weight) if keep else None
         for start in range(0, len(hidden), options.chunk):
             part = slice(start, start + options.chunk)
-            h = hidden[part]
-            chunk: _Chunk = compute(h, weight, rest[part], options.transform)
+            h = _cast(hidden[part], ctx.autocast)
+            chunk: _Chunk = compute(h, cast, rest[part], options.transform)
             values.append(chunk.value)
             if needs_hidden or keep:
                 raw = options.transform.backward(chunk.gradient, chunk.logits)
-                directions.append((raw.to(chunk.dtype) @ weight.to(chunk.dtype)).to(h.dtype))
+                directions.append((raw.to(chunk.dtype) @ cast).to(hidden.dtype))
                 if kept is not None and pattern is not None:
                     _weight_gradient(kept, pattern.weights[part], raw, h, chunk.dtype)
         direction = torch.cat(directions) if directions else None
@@ -174,14 +176,37 @@ class _HeadFunction(Function):
             if kept is not None and factor is not None:
                 to_weight = kept.mul_(factor)
             else:
-                to_weight = torch.zeros_like(weight)
-                for start in range(0, len(hidden), ctx.options.chunk):
-                    part = slice(start, start + ctx.options.chunk)
-                    h = hidden[part]
-                    chunk: _Chunk = ctx.compute(h, weight, rest[part], ctx.options.transform)
-                    raw = ctx.options.transform.backward(chunk.gradient, chunk.logits)
-                    _weight_gradient(to_weight, upstream[part], raw, h, chunk.dtype)
+                to_weight = _second_pass(ctx, upstream, hidden, weight, rest)
         return to_hidden, to_weight, None, None, None, None
+
+
+def _second_pass(
+    ctx: Any, upstream: Tensor, hidden: Tensor, weight: Tensor, rest: Tensor
+) -> Tensor:
+    """The weight's gradient by the very logits of the forward pass, computed once more."""
+    found = torch.zeros_like(weight)
+    cast = _cast(weight, ctx.autocast)
+    # A reference's head may have weights of its own to cast.
+    again = torch.autocast(hidden.device.type, ctx.autocast, enabled=ctx.autocast is not None)
+    for start in range(0, len(hidden), ctx.options.chunk):
+        part = slice(start, start + ctx.options.chunk)
+        h = _cast(hidden[part], ctx.autocast)
+        with again:
+            chunk: _Chunk = ctx.compute(h, cast, rest[part], ctx.options.transform)
+        raw = ctx.options.transform.backward(chunk.gradient, chunk.logits)
+        _weight_gradient(found, upstream[part], raw, h, chunk.dtype)
+    return found
+
+
+def _autocast_dtype(tensor: Tensor) -> torch.dtype | None:
+    """What autocast makes of a tensor; it is off in the backward pass."""
+    device = tensor.device.type
+    on = torch.is_autocast_enabled(device) and tensor.dtype != torch.float64
+    return torch.get_autocast_dtype(device) if on else None
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return tensor if dtype is None else tensor.to(dtype)
 
 
 def _as_the_mode_says(*tensors: Tensor) -> tuple[Tensor, ...]:

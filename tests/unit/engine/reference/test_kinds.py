@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from stub import stub_model
 from torch import nn
 
@@ -9,6 +10,8 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.pack import pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.reference.kinds import AdapterOff, Frozen, chosen_reference, frozen_copy
+from unlearnkit.engine.step.attention import use_tree_attention
+from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 
 BATCH = pack({"forget": StreamBatch((Example((4,), (5, 6), 0, ""),), 2.0, 1.0)}, "rows")
@@ -40,6 +43,39 @@ def test_the_policy_without_its_adapter_is_the_base_and_gets_its_modes_back() ->
     found = AdapterOff(policy, Head(policy)).forward(BATCH).logps(TOKENS)
     assert torch.equal(found, expected)
     assert policy.training
+
+
+@pytest.mark.parametrize(
+    ("adapted", "switches"),
+    # With an adapter on the head, each of five chunks, and in the backward pass again.
+    [(["q_proj", "v_proj"], 1), (["q_proj", "lm_head"], 1 + 2 * 5)],
+)
+def test_the_adapter_is_switched_once_unless_the_head_has_one(
+    adapted, switches, monkeypatch
+) -> None:
+    """A switch walks over all modules of the model: once a step, not once a chunk of logits."""
+    policy = get_peft_model(
+        stub_model({"random_init": 1}),
+        LoraConfig(target_modules=adapted, init_lora_weights=False),
+    )
+    rows = StreamBatch((Example((4,), (5, 6, 7, 8, 9), 0, ""),), 5.0, 1.0)
+    batch = pack({"retain": rows})
+    use_tree_attention(policy.base_model.model)
+    expected = frozen_copy(stub_model({"random_init": 1}))
+    use_tree_attention(expected.model)
+    seen: list[int] = []
+    original = PeftModel.disable_adapter
+    monkeypatch.setattr(PeftModel, "disable_adapter", lambda m: seen.append(1) or original(m))
+    head = Head(policy, chunk_tokens=1)
+    mine = ForwardPass(policy, head, batch)
+    values = []
+    for reference in (AdapterOff(policy, head), expected):
+        theirs = reference.forward(batch)
+        values.append(mine.forward_kl(theirs, torch.arange(5)))
+    values[0].sum().backward()
+    assert len(seen) == switches
+    assert torch.allclose(*values, rtol=0, atol=1e-6)
+    assert values[0].sum() > 1e-3
 
 
 def test_auto_is_the_adapter_switched_off_where_that_restores_the_base() -> None:
