@@ -41,7 +41,9 @@ RUN = re.compile(r"runs/\w+(/(?!\d{4}-)\w+)?(/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)?")
 HUB = re.compile(r"\b(HuggingFaceTB|meta-llama|PKU-Alignment)/")
 LAUNCHER = re.compile(r"^(torchrun|srun) .*?unlearnkit ")
 WITH_COMMANDS = [page for page in PAGES if shell_lines(page)]
-CODE = [(page, code) for page in PAGES for code in blocks(page, "python")]
+# The blocks of one page go on from each other: test_from_python.py runs them together.
+ALONE = [page for page in PAGES if page.stem != "from-python"]
+CODE = [(page, code) for page in ALONE for code in blocks(page, "python")]
 RECIPES = [(page, code) for page in PAGES for code in blocks(page, "yaml")]
 
 
