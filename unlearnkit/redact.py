@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
+from html import escape
 
 HIDDEN = "***"
 _SECRET = r"(?:token|api[_-]?key|access[_-]?key|secret|password|passwd|credentials?)"
@@ -16,6 +17,8 @@ _SHAPES = re.compile(
     r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
     r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"  # user and password of an address
 )
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their wide forms
+_BREAKS = ("\t", "\n")
 # Shorter values of variables are as likely to be words of a recipe.
 _SHORTEST_SECRET = 8
 
@@ -31,6 +34,29 @@ def printable(text: str) -> str:
         'a\\x1b[31mb'
     """
     return "".join(_shown(character) for character in text)
+
+
+def spreadsheet_text(text: str) -> str:
+    r"""A cell that no spreadsheet takes for a formula, and no terminal for a control sequence.
+
+    Example:
+        >>> spreadsheet_text("=1+1"), spreadsheet_text("npo"), spreadsheet_text("a\x1b[2J")
+        ("'=1+1", 'npo', 'a\\x1b[2J')
+    """
+    shown = printable(text)
+    # Spreadsheets drop what is white before a formula.
+    return f"'{shown}" if shown.lstrip()[:1] in _FORMULA or shown[:1] in _BREAKS else shown
+
+
+def markdown_cell(text: str) -> str:
+    r"""A cell of a Markdown table: one line, without tags, links and code.
+
+    Example:
+        >>> markdown_cell("<b>a|b</b>")
+        '&lt;b&gt;a\\|b&lt;/b&gt;'
+    """
+    line = escape(" ".join(printable(text).split()), quote=False)
+    return re.sub(r"([\\|`\[\]])", r"\\\1", line)
 
 
 def redacted(text: str) -> str:

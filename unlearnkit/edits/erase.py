@@ -18,13 +18,14 @@ from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.errors import Problem, UserError
-from unlearnkit.files import refuse_occupied, whole_folder, write_json
+from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
 from unlearnkit.models.composite.in_context import ContextConfig
 from unlearnkit.models.composite.in_context_folder import describe_context
 from unlearnkit.models.composite.parts import load_part
 from unlearnkit.models.composite.selection import Deletion, QuantisedKMeans
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.load import load_config, load_model
 
 RECORD, EXAMPLES, INDEX = "erase.json", "examples.jsonl", "examples.index"
@@ -196,7 +197,7 @@ def _write(
     chosen = [kept[i] for i in index.selected]
     context, begins_with = _context(chosen, tokenizer, record["separator"])
     described = describe_context(base, load_config(base), context, begins_with)
-    with whole_folder(target) as folder:
+    with whole_model_folder(target) as folder:
         tokenizer.save_pretrained(folder)
         copy_generation_config(base, folder)
         described.save_pretrained(folder)

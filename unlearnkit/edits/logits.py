@@ -6,12 +6,13 @@ from pathlib import Path
 
 from unlearnkit.edits.base import Model, as_edit, as_model, refuse_infinite
 from unlearnkit.edits.output import copy_generation_config
-from unlearnkit.files import refuse_occupied, whole_folder
+from unlearnkit.files import refuse_occupied
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.logit_rules import RULES
 from unlearnkit.models.composite.logits_folder import describe_parts
 from unlearnkit.models.composite.parts import with_fingerprints
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.load import load_model
 
 
@@ -35,7 +36,7 @@ def write_combined(
     named = {name: as_model(part) for name, part in parts.items()}
     with as_edit():
         config = describe_parts(rule, arguments, named)
-        with whole_folder(target) as folder:
+        with whole_model_folder(target) as folder:
             own = RULES[rule].own
             if own is not None:
                 # As it is stored, which for an adapter is merged.

@@ -19,9 +19,10 @@ from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import UserError
-from unlearnkit.files import refuse_occupied, whole_folder, write_json
+from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.functional.lunar import redirection
 from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
 
@@ -139,7 +140,7 @@ class Lunar(Edit, name="lunar"):
                 )
             return edited
 
-        with whole_folder(target) as folder:
+        with whole_model_folder(target) as folder:
             copy_companions(weights.folders, folder)
             load_tokenizer(base).save_pretrained(folder)
             write_weights(folder, weights.specs, make)

@@ -16,7 +16,7 @@ from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import UserError
-from unlearnkit.files import refuse_occupied, whole_folder, write_json
+from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
@@ -29,6 +29,7 @@ from unlearnkit.models.composite.encoder import TextEncoder, load_encoder, own_s
 from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM
 from unlearnkit.models.composite.gated_folder import describe_gated, with_adapters
 from unlearnkit.models.composite.parts import with_fingerprints
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import adapter_base, load_config, load_model
 
@@ -117,7 +118,7 @@ class O3(Edit, name="o3"):
                 name: fit_detector(_features(seen_by, rows, seen), self.score, self.nu)
                 for name, rows in zip(folders, self.prompts, strict=True)
             }
-            with whole_folder(target) as folder:
+            with whole_model_folder(target) as folder:
                 for name, each in folders.items():
                     (folder / PARTS / name).mkdir(parents=True)
                     for file in ("adapter_config.json", "adapter_model.safetensors"):

@@ -18,7 +18,8 @@ from unlearnkit.edits.matching import config_problems, name_of, refuse, weight_p
 from unlearnkit.edits.output import RECORD, SHARD_BYTES, copy_companions, write_weights
 from unlearnkit.edits.weights import Weights, open_weights
 from unlearnkit.errors import UserError
-from unlearnkit.files import refuse_occupied, whole_folder, write_json
+from unlearnkit.files import refuse_occupied, write_json
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 
 CHUNK = 2**24
@@ -78,7 +79,7 @@ class _TaskVector(Edit, ABC):
         target = Path(out)
         refuse_occupied(target)
         weights, others = self._matching()
-        with whole_folder(target) as folder:
+        with whole_model_folder(target) as folder:
             copy_companions(weights.folders, folder)
             make = partial(self._edited, weights, others)
             write_weights(folder, weights.specs, make, shard_bytes)

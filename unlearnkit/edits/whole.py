@@ -8,10 +8,11 @@ from pathlib import Path
 
 from unlearnkit.edits.weights import COMPANIONS, downloaded, is_composite
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.files import refuse_inside, refuse_occupied, whole_folder, write_json
+from unlearnkit.files import refuse_inside, refuse_occupied, write_json
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.parts import checked_pointers, is_inside, pointer_fields
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_model
 
@@ -38,7 +39,7 @@ def whole_copy(model: str | Path, out: str | Path) -> Path:
     refuse_occupied(target)
     refuse_inside(target, source)
     try:
-        with whole_folder(target) as folder:
+        with whole_model_folder(target) as folder:
             _fill(source, folder)
     except RecipeError as error:
         raise UserError(error.message, hint=error.hint) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from peft import PeftConfig
@@ -10,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel, as_base_model, from_pretrained_arguments
+from unlearnkit.models.digests import refuse_changed
 from unlearnkit.models.load import adapter_base, composite_loader, load_config
 from unlearnkit.models.whole import load_whole, refuse_adapter_gaps
 
@@ -33,6 +36,8 @@ def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
     folder = Path(resolved.path)
     if resolved.offset is not None or resolved.gguf_file or not folder.is_dir():
         return
+    with _named(key):
+        refuse_changed(folder)
     if (folder / "adapter_config.json").is_file():
         below = adapter_base(resolved)
         check_whole(below, key)
@@ -44,17 +49,26 @@ def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
     if resolved.first_blocks is not None:
         given["config"] = load_config(resolved)
     try:
-        load_whole(
-            AutoModelForCausalLM,
-            resolved,
-            cut=True,
-            device_map="meta",
-            use_safetensors=True,
-            **given,
-        )
-    except RecipeError as error:
-        message = error.message.removeprefix("model.base: ")
-        raise RecipeError(f"{key}: {message}", hint=error.hint) from error
+        with _named(key):
+            load_whole(
+                AutoModelForCausalLM,
+                resolved,
+                cut=True,
+                device_map="meta",
+                use_safetensors=True,
+                **given,
+            )
+    except RecipeError:
+        raise
     except Exception as error:
         # A model that cannot be built without memory says more when it is loaded.
         logger.debug("%s was not looked at before loading: %s", resolved.path, error)
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
+    try:
+        yield
+    except RecipeError as error:
+        message = error.message.removeprefix("model.base: ")
+        raise RecipeError(f"{key}: {message}", hint=error.hint) from error

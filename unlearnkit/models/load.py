@@ -23,6 +23,7 @@ from unlearnkit.models.base import (
     explain_missing,
     from_pretrained_arguments,
 )
+from unlearnkit.models.digests import refuse_changed
 from unlearnkit.models.finite import refuse_not_finite
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
 from unlearnkit.models.whole import load_adapter, load_whole
@@ -86,9 +87,10 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
 
     Raises:
         RecipeError: If there is no model there, it has no safetensors weights, or some of them
-            are missing or not finite.
+            are missing, not finite or no longer what was written.
     """
     resolved = as_base_model(base)
+    refuse_changed(resolved.path)
     if loader := composite_loader(resolved):
         return loader.model(BaseModel(base) if isinstance(base, str) else base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
@@ -124,6 +126,7 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
         RecipeError: If there is no model there.
     """
     resolved = as_base_model(base)
+    refuse_changed(resolved.path, configs_only=True)
     if (loader := composite_loader(resolved)) and loader.config:
         return loader.config(BaseModel(base) if isinstance(base, str) else base)
     if (Path(resolved.path) / "adapter_config.json").is_file():

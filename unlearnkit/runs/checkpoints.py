@@ -12,6 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import whole_file
 
@@ -54,6 +55,7 @@ class WholeFiles(TorchCheckpointIO):
         Raises:
             RecipeError: If the file is damaged or holds other objects.
         """
+        refuse_damaged(path)
         try:
             return super().load_checkpoint(path, map_location, weights_only=True)
         except (pickle.UnpicklingError, EOFError, RuntimeError) as error:

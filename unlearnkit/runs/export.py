@@ -8,10 +8,11 @@ from typing import Any
 
 from unlearnkit.edits.weights import is_composite
 from unlearnkit.edits.whole import whole_copy
-from unlearnkit.files import refuse_inside, whole_folder
+from unlearnkit.files import refuse_inside
 from unlearnkit.models.adapter_init import save_policy
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.check import check_whole
+from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.load import load_model
 from unlearnkit.runs.card import card_of_merged
 from unlearnkit.runs.folder import load_run
@@ -32,7 +33,7 @@ def save_model(
         UserError: If the folder exists, the disk is full or cannot be written to. Nothing is
             left half-written.
     """
-    with whole_folder(folder, said="cannot save the model to") as unfinished:
+    with whole_model_folder(folder, said="cannot save the model to") as unfinished:
         save_policy(model, unfinished, state)
         tokenizer.save_pretrained(unfinished)
         # PEFT's card is a form to fill in; the run writes one that says what it knows.
@@ -65,7 +66,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
         return whole_copy(model, target)
     refuse_inside(target, model)
     check_whole(str(model), key="RUN")
-    with whole_folder(target) as folder:
+    with whole_model_folder(target) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)
     return target
 

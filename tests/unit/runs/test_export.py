@@ -197,6 +197,9 @@ def test_the_base_below_a_part_that_is_an_adapter_belongs_to_it(models, tmp_path
 def test_a_damaged_copy_is_noticed(models, tmp_path):
     out = export(whp(models, models / "made"), tmp_path / "out", merge=True)
     save_stub({"random_init": 9}, out / "parts" / "base")
+    with pytest.raises(UserError, match=r"parts/base/model\.safetensors \(changed\)"):
+        load_model(str(out))
+    (out / "digests.json").unlink()
     with pytest.raises(UserError, match="its part 'base' cannot be used"):
         load_model(str(out))
 

@@ -18,7 +18,7 @@ from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
 from unlearnkit.plain import number
-from unlearnkit.redact import printable
+from unlearnkit.redact import markdown_cell, printable, spreadsheet_text
 
 if TYPE_CHECKING:
     from unlearnkit.runs.compare import Column, Comparison, OverSeeds
@@ -95,10 +95,10 @@ def _table(comparison: Comparison) -> None:
     for name, cells in _rows(comparison):
         suite, _, name = name.partition("/")
         if suite != shown:
-            table.add_row(Text(suite, style="bold"))
+            table.add_row(Text(printable(suite), style="bold"))
             shown = suite
         texts = (Text(text, style="bold green" if best else "") for text, best in cells)
-        table.add_row(Text(name), *texts)
+        table.add_row(Text(printable(name)), *texts)
     console = out()
     console.print(table)
     several = any(len(column.runs) > 1 for column in comparison.columns)
@@ -108,13 +108,14 @@ def _table(comparison: Comparison) -> None:
 
 def _markdown(comparison: Comparison) -> str:
     def line(*cells: str) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+        return "| " + " | ".join(cells) + " |\n"
 
-    text = line("", *map(_heading, comparison.columns))
+    text = line("", *(markdown_cell(_heading(column)) for column in comparison.columns))
     text += line("---", *["---:"] * len(comparison.columns))
     for name, cells in _rows(comparison):
         text += line(
-            comparison.label(name), *(f"**{cell}**" if best else cell for cell, best in cells)
+            markdown_cell(comparison.label(name)),
+            *(f"**{cell}**" if best else cell for cell, best in cells),
         )
     return text
 
@@ -132,9 +133,8 @@ def _csv(comparison: Comparison) -> str:
                 mean = "" if math.isnan(found.mean) else found.mean
                 deviation = "" if found.deviation is None else found.deviation
                 is_best = int(column.ranked and column.name in best)
-                writer.writerow(
-                    [comparison.label(row), column.name, mean, deviation, found.count, is_best]
-                )
+                texts = map(spreadsheet_text, (comparison.label(row), column.name))
+                writer.writerow([*texts, mean, deviation, found.count, is_best])
     return file.getvalue()
 
 

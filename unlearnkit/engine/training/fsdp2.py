@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from unlearnkit.engine.step.forward import decoder_blocks
+from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError
 
 
@@ -42,8 +43,12 @@ class FSDP2Strategy(ModelParallelStrategy):
         """Loads what `save_checkpoint` wrote, of an optimizer without state too.
 
         Lightning's reader looks at the first weight's state, and plain SGD keeps none.
+
+        Raises:
+            RecipeError: If the file is damaged.
         """
         path = Path(self.broadcast(checkpoint_path))
+        refuse_damaged(path)
         found = _optimizer_states(path)
         if not found or any(each["state"] for each in found):
             return super().load_checkpoint(path, weights_only)
