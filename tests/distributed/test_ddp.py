@@ -51,6 +51,18 @@ def test_two_processes_train_as_one_with_twice_the_batch(two_ranks, tmp_path, wr
         assert ours == near(whole, size=4.0)
 
 
+@pytest.mark.parametrize("reference", ["frozen", "cached", "adapter_off"])
+def test_two_processes_train_in_parts_as_one_does_at_once(reference, tmp_path, written) -> None:
+    names = (*METHOD, f"reference={reference}")
+    folder = written(**UNEQUAL)
+    two = _fit(tmp_path / "two", folder, 2, 1, 1, *names, "parts=4")
+    (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, *names)
+    assert two[0]["weights"] == two[1]["weights"]
+    assert two[0]["weights"] == near(one["weights"], size=4.0)
+    for ours, whole in zip(two[0]["steps"], one["steps"], strict=True):
+        assert ours == near(whole, size=4.0)
+
+
 def test_a_rank_without_a_forget_row_takes_part(tmp_path) -> None:
     """Three forget rows on two ranks: the last step leaves one rank without any."""
     for name, rows in (("forget", "cab"), ("retain", "abcde")):

@@ -1,7 +1,7 @@
 """One fit on one or two processes; run by the tests on each rank.
 
 Its arguments: OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
-[saliency=FRACTION] [lr=RATE]
+[saliency=FRACTION] [lr=RATE] [parts=TOKENS] [reference=KIND]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import lightning as L
 import torch
+from peft import LoraConfig
 from short_fits import Recorder, objective, qa, stub_data, stub_module
 
 from unlearnkit.data.streams.base import Stream
@@ -24,12 +25,17 @@ def main(
     terms = dict(name.split("=") for name in names)
     lr = float(terms.pop("lr", 0.1))
     fraction = terms.pop("saliency", None)
+    parts, reference = terms.pop("parts", None), terms.pop("reference", "auto")
+    lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     files = Path(folder)
     module = stub_module(
         {name: objective(name, stream=stream) for name, stream in terms.items()},
         {"random_init": 1},
         lr=lr,
         saliency=Saliency(float(fraction)) if fraction else None,
+        max_tokens_per_micro_batch=int(parts) if parts else None,
+        reference=reference,
+        lora=lora if reference == "adapter_off" else None,
     )
     streams = {"forget": qa(files / "forget.jsonl"), "retain": qa(files / "retain.jsonl")}
     if "mismatch" in terms.values():
@@ -49,6 +55,7 @@ def main(
         max_epochs=2,
         accumulate_grad_batches=int(accumulate),
         logger=False,
+        default_root_dir=out,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

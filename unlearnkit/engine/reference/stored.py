@@ -42,11 +42,10 @@ class StoredValues:
         for name, part in batch.streams.items():
             file, borders = self._opened(name)
             rows = list(dict.fromkeys(part.rows))
-            for key in file.keys() if rows else ():
-                if key == "borders":
-                    continue
+            for key in set(file.keys()) - {"borders"}:
                 pieces = [file.get_slice(key)[borders[row] : borders[row + 1]] for row in rows]
-                joined = torch.cat(pieces)
+                # A part of a step may have no row of a stream.
+                joined = torch.cat(pieces) if rows else file.get_slice(key)[:0]
                 # Tokens are named by their place in the batch, and not all streams have all keys.
                 blank = joined.new_zeros(len(batch.target), *joined.shape[1:])
                 values.setdefault(key, blank)[part.tokens] = joined

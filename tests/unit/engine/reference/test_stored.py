@@ -13,6 +13,10 @@ from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.reference.stored import StoredValues
 
 
+def batch_of(name: str) -> StreamBatch:
+    return StreamBatch((Example((5,), (6, 7), 0, name),), 2, 1)
+
+
 def test_rows_of_each_stream_stand_at_their_tokens(tmp_path) -> None:
     borders = torch.tensor([0, 2, 3])
     save_file(
@@ -29,5 +33,7 @@ def test_rows_of_each_stream_stand_at_their_tokens(tmp_path) -> None:
     )
     values = StoredValues(tmp_path, ["a", "b"])
     assert torch.equal(values(batch)["logps"], torch.tensor([0.3, 0.1, 0.2, 1.0, 2.0]))
+    none = pack({"a": batch_of("a"), "b": StreamBatch((), 2, 1)})
+    assert torch.equal(values(none)["states"], torch.zeros(2, 2))
     found = pickle.loads(pickle.dumps(values))(batch)
     assert torch.equal(found["states"], torch.cat([torch.zeros(3, 2), states[:2]]))
