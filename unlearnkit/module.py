@@ -44,8 +44,8 @@ from unlearnkit.engine.training.salun import Saliency, SalientWeights
 from unlearnkit.engine.training.schedule import Schedule, scheduled
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig, importance_of
-from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import Policy, add_adapter, load_model
+from unlearnkit.models.loaded import ModelSource, as_source
 from unlearnkit.objectives.base import Objective
 
 
@@ -57,7 +57,8 @@ class UnlearningModule(StepFigures):
 
     Args:
         objectives: Losses by name; the name is the one that is logged and overridden.
-        base: The model to start from: ``tiny``, a folder, a hub id, or a `BaseModel`.
+        base: The model to start from: ``tiny``, a folder, a hub id, or a `BaseModel`; in a
+            program also a model of transformers, of which a copy is trained.
         lora: Train an adapter of this form; by default all weights are trained.
         trainable: Train these weights alone: a list of names of modules or weights, or a regular
             expression that matches such a name from end to end.
@@ -95,7 +96,7 @@ class UnlearningModule(StepFigures):
     def __init__(
         self,
         objectives: dict[str, Objective],
-        base: str | BaseModel = "tiny",
+        base: ModelSource = "tiny",
         lora: LoraConfig | None = None,
         trainable: str | list[str] | None = None,
         saliency: Saliency | None = None,
@@ -120,7 +121,8 @@ class UnlearningModule(StepFigures):
                 "model.objectives: there is none with a weight above 0, so nothing would be learned"
             )
         self.objectives = nn.ModuleDict(objectives)
-        self.base, self.lora, self.trainable, self.saliency = base, lora, trainable, saliency
+        self.base, self.lora = as_source(base), lora
+        self.trainable, self.saliency = trainable, saliency
         self.reference_kind = chosen_reference(reference, lora)
         self.make_optimizer, self.warmup = optimizer, warmup
         self.schedule: Schedule = schedule

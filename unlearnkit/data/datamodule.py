@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
@@ -24,6 +24,10 @@ from unlearnkit.models.base import BaseModel, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    TokenizerSource: TypeAlias = str | BaseModel | PreTrainedTokenizerBase
+else:
+    TokenizerSource = str | BaseModel  # a recipe names models
 
 
 class UnlearningDataModule(L.LightningDataModule):
@@ -54,7 +58,7 @@ class UnlearningDataModule(L.LightningDataModule):
     def __init__(
         self,
         streams: dict[str, Stream],
-        tokenizer: str | BaseModel = "tiny",
+        tokenizer: TokenizerSource = "tiny",
         batch_size: int = 4,
         max_length: int = 512,
         anchor: str = "forget",
@@ -82,7 +86,8 @@ class UnlearningDataModule(L.LightningDataModule):
         self.control_tokens: ControlInData = control_tokens
         self._tokenizer = tokenizer
         # A tokenizer that is already loaded does not tell which model it belongs to.
-        self._base = None if hasattr(tokenizer, "decode") else tokenizer
+        named = isinstance(tokenizer, str | BaseModel)
+        self._base: str | BaseModel | None = tokenizer if named else None
         self.data: dict[str, StreamData] = {}
         self.plan: StepPlan | None = None
         self.packer: Packer | None = None

@@ -83,6 +83,10 @@ class BaseModel:
         offset = value.get("offset")
         return cls(**{**value, "offset": Offset(**offset) if isinstance(offset, dict) else offset})
 
+    def own_tokenizer(self) -> PreTrainedTokenizerBase | None:
+        """The tokenizer of a model in memory; None of one that is loaded with its tokenizer."""
+        return None
+
     def resolved(self) -> BaseModel:
         """The same with short names and run folders replaced by the folders they stand for."""
         if self.path in EMBEDDED:
@@ -143,6 +147,8 @@ def load_tokenizer(base: str | BaseModel) -> PreTrainedTokenizerBase:
         RecipeError: If there is no model there.
     """
     resolved = as_base_model(base)
+    if (own := resolved.own_tokenizer()) is not None:
+        return own
     return _load_tokenizer(resolved, _stamp(Path(resolved.path)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from unlearnkit.files import digest_of, file_digest
 from unlearnkit.models.base import BaseModel, as_base_model
+from unlearnkit.models.loaded import LoadedModel
 
 
 def model_fingerprint(base: str | BaseModel) -> str:
@@ -18,6 +19,8 @@ def model_fingerprint(base: str | BaseModel) -> str:
     Of a hub id it is name and revision.
     """
     resolved = as_base_model(base)
+    if isinstance(resolved, LoadedModel):
+        return resolved.fingerprint()
     if resolved.offset is not None:
         small = BaseModel(resolved.offset.small, first_blocks=resolved.offset.first_blocks)
         parts = (replace(resolved, offset=None), small)

@@ -25,6 +25,7 @@ from unlearnkit.models.base import (
 )
 from unlearnkit.models.digests import refuse_changed
 from unlearnkit.models.finite import refuse_not_finite
+from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
 from unlearnkit.models.whole import load_adapter, load_whole
 
@@ -79,7 +80,7 @@ def composite_loader(resolved: BaseModel) -> Loader | None:
 
 
 def load_model(base: str | BaseModel) -> PreTrainedModel:
-    """The model as a plain transformers model, in eval mode.
+    """The model as a plain transformers model, in eval mode; of one in memory a copy.
 
     A folder that holds an adapter gives its base model with the adapter merged in, so that a run
     can start from an earlier LoRA run. A base in 4 or 8 bits is dequantised for that, so that the
@@ -90,6 +91,8 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
             are missing, not finite or no longer what was written.
     """
     resolved = as_base_model(base)
+    if isinstance(resolved, LoadedModel):
+        return resolved.copied()
     refuse_changed(resolved.path)
     if loader := composite_loader(resolved):
         return loader.model(BaseModel(base) if isinstance(base, str) else base)
@@ -126,6 +129,8 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
         RecipeError: If there is no model there.
     """
     resolved = as_base_model(base)
+    if isinstance(resolved, LoadedModel):
+        return resolved.model.config
     refuse_changed(resolved.path, configs_only=True)
     if (loader := composite_loader(resolved)) and loader.config:
         return loader.config(BaseModel(base) if isinstance(base, str) else base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +27,9 @@ from unlearnkit.engine.training.loggers import send_metrics
 from unlearnkit.errors import RecipeError
 from unlearnkit.files import write_json, write_text
 from unlearnkit.models.base import BaseModel
+from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.module import UnlearningModule
-from unlearnkit.runs.card import write_card
+from unlearnkit.runs.card import card_of_merged, write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.conclude import conclude
 from unlearnkit.runs.export import save_model
@@ -192,7 +194,20 @@ class _Run:
         """Writes the model's folder; of a sharded model the callback has."""
         if not is_sharded(self.trainer):
             with told_with_checkpoint(self.folder):
-                save_model(self.module.policy, self.data.tokenizer, self.folder / "model")
+                save_model(self._saved_policy(), self.data.tokenizer, self.folder / "model")
+
+    def _saved_policy(self) -> Any:
+        """The policy; where it is an adapter on a model in memory, both in one.
+
+        The adapter alone would name a base that nobody can load.
+        """
+        policy: Any = self.module.policy
+        return copy.deepcopy(policy).merge_and_unload() if self.merged else policy
+
+    @property
+    def merged(self) -> bool:
+        """Whether the folder has the adapter merged into its base."""
+        return self.module.lora is not None and isinstance(self.module.base, LoadedModel)
 
     def write(self, summary: RunSummary, stages: Stages, started: float) -> None:
         """Writes the results, and sets the summary's."""
@@ -204,7 +219,10 @@ class _Run:
         # The summary makes the run a finished one, whatever becomes of its card and report.
         write_json(self.folder / "summary.json", summary.as_json())
         conclude(self.folder, stages, summary)
-        write_card(self.folder / "model", self.module, self.trainer, summary, self.environment)
+        model = self.folder / "model"
+        write_card(model, self.module, self.trainer, summary, self.environment)
+        if self.merged:
+            card_of_merged(model, model)
         summary.report = report_after_fit(self.folder, stages)
 
     def whole(self, saved: str | BaseModel) -> nn.Module:

@@ -12,6 +12,7 @@ from unlearnkit.files import digest_of
 from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config
+from unlearnkit.models.loaded import LoadedModel
 
 _CODE = ("models", "data", "engine", "functional", "metrics", "suites", "plain.py")
 
@@ -34,6 +35,8 @@ def file_digest(file: Path) -> str:
 def fingerprint_of(base: str | BaseModel) -> str | None:
     """Digest of all that a model's answers depend on, or None for a hub id of unknown commit."""
     resolved = as_base_model(base)
+    if isinstance(resolved, LoadedModel):
+        return model_fingerprint(resolved)
     folder = Path(resolved.path)
     if not folder.is_dir():
         commit = getattr(load_config(base), "_commit_hash", None)
