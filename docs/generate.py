@@ -22,6 +22,7 @@ from unittest import mock
 
 import yaml
 
+from benchmarks.attacks import table as attacks_table
 from benchmarks.systems.table import read_results
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
@@ -237,6 +238,7 @@ def _made(what: str) -> str:
     if kind == "method":
         return method(names.split())
     makers: Mapping[str, Callable[[], str]] = {
+        "attacks": attacks_table,
         "compat": compat_table,
         "frames": frames,
         "looked_at": looked_at_table,

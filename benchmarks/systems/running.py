@@ -64,7 +64,7 @@ class Bench:
         with tempfile.TemporaryDirectory(dir=self._work.name) as work:
             here = Path(work)
             costs = [measured(self._words(each, here, seed), here) for each in system.commands]
-            model = _filled(system.model, here, seed)
+            model = filled(system.model, here, seed)
             measured(("evaluate", model, "--suite", self.suite, "--gold", GOLD,
                       "--out", str(self._evaluated)), here)  # fmt: skip
         result = {
@@ -83,8 +83,8 @@ class Bench:
         return True
 
     def _words(self, command: Command, work: Path, seed: int) -> Command:
-        filled = tuple(_filled(word, work, seed) for word in command)
-        return (*filled, *self.more) if command[0] == "fit" else filled
+        words = tuple(filled(word, work, seed) for word in command)
+        return (*words, *self.more) if command[0] == "fit" else words
 
     def _digest(self, system: System) -> str:
         texts = [(RECIPES / f"{each}.yaml").read_text("utf-8") for each in system.recipes]
@@ -133,7 +133,8 @@ def code_digest() -> str:
     return found.hexdigest()
 
 
-def _filled(word: str, work: Path, seed: int) -> str:
+def filled(word: str, work: Path, seed: int) -> str:
+    """A word of a command with the seed, and the folders of the runs below ``work``."""
     found = word.replace("SEED", str(seed))
     if "RUN" in found:
         runs = sorted(work.glob("runs/**/summary.json"), key=lambda file: file.stat().st_mtime_ns)

@@ -260,7 +260,7 @@ def test_an_attack_is_measured_on_the_run_and_on_gold(command, runs, kind, by):
     if kind == "relearn":
         gold = kept["curves"]["gold"]
         assert [point["step"] for point in gold] == [0, 1, 2]
-        assert gold[-1]["held/exact_memorization"] > gold[0]["held/exact_memorization"]
+        assert gold[-1]["trained/exact_memorization"] > gold[0]["trained/exact_memorization"]
     assert "gold" in done.out
 
 
@@ -286,8 +286,8 @@ def test_benign_rows_may_be_learned_instead(command, folder, runs):
     assert kept["settings"]["data"] == "benign.jsonl"
     (curve,) = kept["curves"].values()
     # The rows in hand are the file's, which are new to the model; those judged are not among them.
-    assert curve[0]["held/exact_memorization"] < 0.5 < curve[0]["others/exact_memorization"]
-    assert curve[-1]["held/exact_memorization"] > curve[0]["held/exact_memorization"]
+    assert curve[0]["trained/exact_memorization"] < 0.5 < curve[0]["others/exact_memorization"]
+    assert curve[-1]["trained/exact_memorization"] > curve[0]["trained/exact_memorization"]
     done = command(*words, "--data", "no.jsonl", "--gold", "none")
     assert (done.code, "no.jsonl" in done.err) == (2, True)
     done = command(*words, "--data", "benign.jsonl", "--rows", "5", "--gold", "none")

@@ -281,12 +281,14 @@ def test_a_run_without_suites_shows_no_empty_table(capsys):
 
 @pytest.mark.parametrize("attack", ["relearn", "prefix"])
 def test_an_attack_says_which_rows_it_trained_on(capsys, attack):
-    names = ["held/nll", "others/nll"] if attack == "relearn" else ["forget/nll"]
+    names = ["trained/nll", "others/nll"] if attack == "relearn" else ["forget/nll"]
     curve = [{"step": 0, **dict.fromkeys(names, 1.0)}]
-    found = SimpleNamespace(attack=attack, curves={"unlearned": curve}, created="now", notes=())
+    found = SimpleNamespace(
+        attack=attack, curves={"unlearned": curve}, created="now", notes=(), changed={}
+    )
     show_attack(SimpleNamespace(attack=found, reused=False, path=Path("f.json")))
     said = re.findall(r"^(\w+): ", capsys.readouterr().out, flags=re.M)
-    assert said == (["held", "others"] if attack == "relearn" else [])
+    assert said == (["trained", "others"] if attack == "relearn" else [])
 
 
 def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):

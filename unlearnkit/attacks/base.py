@@ -93,6 +93,14 @@ class Attack(Registered, ABC):
             target: As `prepare` was given it.
         """
 
+    def changes(self, base: str | BaseModel) -> str | None:
+        """What the attack trains of a model, such as ``all weights``; by default nothing.
+
+        Args:
+            base: The model.
+        """
+        return None
+
     @property
     def settings(self) -> dict[str, Any]:
         """The options by name."""

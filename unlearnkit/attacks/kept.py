@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
@@ -43,6 +43,8 @@ class Result:
     curves: dict[str, Curve]
     notes: list[str] = field(default_factory=list)
     """What was cut or left out."""
+    changed: dict[str, str] = field(default_factory=dict)
+    """What the attacker trained of each model, if it trained any."""
 
 
 class Kept(NamedTuple):
@@ -116,6 +118,7 @@ def attack_and_keep(
         seconds=round(time.monotonic() - started, 2),
         curves=curves,
         notes=attack.notes(rows, target),
+        changed={n: what for n, base in models.items() if (what := attack.changes(base))},
     )
     return Kept(result, _write_new(place, result), reused=False)
 
@@ -124,13 +127,26 @@ def read_attack(path: Path) -> Result | None:
     """The attack of a file, or None if it is not one."""
     try:
         found = Result(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = replace(found, curves=_by_new_names(found.curves))
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
     mappings = (found.settings, found.models, found.curves)
     if not all(isinstance(each, dict) for each in mappings) or not found.curves:
         return None
     known = all(isinstance(each, str) for each in (found.attack, found.created))
     return found if known and all(map(_is_curve, found.curves.values())) else None
+
+
+def _by_new_names(curves: dict[str, Curve]) -> dict[str, Curve]:
+    """Earlier versions called the rows that the attacker trained on ``held``."""
+
+    def new(name: str) -> str:
+        return f"trained{name.removeprefix('held')}" if name.startswith("held/") else name
+
+    return {
+        model: [{new(name): value for name, value in point.items()} for point in curve]
+        for model, curve in curves.items()
+    }
 
 
 def _is_curve(value: Any) -> bool:

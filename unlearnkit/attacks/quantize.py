@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import TypeGuard
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import measured, notes_on
@@ -33,9 +35,9 @@ class Quantize(Attack, name="quantize"):
       a scale for each group of `GROUP` weights, as 4-bit models are served; the output head is left
       out.
 
-    Embeddings and norms, and a head that is tied to the embedding, are left as they are. A curve
-    has a mapping a measurement, that of the untouched model first: ``weights``, such as
-    ``nearest-4``, and ``forget/<metric>``.
+    Embeddings and norms, and a head that is tied to the embedding, are left as they are. Of a
+    composite model all parts become coarse. A curve has a mapping a measurement, that of the
+    untouched model first: ``weights``, such as ``nearest-4``, and ``forget/<metric>``.
 
     Args:
         limit: Rows measured at most, evenly spaced.
@@ -86,9 +88,9 @@ def torchao_version() -> str | None:
 @torch.no_grad()
 def _round_weights(model: nn.Module, bits: int) -> None:
     largest = 2 ** (bits - 1) - 1
-    tied = model.get_input_embeddings().weight  # pyright: ignore
+    tied = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
     for layer in model.modules():
-        if isinstance(layer, nn.Linear) and layer.weight is not tied:
+        if isinstance(layer, nn.Linear) and id(layer.weight) not in tied:
             scale = layer.weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / largest
             layer.weight.copy_((layer.weight / scale).round() * scale)
 
@@ -103,14 +105,22 @@ def _use_torchao(model: nn.Module, bits: int) -> None:
         PerGroup,
     )
 
-    head = model.get_output_embeddings()  # pyright: ignore
+    # A composite model has a head for each part.
+    heads = {
+        id(each.get_output_embeddings())
+        for each in model.modules()
+        if isinstance(each, PreTrainedModel)
+    }
     dtype = getattr(torch, f"int{bits}")
 
+    def quantized(layer: nn.Module) -> TypeGuard[nn.Linear]:
+        return isinstance(layer, nn.Linear) and id(layer) not in heads
+
     def groups(layer: nn.Module) -> bool:
-        return isinstance(layer, nn.Linear) and layer is not head and layer.in_features % GROUP == 0
+        return quantized(layer) and layer.in_features % GROUP == 0
 
     def whole_rows(layer: nn.Module) -> bool:
-        return isinstance(layer, nn.Linear) and layer is not head and layer.in_features % GROUP != 0
+        return quantized(layer) and layer.in_features % GROUP != 0
 
     for chosen, scale in ((groups, PerGroup(GROUP)), (whole_rows, PerAxis(0))):
         config = IntxWeightOnlyConfig(weight_dtype=dtype, granularity=scale)

@@ -23,6 +23,8 @@ from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import Place, UserError
 from unlearnkit.models.base import BaseModel
+from unlearnkit.models.composite.base import CompositeConfig, open_to_attacker
+from unlearnkit.models.load import load_config, load_model
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.likelihood import NLL
 from unlearnkit.suites.probes import read_probes
@@ -37,7 +39,11 @@ class Relearn(Attack, name="relearn"):
     A model that never knew the text learns the held rows too, and perhaps the style of the
     others. What the unlearned model gains beyond that was hidden, not forgotten. Benign rows in
     the attacker's hand teach nothing of what is measured, so any gain was hidden. A curve has a
-    mapping a measurement: ``step``, and ``held/<metric>`` and ``others/<metric>``.
+    mapping a measurement: ``step``, and ``trained/<metric>`` of the rows that the attacker trains
+    on and ``others/<metric>`` of the others.
+
+    All weights are trained; of a composite model, its trained component, or else the base below
+    its gate, context or rule.
 
     Args:
         rows: Rows that are trained on.
@@ -79,8 +85,13 @@ class Relearn(Attack, name="relearn"):
 
     def notes(self, rows: Split, target: Target) -> list[str]:
         """Rows that are cut, or have no word; of benign ones, nothing is known of their cuts."""
-        held = {} if self.data else {"held": rows.held}
-        return notes_on({**held, "others": rows.others}, target)
+        trained = {} if self.data else {"trained": rows.held}
+        return notes_on({**trained, "others": rows.others}, target)
+
+    def changes(self, base: str | BaseModel) -> str:
+        """The part of the model that has gradients."""
+        config = load_config(base)
+        return config.attacked if isinstance(config, CompositeConfig) else "all weights"
 
     def run(self, base: str | BaseModel, rows: Split, target: Target) -> Curve:
         """Trains a copy of the model, and measures as it goes."""
@@ -100,11 +111,13 @@ class Relearn(Attack, name="relearn"):
             max_length=target.context.max_length,
             seed=self.seed,
         )
-        module.configure_model()
+        model = load_model(base)
+        open_to_attacker(model)
+        module.use_model(model)
 
         def measured(step: int) -> dict[str, Any]:
             found: dict[str, Any] = {"step": step}
-            for kind, examples in (("held", rows.held), ("others", rows.others)):
+            for kind, examples in (("trained", rows.held), ("others", rows.others)):
                 figures = measure(module.policy, target.tokenizer, examples, target.context)
                 found |= {f"{kind}/{name}": value for name, value in figures.items()}
             return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _LEFT_COLUMNS, _WIDEST_COLUMN = 44, 12
 _ATTACKED_ROWS = {
-    "held": "rows that the attacker trained on",
+    "trained": "rows that the attacker trained on",
     "others": "forget rows that the attacker did not see, which are what counts",
 }
 
@@ -88,6 +88,8 @@ def show_attack(kept: Kept) -> None:
     for kind, which in _ATTACKED_ROWS.items():
         if kind in kinds:
             console.print(f"{kind}: {which}", markup=False)
+    for model, what in attack.changed.items():
+        console.print(f"{model}: the attacker trained {what}", markup=False)
     show_notes(attack.notes)
     when = f"unchanged since {attack.created}" if kept.reused else attack.created
     console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)

@@ -153,6 +153,17 @@ def evaluate(
     return found
 
 
+def results_of(model: str) -> Path:
+    """Where results of a model go that no run of ours made, which may be a path anywhere.
+
+    Example:
+        >>> str(results_of("../models/mine")), str(results_of("name/model"))
+        ('evaluations/models/mine', 'evaluations/name/model')
+    """
+    parts = [part for part in Path(model).parts if part not in ("/", "..", ".", "~")]
+    return Path("evaluations", *parts)
+
+
 def refuse_other_models(
     name: str, tokenizer: Any, reference: Base | None = None, gold: Base | None = None
 ) -> None:

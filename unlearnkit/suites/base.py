@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.encoded import StreamData
+    from unlearnkit.data.example import Example
+    from unlearnkit.data.streams.base import Stream
     from unlearnkit.engine.reference.kinds import Reference
 
 
@@ -39,6 +41,16 @@ class Probe(NamedTuple):
     """None for rows that are there for comparison only: no value is good or bad."""
     metrics: tuple[str, ...] | None = None
     """Names of the suite's metrics; None for all."""
+
+
+class SourceRows(NamedTuple):
+    """All rows of a source."""
+
+    examples: list[Example]
+    data: StreamData | None = None
+    """What holds them; None where a suite made them of several tables."""
+    stream: Stream | None = None
+    """What reads them anew; None where they are a stream of the recipe."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,17 @@ class Suite(Registered, ABC):
             DataError: With all bad rows.
             RecipeError: If a field names neither a stream nor a file.
         """
+
+    def to_forget(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> SourceRows:
+        """The rows to forget, for attacks on any model.
+
+        Raises:
+            RecipeError: If it has none with true answers, which is the default.
+        """
+        raise RecipeError(
+            f"{self.name}: it has no rows with a true answer that an attack could bring back",
+            hint="Give --forget FILE, or another suite, such as copyright.",
+        )
 
     @abstractmethod
     def run(

@@ -21,10 +21,17 @@ from unlearnkit.metrics import (
     Rouge,
 )
 from unlearnkit.metrics.judged import Judged
-from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import SourceRows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.cuts import Cuts, longer_than
 from unlearnkit.suites.digest import digest
-from unlearnkit.suites.probes import Source, chosen_sources, read_probes, stream_names
+from unlearnkit.suites.measured import match
+from unlearnkit.suites.probes import (
+    Source,
+    chosen_sources,
+    read_probes,
+    read_source,
+    stream_names,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,6 +90,14 @@ class ContinuationSuite(Suite, ABC):
         for metric in self.metrics.values():
             if isinstance(metric, Judged):
                 copy.deepcopy(metric).check()
+
+    def to_forget(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> SourceRows:
+        """All rows of its probes ``forget``, or of the first kind that is to be forgotten."""
+        forgotten = [k for k in self.sources if (p := match(self.probes, k)) and p.role == "forget"]
+        if not forgotten or forgotten[0] in self.prompts_only:
+            return super().to_forget(tokenizer, context)
+        source, codec = self.sources[forgotten[0]], context.codec(tokenizer)
+        return read_source("forget", source, codec, context, self.prompt_tokens)
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of the probes' tokens."""

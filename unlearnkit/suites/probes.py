@@ -18,6 +18,7 @@ from unlearnkit.data.streams.text import TextStream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.plain import spaced
+from unlearnkit.suites.base import SourceRows
 from unlearnkit.suites.cuts import Cuts
 
 if TYPE_CHECKING:
@@ -113,6 +114,32 @@ def read_probes(
     if problems:
         raise DataError(problems, hint="\n".join(hints) or None)
     return found
+
+
+def read_source(
+    kind: str, source: Source | None, codec: Codec, context: SuiteContext, prompt_tokens: int = 32
+) -> SourceRows:
+    """All rows of one source.
+
+    Args:
+        kind: What the rows are.
+        source: Where they come from; None for the recipe's stream or the shipped file.
+        codec: Turns them into tokens.
+        context: Holds the recipe's streams.
+        prompt_tokens: Where plain text is cut into prompt and response.
+
+    Raises:
+        DataError: With all bad rows.
+        RecipeError: If there are no such rows, or they have no responses.
+    """
+    stream = _stream(kind, source, {kind: source}, context, prompt_tokens, prompts_only=False)
+    if stream is None:
+        raise RecipeError(f"no {kind} rows are given", hint=f"Give a file of {kind} rows.")
+    data = stream if isinstance(stream, StreamData) else _encode(kind, stream, codec)
+    if not data.answered:
+        raise RecipeError(f"the {kind} rows ({data.source}) are prompts without responses")
+    examples = [data.at(row, row)[0] for row in range(len(data))]
+    return SourceRows(examples, data, None if isinstance(stream, StreamData) else stream)
 
 
 def chosen_sources(

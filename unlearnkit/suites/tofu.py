@@ -22,7 +22,7 @@ from unlearnkit.metrics import (
     Rouge,
     TruthRatio,
 )
-from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import Probe, Rows, SourceRows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import continuation_rows, longest_generation
 from unlearnkit.suites.cuts import longer_than
@@ -144,6 +144,11 @@ class Tofu(Suite, name="tofu"):
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""
         self._asked(self._asking(tokenizer, context))
+
+    def to_forget(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> SourceRows:
+        """Questions on the authors to forget, with their answers."""
+        asked = self._asked(self._asking(tokenizer, context))
+        return SourceRows([each.answer for each in asked["forget"]])
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows' tokens."""

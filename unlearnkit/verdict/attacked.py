@@ -10,8 +10,8 @@ from unlearnkit.suites.meaning import Meaning
 from unlearnkit.verdict.values import MetricRow, Value
 
 _MODEL, _GOLD = "unlearned", "gold"
-_OWN = ("held",)
-"""Rows that the attacker holds, on which nothing is judged."""
+_OWN = ("trained",)
+"""Rows that the attacker trained on, on which nothing is judged."""
 
 
 def attacked_rows(attack: Mapping[str, Any]) -> list[MetricRow]:

@@ -141,8 +141,8 @@ def test_relearning_is_what_comes_back_beyond_gold():
     assert verdict.sentence.count("relearn/others/rougeL_recall 0.500, start 0.200, gold 0.350")
     assert "Relearning not tested." not in verdict.notes
     # Its own rows an attacker learns by heart.
-    held = relearn([0.2, 1.0], [0.2, 0.3], metric="held/rougeL_recall")
-    assert said(GOOD, attacks=[held]).name == "near gold"
+    trained = relearn([0.2, 1.0], [0.2, 0.3], metric="trained/rougeL_recall")
+    assert said(GOOD, attacks=[trained]).name == "near gold"
     # Without gold, by more than 0.2.
     assert said(GOOD, gold=None, attacks=[relearn([0.2, 0.39])]).name == "forgotten"
     assert said(GOOD, gold=None, attacks=[relearn([0.2, 0.41])]).name == "relearns"

@@ -1,8 +1,9 @@
-"""``unlearnkit attack``: attacks a run's model and its gold model."""
+"""``unlearnkit attack``: attacks a model and its gold model."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,19 +11,42 @@ from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.signature import own_class
+from unlearnkit.cli.recipe.suites import chosen_suites
 from unlearnkit.cli.verbs.base import parse, parser_of
 from unlearnkit.errors import UserError
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from unlearnkit.attacks import Attack, Kept
+    from unlearnkit.attacks import Attack, Kept, Target
+    from unlearnkit.suites import Suite
 
-HELP = "Try to bring back what a run's model was made to forget."
+HELP = "Try to bring back what a model was made to forget."
 NONE = "none"
+MAX_LENGTH = 512
+_COMMON = {
+    "forget": (
+        str,
+        "File of the forget rows, or a stream such as '{name: qa, path: FILE, prompt_field: q}'; "
+        "of a run by default its recipe's.",
+    ),
+    "normal": (str, "File or stream of rows to keep, which an attack can name as normal."),
+    "suite": (str, "Name of a suite, or YAML, whose forget rows are taken in place of --forget."),
+    "gold": (
+        str,
+        "The model that never saw the forget set; by default that of the run's recipe. none for "
+        "none.",
+    ),
+    "max_length": (int, f"Longest sequence in tokens; of a run its recipe's, else {MAX_LENGTH}."),
+    "out": (
+        str,
+        "New file of the metrics; by default attacks/ATTACK.json in the run folder, else in "
+        "evaluations/MODEL, or ATTACK-2.json and so on if that is taken.",
+    ),
+}
 
 
 def command(argv: list[str]) -> None:
-    """Attacks the run that the words name."""
+    """Attacks the model that the words name."""
     with heavy_imports():
         from unlearnkit.attacks import Attack
         from unlearnkit.cli.conclusion import show_again
@@ -33,17 +57,17 @@ def command(argv: list[str]) -> None:
     if len(words) < 2:
         if not {"-h", "--help"} & {*argv}:
             raise UserError(
-                f"expected a run and an attack, found {' '.join(argv) or 'neither'}.",
+                f"expected a model and an attack, found {' '.join(argv) or 'neither'}.",
                 title="usage",
-                hint=f"unlearnkit attack RUN {next(iter(known))}. Attacks: {', '.join(known)}.",
+                hint=f"unlearnkit attack MODEL {next(iter(known))}. Attacks: {', '.join(known)}.",
             )
-        usage = "usage: unlearnkit attack RUN ATTACK [OPTIONS]"
-        console.out().print(f"{usage}      unlearnkit attack RUN ATTACK --help\n", markup=False)
+        usage = "usage: unlearnkit attack MODEL ATTACK [OPTIONS]"
+        console.out().print(f"{usage}      unlearnkit attack MODEL ATTACK --help\n", markup=False)
         console.show_list(
             [(k, (inspect.getdoc(each) or "").partition("\n")[0], "") for k, each in known.items()]
         )
         return
-    run, kind = words
+    model, kind = words
     if "." not in kind and kind not in known:
         raise UserError(
             f"there is no attack '{kind}'.{did_you_mean(kind, list(known))}",
@@ -52,66 +76,69 @@ def command(argv: list[str]) -> None:
         )
     cls = own_class(kind, Attack) if "." in kind else known[kind]
     attack, common = _read(cls, kind, argv[2:])
-    show_attack(attacked(run, attack, **common))
-    show_again(run)
+    show_attack(attacked(model, attack, **common))
+    if (Path(model) / "recipe.yaml").is_file():
+        show_again(model)
 
 
 def _read(cls: type[Attack], kind: str, argv: list[str]) -> tuple[Attack, dict[str, Any]]:
-    parser = parser_of(cls, f"attack RUN {kind}", positional=False)
-    parser.add_argument(
-        "--gold",
-        type=str,
-        help="The model that never saw the forget set; by default that of the run's recipe. none "
-        "for none.",
-    )
-    parser.add_argument(
-        "--out",
-        type=str,
-        help="New file of the metrics; by default attacks/ATTACK.json in the run folder, or "
-        "ATTACK-2.json and so on if that is taken.",
-    )
+    parser = parser_of(cls, f"attack MODEL {kind}", positional=False)
+    for name, (form, about) in _COMMON.items():
+        parser.add_argument(f"--{name}", type=form, help=about)
     arguments: dict[str, Any] = parse(parser, cls, argv)
-    common = {name: arguments.pop(name) for name in ("gold", "out")}
+    common = {name: arguments.pop(name) for name in _COMMON}
     return cls(**arguments), common
 
 
-def attacked(run: str, attack: Attack, gold: str | None, out: str | None) -> Kept:
-    """Attacks the model of a run, unless a file has this very attack already.
+def attacked(
+    model: str,
+    attack: Attack,
+    *,
+    forget: str | None = None,
+    normal: str | None = None,
+    suite: str | None = None,
+    gold: str | None = None,
+    max_length: int | None = None,
+    out: str | None = None,
+) -> Kept:
+    """Attacks a model, unless a file has this very attack already.
 
     Args:
-        run: Run folder.
+        model: Run folder, or any model that a recipe's ``model.base`` can name.
         attack: The attack.
+        forget: File or stream of the forget rows; of a run by default its recipe's.
+        normal: File or stream of rows to keep, for attacks that train on such.
+        suite: A suite whose forget rows are taken.
         gold: The gold model, ``none`` for none, or None for that of the run's recipe.
-        out: A new file, in place of one in the run folder.
+        max_length: Longest sequence in tokens; of a run by default its recipe's.
+        out: A new file, in place of one in the folder of the model's results.
 
     Raises:
-        UserError: If the run has no forget rows, or the attack refuses them.
+        UserError: If there are no forget rows, or the attack refuses them.
     """
-    from unlearnkit.attacks import Target, attack_and_keep
-    from unlearnkit.cli.recipe.build import RecipeCLI
-    from unlearnkit.data.rows.reader import search_folders
+    if max_length is not None and max_length < 1:
+        raise UserError(f"--max_length: expected at least 1, found {max_length}", title="usage")
+    from unlearnkit.attacks import attack_and_keep
     from unlearnkit.models.base import BaseModel
-    from unlearnkit.runs import load_run
-    from unlearnkit.runs.evaluate import refuse_other_models
-    from unlearnkit.suites import SuiteContext
+    from unlearnkit.runs.evaluate import refuse_other_models, results_of
 
-    loaded = load_run(run)
-    search_folders.set((loaded.folder,))
-    cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
-    data = cli.datamodule
-    data.check()
-    if "forget" not in data.data:
-        raise UserError(f"the recipe of {run} has no stream 'forget' to attack.")
-    rows = data.data["forget"]
-    target = Target(
-        [rows.at(row, row)[0] for row in range(len(rows))],
-        data.codec(),
-        SuiteContext.of(data),
-        data.streams["forget"],
-    )
-    gold = cli.config.gold if gold is None else None if gold == NONE else gold
-    refuse_other_models(str(loaded.model), data.tokenizer, gold=gold)
-    models: dict[str, str | BaseModel] = {"unlearned": str(loaded.model)}
+    suites = chosen_suites([suite] if suite else None, forget, normal)
+    if len(suites) > 1:
+        raise UserError(f"--suite: expected one, found {len(suites)}", title="usage")
+    if not (Path(model) / "recipe.yaml").is_file():
+        if not suites:
+            raise UserError(
+                f"no forget rows are given, and {model} is no run with a recipe to name them.",
+                title="usage",
+                hint="Add --forget FILE, or --suite NAME.",
+            )
+        place, known = results_of(model), None
+        target = _target_of_suite(model, suites[0], max_length or MAX_LENGTH)
+    else:
+        target, place, model, known = _target_of_run(model, suites, max_length)
+    gold = known if gold is None else None if gold == NONE else gold
+    refuse_other_models(model, target.tokenizer, gold=gold)
+    models: dict[str, str | BaseModel] = {"unlearned": model}
     if gold is not None:
         models["gold"] = gold
     with console.err().status("") as status:
@@ -119,7 +146,52 @@ def attacked(run: str, attack: Attack, gold: str | None, out: str | None) -> Kep
             attack,
             target,
             models,
-            loaded.folder / "attacks",
+            place / "attacks",
             out=Path(out) if out else None,
             on_model=lambda name: status.update(f"{type(attack).__name__}: {name}"),
         )
+
+
+def _target_of_suite(model: str, suite: Suite, max_length: int) -> Target:
+    """The forget rows of a suite, in the tokens of a model."""
+    from unlearnkit.attacks.target import target_of
+    from unlearnkit.models.base import load_tokenizer
+    from unlearnkit.models.check import check_whole
+    from unlearnkit.models.load import load_config
+    from unlearnkit.suites import SuiteContext
+
+    tokenizer = load_tokenizer(model)
+    load_config(model)
+    check_whole(model)
+    return target_of(suite, tokenizer, SuiteContext(max_length=max_length))
+
+
+def _target_of_run(
+    run: str, suites: Sequence[Suite], max_length: int | None
+) -> tuple[Target, Path, str, Any]:
+    """The forget rows of a run's recipe, or of a suite in its place; folder, model and gold."""
+    from unlearnkit.attacks import Target
+    from unlearnkit.attacks.target import target_of
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.data.rows.reader import search_folders
+    from unlearnkit.runs import load_run
+    from unlearnkit.suites import SuiteContext
+
+    loaded = load_run(run)
+    search_folders.set((loaded.folder,))
+    cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
+    data = cli.datamodule
+    if max_length is not None:
+        data.max_length = max_length
+    data.check()
+    context, codec = SuiteContext.of(data), data.codec()
+    if suites:
+        target = target_of(suites[0], codec.tokenizer, context)
+    elif "forget" in data.data:
+        rows = list(data.data["forget"].examples())
+        target = Target(rows, codec, context, data.streams["forget"])
+    else:
+        raise UserError(
+            f"the recipe of {run} has no stream 'forget' to attack.", hint="Add --forget FILE."
+        )
+    return target, loaded.folder, str(loaded.model), cli.config.gold

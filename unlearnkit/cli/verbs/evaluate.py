@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.recipe.document import load_yaml, read
-from unlearnkit.cli.recipe.names import expand
+from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.recipe.suites import chosen_suites
 from unlearnkit.cli.verbs.base import call
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import UserError
 from unlearnkit.families import SUITES
 
 if TYPE_CHECKING:
@@ -33,6 +31,8 @@ def command(argv: list[str]) -> None:
 def evaluate(
     model: str,
     suite: list[str] | None = None,
+    forget: str | None = None,
+    normal: str | None = None,
     reference: str | None = None,
     gold: str | None = None,
     out: str | None = None,
@@ -50,6 +50,10 @@ def evaluate(
         model: Run folder, model or adapter folder, hub id, or an embedded model such as tiny.
         suite: Name, or YAML such as '{name: copyright, limit: 8}'; may be given several times. By
             default the suites of the run's recipe.
+        forget: File of rows to forget, for the suite copyright on files of your own: rows of
+            prompt and response, or of text. Or a stream, such as '{name: qa, path: FILE,
+            template: "Q: {prompt} A: {response}"}'.
+        normal: File of rows to keep, beside --forget.
         reference: The model before unlearning, for divergences; by default the one that the run
             started from. none for none.
         gold: The model that never saw the forget set; by default that of the run's recipe. none
@@ -64,8 +68,9 @@ def evaluate(
     from unlearnkit.cli.conclusion import show_again
     from unlearnkit.cli.tables import show_evaluations
 
+    chosen = chosen_suites(suite, forget, normal)
     show_evaluations(
-        *evaluated(model, suite, reference, gold, out, batch_size, max_length, seed, device)
+        *evaluated(model, chosen, reference, gold, out, batch_size, max_length, seed, device)
     )
     if (Path(model) / "summary.json").is_file():
         show_again(model)
@@ -73,7 +78,7 @@ def evaluate(
 
 def evaluated(
     model: str,
-    suite: Sequence[str] | None,
+    chosen: Sequence[Suite],
     reference: str | None,
     gold: str | None,
     out: str | None,
@@ -91,11 +96,11 @@ def evaluated(
         from unlearnkit.data.rows.reader import search_folders
         from unlearnkit.models.base import BaseModel
         from unlearnkit.runs import load_run
+        from unlearnkit.runs.evaluate import results_of
         from unlearnkit.suites import SuiteContext
 
     context = SuiteContext(batch_size=batch_size, max_length=max_length, seed=seed)
     folder = Path(model)
-    chosen = suites_of(suite) if suite else []
     if any(folder.glob("[0-9]*/summary.json")) and not (folder / "config.json").exists():
         load_run(folder)  # a folder of runs, which is refused with the newest of them
     if not (folder / "recipe.yaml").is_file():
@@ -103,9 +108,10 @@ def evaluated(
             raise UserError(
                 "no suite is given.",
                 title="usage",
-                hint=f"Add --suite NAME, one of {', '.join(SUITES.root.registered())}.",
+                hint=f"Add --forget FILE --normal FILE, or --suite NAME, one of "
+                f"{', '.join(SUITES.root.registered())}.",
             )
-        target = Path(out) if out else Path("evaluations", *_safe(model))
+        target = Path(out) if out else results_of(model)
         return _run(model, chosen, target, context, _given(reference), _given(gold), device)
     run = load_run(folder)
     search_folders.set((folder,))
@@ -122,31 +128,6 @@ def evaluated(
         cli.config.gold if gold is None else _given(gold),
         device,
     )
-
-
-def suites_of(texts: Sequence[str]) -> list[Suite]:
-    """Suites from what a recipe's ``evaluate`` could hold: names, or mappings as YAML.
-
-    Raises:
-        RecipeError: If one of them is no suite, or has arguments that it does not take.
-    """
-    from unlearnkit.cli.recipe.build import MODE, RecipeParser
-    from unlearnkit.suites import Suite
-
-    given: list[Any] = []
-    for text in texts:
-        try:
-            value = load_yaml(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--suite: {text!r} is not YAML ({error})") from error
-        given += value if isinstance(value, list) else [value]
-    parser = RecipeParser(prog="unlearnkit evaluate", parser_mode=MODE)
-    parser.add_argument("--evaluate", type=list[Suite])
-    parsed = parser.parse_object(expand({"evaluate": given}))
-    try:
-        return parser.instantiate_classes(parsed)["evaluate"]
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"--suite: {error}") from error
 
 
 def _run(
@@ -177,8 +158,3 @@ def _run(
 def _given(base: str | None) -> str | None:
     """A model, or None for the word ``none``."""
     return None if base == NONE else base
-
-
-def _safe(model: str) -> tuple[str, ...]:
-    """Folder names for a model's name, which may be a path anywhere."""
-    return tuple(part for part in Path(model).parts if part not in ("/", "..", ".", "~"))

@@ -54,11 +54,11 @@ MODEL: tuple[Rule, ...] = (
         "Set trainer.strategy: ddp, or init_lora_weights: true.",
     ),
     Rule(
-        lambda v: v.composite and not v.composite.trained and not v.composite.instead,
+        lambda v: v.composite and not v.trained and not v.composite.instead,
         "model.base: a model made by 'edit {v.composite.edit}' has no trained component",
     ),
     Rule(
-        lambda v: v.composite and not v.composite.trained and v.composite.instead,
+        lambda v: v.composite and not v.trained and v.composite.instead,
         "model.base: a model made by 'edit {v.composite.edit}' has no trained component",
         "{found}",
     ),

@@ -104,8 +104,9 @@ class Values:
 
     @property
     def trained(self) -> CompositeConfig | None:
-        """The config of a composite model with a trained component."""
-        return self.composite if self.composite and self.composite.trained else None
+        """The config of a composite model with a trained component, or an open base."""
+        found = self.composite
+        return found if found and (found.trained or found.base_is_open) else None
 
     @property
     def stream_names(self) -> str:

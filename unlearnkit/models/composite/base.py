@@ -51,6 +51,10 @@ class CompositeConfig(PreTrainedConfig):
 
     made_by: ClassVar[str]
     """Name of the edit that makes such a model; of several, `edit` says which."""
+    above: ClassVar[str] = "rule"
+    """What stands between the base and the answer."""
+    base_is_open = False
+    """Whether the base has gradients: of a model in memory alone, by `open_to_attacker`."""
 
     @property
     def edit(self) -> str:
@@ -61,6 +65,11 @@ class CompositeConfig(PreTrainedConfig):
     def trained(self) -> str | None:
         """Name of the trained component, if there is one."""
         return None
+
+    @property
+    def attacked(self) -> str:
+        """What an attacker trains: the trained component, else the base."""
+        return f"the {self.trained or f'base below the {self.above}'}"
 
     @property
     def saved(self) -> tuple[str, ...]:
@@ -106,6 +115,10 @@ class OnBase(CompositeModel):
 
     base: PreTrainedModel
 
+    def open_base(self) -> None:
+        """Gives the base gradients."""
+        self.base.requires_grad_(True)
+
     def get_input_embeddings(self) -> nn.Module:
         """Those of the base."""
         return self.base.get_input_embeddings()
@@ -117,6 +130,18 @@ class OnBase(CompositeModel):
     def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
         """Sets that of the base."""
         self.base.set_attn_implementation(*args, **kwargs)
+
+
+def open_to_attacker(model: Any) -> None:
+    """Gives the base of a composite model gradients, if the model has no trained component.
+
+    Whoever holds the files of such a model holds its base too. What `save_pretrained` writes of it
+    stays what it was: the base's new weights are in memory alone.
+    """
+    config = model.config
+    if isinstance(config, CompositeConfig) and config.trained is None:
+        config.base_is_open = True
+        model.open_base()
 
 
 def refuse_ignored(model: nn.Module, given: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ class GatedConfig(CompositeConfig):
 
     model_type = "unlearnkit_gated"
     made_by = "o3"
+    above = "gate"
     instead = "Train an adapter for the next request on its base, and make the model anew."
 
     def __init__(
@@ -104,6 +105,18 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         """The base, in which the adapters sit."""
         return self.gated.get_base_model()
 
+    def open_base(self) -> None:
+        """Gives the base gradients, and its adapters none."""
+        super().open_base()
+        self._freeze_adapters()
+
+    def _freeze_adapters(self) -> None:
+        """Takes their gradients away, which PEFT gives back to them when it switches them on."""
+        for layer in self.gated.modules():
+            if isinstance(layer, LoraLayer):
+                for name in layer.adapter_layer_names:
+                    getattr(layer, name).requires_grad_(False)
+
     @torch.no_grad()
     def gate_weights(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """The weight of each request's adapter for each prompt, before the choice among them.
@@ -126,7 +139,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
             return self.encoder(input_ids, mask, self.config.layers)
         with self.gated.disable_adapter():
             found = own_states(self.base, input_ids, mask, self.config.layers)
-        self.gated.requires_grad_(False)
+        self._freeze_adapters()
         return found
 
     def chosen(self, weights: Tensor) -> Tensor:
@@ -188,7 +201,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         if not active:
             with self.gated.disable_adapter():
                 yield
-            self.gated.requires_grad_(False)
+            self._freeze_adapters()
             return
         tuner: Any = self.gated.base_model
         tuner.set_adapter(active, inference_mode=True)

@@ -30,6 +30,7 @@ class ContextConfig(CompositeConfig):
 
     model_type = "unlearnkit_context"
     made_by = "erase"
+    above = "context"
     instead = "Take examples out: unlearnkit edit delete --model FOLDER --forget FILE."
 
     def __init__(

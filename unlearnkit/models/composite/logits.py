@@ -152,6 +152,10 @@ class CombinedForCausalLM(CompositeModel, PreTrainedModel, GenerationMixin):
             loss = self.loss_function(logits, labels, vocab_size=self.config.vocab_size)
         return CausalLMOutputWithPast(loss=loss, logits=logits, cache=caches)  # pyright: ignore
 
+    def open_base(self) -> None:
+        """Gives the base gradients."""
+        self.parts["base"].requires_grad_(True)
+
     def _caches(self, given: Cache | None) -> PartsCache:
         if isinstance(given, PartsCache):
             return given
