@@ -1,4 +1,6 @@
-"""Attacks one edit of each kind on the tiny TOFU: relearning, 4-bit weights, and many samples.
+"""Attacks one edit of each kind on the tiny TOFU.
+
+Relearning, weights of 4 bits, and many samples to a prompt:
 
     python -m benchmarks.attacks [--system NAME ...] [--results FILE]
 

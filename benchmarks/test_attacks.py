@@ -1,4 +1,4 @@
-"""The bench of attacks: its commands run, and its table is that of the results."""
+"""Runs the bench of attacks, and holds its table to the results."""
 
 from benchmarks import attacks
 from benchmarks.stored import Results

@@ -40,6 +40,7 @@ from unlearnkit.verdict.rules import Rule, rules
 
 DOCS = Path(__file__).parent
 PAGES = (
+    "edits.md",
     "cli.md",
     "methods.md",
     "papers.md",

@@ -1,4 +1,4 @@
-"""Draws several answers to each prompt, and keeps the nearest to the true one."""
+"""Draws several answers to each prompt, and measures the best."""
 
 from __future__ import annotations
 

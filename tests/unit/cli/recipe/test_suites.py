@@ -25,5 +25,5 @@ def test_both_ways_at_once_are_refused():
         chosen_suites(["tofu"], "f.jsonl", None)
     with pytest.raises(UserError, match="--normal: no rows to forget"):
         chosen_suites(None, None, "n.jsonl")
-    with pytest.raises(RecipeError, match="--forget: .* is not YAML"):
+    with pytest.raises(RecipeError, match=r"--forget: .* is not YAML"):
         chosen_suites(None, "{a: [", None)
