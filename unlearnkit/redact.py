@@ -5,18 +5,46 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
+from typing import Any
 
 HIDDEN = "***"
-_SECRET = r"(?:token|api[_-]?key|access[_-]?key|secret|password|passwd|credentials?)"
+_SECRET = (
+    r"(?:token|api[_-]?key|access[_-]?key(?:[_-]?id)?|wandb[_-]?key|account[_-]?key|private[_-]?key"
+    r"|secret(?:[_-]?(?:access[_-]?)?key)?|password|passwd|passphrase|pwd|credentials?"
+    r"|auth(?:orization)?|bearer|cookie)"
+)
 _SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)S?$")
 _SECRET_OPTION = re.compile(rf"-{{1,2}}(?:[\w.-]*[._-])?{_SECRET}$", re.IGNORECASE)
+_SECRET_KEY = re.compile(rf"(?:.*[._-])?{_SECRET}$", re.IGNORECASE)
+_SPECIAL_TOKEN = re.compile(r"(?:.*_)?(?:bos|eos|pad|unk|sep|cls|mask|start|end|image)_token$")
+"""Names of a tokenizer's own, which are no secrets."""
 _SHAPES = re.compile(
-    r"\b(?:hf_|gh[pousr]_|github_pat_|sk-|glpat-|xox[abprs]-)[\w-]{16,}"  # services' own prefixes
-    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"  # user and password of an address
+    # Services' own prefixes.
+    r"\b(?:hf_|api_org_|gh[pousr]_|github_pat_|sk-|rk_live_|sk_live_|sk_test_|glpat-|xox[abeprs]-"
+    r"|r8_|npm_|pypi-|dop_v1_|wandb_v1_|ya29\.|gsk_|nvapi-|xai-|pplx-|dapi)[\w-]{16,}"
+    r"|\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}\b"
+    r"|\bAIza[\w-]{30,}"
+    r"|\bSG\.[\w-]{16,}\.[\w-]{16,}"
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON web token
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|(?<=://)[^\s/?#]+(?=@)",  # user, password or token of an address
+    re.DOTALL,
 )
+_NAMED = re.compile(
+    r"(?P<name>[?&#;]?(?<![A-Za-z])(?:[\w-]*[_-])?(?:" + _SECRET + r"|sig|signature|sas"
+    r"|awsaccesskeyid|googleaccessid|accountkey|client_secret))(?P<by>=)(?P<value>[^\s&#;'\"]+)",
+    re.IGNORECASE,
+)
+"""A value behind a name, as in query strings, connection strings and exports."""
+_KEY_ALONE = re.compile(
+    r"[?&](?:key|k|auth|x-amz-[a-z-]+|x-goog-[a-z-]+)=([^\s&#]+)", re.IGNORECASE
+)
+_SCHEME = re.compile(r"\b(?:Bearer|Basic)\s+([\w.~+/=-]{8,})")
+_HEXADECIMAL = re.compile(r"[0-9a-f]{40}")
+"""A key of W&B, or a commit."""
+_COMMITS = re.compile(r"(?:.*_)?(?:revision|commit|sha|hash|digest|fingerprint)$")
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # and their wide forms
 _BREAKS = ("\t", "\n")
 # Shorter values of variables are as likely to be words of a recipe.
@@ -63,13 +91,41 @@ def redacted(text: str) -> str:
     """The text without secrets: values of variables such as ``HF_TOKEN``, and what looks like one.
 
     Example:
-        >>> redacted("https://user:password@example.org/data.jsonl")
-        'https://***@example.org/data.jsonl'
+        >>> redacted("https://user:password@example.org/data.jsonl?token=abc")
+        'https://***@example.org/data.jsonl?token=***'
     """
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST_SECRET and _SECRET_VARIABLE.search(name):
             text = text.replace(value, HIDDEN)
-    return _SHAPES.sub(HIDDEN, text)
+    text = _NAMED.sub(rf"\g<name>\g<by>{HIDDEN}", _SHAPES.sub(HIDDEN, text))
+    for pattern in (_KEY_ALONE, _SCHEME):
+        text = pattern.sub(lambda found: found[0].removesuffix(found[1]) + HIDDEN, text)
+    return text
+
+
+def redacted_values(value: Any, key: str = "") -> Any:
+    """A tree of plain values without secrets, by their keys and by their shapes.
+
+    Args:
+        value: Mappings, lists and scalars.
+        key: The key that it stands under.
+
+    Example:
+        >>> redacted_values({"hub_token": "abc", "pad_token": "<pad>", "max_tokens": 5})
+        {'hub_token': '***', 'pad_token': '<pad>', 'max_tokens': 5}
+    """
+    if isinstance(value, Mapping):
+        return {each: redacted_values(below, str(each)) for each, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted_values(each, key) for each in value]
+    named = _SECRET_KEY.match(key) is not None and _SPECIAL_TOKEN.match(key) is None
+    if named and value and not isinstance(value, bool):
+        return HIDDEN
+    if not isinstance(value, str):
+        return value
+    if _HEXADECIMAL.fullmatch(value) and not _COMMITS.match(key):
+        return HIDDEN
+    return redacted(value)
 
 
 def redacted_words(words: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from unlearnkit.files import write_text
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.plain import number
-from unlearnkit.redact import printable
+from unlearnkit.redact import printable, redacted
 from unlearnkit.runs.folder import RunSummary
 from unlearnkit.verdict import Verdict
 
@@ -111,7 +111,7 @@ def escaped(text: str) -> str:
         >>> escaped("<b>*a*|b</b>")
         '&lt;b&gt;\\*a\\*\\|b&lt;/b&gt;'
     """
-    line = escape(" ".join(printable(text).split()), quote=False)
+    line = escape(" ".join(printable(redacted(text)).split()), quote=False)
     return re.sub(r"([\\`*_\[\]|~$!])", r"\\\1", line)
 
 
@@ -119,7 +119,7 @@ def _base_name(base: str | BaseModel) -> str:
     """A hub id or short name as it is; of a folder its last part, since paths are private."""
     given = base if isinstance(base, str) else base.path
     name = given if given.count("/") <= 1 and not Path(given).exists() else Path(given).name
-    return " ".join(printable(name).split())
+    return " ".join(printable(redacted(name)).split())
 
 
 def _metadata(base: str, *, adapter: bool) -> ModelCardData:

@@ -16,7 +16,7 @@ from unlearnkit.models.fingerprint import (
     model_fingerprint,
     tokenizer_fingerprint,
 )
-from unlearnkit.redact import redacted_words
+from unlearnkit.redact import redacted_values, redacted_words
 
 PACKAGES = (
     "unlearnkit", "torch", "lightning", "transformers", "peft", "datasets", "torchmetrics",
@@ -35,7 +35,7 @@ def describe(
         tokenizer: The tokenizer.
         facts: More keys: how the run trains.
     """
-    return {
+    found = {
         "command": redacted_words(sys.argv),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -54,6 +54,7 @@ def describe(
         },
         **facts,
     }
+    return redacted_values(found)
 
 
 def peak_memory_mb() -> float:

@@ -37,6 +37,7 @@ from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages
+from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.samples import write_samples
@@ -73,7 +74,7 @@ def fit(
         data: Streams.
         trainer: Lightning's trainer; its logger and checkpoints are pointed at the run folder.
         recipe_name: First part of the run folder's name.
-        recipe_text: The resolved recipe, kept in the folder.
+        recipe_text: The resolved recipe, kept in the folder with secrets masked.
         evaluate: Suites to run before and after.
         gold: A model that never saw the forget set, evaluated beside.
         run_dir: Where run folders go.
@@ -156,7 +157,7 @@ class _Run:
 
     def begin(self, recipe_text: str, on_start: Callable[[Start], None]) -> None:
         """Writes what is known before the training; on the first process."""
-        write_text(self.folder / "recipe.yaml", recipe_text)
+        write_text(self.folder / "recipe.yaml", without_secrets(recipe_text))
         draw_for(self.module, self.trainer, self.data)
         write_samples(self.folder / "samples", self.data.data)
         steps = self.batches.total_steps or self.batches.steps_per_epoch

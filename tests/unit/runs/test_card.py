@@ -125,7 +125,7 @@ def test_an_export_has_all_that_serving_needs(run, tmp_path) -> None:
     folder = export(summary.folder, tmp_path / "out")
     assert {path.name for path in folder.iterdir()} == {
         "README.md", "chat_template.jinja", "config.json", "generation_config.json",
-        "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "digests.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
     assert GenerationConfig.from_pretrained(folder).eos_token_id == 3
     assert AutoTokenizer.from_pretrained(folder).chat_template == "{{ messages }}"

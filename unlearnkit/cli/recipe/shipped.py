@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unlearnkit.errors import RecipeError
+from unlearnkit.redact import printable
 from unlearnkit.registry import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -52,9 +53,14 @@ def find(recipe: str) -> Path:
 
 
 def recipe_name(path: Path) -> str:
-    """The name of a recipe's run folders: its shipped name, or its file name without suffix."""
+    """The name of a recipe's run folders: its shipped name, or its file name without suffix.
+
+    It is the name of a folder below ``run_dir``, and is shown.
+    """
     resolved = path.resolve()
     for name, each in shipped().items():
         if each == resolved:
             return name
-    return path.stem
+    stem = path.stem.lstrip(". ")
+    shown = (each if each == printable(each) and each not in "\\\n\t" else "_" for each in stem)
+    return "".join(shown) or "recipe"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from unlearnkit.data.tokens.runaway import refuse_runaway
 from unlearnkit.data.tokens.twin import Twin, twin_of
 from unlearnkit.errors import RecipeError
 
@@ -230,6 +231,7 @@ def _around_plain_turns(tokenizer: PreTrainedTokenizerBase) -> str:
         templates = {"default": templates}
     found: list[str] = []
     for template in templates.values():
+        refuse_runaway(template, _PLAIN_TURNS)
         for turns in (_PLAIN_TURNS, _PLAIN_TURNS[1:]):
             try:
                 found.append(

@@ -13,6 +13,7 @@ from unlearnkit.files import write_json, write_text
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.folder import RunSummary, make_folder
 from unlearnkit.runs.phases.phase import Base, Phase, with_base
+from unlearnkit.runs.phases.yaml_text import without_secrets
 
 EDITS = {each.registered_name: each for each in (Negate, Add)}
 """The edits of one model by another, by name."""
@@ -56,7 +57,7 @@ class Edit(Phase):
         """Writes the edited model; there is nothing to go on from after an interruption."""
         started = time.monotonic()
         make_folder(folder)
-        write_text(folder / "recipe.yaml", self.text(base))
+        write_text(folder / "recipe.yaml", without_secrets(self.text(base)))
         EDITS[self.edit](self.base, [base], self.scale).write(folder / "model")
         summary = RunSummary(self.name, 0, 0, None, folder, round(time.monotonic() - started, 2))
         summary.peak_memory_mb = peak_memory_mb()

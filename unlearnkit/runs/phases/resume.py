@@ -11,7 +11,7 @@ from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.families import named
 from unlearnkit.plain import leaves
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.phases.yaml_text import load_yaml
+from unlearnkit.runs.phases.yaml_text import load_yaml, without_secrets
 
 Resolve = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Gives a recipe of an earlier version as this one writes it."""
@@ -74,7 +74,7 @@ class Unfinished:
 
     def _differences(self, file: Path, recipe: str) -> list[str]:
         """Keys in which a stored recipe differs from another one, the first five."""
-        theirs = file.read_text(encoding="utf-8")
+        theirs, recipe = file.read_text(encoding="utf-8"), without_secrets(recipe)
         if theirs == recipe:
             return []
         old = dict(leaves(self.resolve(load_yaml(theirs) or {})))

@@ -22,6 +22,7 @@ from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve
 from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
+from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.sharded import plain_copy
 
@@ -46,7 +47,7 @@ def fit_phases(
         phases: The phases, at least one of which trains.
         base: The model that the first starts from.
         recipe_name: First part of the run folder's name.
-        recipe_text: The resolved recipe, kept in the folder.
+        recipe_text: The resolved recipe, kept in the folder with secrets masked.
         run_dir: Where run folders go.
         ckpt_path: ``last`` for the newest unfinished run of this recipe, or a checkpoint in its
             folder. The run goes on in the same folder; finished phases are not run again.
@@ -81,7 +82,7 @@ def fit_phases(
         folder = Path(known).parent if known else Path(run_dir) / recipe_name
     if main:
         # Of a run that goes on too: phases that are not finished may have been changed.
-        write_text(folder / "recipe.yaml", recipe_text)
+        write_text(folder / "recipe.yaml", without_secrets(recipe_text))
     model: Base = base
     done: list[tuple[str, bool, Path]] = []
     for phase in phases:

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from unlearnkit.redact import redacted_values
+
 
 def dump_yaml(tree: Any) -> str:
     r"""A tree as YAML; text that a recipe's reader would take for something else is quoted.
@@ -28,6 +30,18 @@ def load_yaml(text: str) -> Any:
         {'seed': 7, 'names': ['a', 'b']}
     """
     return yaml.load(text, Loader=_LOADER)
+
+
+def without_secrets(text: str) -> str:
+    r"""A recipe as it is kept: its text, or one with masked values if it holds secrets.
+
+    Example:
+        >>> without_secrets("path: https://me:word@host/x  # mine")
+        'path: https://***@host/x\n'
+    """
+    tree = load_yaml(text)
+    shown = redacted_values(tree)
+    return text if shown == tree else dump_yaml(shown)
 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
