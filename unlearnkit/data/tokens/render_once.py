@@ -1,4 +1,4 @@
-"""Renders a chat template once, in a process of its own with limits.
+"""Renders a chat template once, in a child process with limits.
 
 It is run as a file and imports nothing of the package, so that it starts at once.
 """
