@@ -37,7 +37,7 @@ class Interrupted(UserError):
 
     Args:
         message: What was reached and what was saved.
-        hint: How to go on.
+        hint: How to continue.
         signum: The signal's number; the command ends with 128 and this.
     """
 
@@ -102,7 +102,7 @@ class Problem(NamedTuple):
 
 
 def in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
-    """Rows by their number; before them what concerns the file, after them lines that are none."""
+    """Order of problems: those of the file, rows by number, then lines that are no rows."""
     place = problem.place
     if isinstance(place, Place):
         return False, *place.identity

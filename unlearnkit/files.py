@@ -27,8 +27,8 @@ def whole_file(path: Path, *, said: str = "cannot write", flush: bool = False) -
 
     Args:
         path: The file; one that is there is replaced.
-        said: Begins the message of a failure.
-        flush: Have content and name on disk before anything else is done.
+        said: Start of the error message.
+        flush: Wait until content and name are on disk.
 
     Raises:
         UserError: If the disk is full or cannot be written to. Nothing is left half-written.
@@ -52,11 +52,11 @@ def whole_file(path: Path, *, said: str = "cannot write", flush: bool = False) -
 def whole_folder(folder: Path, *, said: str = "cannot write") -> Iterator[Path]:
     """A folder under a name of its own, which gets its real name once it is filled.
 
-    Of two processes that write one folder, the first to end has it, and the other is refused.
+    If two processes write one folder, the first to finish wins and the other raises.
 
     Args:
         folder: The folder; it must not exist or be empty.
-        said: Begins the message of a failure.
+        said: Start of the error message.
 
     Raises:
         UserError: If the folder exists, the disk is full or cannot be written to. Nothing is left
@@ -68,7 +68,7 @@ def whole_folder(folder: Path, *, said: str = "cannot write") -> Iterator[Path]:
         unfinished.mkdir(parents=True)
         yield unfinished
         try:
-            # In one step, which takes the place of an empty folder and of nothing else.
+            # One atomic step, which replaces an empty folder and nothing else.
             unfinished.rename(folder)
         except OSError:
             refuse_occupied(folder)
@@ -97,7 +97,7 @@ def refuse_inside(folder: Path, source: Path) -> None:
     """Refuses a folder inside the one that is copied.
 
     Raises:
-        UserError: If it is below it.
+        UserError: If ``folder`` is below ``source``.
     """
     if source.resolve() in folder.resolve().parents:
         raise UserError(
@@ -106,10 +106,10 @@ def refuse_inside(folder: Path, source: Path) -> None:
 
 
 def refuse_existing(path: Path) -> Path:
-    """The path, where there is no such file yet.
+    """Returns the path if no such file exists.
 
     Raises:
-        UserError: If there is.
+        UserError: If it exists.
     """
     if path.exists():
         raise UserError(f"{path} exists and is not overwritten.", hint="Give another name.")
@@ -142,7 +142,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON, which has no infinite number and none that is no number: null for each.
+    """A value for JSON, with null in place of infinite numbers and NaN.
 
     Example:
         >>> as_json({"a": [1.0, math.nan], "b": (math.inf,)}, indent=None)
@@ -173,7 +173,7 @@ def digest_of(data: bytes) -> str:
 
 
 def file_digest(file: Path) -> bytes:
-    """The SHA-256 of a file, kept for as long as the file is as it was."""
+    """The SHA-256 of a file, cached until the file changes."""
     found = file.stat()
     known = (str(file.absolute()), found.st_ino, found.st_size, found.st_mtime_ns)
     # A file that has just been written may be written again within the clock's grain.
@@ -203,7 +203,7 @@ def _tell(error: BaseException, what: str) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Has a file's content, or the names in a folder, on disk."""
+    """Flushes a file's content, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -218,7 +218,7 @@ def test_an_assistant_of_the_first_blocks_with_an_adapter_is_merged(command, mod
     assert "config.num_hidden_layers': found 1, expected 2" in done.err
     done = command("edit", "negate", "--base", "made", "--tuned", "made", "--out", "less")
     assert done.code == 2
-    assert "made of several" in done.err
+    assert "composite model or a part of one" in done.err
 
 
 ADAPTER = (
@@ -263,7 +263,7 @@ def test_o3_of_two_runs_is_a_folder_that_every_verb_takes(command, models, recip
     assert "no trained component" in done.err
     done = command("edit", "negate", "--base", "made", "--tuned", "made", "--out", "less")
     assert done.code == 2
-    assert "made of several" in done.err
+    assert "composite model or a part of one" in done.err
 
 
 def test_what_o3_cannot_gate_is_said(command, models, recipe):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unlearnkit.suites.base import SuiteContext
 
 Curve: TypeAlias = list[dict[str, Any]]
-"""A mapping a measurement: first what was varied, then the metrics."""
+"""One mapping per measurement: first what was varied, then the metrics."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Shots:
 class Fewshot(Attack, name="fewshot"):
     """Show other forget rows, with their answers, before the question.
 
-    A curve has a mapping a number of rows shown (0, 1, 2, 4 and so on): ``shots``, and
+    A curve has one mapping per number of rows shown (0, 1, 2, 4 and so on): ``shots``, and
     ``forget/<metric>`` over the rows that have room for the largest number, the same rows
     throughout.
 

@@ -29,11 +29,11 @@ from unlearnkit.suites.measured import known, mean_of
 
 
 class LogitLens(Attack, name="logit_lens"):
-    """Read the true answer out of each layer: the final norm and the head on its hidden states.
+    """Read the true answer out of each decoder block, by the final norm and the head.
 
-    Unlearning that only stops the last layers from saying what earlier ones still know shows as
+    Unlearning that only stops the last blocks from saying what earlier ones still know shows as
     a curve that rises and falls again. Each token is predicted from the true ones before it. A
-    curve has a mapping a decoder block, from 0: ``layer``, ``forget/probability``
+    curve has one mapping per decoder block, from 0: ``layer``, ``forget/probability``
     (length-normalised), ``forget/rougeL_recall`` of the likeliest tokens, and
     ``forget/exact_memorization``, mean over rows. The last block's are the model's own.
 

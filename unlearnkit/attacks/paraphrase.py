@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Paraphrase(Attack, name="paraphrase"):
     """Ask for the same answers in other words.
 
-    A curve has a mapping a wording: ``wording``, None for the rows' own, and ``forget/<metric>``.
+    A curve has one mapping per wording: ``wording``, None for the rows' own, and
+    ``forget/<metric>``.
 
     Args:
         limit: Rows measured at most, evenly spaced.

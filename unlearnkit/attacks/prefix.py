@@ -21,8 +21,8 @@ SHOWN = (0, 2, 4, 8, 16)
 class Prefix(Attack, name="prefix"):
     """Show the first tokens of the true answer, and measure the rest.
 
-    A curve has a mapping a number of tokens shown: ``shown``, and ``forget/<metric>`` over the rows
-    that have two tokens left at the largest of them, the same rows throughout.
+    A curve has one mapping per number of tokens shown: ``shown``, and ``forget/<metric>``
+    over the rows that have two tokens left at the largest number, the same rows throughout.
 
     Args:
         limit: Rows measured at most, evenly spaced.

@@ -36,7 +36,7 @@ class Quantize(Attack, name="quantize"):
       out.
 
     Embeddings and norms, and a head that is tied to the embedding, are left as they are. Of a
-    composite model all parts become coarse. A curve has a mapping a measurement, that of the
+    composite model all parts become coarse. A curve has one mapping per measurement, that of the
     untouched model first: ``weights``, such as ``nearest-4``, and ``forget/<metric>``.
 
     Args:

@@ -18,7 +18,7 @@ _NORM = "gradient norm"
 
 
 class TrainingDiverged(UserError):
-    """A loss, a gradient or a weight is not finite; what is on disk is of before that.
+    """A loss, a gradient or a weight is not finite; files on disk are from before.
 
     Args:
         message: What, at which step.
@@ -35,9 +35,9 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
     """Stops at a forget NLL, at a retain KL, or at the first value that is not finite.
 
     Gradient ascent has no lower bound: past the point of forgetting it only tears the model
-    apart. The figures are looked at before each optimiser step; the step that would follow is not
-    taken, so the weights are those that the figures were measured on. Weights are looked at before
-    they are saved, so that no checkpoint with broken ones takes the place of a good one.
+    apart. The callback checks the metrics before each optimiser step and does not take a step past
+    a ceiling, so the weights are those that were measured. It checks weights before they are
+    saved, so a broken checkpoint never replaces a good one.
 
     Args:
         forget_nll: Ceiling of the forget stream's NLL, in nats per token; None for none. Random
@@ -67,7 +67,7 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Looks at the step's figures and gradient; drops the gradient if they are too far."""
+        """Checks the step's metrics and gradient; drops the gradient past a ceiling."""
         norm = _gradient_norm(trainer, pl_module)
         figures: dict[str, float] = pl_module.read_figures(**norm)  # pyright: ignore
         self._refuse_non_finite(trainer, pl_module, figures)

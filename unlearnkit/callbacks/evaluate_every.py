@@ -1,4 +1,4 @@
-"""Suites while the training runs, and the model with the best score."""
+"""Evaluates suites during training, and keeps the model with the best score."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         model = pl_module.policy
         tokenizer = datamodule_of(trainer).tokenizer
         found: dict[str, float | None] = {}
-        # Suites may draw random numbers; the training must not notice.
+        # Suites may draw random numbers; the training must not depend on them.
         devices = [pl_module.device] if pl_module.device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             for suite in self.suites:

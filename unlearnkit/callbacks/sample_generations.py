@@ -46,7 +46,7 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
             self._show(trainer, pl_module, "at the end")
 
     def _show(self, trainer: L.Trainer, pl_module: L.LightningModule, when: str) -> None:
-        # A sharded model speaks only when all processes take part, and then says the same on all.
+        # A sharded model generates only when all processes take part, the same text on each.
         if not trainer.is_global_zero and not is_sharded(trainer):
             return
         module = datamodule_of(trainer)

@@ -27,7 +27,7 @@ _ATTACKED_ROWS = {
 
 
 def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None:
-    """A table a suite: figure and interval; what is missing and why; where the rows are.
+    """One table per suite: metric and interval; what is missing and why; where the rows are.
 
     Args:
         found: Of the model.

@@ -1,4 +1,4 @@
-"""Counts of what the maximal length takes away."""
+"""Counts of rows and tokens that the maximal length cuts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unlearnkit.data.plan import Order
 
 
 class Cut(NamedTuple):
-    """What the maximal length takes away.
+    """Rows and tokens that the maximal length cuts.
 
     Of a stream that answers another one's prompts, pairs of a prompt and an answer are counted.
 
@@ -30,7 +30,7 @@ class Cut(NamedTuple):
 
     @classmethod
     def of_pairs(cls, lengths: Order, rooms: Order) -> Cut:
-        """Each answer of these lengths behind each prompt that leaves so much room.
+        """Counts over all pairs of a prompt, with its room, and an answer, with its length.
 
         Example:
             >>> print(Cut.of_pairs(np.array([2, 6]), np.array([7, 5, 3])))

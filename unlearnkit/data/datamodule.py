@@ -33,8 +33,8 @@ else:
 class UnlearningDataModule(L.LightningDataModule):
     """Named streams of prompt-response rows, drawn side by side.
 
-    One epoch is one pass over the anchor stream; the others flow on without replacement. The rows
-    of a step depend on the seed, the step and the rank alone, so a resumed run goes on exactly
+    One epoch is one pass over the anchor stream; the others continue without replacement. The rows
+    of a step depend on the seed, the step and the rank alone, so a resumed run continues exactly
     where it stopped, with any number of workers.
 
     Args:
@@ -164,7 +164,7 @@ class UnlearningDataModule(L.LightningDataModule):
         return StepPlan(sizes, self.anchor, self.seed, world, accumulate, self.shuffle)
 
     def use(self, packer: Packer) -> None:
-        """Takes what packs the rows, from the module that reads them.
+        """Sets the packer; the module that reads the batches calls it.
 
         Raises:
             RecipeError: If it reads a stream of prompts without responses.
@@ -228,7 +228,7 @@ def datamodule_of(trainer: L.Trainer) -> UnlearningDataModule:
 
 
 def together(calls: Iterable[Callable[[], object]]) -> None:
-    """Makes every call and raises the data errors of all of them as one."""
+    """Makes every call, and raises all data errors as one."""
     problems: list[Problem] = []
     hints: list[str] = []
     for call in calls:

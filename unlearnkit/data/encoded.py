@@ -26,10 +26,10 @@ _BATCH = 1000
 
 
 class Digest(Protocol):
-    """A digest in the making."""
+    """A running digest."""
 
     def update(self, data: bytes, /) -> None:
-        """Goes on with more bytes."""
+        """Adds bytes."""
         ...
 
 
@@ -47,12 +47,12 @@ class StreamData(ABC):
         self.dropped = 0
         """Rows left out by ``on_bad_rows: drop``."""
         self.cut: dict[int, int] = {}
-        """Response tokens that the maximal length took away, of each row that lost some."""
+        """Response tokens that the maximal length cut, for each row that lost some."""
         self.answered = True
         """Whether its rows have responses, which a loss can read."""
 
     def cuts(self) -> Cut | None:
-        """How much the maximal length takes away; None if nothing."""
+        """What the maximal length cuts; None if nothing."""
         if not self.cut:
             return None
         lost = sum(self.cut.values())

@@ -86,7 +86,7 @@ class StepPlan:
     """Rows of every micro-batch as f(seed, stream, step, rank, world).
 
     An epoch is one pass over the anchor stream; its last micro-batch may be short, and is dealt
-    out evenly to the ranks. The other streams flow on without replacement, pass after pass,
+    out evenly to the ranks. The other streams continue without replacement, pass after pass,
     however the epochs fall. A stream that follows another (random answers to the forget prompts)
     takes that stream's draws.
 

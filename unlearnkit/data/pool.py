@@ -34,7 +34,7 @@ class AnswerPool:
     their ids are looked at only where one has to be cut.
 
     Args:
-        key: Names the pool, so that two of one seed do not draw alike.
+        key: Names the pool, so that two pools of one seed draw differently.
         answers: The answers, as often as each is to come in a pass.
         max_length: Longest sequence in tokens; answers are cut to fit behind a prompt.
         seed: Seed of the draws.

@@ -39,7 +39,7 @@ class Origin:
 
 
 class Sampling(NamedTuple):
-    """How answers are drawn; the fields are those of `Origin`."""
+    """Sampling settings; the fields are those of `Origin`."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -49,7 +49,7 @@ class Sampling(NamedTuple):
 
 
 def check_sampling(sampling: Sampling) -> str | None:
-    """What nothing can be sampled with, and what was expected, in a sentence.
+    """The fault of sampling settings in a sentence, or None.
 
     Example:
         >>> check_sampling(Sampling(temperature=0.0))
@@ -70,7 +70,7 @@ class SampledAnswer(NamedTuple):
     """One answer that a model gave."""
 
     text: str
-    """For the reader; what is trained on are the ids."""
+    """For readers only; training uses the ids."""
     ids: Ids
     """Without the token that ended it."""
     ended: bool

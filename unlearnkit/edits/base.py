@@ -63,13 +63,13 @@ class Edit(Registered, ABC):
 
     @property
     def remark(self) -> str:
-        """What is said at the shell once the model is written."""
+        """Message at the shell once the model is written."""
         return ""
 
 
 @contextmanager
 def as_edit() -> Iterator[None]:
-    """Lets a model that cannot be used be the fault of an option rather than of a recipe.
+    """Reports an unusable model as the fault of an option, not of a recipe.
 
     Raises:
         UserError: In place of a `RecipeError`.

@@ -1,4 +1,4 @@
-"""LUNAR: redirects activations of the forget set by one layer's weight."""
+"""LUNAR: redirects activations of the forget set by one weight."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from unlearnkit.models.load import load_config, load_model
 
 @dataclass
 class Seen:
-    """What a layer saw of some prompts.
+    """Statistics of a linear layer's inputs over some prompts.
 
     Args:
         total: ``[I]`` sum of its inputs over all tokens, float64.
@@ -45,7 +45,7 @@ class Seen:
 
 
 class Lunar(Edit, name="lunar"):
-    """Redirect one layer's activations to those of prompts that the model refuses (LUNAR).
+    """Redirect a decoder block's activations to those of prompts that the model refuses (LUNAR).
 
     Experimental. The change of one weight, in closed form; what is written is an ordinary model.
 

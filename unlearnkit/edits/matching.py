@@ -32,7 +32,7 @@ def refuse(problems: list[Problem], hint: str) -> None:
     """Raises if there are problems, with all of them in one error.
 
     Raises:
-        UserError: With a line a problem.
+        UserError: With one line per problem.
     """
     if not problems:
         return

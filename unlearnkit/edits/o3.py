@@ -41,7 +41,7 @@ class O3(Edit, name="o3"):
     """Switch a request's adapter on where a prompt is about the request (O3).
 
     Experimental. Detectors are fitted on the forget prompts of each run; gate.json in the folder
-    has what they make of them.
+    has their weights for these prompts.
 
     Args:
         base: The model that the adapters were trained on. It is pointed at, and must stay where
@@ -158,11 +158,11 @@ def _features(encode: Callable[..., Tensor], prompts: Prompts, layers: int) -> T
 def decisions(
     model: GatedForCausalLM, tokenizer: Any, prompts: dict[str, Prompts], batch_size: int = 32
 ) -> list[dict[str, Any]]:
-    """What the gate makes of prompts.
+    """The gate's weights for prompts.
 
     Returns:
-        A mapping a prompt: its ``group``, ``prompt``, the ``weights`` of all requests' detectors,
-        and the ``adapter`` that it has, with its ``weight``; None and 0 for the base alone.
+        One mapping per prompt: its ``group``, ``prompt``, the ``weights`` of all requests'
+        detectors, and its ``adapter`` with its ``weight``; None and 0 for the base alone.
     """
     rows = [(group, each) for group, some in prompts.items() for each in some]
     found: list[dict[str, Any]] = []

@@ -64,9 +64,9 @@ def open_weights(base: str | BaseModel) -> Weights:
         )
     if resolved.first_blocks is not None or is_composite(base):
         raise UserError(
-            f"{_name(base)}: it is a part of a model, or made of several, and weights are edited "
-            "in a model that stands alone",
-            hint="Name the model that it was made of.",
+            f"{_name(base)}: it is a composite model or a part of one, and weights are edited "
+            "in a plain model",
+            hint="Name the plain model that it was made from.",
         )
     folder = Path(resolved.path)
     if not folder.is_dir():

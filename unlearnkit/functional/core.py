@@ -49,7 +49,7 @@ def row_sum(x: Tensor, sequence: Tensor, sequences: int) -> Tensor:
     """Sum of the tokens of each sequence.
 
     Args:
-        x: ``[N]`` one value a token.
+        x: ``[N]`` one value per token.
         sequence: ``[N]`` the sequence of each token, from 0.
         sequences: ``S``, the number of sequences.
 

@@ -1,8 +1,8 @@
 """Membership attacks: scores that tell training texts from others.
 
-Every attack gives one score a text, and **a higher score means less like a member**, so that an
+Every attack gives one score per text, and **a higher score means less like a member**, so that an
 AUC above 0.5 says that the forget set still looks trained on. Inputs are flat: ``x[N]`` one value
-a token, ``sequence[N]`` the text of each token, from 0 and ascending, ``sequences`` the number
+per token, ``sequence[N]`` the text of each token, from 0 and ascending, ``sequences`` the number
 ``S`` of texts.
 """
 

@@ -48,7 +48,7 @@ def words(text: str) -> list[str]:
     """Case-folded words of a text in any script.
 
     A word is a run of letters, digits and combining marks. Scripts that are written without
-    spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) give one unit a character, marks included. For
+    spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) give one unit per character, marks included. For
     ASCII text the result is that of rouge_score's tokenizer.
 
     Example:

@@ -107,7 +107,7 @@ def truth_scores(
     *,
     compat: OpenUnlearning | None = None,
 ) -> Tensor:
-    """What an aggregate of the truth ratio ``R`` averages, a value a row. ``[S], [S, K] -> [S]``.
+    """What an aggregate of the truth ratio ``R`` averages, by row. ``[S], [S, K] -> [S]``.
 
     ============================ ===================== ========================================
     aggregate                    value                 read as

@@ -1,6 +1,6 @@
 """Metrics of the true text's tokens: likelihood, memorisation, divergence.
 
-Inputs are flat, as in `unlearnkit.functional`: one value a token, and the row of the update that
+Inputs are flat, as in `unlearnkit.functional`: one value per token, and the row of the update that
 each token is part of, from 0 and ascending.
 """
 

@@ -1,4 +1,4 @@
-"""The adapter of a recipe, and how it begins."""
+"""The adapter of a recipe and its initial values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Literal
 import peft
 
 FROM_WEIGHTS = ("pissa", "olora", "fila")
-"""Ways to begin with a part of the weights in the adapter, and the rest in the base."""
+"""Initialisations that take a part of the base's weights."""
 VARIANTS = (
     "use_dora", "use_bdlora", "alora_invocation_tokens", "arrow_config", "velora_config",
     "monteclora_config", "kasa_config", "layer_replication",
 )  # fmt: skip
-"""Settings that do not go with those ways to begin."""
+"""Settings that these initialisations do not support."""
 MUTATING = ("corda", "loftq", "lora_ga")
-"""Ways to begin that change the weights of the base."""
+"""Initialisations that change the base's weights."""
 UNMERGED = ("layer_replication", "alora_invocation_tokens", "arrow_config")
 """Settings of adapters that cannot be merged into the model, as they are for evaluation."""
 
@@ -35,8 +35,8 @@ class Importance:
     """The rows by which FILA weighs the rows of a weight.
 
     Args:
-        forget: The stream that is passed over once.
-        retain: The stream that as many rows are drawn from.
+        forget: Stream that FILA reads once.
+        retain: Stream that gives as many rows.
         batch_size: Rows whose mean gradient is squared. Above 1, as in the authors' code, gradients
             of unlike rows cancel and the Fisher information comes out too small.
     """
@@ -48,7 +48,7 @@ class Importance:
 
 @dataclass
 class LoraConfig(peft.LoraConfig):
-    """PEFT's `LoraConfig` with one more way to begin.
+    """PEFT's `LoraConfig` with one more initialisation, ``fila``.
 
     Args:
         init_lora_weights: As in PEFT, and ``fila``. With ``fila``, ``pissa`` and ``olora`` the
@@ -57,7 +57,7 @@ class LoraConfig(peft.LoraConfig):
             adapter off is the model as it was.
         svd_iterations: Power iterations of a randomised decomposition for ``pissa`` and ``fila``;
             by default it is exact.
-        importance: Of ``fila``.
+        importance: Rows that ``fila`` reads.
     """
 
     init_lora_weights: (
@@ -68,7 +68,7 @@ class LoraConfig(peft.LoraConfig):
 
 
 def plain_config(lora: peft.LoraConfig) -> peft.LoraConfig:
-    """PEFT's own config; an adapter of `FROM_WEIGHTS` is a no-op in it, and yet to be filled."""
+    """PEFT's own config, in which an adapter of `FROM_WEIGHTS` is a no-op until filled."""
     if type(lora) is peft.LoraConfig and not start_of(lora):
         return lora
     given = {each.name: getattr(lora, each.name) for each in fields(peft.LoraConfig) if each.init}
@@ -84,14 +84,14 @@ def start_of(lora: peft.LoraConfig | None) -> str | None:
 
 
 def importance_of(lora: peft.LoraConfig | None) -> Importance | None:
-    """The rows that FILA needs; None where the adapter begins otherwise."""
+    """The rows that FILA needs; None for other initialisations."""
     if start_of(lora) != "fila":
         return None
     return lora.importance if isinstance(lora, LoraConfig) else Importance()
 
 
 def changes_base(lora: peft.LoraConfig | None) -> str | None:
-    """The setting by which an adapter changes weights of the base, which stay changed without it.
+    """The setting by which an adapter changes the base's weights for good.
 
     Example:
         >>> changes_base(LoraConfig(bias="all"))

@@ -81,7 +81,7 @@ def weight_of(layer: Any) -> Tensor:
 
 
 def begin_with(layer: Any, a: Tensor, b: Tensor) -> None:
-    """Puts factors into an adapter and subtracts them beside it; the layer computes what it did.
+    """Puts factors into an adapter and subtracts them beside it; the output stays the same.
 
     Raises:
         RecipeError: If the layer is not a linear one.

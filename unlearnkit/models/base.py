@@ -28,11 +28,11 @@ EMBEDDED = {
 
 @dataclass(frozen=True)
 class Offset:
-    """A small model that is trained in place of the model, whose logits its change is added to.
+    """A small model that is trained in place of the base; its change is added to the base's logits.
 
     Args:
         small: The small model, of the same tokenizer; named as any model.
-        first_blocks: Keep so many of its decoder blocks.
+        first_blocks: Keep this many of its decoder blocks.
         alpha: Factor of the change.
     """
 
@@ -55,7 +55,7 @@ class BaseModel:
         attn_implementation: As in transformers, for the ``rows`` layout; by default theirs.
         quantization: Hold the weights of all linear layers but the head in ``4bit`` (NF4) or
             ``8bit`` by bitsandbytes, under an adapter; ``dtype`` is what they are computed in.
-        first_blocks: Keep so many decoder blocks, and the output head.
+        first_blocks: Keep this many decoder blocks, and the output head.
         offset: Leave the model as it is and train the change of a small one, which is added to
             its logits (delta-unlearning).
     """
@@ -193,7 +193,7 @@ def refuse_other_tokens(
 
 
 def from_pretrained_arguments(base: BaseModel) -> dict[str, Any]:
-    """What model and tokenizer loading have in common."""
+    """Arguments that model and tokenizer loading share."""
     found: dict[str, Any] = {"trust_remote_code": base.trust_remote_code}
     if base.gguf_file:
         found["gguf_file"] = base.gguf_file
@@ -203,7 +203,7 @@ def from_pretrained_arguments(base: BaseModel) -> dict[str, Any]:
 
 
 def explain_missing(base: BaseModel, error: Exception) -> RecipeError:
-    """The loading error of transformers in a sentence of ours."""
+    """A loading error of transformers as one sentence."""
     if Path(base.path).exists():
         what = f"the folder {base.path} holds no model that can be loaded"
     elif base.path.count("/") > 1 or base.path.startswith((".", "~", "/")):

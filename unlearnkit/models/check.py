@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
     """Refuses a model whose files lack weights, without reading them.
 
-    A composite model, one that is not in a folder and a GGUF file are looked at when they are
+    A composite model, one that is not in a folder and a GGUF file are checked when they are
     loaded.
 
     Args:

@@ -144,12 +144,12 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
 
 
 def add_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftModel:
-    """The model with a new adapter, with which it computes what it did; all else is frozen.
+    """The model with a new adapter, which does not change its output; all else is frozen.
 
-    An adapter that is to begin by FILA is a no-op, until `begin_by_importance` fills it.
+    An adapter with the initialisation FILA is a no-op until `begin_by_importance` fills it.
 
     Raises:
-        RecipeError: If the targets do not exist in the model, or cannot begin as asked.
+        RecipeError: If the targets do not exist, or do not support the initialisation.
     """
     _refuse_what_peft_would_skip(model, lora)
     try:

@@ -33,7 +33,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def without_own_settings(model: nn.Module) -> Iterator[None]:
-    """Lays aside the generation configs that a model and its parts bring along.
+    """Removes for a while the generation configs of a model and of its parts.
 
     ``generate`` of transformers takes from them whatever the config that it is given leaves open:
     stop strings, processors of logits, a kind of cache.

@@ -19,7 +19,7 @@ from unlearnkit.models.base import BaseModel
 
 
 def quantization_config(base: BaseModel) -> BitsAndBytesConfig:
-    """What transformers is to make of the weights: NF4 with quantised constants, or LLM.int8().
+    """Config of the quantisation: NF4 with quantised constants, or LLM.int8().
 
     Raises:
         RecipeError: If bitsandbytes is not installed.
@@ -41,7 +41,7 @@ def quantization_config(base: BaseModel) -> BitsAndBytesConfig:
 
 
 def keep_differentiable(model: nn.Module) -> None:
-    """Has bitsandbytes leave 4-bit weights in the layout that gradients pass through.
+    """Makes bitsandbytes keep 4-bit weights in the layout that gradients need.
 
     On CPUs with AVX512-BF16 it repacks them at the first pass in eval mode, such as one of the
     reference, for a kernel that gives zero gradients without an error.

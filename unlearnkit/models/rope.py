@@ -39,7 +39,7 @@ class LengthScaling(NamedTuple):
 
 
 def length_scalings(model: Any) -> tuple[LengthScaling, ...]:
-    """What of a model's positions depends on the longest row; of most models nothing.
+    """How a model's positions depend on the longest row; empty for most models.
 
     Args:
         model: A model of transformers, a composite model, or one wrapped by PEFT or for ranks.
@@ -58,7 +58,7 @@ def length_scalings(model: Any) -> tuple[LengthScaling, ...]:
 
 
 def scalings_of(config: PreTrainedConfig) -> tuple[LengthScaling, ...]:
-    """The same of a config.
+    """The same for a config.
 
     Example:
         >>> from transformers import LlamaConfig
@@ -81,9 +81,9 @@ def scalings_of(config: PreTrainedConfig) -> tuple[LengthScaling, ...]:
 
 
 def row_groups(model: nn.Module, lengths: Sequence[int]) -> list[list[int]]:
-    """Indices of the rows that may share a forward pass, told once if there are several groups.
+    """Indices of rows that may share a forward pass; warns once of several groups.
 
-    Also has dynamic NTK forget the rows of earlier passes.
+    Also resets dynamic NTK, which remembers rows of earlier passes.
 
     Args:
         model: The model.
@@ -103,7 +103,7 @@ def row_groups(model: nn.Module, lengths: Sequence[int]) -> list[list[int]]:
 def generation_batches(
     model: nn.Module, lengths: Sequence[int], limits: Sequence[int], order: Sequence[int], size: int
 ) -> Iterator[tuple[list[int], bool]]:
-    """Batches of rows that change nothing for each other while they grow.
+    """Batches of rows that do not affect each other while they grow.
 
     Args:
         model: The model.
@@ -146,7 +146,7 @@ def generation_batches(
 
 
 def forget_long_rows(model: nn.Module) -> None:
-    """Has dynamic NTK begin anew: it keeps the frequencies of the longest row that it saw."""
+    """Resets dynamic NTK, which keeps the frequencies of the longest row that it saw."""
     if not any(each.kind == "dynamic" for each in length_scalings(model)):
         return
     module: Any
@@ -155,7 +155,7 @@ def forget_long_rows(model: nn.Module) -> None:
         for layer, kind in kinds.items() if isinstance(kinds, dict) else [(None, kinds)]:
             if not isinstance(kind, str) or "dynamic" not in kind:
                 continue
-            # Its own way back: a row below the original length.
+            # A row below the original length resets it.
             device = next(module.buffers()).device
             one = torch.zeros(1, 1, dtype=torch.long, device=device)
             module(one.float()[..., None], one, *([] if layer is None else [layer]))

@@ -27,7 +27,7 @@ def load_whole(
 ) -> Any:
     """A model by ``from_pretrained``, with every weight from its files.
 
-    Weights of the files that the model does not have are told in a warning.
+    Warns of weights in the files that the model does not have.
 
     Args:
         auto: A class of transformers with ``from_pretrained``.
@@ -147,7 +147,7 @@ def _some(names: list[str]) -> str:
 
 @contextmanager
 def _without_report() -> Iterator[None]:
-    """Without the table of transformers on weights that are missing or left over."""
+    """Silences transformers' table of missing and unused weights."""
 
     def other(record: logging.LogRecord) -> bool:
         return "LOAD REPORT" not in record.getMessage()

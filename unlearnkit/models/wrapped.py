@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 _WRAPPED = ("module", "_orig_mod")
-"""Where wrappers of torch keep what they wrap."""
+"""Attributes in which torch's wrappers keep the wrapped module."""
 
 
 def unwrapped(model: nn.Module) -> Any:

@@ -72,7 +72,7 @@ def comparison_report(columns: Sequence[Compared], lines: Mapping[str, Line]) ->
 
 
 def picture(columns: Sequence[Compared], lines: Mapping[str, Line]) -> bytes | None:
-    """Forgetting against utility as PNG, a panel a suite; None if no suite measures both."""
+    """Forgetting against utility as PNG, one panel per suite; None if no suite measures both."""
     specs = [chart.spec | {"width": _PICTURE_WIDTH} for chart in trade_offs(columns, lines)]
     if not specs:
         return None

@@ -12,7 +12,7 @@ from unlearnkit.files import write_rows
 
 
 def write_samples(folder: Path, streams: Mapping[str, StreamData]) -> None:
-    """Writes the answers to the prompts of each ``sampled`` stream, a file a stream.
+    """Writes the answers to the prompts of each ``sampled`` stream, one file per stream.
 
     Raises:
         UserError: If a file cannot be written.

@@ -43,7 +43,7 @@ class TokenLogps:
             self._logps[when] = [[next(flat) for _ in e.response_ids] for e in self._examples]
 
     def rows(self) -> list[dict[str, Any]]:
-        """A mapping a row: source, prompt, tokens as text, log-probabilities in nats by model."""
+        """One mapping per row: source, prompt, tokens as text, log-probs in nats by model."""
         return [
             {
                 "row": example.row,

@@ -152,7 +152,7 @@ class _Looks(L.Callback):
         model: Any = pl_module.policy
         tokenizer = trainer.datamodule.tokenizer  # pyright: ignore
         devices = [pl_module.device] if pl_module.device.type == "cuda" else []
-        # Suites may draw random numbers; the training must not notice.
+        # Suites may draw random numbers; the training must not depend on them.
         with torch.random.fork_rng(devices):
             results = measure(model, tokenizer, self._suites, self._context, gold=self._gold)
         self._report(look, self._measurer.metrics(results))

@@ -54,7 +54,7 @@ class Asking(NamedTuple):
         tokens: int,
         stop: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
-        """A row an item: its prompt, and the greedy answer up to a stop string."""
+        """One row per item: its prompt, and the greedy answer up to a stop string."""
         found = generate(
             self.model,
             self.codec.tokenizer,

@@ -104,7 +104,7 @@ class SuiteResult:
     Args:
         values: Values by ``<stream>/<metric>``; the keys are public. None if no row holds
             anything to measure.
-        rows: One mapping a probe: its stream, its texts and its own values, as JSON types.
+        rows: One mapping per probe: its stream, its texts and its own values, as JSON types.
         missing: Metrics that could not be computed, and which input each of them lacks.
         notes: Sentences on what was cut, and on how many rows a metric leaves out.
     """

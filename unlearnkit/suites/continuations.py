@@ -171,7 +171,7 @@ def continuation_rows(
     max_new_tokens: int,
     answers: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """One row an example: the greedy continuation, and teacher-forced values of the true one.
+    """One row per example: the greedy continuation, and teacher-forced values of the true one.
 
     Args:
         model: The model under evaluation.

@@ -205,7 +205,7 @@ def _name(key: str) -> str:
 def _rows(
     task: str, samples: Sequence[Mapping[str, Any]], values: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """A row a sample, with those of its metrics of which the task's figure is the mean."""
+    """One row per sample, with the metrics whose mean is the task's value."""
     several = len({sample["filter"] for sample in samples}) > 1
     kept: list[dict[str, Any]] = []
     figures: dict[int, dict[str, float]] = {}

@@ -45,7 +45,7 @@ class Privacy(Suite, name="privacy"):
         holdout: Rows of the same kind that no model has seen; by default the stream ``heldout``.
         prompt_tokens: Where a file of plain text is cut into prompt and response.
         k: Share of the tokens that Min-K% and Min-K%++ average.
-        gradnorm: Run the attack by gradients too, one backward pass a row.
+        gradnorm: Run the attack by gradients too, one backward pass per row.
         shots: Run ReCaLL too, with this many holdout rows, the first ones, in front of each row.
             These are known not to be members, so no attack is judged on them.
         limit: Rows of each kind that are judged at most, evenly spaced; None for all. The rows in

@@ -1,4 +1,4 @@
-"""Views of a stream whose model is tensors in memory."""
+"""Views of a stream, from tensors in place of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HIDDEN_SIZE = 5
 
 
 class LogitsSource:
-    """A model's figures for a stream's response tokens, from tensors in memory.
+    """A model's values for a stream's response tokens, from tensors in memory.
 
     Args:
         logits: ``[N, V]`` logits that predict the tokens.
@@ -72,7 +72,7 @@ def stream_view(
     step_tokens: int | None = None,
     step_sequences: int | None = None,
 ) -> StreamView:
-    """A view of a stream whose model is a tensor of logits.
+    """A view of a stream, from a tensor of logits in place of a model.
 
     Args:
         logits: ``[N, V]`` policy logits.

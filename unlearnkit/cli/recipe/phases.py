@@ -1,4 +1,4 @@
-"""Expands ``phases:`` and ``requests:`` into one recipe a phase."""
+"""Expands ``phases:`` and ``requests:`` into one recipe per phase."""
 
 from __future__ import annotations
 

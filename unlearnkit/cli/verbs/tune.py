@@ -252,7 +252,7 @@ def _finish(job: Job, found: Found, line: CommandLine) -> None:
 
 
 def _runs(job: Job, settings: dict[str, Any], seed: int) -> list[dict[str, float | None]]:
-    """Metrics of the chosen recipe on the reporting rows, a run a seed."""
+    """Metrics of the chosen recipe on the reporting rows, one run per seed."""
     import torch
 
     from unlearnkit.runs.fit import fit

@@ -243,7 +243,7 @@ BINARY = (".parquet",)
 
 
 def is_lines(suffix: str, raw: bytes) -> bool:
-    """Whether a file is plain text, with a row a line, whatever its suffix says."""
+    """Whether a file is plain text, with one row per line, whatever its suffix says."""
     if suffix == ".txt" or suffix not in READERS:
         return True
     if READERS[suffix] is not read_jsonl:

@@ -79,7 +79,7 @@ def sliced(path: str, split: str, tables: Mapping[str, Table]) -> Table:
 def _of_numbers(table: Table, numbers: Sequence[int]) -> Table:
     index = {row.place.row: i for i, row in enumerate(table.rows)}
     kept = set(numbers)
-    # What concerns the whole file, or is no row, stays to be told.
+    # Problems of the whole file, and lines that are no rows, are reported anyway.
     problems = [
         each
         for each in table.problems

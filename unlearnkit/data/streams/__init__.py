@@ -1,4 +1,4 @@
-"""Streams, one class a file.
+"""Streams, one class per file.
 
 Every module of this package is imported with it, so a new stream is one new file.
 """

@@ -39,28 +39,28 @@ _HINT = f"Sample from the recipe's model first, with the same overrides: {_COMMA
 class SampledStream(AnsweringStream, name="sampled"):
     """Answers to another stream's prompts that the model gives before it is trained.
 
-    The run draws them itself, in batches, and keeps them in ``cache``, in a file for each model,
-    tokenizer and settings. Answers that are there are not drawn again, so that a run that was
-    interrupted goes on as if it had not been; the run folder has a copy of those it used.
+    The run samples them in batches and keeps them in ``cache``, one file per model, tokenizer and
+    settings. Stored answers are not sampled again, so an interrupted run continues exactly; the
+    run folder has a copy of those it used.
 
-    With ``path`` they are those that ``unlearnkit sample`` wrote. The file names the model and the
-    tokenizer, and is refused for others; the settings of a draw are then the file's.
+    With ``path`` they are those that ``unlearnkit sample`` wrote. The file names its model and
+    tokenizer, and is refused for others; its sampling settings hold.
 
     Args:
         prompts: The stream whose prompts are answered.
         per_prompt: Answers per prompt and draw; ``d2o`` takes several, ``dpo`` takes 1.
-        pool: Answers to each prompt that are drawn from the model, ``per_prompt`` by default. Of
-            more, the draws of the training take each equally often over the epochs.
+        pool: Answers to each prompt that are sampled, ``per_prompt`` by default. If there are
+            more, training takes each equally often over the epochs.
         template: Text around the prompt while sampling, with ``{prompt}`` in it.
         temperature: Sampling temperature.
         top_p: Share of the probability that is sampled from.
         max_new_tokens: Longest answer, in tokens.
         seed: Seed of the sampling.
         cache: Folder of the answers.
-        path: File of answers that were drawn before, in place of a draw.
+        path: File of stored answers, instead of sampling.
 
     Raises:
-        RecipeError: For a value that nothing can be sampled with, or that a file makes idle.
+        RecipeError: For a value that cannot be sampled with, or that ``path`` makes idle.
 
     References:
         Duan et al., 2024, arXiv:2403.03419 (D2O). Mekala et al., 2024, arXiv:2409.13474 (AltPO).
@@ -83,23 +83,23 @@ class SampledStream(AnsweringStream, name="sampled"):
         if pool is not None and pool < per_prompt:
             raise RecipeError(
                 f"pool: expected at least {per_prompt} (per_prompt), found {pool}",
-                hint="Leave it out to draw as many answers as the training takes at a time.",
+                hint="Leave it out to sample as many answers as the training takes at a time.",
             )
         self.sampling = Sampling(temperature, top_p, max_new_tokens, seed, template)
         if (wrong := check_sampling(self.sampling)) is not None:
             raise RecipeError(wrong)
         if path is not None and (self.sampling, pool, cache) != (Sampling(), None, "samples"):
             raise RecipeError(
-                "path: the answers are in a file, and settings of a draw are given too",
+                "path: the answers are in a file, and sampling settings are given too",
                 hint="Leave out pool, cache, template, temperature, top_p, max_new_tokens, seed.",
             )
         self.pool = pool or per_prompt
-        # Not `path`: what has one is looked for before the model has answered.
+        # Not `path`: a stream that has one is read before the model has answered.
         self.cache, self.file = cache, path
         self._table: SampleTable | None = None
 
     def check(self) -> None:
-        """Reads the file, where there is one before the model has answered.
+        """Reads the file, if ``path`` names one.
 
         Raises:
             DataError: If it is missing, or with every line that cannot be read.
@@ -117,7 +117,7 @@ class SampledStream(AnsweringStream, name="sampled"):
     def encode(
         self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
     ) -> StreamData:
-        """The prompts with the answers of the file, or those that are still to be drawn.
+        """The prompts with the answers of the file, or with those that the run will sample.
 
         Raises:
             RecipeError: If the stream of prompts is not there.
@@ -149,7 +149,7 @@ class SampledStream(AnsweringStream, name="sampled"):
         codec: Codec,
         seed: int,
     ) -> PairedData:
-        """The prompts with their answers, of each the first ``pool`` if the run drew them."""
+        """The prompts with their answers, of each the first ``pool`` if the run sampled them."""
         end = prompts.frame.end(codec)
         most = None if self.file is not None else self.pool
         answers = [
@@ -175,7 +175,7 @@ class SelfSamplesStream(SampledStream, name="self_samples"):
         super().__init__(prompts, per_prompt, path=path)
 
     def check(self) -> None:
-        """As `SampledStream.check`, with a word on the name."""
+        """As `SampledStream.check`; warns of the old name."""
         logger.warning(
             "the stream 'self_samples' is now {name: sampled, path: %s}; the old name still works",
             self.file,
@@ -188,7 +188,7 @@ class SampledData(StreamData):
 
     Args:
         name: The stream's name.
-        stream: How answers are drawn.
+        stream: How answers are sampled.
         prompts: The stream whose prompts are answered.
         codec: Tokenizer and longest sequence.
         seed: Seed of the draws.
@@ -215,7 +215,7 @@ class SampledData(StreamData):
         """What the answers depend on.
 
         Raises:
-            RecipeError: If it is not known which model answers.
+            RecipeError: If the model that answers is unknown.
         """
         if self._origin is not None:
             return self._origin
@@ -238,7 +238,7 @@ class SampledData(StreamData):
         return Path(self._stream.cache) / f"{key}.jsonl"
 
     def use_base(self, base: str | BaseModel) -> None:
-        """Tells which model answers: that of a later phase is not the recipe's own."""
+        """Sets the model that answers; in a later phase it is not the recipe's own."""
         if base != self._base:
             self._base, self._origin, self._paired = base, None, None
 
@@ -255,7 +255,7 @@ class SampledData(StreamData):
         if self._known is None or self._known[0] != version:
             table = read_samples(str(file))
             if table.problems:
-                raise DataError(table.problems, hint="Remove the file to draw its answers anew.")
+                raise DataError(table.problems, hint="Remove the file to sample its answers anew.")
             self._known = version, table.by_prompt
         return self._known[1]
 
@@ -273,18 +273,18 @@ class SampledData(StreamData):
         """The row's prompt with ``per_prompt`` of its answers.
 
         Raises:
-            LookupError: If they have not been drawn.
+            LookupError: If they have not been sampled.
         """
         if self._paired is None:
             self._paired = self._paired_with(self.known())
         return self._paired.at(row, occurrence)
 
     def cuts(self) -> Cut | None:
-        """How much the maximal length takes from answers; None before they are drawn."""
+        """How much the maximal length takes from answers; None before they are sampled."""
         return self._paired.cuts() if self._paired else None
 
     def _paired_with(self, known: Mapping[Ids, Sampled]) -> PairedData:
         if not all(prompt in known for prompt in self.prompt_ids):
-            raise LookupError(f"the answers of '{self.name}' have not been drawn")
+            raise LookupError(f"the answers of '{self.name}' have not been sampled")
         pairs = (self._prompts, known, self.codec, self._seed)
         return self._stream.paired(self.name, str(self.file), *pairs)

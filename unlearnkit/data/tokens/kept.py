@@ -2,7 +2,7 @@
 
 An entry is what one call of a tokenizer gave. Its name is a digest of all that went in (the
 tokenizer's rules, the libraries' versions, the texts), its first bytes a digest of the entry
-itself: what does not match is worked out anew and written over. An entry is written under a name
+itself: a mismatch is recomputed and overwritten. An entry is written under a name
 of its own and then moved into place, so that processes may write side by side.
 """
 
@@ -79,7 +79,7 @@ class KeptTokens:
                 *(f"{library} {version(library)}" for library in ("tokenizers", "transformers")),
             )
         )
-        # The first entry that is written looks after the folder.
+        # The first entry that is written prunes the folder.
         self._written, self._writable = _LOOKED_AFTER, True
 
     @classmethod
@@ -151,7 +151,7 @@ def remove_oldest(folder: Path, most_bytes: int) -> None:
     """
     entries: list[tuple[float, int, str]] = []
     for entry in _entries(folder):
-        with suppress(FileNotFoundError):  # another process looks after the folder too
+        with suppress(FileNotFoundError):  # another process prunes the folder too
             found = entry.stat()
             entries.append((found.st_mtime, found.st_size, entry.path))
     total = sum(size for _, size, _ in entries)

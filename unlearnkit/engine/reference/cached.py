@@ -82,7 +82,7 @@ class Cached(nn.Module):
             model: The model at the start.
             streams: The streams whose reference values are read.
             whole: Those of them that need whole distributions.
-            folder: Where the values are kept, a file a stream.
+            folder: Where the values are kept, one file per stream.
             fingerprint: Of model, tokenizer and dtype; the data's own is added.
             write: False on a process that reads what another one writes.
             then: Called when this process has written; waits for the others.

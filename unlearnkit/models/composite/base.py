@@ -33,7 +33,7 @@ class CompositeConfig(PreTrainedConfig):
     """
 
     instead: ClassVar[str | None] = None
-    """What to do in place of training, of a model without a trained component."""
+    """Hint for a model without a trained component: what to do instead of training."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class CompositeModel:
 
 
 class OnBase(CompositeModel):
-    """A composite model that adds something to one base, whose embeddings it has."""
+    """A composite model around one base, whose embeddings it shares."""
 
     base: PreTrainedModel
 

@@ -54,7 +54,7 @@ def load_encoder(path: str, prompts: Any) -> TextEncoder:
     """
     resolved = as_base_model(BaseModel(path))
     given = {"use_safetensors": True, **from_pretrained_arguments(resolved)}
-    # What is read are hidden states, which no pooler is a part of.
+    # Only hidden states are read, and a pooler gives none.
     model = load_whole(AutoModel, resolved, unread=("pooler.",), cut=True, **given)
     return TextEncoder(model, load_tokenizer(resolved), prompts)
 

@@ -1,4 +1,4 @@
-"""A composite model with one gated adapter a request (O3)."""
+"""A composite model with one gated adapter per request (O3)."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _prompts(
         return mask * (places < prompt_lengths[:, None])
     if labels is not None:
         unlabelled = (labels != -100).cumsum(-1) == 0
-        # Without an unlabelled token in front the text is all there is to go by.
+        # Without an unlabelled token in front, the whole text is the prompt.
         has_prompt = (mask * unlabelled).any(-1, keepdim=True)
         return mask * torch.where(has_prompt, unlabelled, True)
     return mask

@@ -19,7 +19,7 @@ class Rule:
 
     Args:
         parts: Names of the models, in the order of the arguments of ``combine``.
-        own: The part that is saved with the model and may be trained; the others are pointed at.
+        own: The trained component, which is saved with the model; the others are pointed at.
         combine: Logits of the parts ``[..., V]`` and keyword arguments to logits.
     """
 

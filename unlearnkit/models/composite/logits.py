@@ -26,7 +26,7 @@ from unlearnkit.models.modes import captured_states
 
 
 class PartsCache(Cache):
-    """A cache for each part. What generation asks of a cache is asked of all their layers."""
+    """A cache for each part, which generation sees as one cache of all their layers."""
 
     def __init__(self, caches: Mapping[str, DynamicCache]) -> None:
         self.of = dict(caches)
@@ -72,8 +72,8 @@ class CombinedForCausalLM(CompositeModel, PreTrainedModel, GenerationMixin):
     """Parts with one vocabulary, whose logits a `Rule` combines.
 
     The engine sees an ordinary model with one output head: its hidden states are those of all
-    parts, side by side. Only the own part is trained, and only it is saved; the others are frozen
-    and stay in eval mode.
+    parts, side by side. Only the trained component has gradients and is saved; the others are
+    frozen and stay in eval mode.
 
     Args:
         config: Its rule and the arguments of the rule.
@@ -101,7 +101,7 @@ class CombinedForCausalLM(CompositeModel, PreTrainedModel, GenerationMixin):
         state_dict: Mapping[str, Tensor] | None = None,
         max_shard_size: int | str = "5GB",
     ) -> None:
-        """Writes the own part, and where the others are."""
+        """Writes the trained component, and where the other parts are."""
         folder = Path(save_directory)
         if self.rule.own is not None:
             own: Any = self.parts[self.rule.own]
@@ -183,17 +183,17 @@ class CombinedForCausalLM(CompositeModel, PreTrainedModel, GenerationMixin):
             part.set_attn_implementation(*args, **kwargs)  # pyright: ignore
 
     def activation_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
-        """Recomputes activations of the part that is trained."""
+        """Recomputes activations of the trained component."""
         if self.rule.own is not None:
             self.parts[self.rule.own].activation_checkpointing_enable(*args, **kwargs)  # pyright: ignore
 
     def enable_input_require_grads(self) -> None:
-        """Lets gradients through the input of the part that is trained."""
+        """Lets gradients through the input of the trained component."""
         if self.rule.own is not None:
             self.parts[self.rule.own].enable_input_require_grads()  # pyright: ignore
 
     def train(self, mode: bool = True) -> CombinedForCausalLM:
-        """Train mode is for the part that is trained; dropout in a frozen one would be noise."""
+        """Sets the mode of the trained component; dropout in a frozen part would be noise."""
         super().train(mode)
         for name, part in self.parts.items():
             if name != self.rule.own:

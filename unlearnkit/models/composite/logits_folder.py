@@ -64,12 +64,12 @@ def describe_parts(
 def _refuse_composite(parts: Mapping[str, BaseModel], configs: Mapping[str, Any]) -> None:
     """Refuses parts that have several output heads, or look at a prompt by themselves."""
     found = [
-        f"{parts[name].path} ({name}): expected a model that stands alone, found a composite model"
+        f"{parts[name].path} ({name}): expected a plain model, found a composite model"
         for name, config in configs.items()
         if isinstance(config, CompositeConfig)
     ]
     if found:
-        raise RecipeError("\n".join(found), hint="Name the model that it was made of.")
+        raise RecipeError("\n".join(found), hint="Name the plain model that it was made from.")
 
 
 def refuse_other_tokenizers(parts: Mapping[str, BaseModel], tokenizers: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 
 class Deletion(NamedTuple):
-    """What taking an example out did."""
+    """Effect and cost of a deletion."""
 
     refitted: bool
     """Whether the clusters were computed anew."""
@@ -151,7 +151,7 @@ class QuantisedKMeans:
 
     @classmethod
     def load(cls, file: Path, keys: Sequence[str], **options: Any) -> QuantisedKMeans:
-        """What `save` wrote.
+        """Loads what `save` wrote.
 
         Args:
             file: The file.
@@ -197,7 +197,7 @@ class QuantisedKMeans:
             self.centroids[step] = current
 
     def _subtract(self, index: int) -> bool:
-        """Takes a point out of the sums; whether a rounded centroid moved."""
+        """Subtracts a point from the sums; returns whether a rounded centroid moved."""
         before = self._beginning()
         moved = False
         for step in range(self.steps):

@@ -15,7 +15,7 @@ from unlearnkit.suites.requests import Requests
 Curve = list[dict[str, Any]]
 """Figures of all requests: first of the original model, then after each request.
 
-A mapping a model: ``after``, the request's name or None; ``figures``, as
+One mapping per model: ``after``, the request's name or None; ``figures``, as
 ``<request>/<figure>``, ``normal/<figure>`` and ``heldout/<figure>``.
 """
 
@@ -37,7 +37,7 @@ def curve_of(phases: Sequence[tuple[str, Path]]) -> Curve:
 
 
 def write_curve(folder: Path, curve: Curve) -> None:
-    """Writes ``requests.json`` and ``requests.csv``, one line a model and a column a figure."""
+    """Writes ``requests.json`` and ``requests.csv``, one line per model, one column per metric."""
     if not curve:
         return
     write_json(folder / "requests.json", curve)

@@ -161,5 +161,5 @@ def test_the_stream_is_sampled_with_a_file_and_the_old_name_says_so(write, caplo
 
 @pytest.mark.parametrize("given", [{"temperature": 0.5}, {"pool": 9}, {"cache": "elsewhere"}])
 def test_settings_of_a_draw_beside_a_file_are_refused(given):
-    with pytest.raises(RecipeError, match="settings of a draw are given too"):
+    with pytest.raises(RecipeError, match="sampling settings are given too"):
         Stream.resolve("sampled")(path="samples.jsonl", **given)

@@ -64,7 +64,7 @@ def test_answers_that_were_not_drawn_are_no_rows(base) -> None:
     data = _data(base)
     data.check()
     assert len(data.data["own"]) == 3
-    with pytest.raises(LookupError, match="have not been drawn"):
+    with pytest.raises(LookupError, match="have not been sampled"):
         data.data["own"].at(0, 0)
 
 

@@ -221,5 +221,5 @@ def test_it_is_neither_trained_nor_edited(base):
     made = make(base)
     with pytest.raises(RecipeError, match="edit delete"):
         refuse(MODEL, Values(str(made), config=load_config(str(made))))
-    with pytest.raises(UserError, match="made of several"):
+    with pytest.raises(UserError, match="composite model or a part of one"):
         open_weights(BaseModel(str(made)))

@@ -168,9 +168,9 @@ def test_parts_of_other_architectures_and_padded_heads(models):
 def test_a_part_that_is_made_of_others_is_refused_before_anything_is_written(models):
     base = str(models / "base")
     whp_model(base, str(models / "tuned"), models / "made")
-    with pytest.raises(UserError, match=r"made \(base\): expected a model that stands alone"):
+    with pytest.raises(UserError, match=r"made \(base\): expected a plain model"):
         whp_model(str(models / "made"), base, models / "out")
-    with pytest.raises(RecipeError, match=r"made \(small\): expected a model that stands alone"):
+    with pytest.raises(RecipeError, match=r"made \(small\): expected a plain model"):
         load_config(BaseModel(base, offset=Offset(str(models / "made"))))
     assert not (models / "out").exists()
 
