@@ -170,7 +170,7 @@ def test_a_finished_phase_is_held_to_its_recipe(written, command) -> None:
     longer = ("--phases.1.trainer.max_steps", "5")
     resumed = command(*words, str(checkpoint), *longer)
     assert resumed.code == 0
-    assert "phase-1 goes on from" in resumed.out
+    assert "phase-1 continues from" in resumed.out
     (top,) = _runs(written, "phased")
     assert load_run(top).summary["steps"] == 7
     (top / "summary.json").unlink()

@@ -109,7 +109,7 @@ def test_the_banner_counts_what_is_trained_and_tells_where_the_run_goes_on_from(
     checkpoint = next((folder / "runs" / "first").rglob("*.ckpt"))
     done = command("fit", "-r", words, "--ckpt_path", str(checkpoint), "--trainer.max_epochs", "4")
     assert done.code == 0
-    assert f"goes on from {checkpoint}" in " ".join(done.err.split())
+    assert f"continues from {checkpoint}" in " ".join(done.err.split())
     lora = command("fit", "-r", words, "--model.lora", "{r: 2, target_modules: [q_proj]}")
     trained = 2 * 2 * 2 * 16  # layers · (A and B) · rank · width
     assert f": {trained} of " in lora.err

@@ -95,7 +95,7 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
         norm = figures.pop(_NORM, 0.0)
         broken = {key: value for key, value in figures.items() if not math.isfinite(value)}
         if broken:
-            # What an objective computes from broken figures of a stream is the one to be named.
+            # Names the stream's broken value, not what an objective computes from it.
             terms = [key for key in pl_module.active if key in broken]  # pyright: ignore
             named = ", ".join(f"{key} is {broken[key]}" for key in terms or broken)
             raise TrainingDiverged(f"step {step}: {named}", step=step)
@@ -122,7 +122,7 @@ def _refuse_weights(trainer: L.Trainer, pl_module: L.LightningModule) -> None:
 
 
 def _gradient_norm(trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Tensor]:
-    """The norm of the whole gradient by its name, if it is to be looked at."""
+    """The norm of the whole gradient by its name, if it is checked."""
     if getattr(trainer.precision_plugin, "scaler", None) is not None:
         return {}  # a gradient scaler overflows on purpose and skips the step itself
     gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]

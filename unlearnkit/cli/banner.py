@@ -13,7 +13,7 @@ from unlearnkit.runs.start import Batches, Start
 
 
 def show_start(start: Start) -> None:
-    """What is trained on what, how, for how long, and where it goes: a line each."""
+    """Model, losses, rows, steps, device and folder of a run, one line each."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -23,7 +23,7 @@ def show_start(start: Start) -> None:
 
 
 def in_parts(batches: Batches) -> str:
-    """How the rows of a step come about: ``2 × 4 accumulated × 1 process``.
+    """The factors of a step's rows: ``2 × 4 accumulated × 1 process``.
 
     Where an epoch has fewer rows: ``all of an epoch, fewer than 2 × 4 accumulated × 1 process``.
     """
@@ -68,7 +68,7 @@ def _lines(start: Start) -> list[tuple[str, str]]:
     if start.cut:
         lines.insert(4, ("cut", f"at data.max_length: {in_streams(start.cut)}"))
     if start.ckpt_path is not None:
-        lines.append(("goes on from", start.ckpt_path))
+        lines.append(("continues from", start.ckpt_path))
     return lines
 
 

@@ -52,7 +52,7 @@ def warn(message: str) -> None:
 
 
 def show_summary(summary: RunSummary) -> None:
-    """One table: figures before and after, then generations side by side."""
+    """One table: metrics before and after, then generations side by side."""
     console = out()
     phases = ["before", "after"]
     if any("gold" in figures for figures in summary.suites.values()):
@@ -102,7 +102,7 @@ def show_summary(summary: RunSummary) -> None:
 
 
 def show_notes(notes: Iterable[str]) -> None:
-    """What was cut, and what a figure leaves out, a line each."""
+    """What was cut, and what a metric leaves out, one line each."""
     for note in notes:
         out().print(Text.assemble(("note: ", "yellow"), printable(note)))
 
@@ -113,7 +113,7 @@ def show_phase(name: str, what: str = "") -> None:
 
 
 def show_requests(curve: Sequence[dict[str, Any]], metric: str = "rougeL_recall") -> None:
-    """One figure of all requests, before the first and after each; those to come in small."""
+    """One metric of all requests, before the first and after each; those to come in small."""
     if not curve:
         return
     figures = [name for name in curve[-1]["figures"] if name.endswith(f"/{metric}")]

@@ -61,7 +61,7 @@ def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None
 
 
 def show_attack(kept: Kept) -> None:
-    """A line for each figure and model, a column for each measurement, as many as there is room."""
+    """A line for each metric and model, a column for each measurement, as many as there is room."""
     console = out()
     attack = kept.attack
     first = next(iter(attack.curves.values()))

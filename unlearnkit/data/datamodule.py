@@ -47,7 +47,7 @@ class UnlearningDataModule(L.LightningDataModule):
         seed: Seed of the order and of random answers.
         shuffle: Draw rows in a random order.
         date: Date that chat templates see, so that tokens are the same every day.
-        control_tokens: What becomes of control tokens such as ``</s>`` that the text of a row
+        control_tokens: Treatment of control tokens such as ``</s>`` that the text of a row
             spells out: ``text`` reads them as any other text, ``refuse`` names the rows, ``keep``
             takes them for the tokens (prompts that are rendered already).
 

@@ -42,7 +42,7 @@ class StepDataset(Dataset[StreamBatch]):
         self._counted: tuple[range, tuple[int, int]] | None = None
 
     def __len__(self) -> int:
-        """Steps of one epoch; step numbers go on beyond it."""
+        """Steps of one epoch; step numbers continue beyond it."""
         return self.plan.steps_per_epoch
 
     def __getitem__(self, step: int) -> StreamBatch:
@@ -106,7 +106,7 @@ class StepSampler(DistributedSampler[int]):
 
 
 class StepLoader(DataLoader[StreamBatches]):
-    """A loader that Lightning may resume amid an epoch: its sampler knows where to go on.
+    """A loader that Lightning may resume amid an epoch: its sampler knows where to continue.
 
     It draws nothing from the process's random state, which would else depend on the number of
     loaders and on where an epoch was entered.

@@ -16,7 +16,7 @@ def redirection(forget: Tensor, gram: Tensor, ridge: float = 0.0) -> Tensor:
 
     $$v = \Bigl(\sum_F a a^\top + w \sum_R a a^\top + \lambda I\Bigr)^{+} \sum_F a$$
 
-    The authors come near it by gradient descent, with $w = 1$ and $\lambda = 0$. Of one forget
+    The authors approach it by gradient descent, with $w = 1$ and $\lambda = 0$. Of one forget
     activation alone the solution is $v = a / \lVert a \rVert^2$. Forget activations that are
     orthogonal to all that is kept are moved without any loss there.
 

@@ -87,7 +87,7 @@ def rouge(
 
     ``rouge1`` and ``rouge2`` count the n-grams in common, ``rougeL`` the longest common
     subsequence of words. A reference without any word (or, for ``rouge2``, any pair) holds nothing
-    that could be said again: all three figures are nan. So is the precision of a prediction without
+    that could be said again: all three values are nan. So is the precision of a prediction without
     any; its recall is 0.
 
     Args:

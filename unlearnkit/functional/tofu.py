@@ -194,7 +194,7 @@ def forget_quality(ratios: Sequence[float], gold_ratios: Sequence[float]) -> flo
 
 
 def model_utility(values: Sequence[float]) -> float:
-    """Harmonic mean of figures in [0, 1]; 0 as soon as one of them is 0, nan as soon as one is.
+    """Harmonic mean of values in [0, 1]; 0 as soon as one of them is 0, nan as soon as one is.
 
     TOFU's nine are probability, ROUGE-L recall and truth ratio on the retain rows, real authors
     and world facts.

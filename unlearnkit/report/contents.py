@@ -12,7 +12,7 @@ from unlearnkit.verdict.values import Interval, Intervals
 
 @dataclass(frozen=True)
 class LaterEvaluation:
-    """Figures that `unlearnkit evaluate` added to the run folder."""
+    """Metrics that `unlearnkit evaluate` added to the run folder."""
 
     suite: str
     created: str

@@ -17,7 +17,7 @@ from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import whole_file
 
 INTERVAL = timedelta(minutes=15)
-"""How often a run saves that is not told to; shorter runs write no checkpoint unless stopped."""
+"""How often a run saves by default; shorter runs write no checkpoint unless stopped."""
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -78,7 +78,7 @@ def evaluate(
 
     A file that is there is taken as it is only if its fingerprint and its rows are those of this
     model, data, arguments and code; else the suite runs again. So an evaluation that was
-    interrupted goes on with the first suite that is not done.
+    interrupted continues with the first suite that is not done.
 
     Args:
         model: Folder, adapter, run folder, hub id or embedded model.
@@ -195,7 +195,7 @@ def refuse_other_models(
 def read_evaluation(path: Path) -> Evaluation | None:
     """The evaluation of a file, or None if it is not one or its rows are not those it was made of.
 
-    Only the file itself is looked at: whether model and data are still the same, `evaluate` says.
+    Checks the file alone; `evaluate` checks whether model and data are still the same.
     """
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

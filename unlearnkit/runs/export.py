@@ -1,4 +1,4 @@
-"""A model on disk that transformers loads without us."""
+"""Writes models to folders that transformers loads without unlearnkit."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def _go_on(folder: Path) -> str:
         newest = newest_checkpoint(folder)
     except UserError:
         return "No checkpoint had been written yet. Make room, or give another folder (--run_dir)."
-    return f"Once it can be written to, go on from {newest} with --ckpt_path last."
+    return f"Once it can be written to, continue from {newest} with --ckpt_path last."
 
 
 def _cure(step: int) -> str:

@@ -80,7 +80,7 @@ def fit(
         run_dir: Where run folders go.
         seed: Seed of the run.
         ckpt_path: Lightning checkpoint to resume from; ``last`` is the newest of this recipe. The
-            run goes on in a new run folder.
+            run continues in a new run folder.
         folder: The run folder, in place of a new one below ``run_dir``; it must not exist.
         on_start: Called once, on the first process, when the model is built.
 
@@ -184,7 +184,7 @@ class _Run:
         for callback in self.trainer.callbacks:  # pyright: ignore
             if isinstance(callback, EvaluateEvery):
                 callback.use(stages.suites, stages.context)
-        # Suites may draw random numbers; training starts from the seed all the same.
+        # Suites may draw random numbers; training starts from the seed anyway.
         L.seed_everything(self.seed, workers=True, verbose=False)
         with _known_to_other_ranks(self.folder), told_with_checkpoint(self.folder):
             self.trainer.fit(
@@ -217,7 +217,7 @@ class _Run:
         summary.cut = {name: cut._asdict() for name, each in streams if (cut := each.cuts())}
         summary.seconds = round(time.monotonic() - started, 2)
         summary.peak_memory_mb = peak_memory_mb()
-        # The summary makes the run a finished one, whatever becomes of its card and report.
+        # The summary finishes the run, even if its card or report fails.
         write_json(self.folder / "summary.json", summary.as_json())
         conclude(self.folder, stages, summary)
         model = self.folder / "model"

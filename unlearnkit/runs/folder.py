@@ -45,7 +45,7 @@ class RunSummary:
     phases: list[dict[str, Any]] = field(default_factory=list)
     """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
     requests: list[dict[str, Any]] = field(default_factory=list)
-    """Of a run of requests: figures of all of them before the first and after each."""
+    """Of a run of requests: metrics of all of them before the first and after each."""
     conclusion: dict[str, Any] = field(default_factory=dict)
     """``verdict``, and ``goals`` where the recipe has some."""
     report: Path | None = None

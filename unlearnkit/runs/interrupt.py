@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in training: a checkpoint, and a word."""
+"""Ctrl-C and SIGTERM in training: a checkpoint, then a message."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class SaveOnSignal(L.Callback):
         trainer.save_checkpoint(path)
         raise Interrupted(
             f"{signal.Signals(received).name} at step {trainer.global_step}; saved {path}",
-            hint="Go on with the same command and --ckpt_path last.",
+            hint="Continue with the same command and --ckpt_path last.",
             signum=received,
         )
 

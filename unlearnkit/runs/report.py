@@ -58,7 +58,7 @@ def report_after_fit(folder: Path, stages: Stages) -> Path | None:
     """Writes what the report alone needs, and the report.
 
     Returns:
-        The report, or None after a warning: the run stands, whatever becomes of its report.
+        The report, or None after a warning: the run does not fail with its report.
     """
     try:
         stages.write_for_report(folder)
@@ -208,5 +208,5 @@ def _metrics(text: str) -> list[dict[str, float]]:
         for line in csv.DictReader(io.StringIO(text, newline=""))
     ]
     if not lines:
-        raise ValueError("it has no line of figures")
+        raise ValueError("it has no line of metrics")
     return lines

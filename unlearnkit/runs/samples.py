@@ -1,4 +1,4 @@
-"""The answers that a run drew from its model, for its folder."""
+"""Copies the answers that a run sampled into its folder."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Start:
     device: str
     folder: Path
     ckpt_path: str | None
-    """The checkpoint that the run goes on from."""
+    """The checkpoint that the run continues from."""
 
     @classmethod
     def of(

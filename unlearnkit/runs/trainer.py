@@ -15,7 +15,7 @@ from unlearnkit.runs.interrupt import SaveOnSignal
 
 
 def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
-    """Has logs and checkpoints written to a run folder, and the run end before it goes wrong.
+    """Sends logs and checkpoints to a run folder, and stops a run that diverges.
 
     Returns:
         The loggers that the user chose, which log beside the run's own.
@@ -32,7 +32,7 @@ def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
 
 
 def log_short_runs_too(trainer: L.Trainer, steps: int) -> None:
-    """Logs at least about fifty steps of a run, also of a short one."""
+    """Logs about fifty steps or more, even of a short run."""
     trainer.log_every_n_steps = max(1, min(trainer.log_every_n_steps, steps // 50))  # pyright: ignore
 
 

@@ -31,7 +31,7 @@ class Search:
 
     Args:
         storage: URL of a database, such as ``sqlite:///study.db``.
-        name: Name of the study in it; a study of that name goes on.
+        name: Name of the study in it; a study of that name continues.
         space: Ranges by setting.
         wanted: Targets and bounds.
         stages: Metrics ``before`` and of ``gold``, which levels refer to.
@@ -63,7 +63,7 @@ class Search:
     def _made(self, name: str, seed: int) -> Study:
         import optuna
 
-        # A study that goes on must not draw the numbers again that it began with.
+        # A continued study must not draw the numbers again that it began with.
         known = optuna.study.get_all_study_names(self._storage)
         drawn = 0
         if name in known:
@@ -214,7 +214,7 @@ def search_recipe(
 ) -> Found:
     """Searches settings whose metrics come near to targets and keep bounds.
 
-    Trials are kept in the storage: the same call goes on where it was stopped, and several
+    Trials are kept in the storage: the same call continues where it was stopped, and several
     processes may make it at once. Choose on rows apart from those that you report.
 
     Args:

@@ -67,7 +67,7 @@ class SuiteContext:
         max_new_tokens: Upper bound of every generation, or None for the suite's own.
         seed: Seed of random choices.
         date: Date that chat templates see.
-        control_tokens: What becomes of control tokens that the suite's own files spell out.
+        control_tokens: Treatment of control tokens that the suite's own files spell out.
     """
 
     data: Mapping[str, StreamData] = field(default_factory=dict)
@@ -254,7 +254,7 @@ class Suite(Registered, ABC):
                 new = [row for row in rows if not row.keys() >= set(metric.keys)]
                 able = [row for row in new if row.keys() >= set(metric.needs)]
                 if able and isinstance(metric, Judged):
-                    judging = copy.deepcopy(metric)  # The judge is not to take room after this.
+                    judging = copy.deepcopy(metric)  # The copy is freed after use.
                     judging.fill(able)
                     notes += judging.notes()
                 elif able:

@@ -64,7 +64,7 @@ class ContinuationSuite(Suite, ABC):
     prompts_only: ClassVar[tuple[str, ...]] = ()
     """Kinds whose rows need no continuation; what there is of it is compared whole."""
     told: tuple[str, ...] = ()
-    """Kinds whose absence is told."""
+    """Kinds whose absence is reported."""
 
     def __init__(
         self,

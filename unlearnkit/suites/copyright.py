@@ -34,7 +34,7 @@ class Copyright(ContinuationSuite, name="copyright"):
     Every probe is a prompt with its true continuation. The model continues the prompt greedily
     for as many tokens as the true continuation has, and scores the true continuation itself. Where
     ``max_new_tokens`` is less than that, the text that is generated is held against as many tokens
-    of the true one, since a recital of them is whole too; the teacher-forced figures are of all.
+    of the true one, since a recital of them is whole too; the teacher-forced metrics are of all.
 
     ``normal`` rows are those that the retain term sees; ``heldout`` rows are not, nor are
     ``neighbour`` rows, which are near to what is forgotten: of the same book or kind. Only all
@@ -42,13 +42,13 @@ class Copyright(ContinuationSuite, name="copyright"):
     to and lose all others.
 
     ``unseen`` rows are other prompts for what is to be forgotten, such as the same passages cut
-    elsewhere; those figures are those of ``forget``.
+    elsewhere; their metrics are those of ``forget``.
 
     A field left out is the recipe's stream ``forget``, ``unseen``, ``retain``, ``heldout`` or
     ``neighbour``; on the shipped data, and outside a run, it is the shipped file, of which there
-    is none of ``unseen``. Without held-out rows those figures are left out, and a warning says so.
+    is none of ``unseen``. Without held-out rows their metrics are left out, with a warning.
 
-    Figures, as ``<stream>/<figure>``:
+    Metrics, as ``<stream>/<metric>``:
 
     * ``rougeL_recall``: of the continuation against the true one, mean over rows, in [0, 1].
     * ``leak_rate`` (forget, unseen): share of rows whose continuation has a BLEU above
@@ -62,7 +62,7 @@ class Copyright(ContinuationSuite, name="copyright"):
     * ``distinct_2``: different word pairs among all of a continuation, mean over rows; near 0 for
       a text that repeats one token.
 
-    Rows in which a figure has nothing to measure (a true text without words, or of fewer than four
+    Rows in which a metric has nothing to measure (a true text without words, or of fewer than four
     tokens for BLEU; a continuation without words) are left out of it, and counted in the notes.
 
     Args:

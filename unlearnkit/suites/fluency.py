@@ -39,7 +39,7 @@ def fluency(
 ) -> dict[str, float | None]:
     """Values by ``kept/<metric>``, of answers that the suites have generated anyway.
 
-    At most `MOST_ROWS` answers are looked at, evenly spaced, the same rows for every model. The
+    At most `MOST_ROWS` answers count, evenly spaced, the same rows for every model. The
     starting model scores them after their prompts, both as they are shown: as plain text.
 
     Args:
@@ -97,7 +97,7 @@ def _score(
     tokenizer: PreTrainedTokenizerBase,
     context: SuiteContext,
 ) -> None:
-    """Adds what the starting model thinks of each answer; None where there is no token."""
+    """Adds the starting model's likelihood of each answer; None where there is no token."""
     codec = context.codec(tokenizer)
     prompts = codec.prompts([row["prompt"] for row in rows])
     answers = codec.tokens([row["generated"] for row in rows])

@@ -61,7 +61,7 @@ class _TrueRecall(Rouge):
 class Hallucination(Suite, name="hallucination"):
     """Invented against true answers to questions seen and not seen, beside normal rows.
 
-    Figures, as ``<stream>/<figure>``, streams ``trained`` and ``unseen``:
+    Metrics, as ``<stream>/<metric>``, streams ``trained`` and ``unseen``:
 
     * ``hallucination_rate``: share of answers nearer to the invented answer than to the true one,
       by ROUGE-L F1.

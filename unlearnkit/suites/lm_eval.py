@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class LmEval(Suite, name="lm_eval"):
     """Any tasks of lm-evaluation-harness (extra ``harness``), on the model as it is in memory.
 
-    Figures are the harness's own, as ``<task>/<metric>``, such as ``hellaswag/acc_norm``; of a
-    metric behind a filter, ``<task>/<metric>_<filter>``. Groups of tasks have figures too. The
+    Metrics are the harness's own, as ``<task>/<metric>``, such as ``hellaswag/acc_norm``; of a
+    metric behind a filter, ``<task>/<metric>_<filter>``. Groups of tasks have metrics too. The
     harness downloads its tasks' data; nothing else does here.
 
     Args:
@@ -118,7 +118,7 @@ class LmEval(Suite, name="lm_eval"):
                 )
             except OSError as error:
                 raise RecipeError(
-                    f"{self.registered_name}: data of a task cannot be had ({error})",
+                    f"{self.registered_name}: the data of a task is not available ({error})",
                     hint="The hub must be reachable, or hold the data in its cache.",
                 ) from error
         values = _values(found["results"])
@@ -161,7 +161,7 @@ class LmEval(Suite, name="lm_eval"):
 class Wmdp(LmEval, name="wmdp"):
     """WMDP: hazardous knowledge in biology, chemistry and cyber security, beside MMLU.
 
-    Figures are accuracies among four choices, ``wmdp_bio/acc`` and so on, where 0.25 is guessing;
+    Metrics are accuracies among four choices, ``wmdp_bio/acc`` and so on, where 0.25 is guessing;
     ``mmlu/acc`` is what is to stay. See `LmEval`, whose tasks these are.
 
     Args:

@@ -213,7 +213,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
 
 
 def _index(answer: Any, choices: Sequence[str]) -> int | None:
-    """Which choice is right, from 0; None where that cannot be told.
+    """Which choice is right, from 0; None if it is ambiguous.
 
     Example:
         >>> [_index(answer, ["x", "B", "z"]) for answer in (2, "A", "z", "B", 3, True)]

@@ -59,7 +59,7 @@ class Muse(Suite, name="muse"):
     Neither the questions of ``retain`` nor the texts of ``holdout`` are rows of the training:
     both are held-out. Criteria 5 and 6, scale and sequential requests, are several runs of this.
 
-    Figures, as ``<stream>/<figure>``:
+    Metrics, as ``<stream>/<metric>``:
 
     * ``forget/verbmem``: ROUGE-L F1 of the continuation of forget passages, in percent.
     * ``forget/knowmem``, ``retain/knowmem``: ROUGE-L F1 of answers about forget and retain texts,

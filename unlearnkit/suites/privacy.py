@@ -31,8 +31,8 @@ ALWAYS_RIGHT = "the attack is right on every row of the gold model too: other ho
 class Privacy(Suite, name="privacy"):
     """Membership attacks on forget rows against rows of the same kind that were never seen.
 
-    Every attack gives a row one score, of its response after its prompt. Figures, as
-    ``<attack>/<figure>``, for ``loss``, ``zlib``, ``min_k``, ``min_k_pp``, where there is
+    Every attack gives a row one score, of its response after its prompt. Metrics, as
+    ``<attack>/<metric>``, for ``loss``, ``zlib``, ``min_k``, ``min_k_pp``, where there is
     a gold model ``reference`` (loss minus that model's), and if asked for ``gradnorm`` and
     ``recall`` (ReCaLL):
 

@@ -86,7 +86,7 @@ def read_probes(
             continue
         if stream is None:
             warnings.warn(
-                f"no {kind} rows: the figures {kind}/... are left out. Give the suite "
+                f"no {kind} rows: the metrics {kind}/... are left out. Give the suite "
                 f"'{kind}: FILE' with rows that the training does not see.",
                 stacklevel=3,
             )
@@ -101,7 +101,7 @@ def read_probes(
             continue
         if not data.answered and not bare:
             raise RecipeError(
-                f"the {kind} rows ({data.source}) are prompts without responses, and figures of "
+                f"the {kind} rows ({data.source}) are prompts without responses, and metrics of "
                 f"{kind}/... compare answers with them",
                 hint=f"Give the suite '{kind}: FILE' with rows of prompt and response.",
             )

@@ -27,7 +27,7 @@ class Requests(ContinuationSuite, name="requests"):
     Every probe is a prompt with its true continuation, as in the suite ``copyright``, and what
     ``max_new_tokens`` cuts is compared as there.
 
-    Figures, as ``<request>/<figure>``, ``normal/<figure>`` and ``heldout/<figure>``:
+    Metrics, as ``<request>/<metric>``, ``normal/<metric>`` and ``heldout/<metric>``:
 
     * ``rougeL_recall``: of the greedy continuation against the true one, mean over rows.
     * ``probability``: of the true continuation, normalised by its length, mean over rows.

@@ -62,7 +62,7 @@ class Rwku(Suite, name="rwku"):
     The benchmark has no training set and so no protected rows; ``neighbor_level1`` and
     ``neighbor_level2`` ask about people and things near to those forgotten.
 
-    Figures, as ``<stream>/<figure>``; the streams are the benchmark's configurations:
+    Metrics, as ``<stream>/<metric>``; the streams are the benchmark's configurations:
 
     * ``rougeL_recall`` of ``forget_level1`` (fill in the blank), ``forget_level2`` (questions),
       ``forget_level3`` (attacks of nine types), ``neighbor_level1`` and ``neighbor_level2``: of the
@@ -74,8 +74,7 @@ class Rwku(Suite, name="rwku"):
       ``f1`` (TriviaQA), ``utility_fluency/entropy`` of word pairs and triples, in bits.
 
     Wording is ours and can be set, and TruthfulQA and TriviaQA are asked without examples in
-    front: those figures are to be compared with the model before unlearning, not with published
-    ones.
+    front: compare those metrics with the model before unlearning, not with published values.
 
     Args:
         data: Folder with ``forget_level1.json`` and so on (named as on the Hub, by configuration

@@ -61,7 +61,7 @@ class Tofu(Suite, name="tofu"):
     ``neighbour`` (further fictitious authors that the model knows) and ``heldout`` (such that
     nobody trained on) are not seen by it.
 
-    Figures, as ``<stream>/<figure>``:
+    Metrics, as ``<stream>/<metric>``:
 
     * ``probability``: of the answer, length-normalised; among the wrong ones on real authors and
       world facts.
@@ -69,7 +69,7 @@ class Tofu(Suite, name="tofu"):
     * ``truth_ratio``: on forget ``min(R, 1/R)``, where 1 says that right and wrong answers are
       alike; else ``max(0, 1 - R)``.
     * ``exact_memorization``, ``extraction_strength`` (forget).
-    * ``utility/model_utility``: harmonic mean of the nine figures of the three kinds to keep.
+    * ``utility/model_utility``: harmonic mean of the nine metrics of the three kinds to keep.
     * ``forget/forget_quality``: p-value that the truth ratios are those of the gold model.
 
     Args:

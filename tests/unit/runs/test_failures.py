@@ -1,4 +1,4 @@
-"""A disk that fails under a run: a clear word, and the checkpoint before it to go on from."""
+"""A disk that fails under a run: a clear message, and the checkpoint before it to continue from."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_full_disk_under_the_log_ends_the_run_with_its_checkpoint(
     newest = newest_checkpoint(tmp_path / "runs")
     assert (
         caught.value.hint
-        == f"Once it can be written to, go on from {newest} with --ckpt_path last."
+        == f"Once it can be written to, continue from {newest} with --ckpt_path last."
     )
     resumed, summary = start(EACH_STEP(), ckpt_path="last")
     assert summary.steps == 6

@@ -1,4 +1,4 @@
-"""Signals, kills and full disks: the last checkpoint is whole, and the run goes on from it."""
+"""Signals, kills and full disks: the last checkpoint is whole, and the run continues from it."""
 
 from __future__ import annotations
 

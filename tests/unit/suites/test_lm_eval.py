@@ -66,7 +66,7 @@ def test_tasks_are_checked_without_a_download():
 
 def test_data_that_cannot_be_had_is_no_fault_of_ours():
     suite = Wmdp(["wmdp_bio"], limit=1)
-    with pytest.raises(RecipeError, match=r"wmdp: data of a task cannot be had .*cais/wmdp"):
+    with pytest.raises(RecipeError, match=r"wmdp: the data of a task is not available .*cais/wmdp"):
         suite.run(stub_model(), stub_tokenizer(), SuiteContext())
 
 

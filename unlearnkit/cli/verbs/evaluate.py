@@ -41,7 +41,7 @@ def evaluate(
     seed: int = 0,
     device: str | None = None,
 ) -> None:
-    """Run suites on any model, and keep figures, intervals and rows in files.
+    """Run suites on any model, and keep metrics, intervals and rows in files.
 
     A results file that is there is shown again only if it belongs to this very model, data, suite
     and code; else the suite runs anew.
@@ -62,7 +62,7 @@ def evaluate(
             evaluations/MODEL.
         batch_size: Rows in one forward pass.
         max_length: Longest sequence in tokens; of a run its recipe's.
-        seed: Of the bootstrap and of anything that is drawn.
+        seed: Seed of the bootstrap and of other random choices.
         device: Where the models run, such as cpu; by default the GPU if there is one.
     """
     from unlearnkit.cli.conclusion import show_again

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unlearnkit.data.tokens.codec import Codec
     from unlearnkit.models.base import BaseModel
 
-HELP = "Draw a model's own answers to prompts, for streams of self-samples."
+HELP = "Sample a model's own answers to prompts, for sampled streams."
 
 
 def command(argv: list[str]) -> None:

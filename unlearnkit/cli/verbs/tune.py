@@ -46,14 +46,14 @@ def tune(
     best trial, a report, and runs of that recipe on several seeds.
 
     Args:
-        study: Folder of a search that was stopped, to go on with it.
+        study: Folder of a stopped search, to continue it.
         storage: URL of a database that several machines share, such as postgresql://host/name; by
             default a file in the search's folder.
         line: The recipe and its overrides.
 
     Raises:
         RecipeError: For a recipe without the section, or of phases, and for every mistake of it.
-        UserError: If a search of other settings is to be gone on with.
+        UserError: If ``study`` is a search of other settings.
     """
     if line is None or not line.recipes:
         raise RecipeError("no recipe is given.", hint="unlearnkit tune --recipe mine.yaml")
@@ -76,7 +76,7 @@ def tune(
         raise UserError(
             f"{len(search.found().trials)} of {tuning.budget.trials} trials have ended.",
             title="stopped",
-            hint=f"Go on with the same command and --study {folder}",
+            hint=f"Continue with the same command and --study {folder}",
         ) from None
     _finish(job, search.found(), line)
 

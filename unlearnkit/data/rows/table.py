@@ -104,7 +104,7 @@ def repeated_names(names: Iterable[str]) -> list[str]:
 
 
 def not_once(file: str, place: Place | int | None, names: list[str]) -> list[Problem]:
-    """The problem of names that stand more than once: which value is meant cannot be told."""
+    """The problem of names that stand more than once: the value is ambiguous."""
     return [Problem(file, place, name, "the name more than once", "it once") for name in names]
 
 

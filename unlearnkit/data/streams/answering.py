@@ -17,7 +17,7 @@ class AnsweringStream(Stream, ABC):
     Args:
         prompts: The stream whose prompts are answered.
         per_prompt: Answers per prompt and draw.
-        on_bad_rows: What becomes of bad rows of a file of answers.
+        on_bad_rows: Treatment of bad rows of a file of answers.
 
     Raises:
         RecipeError: If ``per_prompt`` is below 1.

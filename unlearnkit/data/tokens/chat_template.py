@@ -52,7 +52,7 @@ class ChatTemplate:
             takes.
         arguments: Values for the template, such as ``{"enable_thinking": False}``.
         control: The tokenizer's control tokens, where they are known already.
-        control_tokens: What becomes of control tokens that messages spell out.
+        control_tokens: Treatment of control tokens that messages spell out.
 
     Raises:
         RecipeError: If the tokenizer has no chat template, or none of that name; if the date is

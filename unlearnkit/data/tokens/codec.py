@@ -41,7 +41,7 @@ class Codec:
         max_length: Longest prompt and response together, in tokens.
         date: ISO date that chat templates see in place of today's.
         base: The model that the tokenizer belongs to, where it is known.
-        control_tokens: What becomes of control tokens that a text spells out; ``keep`` takes them
+        control_tokens: Treatment of control tokens that a text spells out; ``keep`` takes them
             for the tokens.
 
     Raises:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 ControlInData = Literal["text", "refuse", "keep"]
-"""What becomes of a control token that the text of a row spells out."""
+"""Treatment of a control token that the text of a row spells out."""
 
 # Noncharacters of Unicode, which no text has.
 _START, _END = "\ufdd0", "\ufdd1"

@@ -49,7 +49,7 @@ def generate(
     greedy ids are the same for every batch size (up to ties within float rounding: float32 is
     exact in practice, half precision may not be). The tokenizer is only read, needs no pad token,
     and of the model's own generation config nothing but the end tokens applies. Once half of a
-    batch's rows have ended, the others go on without them. The model is in eval mode meanwhile,
+    batch's rows have ended, the others continue without them. The model is in eval mode meanwhile,
     and each of its modules is put back as it was.
 
     Args:
@@ -158,7 +158,7 @@ def _finish(
     cut = _first(text, stop)
     if cut is None:
         return Generation(text, tuple(ids), hit_limit=end is None)
-    # The row may have gone on while others of its batch were unfinished.
+    # The row may have continued while others of its batch were unfinished.
     prefixes = (decode(tokenizer, ids[:n]) for n in range(len(ids) + 1))
     needed = next(n for n, prefix in enumerate(prefixes) if _first(prefix, stop) == cut)
     return Generation(text[:cut], tuple(ids[:needed]), hit_limit=False)

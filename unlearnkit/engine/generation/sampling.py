@@ -1,4 +1,4 @@
-"""Answers drawn from a model, kept on disk as they come."""
+"""Samples answers from a model, and writes each to disk at once."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def draw(
 ) -> int:
     """Answers the prompts that are not done yet, and appends them to a file.
 
-    What is answered together is a function of all prompts, not of those that are left, so that a
-    run that was interrupted goes on as if it had not been.
+    The batches depend on all prompts, not on those that are left, so an interrupted run continues
+    exactly.
 
     Args:
         load: Gives the model; not called where there is nothing to do.
@@ -80,7 +80,7 @@ def draw(
 
 
 def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
-    """Draws what the ``sampled`` streams of a run lack, from its model as it is at the start.
+    """Samples what the ``sampled`` streams of a run lack, from the model at the start.
 
     The first process does; the others wait for it, and read what it wrote.
 
@@ -117,7 +117,7 @@ def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
 
 
 def drop_torn_line(path: Path) -> None:
-    """Takes off the line that an interrupted run left half-written."""
+    """Removes the line that an interrupted run left half-written."""
     if path.is_file():
         whole = path.read_bytes()
         if not whole.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""Teacher-forced figures of response tokens, for evaluation."""
+"""Teacher-forced values of response tokens, for evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from unlearnkit.models.modes import evaluating
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What a model says of the ``N`` response tokens of ``S`` examples, in their order."""
+    """Values of the ``N`` response tokens of ``S`` examples, in their order."""
 
     logps: Tensor
     """``[N]`` log-probability of each token, in nats."""
@@ -52,10 +52,10 @@ def score(
     batch_size: int = 16,
     reference: Reference | nn.Module | None = None,
 ) -> TokenScores:
-    """Figures of every response token, each predicted from the true tokens before it.
+    """Values of every response token, each predicted from the true tokens before it.
 
-    Only response positions reach the output head, and at no time are there logits of more than a
-    chunk of them. The model is in eval mode meanwhile.
+    Only response positions reach the output head, and logits exist for one chunk of
+    them at a time. The model is in eval mode meanwhile.
 
     Args:
         model: A causal language model, or one wrapped by PEFT.
@@ -65,7 +65,7 @@ def score(
             too; a model, or the reference of a run.
 
     Returns:
-        The figures on the CPU, in the order of the examples; float32, or float64 for a float64
+        The values on the CPU, in the order of the examples; float32, or float64 for a float64
         model.
     """
     order = sorted(range(len(examples)), key=lambda i: sum(map(len, examples[i][:2])))
@@ -141,7 +141,7 @@ def _pack(examples: Sequence[Example], device: torch.device) -> Batch:
 def _columns(
     model: nn.Module, head: Head, examples: Sequence[Example], reference: Reference | None
 ) -> Tensor:
-    """``[3 or 5, N]`` figures of one batch, on the CPU."""
+    """``[3 or 5, N]`` values of one batch, on the CPU."""
     batch = _pack(examples, device_of(model))
     policy = ForwardPass(model, head, batch)
     other = None if reference is None else reference.forward(batch)

@@ -32,7 +32,7 @@ def add_restorable_adapter(model: PreTrainedModel, lora: LoraConfig) -> PeftMode
 
 @torch.no_grad()
 def outputs_of(model: nn.Module) -> Tensor:
-    """``[N, V]`` what the output head makes of made-up rows, in eval mode."""
+    """``[N, V]`` logits of made-up rows, in eval mode."""
     batch = made_up_rows(model, next(model.parameters()).device)
     head: Any = model.get_output_embeddings()  # pyright: ignore[reportCallIssue]
     with evaluating(model):

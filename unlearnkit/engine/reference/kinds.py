@@ -26,7 +26,7 @@ ReferenceKind = Literal["auto", "adapter_off", "frozen", "cached"]
 
 
 class Reference(Protocol):
-    """Gives the reference's figures for a batch, always in eval mode and without gradient."""
+    """Gives the reference's values for a batch, always in eval mode and without gradient."""
 
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> TokenSource:
         """One pass over the batch."""

@@ -1,4 +1,4 @@
-"""Figures and counts of optimiser steps, whatever micro-batches they are made of."""
+"""Metrics and counts of optimiser steps, summed over their micro-batches."""
 
 from __future__ import annotations
 

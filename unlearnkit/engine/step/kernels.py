@@ -199,7 +199,7 @@ def _second_pass(
 
 
 def _autocast_dtype(tensor: Tensor) -> torch.dtype | None:
-    """What autocast makes of a tensor; it is off in the backward pass."""
+    """A tensor as autocast casts it; autocast is off in the backward pass."""
     device = tensor.device.type
     on = torch.is_autocast_enabled(device) and tensor.dtype != torch.float64
     return torch.get_autocast_dtype(device) if on else None

@@ -62,13 +62,13 @@ def packed_refusal(model: Any) -> str | None:
     """Why a model cannot take the packed layout, or None.
 
     The layout replaces the attention function, so the model must let it be replaced and must mix
-    positions in no other way. What a model declares is looked at first, then it is run.
+    positions in no other way. The check reads what a model declares, then runs it.
     """
     return declared_refusal(model) or _examined(model, packed=True).packed
 
 
 def declared_refusal(model: Any) -> str | None:
-    """Why a model cannot take the packed layout by what it says of itself, or None."""
+    """Why a model cannot take the packed layout by its own config, or None."""
     if isinstance(model, CombinedForCausalLM):
         return next((r for part in model.parts.values() if (r := declared_refusal(part))), None)
     if getattr(model, "reads_prompts", False):

@@ -26,7 +26,7 @@ def accumulated(
     Args:
         loss_of: The loss of one batch.
         batches: The parts of a step.
-        parameters: Those that the loss depends on.
+        parameters: Parameters that the loss depends on.
 
     Returns:
         A scalar.

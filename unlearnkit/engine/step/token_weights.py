@@ -35,7 +35,7 @@ class _Loss(Protocol):
 
 
 class _MadeUp:
-    """Figures of a stream as leaves of the autograd graph; nothing else can be asked of it."""
+    """Values of a stream as leaves of the autograd graph; nothing else can be asked of it."""
 
     def __init__(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -101,7 +101,7 @@ def reads_distributions(losses: Iterable[_Loss]) -> set[str]:
             copy.deepcopy(loss)(views)
             found |= {name for name, reference in references.items() if reference.whole}
         except Exception:
-            # Anyone's loss may fail on made-up figures, in any way; if it is wrong, it fails again
+            # Anyone's loss may fail on made-up values, in any way; if it is wrong, it fails again
             # in the first real step, where nothing is caught. Here it may read anything.
             found |= set(loss.streams)
     return found

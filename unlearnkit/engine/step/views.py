@@ -14,7 +14,7 @@ from unlearnkit.functional.core import at_least_float32, row_sum
 
 
 class TokenSource(Protocol):
-    """Where a view's figures come from: the policy's or the reference's forward pass."""
+    """Source of a view's values: the policy's or the reference's forward pass."""
 
     def logps(self, tokens: Tensor) -> Tensor:
         """``[N]`` log-probabilities of the tokens, float32."""
@@ -178,7 +178,7 @@ class StreamView:
         return self.row_sum(x) / self._divisors
 
     def figures(self) -> dict[str, Tensor]:
-        """What can be told of the stream without computing anything that no objective asked for.
+        """Metrics of the stream that need nothing beyond what the objectives computed.
 
         ``nll`` (nats per token), ``log_ratio`` (policy minus reference, nats per sequence),
         ``kl`` (nats per token); each without gradient, as shares like `mean`.

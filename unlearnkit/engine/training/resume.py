@@ -100,7 +100,7 @@ class ExactResume(L.Callback):
         states, self._to_restore = self._to_restore, []
         if len(states) != trainer.world_size:
             logger.warning(
-                "the checkpoint is of %d processes and this run has %d: it goes on with the same "
+                "the checkpoint is of %d processes and this run has %d: it continues with the same "
                 "weights, but not with the same rows and dropout",
                 len(states), trainer.world_size,
             )  # fmt: skip

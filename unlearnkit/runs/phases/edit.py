@@ -54,7 +54,7 @@ class Edit(Phase):
         refuse(list(config_problems(self.base, [])), "Give edit.base a model.")
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
-        """Writes the edited model; there is nothing to go on from after an interruption."""
+        """Writes the edited model; an interrupted edit starts again."""
         started = time.monotonic()
         make_folder(folder)
         write_text(folder / "recipe.yaml", without_secrets(self.text(base)))

@@ -13,10 +13,10 @@ from unlearnkit.files import write_json, write_text
 from unlearnkit.suites.requests import Requests
 
 Curve = list[dict[str, Any]]
-"""Figures of all requests: first of the original model, then after each request.
+"""Metrics of all requests: first of the original model, then after each request.
 
 One mapping per model: ``after``, the request's name or None; ``figures``, as
-``<request>/<figure>``, ``normal/<figure>`` and ``heldout/<figure>``.
+``<request>/<metric>``, ``normal/<metric>`` and ``heldout/<metric>``.
 """
 
 

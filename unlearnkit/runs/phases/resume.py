@@ -21,11 +21,11 @@ _AGAIN = "+"
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run to go on with; without a folder, none.
+    """A run to continue; without a folder, none.
 
     Args:
         folder: Its run folder.
-        ckpt_path: The checkpoint to go on from, or None for the newest of the phase.
+        ckpt_path: The checkpoint to continue from, or None for the newest of the phase.
         resolve: Makes recipes of earlier versions comparable with those of this one.
     """
 
@@ -54,10 +54,10 @@ class Unfinished:
         return None
 
     def checkpoint(self, phase: str, recipe: str) -> str | None:
-        """The checkpoint that a phase goes on from, if it left one by the same recipe.
+        """The checkpoint that a phase continues from, if it left one by the same recipe.
 
-        A checkpoint holds the optimizer too, learning rate and all, so that of a changed recipe
-        little would come about. One that is given by its path is taken all the same.
+        A checkpoint holds the optimizer too, learning rate included, so a changed recipe would
+        have little effect. A checkpoint given by its path is taken anyway.
         """
         folders = self._folders(phase)
         if self.ckpt_path is not None and set(folders) & set(self.ckpt_path.parents):

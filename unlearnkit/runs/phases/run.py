@@ -50,7 +50,7 @@ def fit_phases(
         recipe_text: The resolved recipe, kept in the folder with secrets masked.
         run_dir: Where run folders go.
         ckpt_path: ``last`` for the newest unfinished run of this recipe, or a checkpoint in its
-            folder. The run goes on in the same folder; finished phases are not run again.
+            folder. The run continues in the same folder; finished phases are not run again.
         resolve: Gives a recipe of an earlier version as this one writes it, so that a run which
             that version began is continued.
         on_phase: Called with a phase's name, and what happens to it.
@@ -59,7 +59,7 @@ def fit_phases(
         What was found: before is the model before the first phase, after that after the last.
 
     Raises:
-        UserError: For whatever a phase refuses, or if there is no run to go on with.
+        UserError: For whatever a phase refuses, or if there is no run to continue.
     """
     started = time.monotonic()
     check_phases(phases)
@@ -81,7 +81,7 @@ def fit_phases(
     else:
         folder = Path(known).parent if known else Path(run_dir) / recipe_name
     if main:
-        # Of a run that goes on too: phases that are not finished may have been changed.
+        # A continued run too: phases that are not finished may have been changed.
         write_text(folder / "recipe.yaml", without_secrets(recipe_text))
     model: Base = base
     done: list[tuple[str, bool, Path]] = []
@@ -91,7 +91,7 @@ def fit_phases(
         if inside is None:
             checkpoint = before.checkpoint(phase.name, text)
             if main:
-                on_phase(phase.name, f"goes on from {checkpoint}" if checkpoint else "begins")
+                on_phase(phase.name, f"continues from {checkpoint}" if checkpoint else "begins")
             inside = _agreed(next_folder(folder, phase.name), known)
             if phase.trains or main:
                 inside = phase.run(model, inside, checkpoint)
