@@ -50,7 +50,8 @@ CALLBACKS = Family(
     "callback", "unlearnkit.callbacks", "NamedCallback", ("trainer", "callbacks"), listed=True
 )
 SUITES = Family("suite", "unlearnkit.suites", "Suite", ("evaluate",), listed=True)
-FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES)
+ATTACKS = Family("attack", "unlearnkit.attacks", "Attack", ("attack",), listed=True)
+FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES, ATTACKS)
 
 
 def at(tree: Any, path: KeyPath) -> Any:

@@ -54,11 +54,11 @@ def test_every_registered_class_is_found_by_the_last_part_of_its_path(stored):
     paths = json.loads((stored / "class_paths.json").read_text())
     assert {family.word for family in FAMILIES} >= set(paths)
     for family in FAMILIES:
-        for name, path in paths[family.word].items():
+        for name, path in paths.get(family.word, {}).items():
             found = family.root.at_path(moved(path))
             assert found is family.root.resolve(name), path
     # Two families have an `idk`.
-    objectives, streams = (f.root for f in FAMILIES if "idk" in paths[f.word])
+    objectives, streams = (f.root for f in FAMILIES if "idk" in paths.get(f.word, {}))
     assert objectives.at_path(moved(paths["stream"]["idk"])) is None
     assert streams.at_path(moved(paths["objective"]["idk"])) is None
 

@@ -239,7 +239,8 @@ def test_recipes_are_accepted(page, code, here) -> None:
     for own in set(re.findall(r"\b(my_\w+)\.", code)):
         Path(f"{own}.py").write_text("\n".join(blocks(page, "python")))
     part = yaml.safe_load(code.replace("accelerator: gpu", "accelerator: cpu"))
-    if not part.keys() & {"model", "data", "trainer", "phases", "requests", "evaluate", "tune"}:
+    sections = {"model", "data", "trainer", "phases", "requests", "evaluate", "tune"}
+    if not part.keys() & {*sections, "attack", "goals"}:
         objectives = {each["name"] for each in part.values()} <= Objective.registered().keys()
         part = {"model": {"objectives": part}} if objectives else {"data": {"streams": part}}
     if "model" not in part and "data" in part:

@@ -13,10 +13,11 @@ from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.registry import Registered
+from unlearnkit.suites.base import SuiteContext
 
 if TYPE_CHECKING:
+    from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.example import Example
-    from unlearnkit.suites.base import SuiteContext
 
 Curve: TypeAlias = list[dict[str, Any]]
 """One mapping per measurement: first what was varied, then the metrics."""
@@ -37,6 +38,21 @@ class Target:
     codec: Codec
     context: SuiteContext
     stream: Stream | None = None
+
+    @classmethod
+    def of(cls, data: UnlearningDataModule) -> Target:
+        """The forget rows of a recipe, which were checked.
+
+        Raises:
+            UserError: If it has no stream ``forget``.
+        """
+        if "forget" not in data.data:
+            raise UserError(
+                "the recipe has no stream 'forget' to attack.",
+                hint=f"It has: {', '.join(data.data)}.",
+            )
+        rows = list(data.data["forget"].examples())
+        return cls(rows, data.codec(), SuiteContext.of(data), data.streams["forget"])
 
     @property
     def tokenizer(self) -> Any:

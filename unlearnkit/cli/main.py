@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; by default the process's own.
 
     Returns:
-        0 when done, 2 for what the user can mend, 1 for a fault of unlearnkit, 130 when stopped by
-        Ctrl-C, 143 by SIGTERM.
+        0 when done, 1 for a fault of unlearnkit, 2 for what the user can mend, 3 when a goal is
+        missed, 130 when stopped by Ctrl-C, 143 by SIGTERM.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments

@@ -72,6 +72,7 @@ def overview() -> None:
         console.print()
     console.print("Options anywhere: --debug shows tracebacks. --version.", markup=False)
     console.print(
-        "Exit codes: 0 done, 1 a fault of unlearnkit, 2 yours to mend, 130 Ctrl-C, 143 SIGTERM.",
+        "Exit codes: 0 done, 1 a fault of unlearnkit, 2 yours to mend, 3 a goal missed, "
+        "130 Ctrl-C, 143 SIGTERM.",
         markup=False,
     )

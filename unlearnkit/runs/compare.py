@@ -22,7 +22,7 @@ from unlearnkit.suites.meaning import Meaning, stored_meaning
 
 _SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": L.Trainer}
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
-_NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold")
+_NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold", "attack", "goals")
 
 
 class OverSeeds(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -11,17 +12,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.attacks import read_attack
-from unlearnkit.errors import UserError
+from unlearnkit.attacks import Attack, Target, attack_and_keep, read_attack
+from unlearnkit.attacks.measuring import FIGURES
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import write_json
 from unlearnkit.report.contents import LaterEvaluation
 from unlearnkit.runs.card import card_with_verdict
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, RunSummary, as_mapping, load_run
 from unlearnkit.runs.measure import Stages
+from unlearnkit.suites.base import Suite
+from unlearnkit.suites.fluency import FLUENCY, KEYS
+from unlearnkit.suites.meaning import address
 from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goals
 from unlearnkit.verdict.attacked import attacked_rows
 from unlearnkit.verdict.values import Intervals, MetricRow, metric_rows
+
+ATTACKED = ("others", "forget")
+"""What attacks call the rows that they are judged on."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,59 @@ def conclusion_from(
     attacked = [row for attack in attacks for row in attacked_rows(attack)]
     results = check_goals(wanted, [*attacked, *rows])
     return Conclusion(judge(rows, attacks), tuple(results))
+
+
+def attack_run(
+    folder: Path, attacks: Sequence[Attack], data: UnlearningDataModule, gold: str | None
+) -> None:
+    """Attacks the model of a run that has just ended, and its gold model.
+
+    The run stands, whatever becomes of an attack: one that fails is a warning.
+    """
+    models = {"unlearned": str(load_run(folder).model)} | ({"gold": gold} if gold else {})
+    for attack in attacks:
+        kind = attack.registered_name or type(attack).__name__
+        try:
+            attack_and_keep(attack, Target.of(data), models, folder / "attacks")
+        except Exception as error:
+            warnings.warn(
+                f"the attack {kind} failed ({type(error).__name__}: {error}); the run itself is "
+                f"complete, and `unlearnkit attack {folder} {kind}` tries again",
+                stacklevel=2,
+            )
+
+
+def check_goal_addresses(
+    goals: Any, suites: Sequence[Suite], attacks: Sequence[Attack], gold: str | None
+) -> None:
+    """Refuses goals that no suite and no attack of a recipe measures.
+
+    Raises:
+        RecipeError: With the known addresses, or if a goal needs a gold model and there is none.
+    """
+    by_attack = {each.registered_name or type(each).__name__ for each in attacks}
+    known = [f"{FLUENCY}/{key}" for key in KEYS] if suites else []
+    known += [f"{name}/{rows}/{each}" for name in sorted(by_attack)
+              for rows in ATTACKED for each in FIGURES]  # fmt: skip
+    for goal in read_goals(goals):
+        field = f"goals.{goal.address}"
+        if "gold" in goal.limit.names and not gold:
+            raise RecipeError(
+                f"{field}.{goal.bound}: '{goal.limit}' needs a gold model, and the recipe has none",
+                hint="Add gold: FOLDER, a model that never saw the forget set.",
+            )
+        if goal.address in known:
+            continue
+        first = goal.address.partition("/")[0]
+        if first in Attack.registered() and first not in by_attack:
+            raise RecipeError(
+                f"{field}: the recipe has no attack '{first}'", hint=f"Add attack: [{first}]."
+            )
+        try:
+            address(goal.address, suites, field)
+        except RecipeError as error:
+            also = f" {', '.join(known)}." if known else ""
+            raise RecipeError(error.message, hint=f"{error.hint}{also}") from error
 
 
 def conclude(folder: Path, stages: Stages, summary: RunSummary, goals: Any = None) -> Conclusion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
+from unlearnkit.attacks import Attack
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.sampling import draw_for
@@ -31,7 +32,7 @@ from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import card_of_merged, write_card
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.conclude import conclude
+from unlearnkit.runs.conclude import attack_run, conclude
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
@@ -64,6 +65,8 @@ def fit(
     ckpt_path: str | None = None,
     folder: Path | None = None,
     on_start: Callable[[Start], None] = lambda start: None,
+    attack: Sequence[Attack] = (),
+    goals: Mapping[str, Any] | None = None,
 ) -> RunSummary:
     """Runs a recipe and writes its run folder.
 
@@ -83,6 +86,8 @@ def fit(
             run continues in a new run folder.
         folder: The run folder, in place of a new one below ``run_dir``; it must not exist.
         on_start: Called once, on the first process, when the model is built.
+        attack: Attacks that the run ends with.
+        goals: Bounds of metrics by address, each with ``at_most`` or ``at_least``.
 
     Returns:
         What was found.
@@ -95,7 +100,7 @@ def fit(
         UserError: If the run folder cannot be written, or the disk has no room for the model.
     """
     started = time.monotonic()
-    batches = preflight(Planned(module, data, trainer, evaluate, gold, seed))
+    batches = preflight(Planned(module, data, trainer, evaluate, gold, seed, attack, goals))
     ckpt_path = _checkpoint(ckpt_path, Path(run_dir) / recipe_name)
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
     # Only the first process writes to it; under torchrun the others are never told its name.
@@ -120,6 +125,8 @@ def fit(
         saved = BaseModel(str(folder / "model"), dtype="auto")
         stages.after(partial(run.whole, saved), run.reference)
         run.write(summary, stages, started)
+        attack_run(folder, attack, data, gold)
+        run.tell(summary, stages, goals)
         for stage in ("after", "gold"):
             send_metrics(run.loggers, stage, stages.of(stage), summary.steps)
         send_report(run.loggers, folder)
@@ -219,7 +226,10 @@ class _Run:
         summary.peak_memory_mb = peak_memory_mb()
         # The summary finishes the run, even if its card or report fails.
         write_json(self.folder / "summary.json", summary.as_json())
-        conclude(self.folder, stages, summary)
+
+    def tell(self, summary: RunSummary, stages: Stages, goals: Mapping[str, Any] | None) -> None:
+        """Judges the run, and writes its card and report."""
+        conclude(self.folder, stages, summary, goals)
         model = self.folder / "model"
         write_card(model, self.module, self.trainer, summary, self.environment)
         if self.merged:

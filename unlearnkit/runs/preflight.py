@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import nn
 
+from unlearnkit.attacks import Attack, Target
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery, check_addresses
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
@@ -21,6 +22,7 @@ from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import load_config
 from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.conclude import check_goal_addresses
 from unlearnkit.runs.start import Batches
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -36,6 +38,8 @@ class Planned:
         suites: What is run before and after.
         gold: A model that never saw the forget set.
         seed: Of the run.
+        attacks: What the run ends with.
+        goals: Bounds of metrics by address.
     """
 
     module: UnlearningModule
@@ -44,6 +48,8 @@ class Planned:
     suites: Sequence[Suite] = ()
     gold: str | None = None
     seed: int = 0
+    attacks: Sequence[Attack] = ()
+    goals: Mapping[str, Any] | None = None
 
     @property
     def strategy(self) -> Any:
@@ -105,6 +111,12 @@ TRAINER: tuple[Rule, ...] = (
         "Leave it out; suites run before and after.",
     ),
     Rule(lambda run: check_addresses(run.trainer, run.suites)),
+    Rule(lambda run: check_goal_addresses(run.goals, run.suites, run.attacks, run.compared)),
+    Rule(
+        lambda run: run.attacks and run.trainer.world_size > 1,
+        "attack: the attacks of a recipe run on one process, and this run has several",
+        "Leave them out, and attack the run afterwards: unlearnkit attack RUN relearn.",
+    ),
     Rule(_optimizer),
 )
 """Rules on the trainer, its callbacks and the optimizer."""
@@ -136,4 +148,6 @@ def preflight(run: Planned) -> Batches:
     context = SuiteContext.of(run.data, run.seed)
     for suite in run.suites:
         suite.check(run.data.tokenizer, context)
+    for attack in run.attacks:
+        attack.prepare(Target.of(run.data))
     return Batches.of(run.module, run.data, run.trainer)

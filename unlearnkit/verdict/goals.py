@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ class Goal:
     """A bound of a metric after unlearning.
 
     Args:
-        address: ``<suite>/<stream>/<metric>``, or ``<attack>/<rows>/<metric>``.
+        address: ``<suite>/<stream>/<metric>``, or ``<attack>/<rows>/<metric>``; the first part is
+            left out where one suite runs.
         bound: ``at_most`` or ``at_least``.
         limit: The expression.
     """
@@ -103,6 +105,8 @@ def check_goals(goals: Sequence[Goal], rows: Sequence[MetricRow]) -> list[GoalRe
         rows: Metrics of the run and of its attacks.
     """
     by_address = {row.address: row for row in rows}
+    names = Counter(row.name for row in rows)
+    by_address |= {row.name: row for row in rows if names[row.name] == 1}
     found: list[GoalResult] = []
     for goal in goals:
         row = by_address.get(goal.address)

@@ -11,6 +11,7 @@ from jsonargparse import set_dumper, set_loader, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
+from unlearnkit.attacks import Attack
 from unlearnkit.cli.recipe.check import LINKED, check
 from unlearnkit.cli.recipe.document import Document, load_yaml
 from unlearnkit.cli.recipe.names import dotted, expand
@@ -100,6 +101,7 @@ class RecipeCLI(LightningCLI):
     Attributes:
         warnings: Things in the recipe that are allowed and probably not meant.
         suites: The suites to run before and after.
+        attacks: The attacks that the run ends with.
 
     Raises:
         RecipeError: With every mistake of the recipe.
@@ -108,6 +110,7 @@ class RecipeCLI(LightningCLI):
     model: UnlearningModule
     datamodule: UnlearningDataModule
     suites: list[Suite]
+    attacks: list[Attack]
 
     def __init__(
         self,
@@ -172,6 +175,15 @@ class RecipeCLI(LightningCLI):
         parser.add_argument(
             "--gold", type=str | None, default=None, help="A model that never saw the forget set."
         )
+        parser.add_argument(
+            "--attack", type=list[Attack], default=[], help="Attacks that the run ends with."
+        )
+        parser.add_argument(
+            "--goals",
+            type=dict[str, Any] | None,
+            default=None,
+            help="Bounds of metrics by address, each with at_most or at_least.",
+        )
         for target, source in LINKED.items():
             parser.link_arguments(source, dotted(target))
 
@@ -201,6 +213,7 @@ class RecipeCLI(LightningCLI):
             hint = "Or set trainer.strategy: fsdp2, which also runs on CPUs." if shards else None
             raise RecipeError(in_words(str(error)), hint=hint) from error
         self.suites = self.config_init["evaluate"] or []
+        self.attacks = self.config_init["attack"] or []
 
     @property
     def recipe_text(self) -> str:

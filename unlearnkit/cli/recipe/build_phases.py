@@ -42,6 +42,8 @@ class PhasedRecipe:
         warnings: Things in the recipe that are allowed and probably not meant.
         base: The model that the first phase starts from.
         run_dir: Folder of the run folders.
+        attacks: The attacks that the run ends with.
+        goals: Bounds of metrics by address.
         recipe_text: The recipe with every default resolved; it can be run again.
 
     Raises:
@@ -65,12 +67,16 @@ class PhasedRecipe:
         self.run_dir: str = first.config.run_dir
         recipes = {name: load_yaml(cli.recipe_text) for name, cli in self.clis.items()}
         base = at(next(iter(recipes.values())), BASE)
+        # The run as a whole is attacked and held to its goals, and none of its phases.
+        last = list(self.clis.values())[-1]
+        self.goals = last.config.goals
         self.recipe_text = _text(found, recipes, base)
         if print_only:
             sys.stdout.write(self.recipe_text)
             sys.exit(0)
         self.base = first.model.base
-        self._found, self._recipes = found, recipes
+        self.attacks = last.attacks
+        self._found, self._recipes = found, {k: _of_phase(each) for k, each in recipes.items()}
 
     def phases(self) -> list[Phase]:
         """The phases, to be run once: afterwards nothing here holds their models."""
@@ -108,7 +114,12 @@ def resolved(recipe: Mapping[str, Any]) -> dict[str, Any]:
     except RecipeError:  # what no longer is a recipe differs from one
         return named(recipe)
     found["model"]["base"] = at(recipe, BASE)
-    return found
+    return _of_phase(found)
+
+
+def _of_phase(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a phase has of a recipe."""
+    return {key: value for key, value in recipe.items() if key not in ("attack", "goals")}
 
 
 def recipe_of(

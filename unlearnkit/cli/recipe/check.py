@@ -31,6 +31,7 @@ from unlearnkit.families import (
 )
 from unlearnkit.module import UnlearningModule
 from unlearnkit.registry import Registered, did_you_mean
+from unlearnkit.verdict.goals import faults_of
 
 keep_scalars()
 
@@ -108,7 +109,9 @@ class _Checker:
                     yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {value!r}"
                 elif isinstance(value, int) and not 0 <= value < 2**32:
                     yield (key,), f"expected a number from 0 to {2**32 - 1}, found {value}"
-            elif key != "evaluate":
+            elif key == "goals":
+                yield from (((key, *path), fault) for path, fault in faults_of(value))
+            elif key not in ("evaluate", "attack"):
                 yield (key,), _unknown_section(str(key))
         for section, name in (("model", "objectives"), ("data", "streams")):
             if not isinstance(at(self.tree, (section, name)), Mapping):
@@ -246,7 +249,7 @@ def _reads(entry: Entry) -> bool:
 
 def _unknown_section(key: str) -> str:
     message = f"a recipe has no section '{key}'."
-    sections = [*SECTIONS, *_PLAIN, "evaluate"]
+    sections = [*SECTIONS, *_PLAIN, "evaluate", "attack", "goals"]
     elsewhere = schema.SYNONYMS | {
         name: f"{section}.{name}"
         for section, cls in SECTIONS.items()

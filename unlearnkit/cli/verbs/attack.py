@@ -184,12 +184,10 @@ def _target_of_run(
     if max_length is not None:
         data.max_length = max_length
     data.check()
-    context, codec = SuiteContext.of(data), data.codec()
     if suites:
-        target = target_of(suites[0], codec.tokenizer, context)
+        target = target_of(suites[0], data.codec().tokenizer, SuiteContext.of(data))
     elif "forget" in data.data:
-        rows = list(data.data["forget"].examples())
-        target = Target(rows, codec, context, data.streams["forget"])
+        target = Target.of(data)
     else:
         raise UserError(
             f"the recipe of {run} has no stream 'forget' to attack.", hint="Add --forget FILE."

@@ -38,6 +38,8 @@ def command(argv: list[str]) -> None:
         seed=cli.config.seed_everything,
         ckpt_path=line.ckpt_path,
         on_start=show_start,
+        attack=cli.attacks,
+        goals=cli.config.goals,
     )
     if cli.trainer.is_global_zero:
         console.show_summary(summary)
@@ -54,6 +56,8 @@ def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
         recipe_name=recipe_name(line.recipes[0]),
         recipe_text=phased.recipe_text,
         run_dir=phased.run_dir,
+        attack=phased.attacks,
+        goals=phased.goals,
         ckpt_path=line.ckpt_path,
         resolve=resolved,
         on_phase=console.show_phase,

@@ -10,12 +10,13 @@ from unlearnkit.cli import console
 from unlearnkit.cli.recipe.shipped import shipped, summary
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
-from unlearnkit.families import CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
+from unlearnkit.families import ATTACKS, CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.registry import did_you_mean
 
-HELP = "Show objectives, streams, suites, recipes, metrics or callbacks."
+HELP = "Show objectives, streams, suites, recipes, metrics, callbacks or attacks."
 
 FAMILIES = {
+    "attacks": ATTACKS,
     "objectives": OBJECTIVES,
     "streams": STREAMS,
     "suites": SUITES,
@@ -35,7 +36,7 @@ def list_names(what: str) -> None:
     """Show what a recipe can name.
 
     Args:
-        what: objectives, streams, suites, callbacks, recipes or metrics.
+        what: objectives, streams, suites, callbacks, attacks, recipes or metrics.
 
     Raises:
         UserError: For anything else.

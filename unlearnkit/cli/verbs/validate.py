@@ -37,7 +37,8 @@ def preview(cli: RecipeCLI) -> None:
     from unlearnkit.runs.preflight import Planned, preflight
 
     data, trainer = cli.datamodule, cli.trainer
-    batches = preflight(Planned(cli.model, data, trainer, cli.suites, cli.config.gold, data.seed))
+    given = (cli.model, data, trainer, cli.suites, cli.config.gold, data.seed)
+    batches = preflight(Planned(*given, cli.attacks, cli.config.goals))
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
     steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from unlearnkit.attacks import Attack
 from unlearnkit.data.datamodule import together
 from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
-from unlearnkit.runs.conclude import conclude
+from unlearnkit.runs.conclude import attack_run, check_goal_addresses, conclude
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.fit import FOLDER_OF_RUN
 from unlearnkit.runs.folder import RunSummary, new_folder
@@ -37,6 +39,8 @@ def fit_phases(
     ckpt_path: str | None = None,
     resolve: Resolve = named,
     on_phase: Callable[[str, str], None] = lambda name, what: None,
+    attack: Sequence[Attack] = (),
+    goals: Mapping[str, Any] | None = None,
 ) -> RunSummary:
     """Runs phases one after the other and writes a run folder with one inside it for each.
 
@@ -54,6 +58,8 @@ def fit_phases(
         resolve: Gives a recipe of an earlier version as this one writes it, so that a run which
             that version began is continued.
         on_phase: Called with a phase's name, and what happens to it.
+        attack: Attacks that the run ends with, on the model of the last phase.
+        goals: Bounds of metrics of the whole run by address.
 
     Returns:
         What was found: before is the model before the first phase, after that after the last.
@@ -65,6 +71,7 @@ def fit_phases(
     check_phases(phases)
     trainings = [phase for phase in phases if isinstance(phase, Training)]
     last = trainings[-1]
+    check_goal_addresses(goals, last.evaluate, attack, last.gold)
     # The run as a whole is measured by the suites and streams of its last training.
     data, suites, gold = last.data, last.evaluate, last.gold
     # Of the trainer its device alone: it would keep the last phase's model in memory.
@@ -129,7 +136,8 @@ def fit_phases(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
-    conclude(folder, stages, summary)
+    attack_run(folder, attack, data, gold)
+    conclude(folder, stages, summary, goals)
     summary.report = report_after_fit(folder, stages)
     return summary
 
