@@ -124,7 +124,7 @@ class World:
         ]
 
     def scores(self, examples: Sequence[Example], model: str = "target") -> TokenScores:
-        return score(self.model(model), examples, batch_size=8)
+        return score(self.model(model), examples, batch_size=8, standardised=True)
 
     def nll(self, examples: Sequence[Example], model: str = "target") -> Tensor:
         """Nats per token of each example."""

@@ -51,6 +51,9 @@ def name_of(suite: Suite) -> str:
     return suite.name
 
 
+_STAGES = ("before", "after", "gold")
+
+
 class Stages:
     """Results of a run, stage by stage: before, after, and gold.
 
@@ -73,7 +76,7 @@ class Stages:
         load: Callable[[str], nn.Module],
     ) -> None:
         self.suites, self.seed = suites, seed
-        self.context = SuiteContext.of(data, seed)
+        self.context = replace(SuiteContext.of(data, seed), kept={})
         self.results: dict[str, Results] = {}
         self.fluency: dict[str, dict[str, float | None]] = {}
         self.tokens = TokenLogps(data.data, data.tokenizer)
@@ -81,19 +84,24 @@ class Stages:
         self._gold = (lambda: load(gold)) if gold else lambda: None
 
     def before(self, model: Callable[[], nn.Module]) -> None:
-        """Measures the model before unlearning; no model is kept."""
+        """Measures the model before unlearning, and the gold model where suites use it."""
         if self.suites:
             needs_gold = any(suite.uses_gold for suite in self.suites)
-            found = model()
-            self._measure("before", found, found, gold=self._gold() if needs_gold else None)
+            found, gold = model(), self._gold() if needs_gold else None
+            if gold is not None:
+                # First, since the others are compared with its values.
+                self._measure("gold", gold, found, gold=gold)
+            self._measure("before", found, found, gold=gold)
 
     def after(self, model: Callable[[], nn.Module], reference: Callable[[], nn.Module]) -> None:
-        """Measures the model after unlearning, and the gold model."""
+        """Measures the model after unlearning, and the gold model if that is not done."""
         if self.suites:
             gold, starting = self._gold(), reference()
             self._measure("after", model(), starting, reference=starting, gold=gold)
-            if gold is not None:
+            if gold is not None and "gold" not in self.results:
                 self._measure("gold", gold, starting, gold=gold)
+            self.results = {k: self.results[k] for k in _STAGES if k in self.results}
+            self.fluency = {k: self.fluency[k] for k in _STAGES if k in self.fluency}
 
     def _measure(
         self, stage: str, model: nn.Module, starting: nn.Module, **compared: nn.Module | None

@@ -9,24 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
-from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
-from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.data.tokens.control import ControlInData
 from unlearnkit.errors import RecipeError
 from unlearnkit.metrics.base import Role, UnlearningMetric
 from unlearnkit.metrics.judged import Judged
 from unlearnkit.registry import Registered
+from unlearnkit.suites.context import SuiteContext
 from unlearnkit.suites.measured import by_stream, match
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
-    from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.encoded import StreamData
     from unlearnkit.data.example import Example
     from unlearnkit.data.streams.base import Stream
-    from unlearnkit.engine.reference.kinds import Reference
 
 
 TEXTS = ("prompt", "generated", "reference")
@@ -51,50 +47,6 @@ class SourceRows(NamedTuple):
     """What holds them; None where a suite made them of several tables."""
     stream: Stream | None = None
     """What reads them anew; None where they are a stream of the recipe."""
-
-
-@dataclass(frozen=True)
-class SuiteContext:
-    """What a suite may use beside the model that it evaluates.
-
-    Args:
-        data: The recipe's streams by name, tokenised; empty outside a run.
-        reference: The model as it was at the start, for KL: a model, or the reference of a run.
-            Without it those metrics are left out.
-        gold: The model that never saw the forget set, where there is one.
-        batch_size: Rows in one forward pass.
-        max_length: Longest sequence in tokens, for the suite's own files.
-        max_new_tokens: Upper bound of every generation, or None for the suite's own.
-        seed: Seed of random choices.
-        date: Date that chat templates see.
-        control_tokens: Treatment of control tokens that the suite's own files spell out.
-    """
-
-    data: Mapping[str, StreamData] = field(default_factory=dict)
-    reference: Reference | nn.Module | None = None
-    gold: nn.Module | None = None
-    batch_size: int = 32
-    max_length: int = 512
-    max_new_tokens: int | None = None
-    seed: int = 0
-    date: str = DEFAULT_DATE
-    control_tokens: ControlInData = "text"
-
-    @classmethod
-    def of(cls, data: UnlearningDataModule, seed: int = 0, batch_size: int = 32) -> SuiteContext:
-        """The context of a recipe: its streams, and its ways to turn text into tokens."""
-        return cls(
-            data=data.data,
-            batch_size=batch_size,
-            max_length=data.max_length,
-            seed=seed,
-            date=data.date,
-            control_tokens=data.control_tokens,
-        )
-
-    def codec(self, tokenizer: PreTrainedTokenizerBase) -> Codec:
-        """Turns a suite's own texts into tokens as the recipe's streams do."""
-        return Codec(tokenizer, self.max_length, self.date, control_tokens=self.control_tokens)
 
 
 @dataclass(frozen=True)
@@ -138,6 +90,8 @@ class Suite(Registered, ABC):
     """Probes by stream; a key may hold ``*``, and of several that match the first counts."""
     metrics: Mapping[str, UnlearningMetric | type[UnlearningMetric]] = {}
     """Metrics by name, in which ``*`` may stand; a class if ``__init__`` makes the metric."""
+    without_interval: ClassVar[tuple[str, ...]] = ()
+    """Metrics whose values have no interval, such as a p-value."""
     uses_gold: ClassVar[bool] = False
     """Whether it runs the gold model beside, if there is one."""
 
@@ -203,16 +157,19 @@ class Suite(Registered, ABC):
         return {k: metric for k, metric in found.items() if isinstance(metric, UnlearningMetric)}
 
     def aggregate(self, rows: Rows) -> dict[str, float | None]:
-        """Values of any choice of `run`'s rows, from which intervals are bootstrapped.
+        """Values of any choice of `run`'s rows, from which intervals are bootstrapped."""
+        return self.completed(
+            {
+                f"{stream}/{name}": metric.of(part)
+                for stream, part in self.groups(rows).items()
+                for name, metric in self.metrics_on(stream).items()
+                if metric.measured_in(part)
+            }
+        )
 
-        A value that has no interval, such as a p-value, may be left out.
-        """
-        return {
-            f"{stream}/{name}": metric.of(part)
-            for stream, part in self.groups(rows).items()
-            for name, metric in self.metrics_on(stream).items()
-            if metric.measured_in(part)
-        }
+    def completed(self, values: dict[str, float | None]) -> dict[str, float | None]:
+        """The values of metrics, with those that are made of others and without undefined ones."""
+        return values
 
     def add_metrics(self, names: Sequence[str] | None) -> None:
         """Adds metrics of the generated text to all probes.

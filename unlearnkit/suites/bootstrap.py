@@ -69,7 +69,12 @@ def _by_rows(suite: Suite, groups: Sequence[Sequence[Mapping[str, Any]]]) -> _Va
 
     def values(drawn: _Drawn) -> Iterable[tuple[str, float | None]]:
         parts = zip(groups, drawn, strict=True)
-        return suite.aggregate([group[i] for group, some in parts for i in some]).items()
+        found = suite.aggregate([group[i] for group, some in parts for i in some])
+        return (
+            (key, value)
+            for key, value in found.items()
+            if key.partition("/")[2] not in suite.without_interval
+        )
 
     return values
 
@@ -80,11 +85,12 @@ def _by_columns(suite: Suite, groups: Sequence[Sequence[Mapping[str, Any]]]) -> 
         (index, f"{group[0]['stream']}/{name}", _Column(metric, group))
         for index, group in enumerate(groups)
         for name, metric in suite.metrics_on(group[0]["stream"]).items()
-        if metric.measured_in(group)
+        if name not in suite.without_interval and metric.measured_in(group)
     ]
 
     def values(drawn: _Drawn) -> Iterable[tuple[str, float | None]]:
-        return ((key, column.of(drawn[index])) for index, key, column in columns)
+        found = {key: column.of(drawn[index]) for index, key, column in columns}
+        return suite.completed(found).items()
 
     return values
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.generate import generate
-from unlearnkit.engine.generation.scoring import score
+from unlearnkit.engine.generation.scoring import TokenScores, score
 from unlearnkit.engine.generation.stopping import decode
 from unlearnkit.metrics import (
     Bleu,
@@ -170,6 +170,7 @@ def continuation_rows(
     examples: Sequence[Example],
     max_new_tokens: int,
     answers: Sequence[str] | None = None,
+    scores: TokenScores | None = None,
 ) -> list[dict[str, Any]]:
     """One row per example: the greedy continuation, and teacher-forced values of the true one.
 
@@ -181,15 +182,28 @@ def continuation_rows(
         max_new_tokens: Longest continuation.
         answers: True texts that are compared whole, however long. By default the continuation of
             a passage is generated and compared for as many tokens as the true one has.
+        scores: Those of the true continuations, none of them empty, where they are known.
     """
     bound = longest_generation(context, max_new_tokens)
     limits = [bound if answers is not None else min(bound, len(e.response_ids)) for e in examples]
+    answered = [i for i, example in enumerate(examples) if example.response_ids]
+    if scores is None:
+        scores = score(
+            model,
+            [examples[i] for i in answered],
+            batch_size=context.batch_size,
+            reference=context.reference,
+        )
+    begun: list[Sequence[int]] = [()] * len(examples)
+    for i, count in zip(answered, scores.first_correct(), strict=True):
+        begun[i] = examples[i].response_ids[:count]
     texts = generate(
         model,
         tokenizer,
         [e.prompt_ids for e in examples],
         max_new_tokens=limits,
         batch_size=context.batch_size,
+        begun=begun,
     )
     rows: list[dict[str, Any]] = [
         {
@@ -201,19 +215,12 @@ def continuation_rows(
         }
         for example, new in zip(examples, texts, strict=True)
     ]
-    answered = [i for i, example in enumerate(examples) if example.response_ids]
     for i in answered:
         cut = examples[i].response_ids[: limits[i]]
         rows[i]["reference"] = text_of(tokenizer, cut) if answers is None else answers[i]
     DistinctN(2).fill(rows)
     for metric in (Rouge(), Bleu()):
         metric.fill([rows[i] for i in answered])
-    scores = score(
-        model,
-        [examples[i] for i in answered],
-        batch_size=context.batch_size,
-        reference=context.reference,
-    )
     for metric in _OF_TOKENS:
         inputs = [getattr(scores, name) for name in metric.needs]
         fields = metric.fields(*inputs) if inputs[0] is not None else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
@@ -148,22 +149,24 @@ class Muse(Suite, name="muse"):
             *self.left_out(rows),
             *without_ascii_words(rows, self.splitter),
         ]
-        rows += self._privacy(model, context, texts)
+        attacked = self._privacy(model, context, texts)
         missing: dict[str, str] = {}
         if self.gold_auc is None and context.gold is None:
             missing["forget/privleak"] = _NO_GOLD
         elif self.gold_auc is None and context.gold is not None:
-            gold = self._privacy(context.gold, context, texts)
-            for row, other in zip(rows[-len(gold) :], gold, strict=True):
-                row["gold_score"] = other["score"]
+            attack = partial(self._privacy, context=context, texts=texts)
+            gold = context.of_gold((self, "privacy"), model, attacked, attack)
+            for row, score_of_gold in zip(attacked, [each["score"] for each in gold], strict=True):
+                row["gold_score"] = score_of_gold
+        rows += attacked
         values = self.aggregate(rows)
         if not missing and "forget/privleak" not in values:
             missing["forget/privleak"] = ALWAYS_RIGHT
         return SuiteResult(values, rows, missing, notes)
 
-    def aggregate(self, rows: Rows) -> dict[str, float | None]:
+    def completed(self, values: dict[str, float | None]) -> dict[str, float | None]:
         """All values; no privacy leakage where the gold model makes no error."""
-        return without_leak(super().aggregate(rows))
+        return without_leak(values)
 
     def groups(self, rows: Rows) -> dict[str, list[dict[str, Any]]]:
         """Rows of the published files by what they ask for."""

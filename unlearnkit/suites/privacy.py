@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -111,11 +112,13 @@ class Privacy(Suite, name="privacy"):
         for stream, examples in probes.items():
             behind = _behind(shown, examples, tokenizer, context) if shown else None
             attacks = self._attacks(model, tokenizer, context, examples, behind)
-            gold = (
-                None
-                if context.gold is None
-                else self._attacks(context.gold, tokenizer, context, examples, behind)
-            )
+            gold = None
+            if context.gold is not None:
+                attack = partial(
+                    self._attacks,
+                    tokenizer=tokenizer, context=context, examples=examples, behind=behind,
+                )  # fmt: skip
+                gold = context.of_gold((self, stream), model, attacks, attack)
             for i, example in enumerate(examples):
                 row = {"stream": stream, "row": example.row, "source": example.source}
                 row["scores"] = {name: scores[i].item() for name, scores in attacks.items()}
@@ -134,9 +137,9 @@ class Privacy(Suite, name="privacy"):
                 missing[f"{attack}/privleak"] = ALWAYS_RIGHT
         return SuiteResult(values, rows, missing, notes)
 
-    def aggregate(self, rows: Rows) -> dict[str, float | None]:
+    def completed(self, values: dict[str, float | None]) -> dict[str, float | None]:
         """All values; no privacy leakage where the gold model makes no error."""
-        return without_leak(super().aggregate(rows))
+        return without_leak(values)
 
     def groups(self, rows: Rows) -> dict[str, list[dict[str, Any]]]:
         """Scores of all rows by attack."""
@@ -186,7 +189,7 @@ class Privacy(Suite, name="privacy"):
         behind: Sequence[Example] | None,
     ) -> dict[str, Tensor]:
         """``[S]`` scores by attack, higher for what looks less like a member."""
-        scores = score(model, examples, batch_size=context.batch_size)
+        scores = score(model, examples, batch_size=context.batch_size, standardised=True)
         flat = (scores.sequence, len(examples))
         texts = [text_of(tokenizer, example.response_ids) for example in examples]
         found = {

@@ -217,7 +217,7 @@ def _membership(
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for stream, examples in texts.items():
-        scores = score(model, examples, batch_size=context.batch_size)
+        scores = score(model, examples, batch_size=context.batch_size, standardised=True)
         texts_of = [text_of(codec.tokenizer, example.response_ids) for example in examples]
         inputs = (scores.logps, scores.standardised, scores.sequence, texts_of)
         found = [{"stream": stream, "row": e.row, "source": e.source} for e in examples]

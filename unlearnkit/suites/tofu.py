@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from unlearnkit.data.example import Example
 from unlearnkit.data.rows.several import check_separator
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.functional import tofu as truth
-from unlearnkit.functional.membership import loss
 from unlearnkit.metrics import (
     ExactMemorization,
     ExtractionStrength,
@@ -22,27 +19,29 @@ from unlearnkit.metrics import (
     Rouge,
     TruthRatio,
 )
-from unlearnkit.suites.base import Probe, Rows, SourceRows, Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import Probe, SourceRows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import continuation_rows, longest_generation
 from unlearnkit.suites.cuts import longer_than
 from unlearnkit.suites.digest import digest
-from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
+from unlearnkit.suites.measured import known
+from unlearnkit.suites.published import Part, Prompting, check_template, read_parts
 from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
+from unlearnkit.suites.tofu_answers import (
+    Asked,
+    Losses,
+    as_tensors,
+    asked_rows,
+    compared_answers,
+    losses_of,
+    probability_of,
+    truth_ratio,
+    truth_ratios,
+)
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
-
-
-class Asked(NamedTuple):
-    """A row: its answer, the right one of the truth ratio, and the wrong ones."""
-
-    answer: Example
-    text: str
-    """The answer, whole."""
-    right: Example
-    wrong: list[Example]
 
 
 _UTILITY = ("retain", "real_authors", "world_facts")
@@ -114,6 +113,7 @@ class Tofu(Suite, name="tofu"):
         "forget_quality": ForgetQuality(),
         "model_utility": ModelUtility(),
     }
+    without_interval = ("forget_quality",)
     uses_gold = True
 
     def __init__(
@@ -159,28 +159,20 @@ class Tofu(Suite, name="tofu"):
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
     ) -> SuiteResult:
         """Evaluates the model, and the gold model's truth ratios on the forget rows."""
-        rows: list[dict[str, Any]] = []
         asking = self._asking(tokenizer, context)
         asked = self._asked(asking)
         answers = {stream: [each.answer for each in part] for stream, part in asked.items()}
+        found, losses = self._found(model, tokenizer, context, asked)
+        rows: list[dict[str, Any]] = []
         for stream, part in asked.items():
-            texts = [each.text for each in part]
-            found = continuation_rows(
-                model, tokenizer, context, answers[stream], self.max_new_tokens, texts
-            )
-            # As published: the stem of a word is enough.
-            recall = Rouge(use_stemmer=True, compat=SPLITTERS[self.splitter])
-            said = recall.fields([row["generated"] for row in found], texts)
-            for row, value in zip(found, said, strict=True):
-                row |= {**value, "nll": row["nll_sum"] / row["tokens"]}
-            if part[0].wrong:
-                which = "closer_to_1_better" if stream == "forget" else "true_better"
-                for row, losses in zip(found, _losses(model, context, part), strict=True):
-                    row["truth_ratio"], row["nll_wrong"] = _ratio(*losses), losses[1]
-                    row |= TruthRatio(which).fields(*_tensors(*losses))[0]
-            for row in found:
-                row["probability"] = _probability(row, stream in _WITH_OPTIONS)
-            rows += [{"stream": stream, **row} for row in found]
+            ratio = TruthRatio("closer_to_1_better" if stream == "forget" else "true_better")
+            for row, each in zip(found[len(rows) :], part, strict=False):
+                if each.wrong:
+                    own = next(losses)
+                    row["truth_ratio"], row["nll_wrong"] = truth_ratio(*own), own[1]
+                    row |= ratio.fields(*as_tensors(*own))[0]
+                row["probability"] = probability_of(row, stream in _WITH_OPTIONS)
+                rows.append({"stream": stream, **row})
         notes = [
             *asking.cuts.notes(),
             *longer_than(
@@ -199,27 +191,53 @@ class Tofu(Suite, name="tofu"):
         if context.gold is None:
             missing["forget/forget_quality"] = _NO_GOLD
         else:
-            losses = _losses(context.gold, context, asked["forget"])
-            # The forget rows are the first.
-            for row, each in zip(rows, losses, strict=False):
-                row["gold_truth_ratio"] = _ratio(*each)
-            if len(losses) < 2:
+            forget = [row for row in rows if row["stream"] == "forget"]
+            ratios = partial(truth_ratios, context=context, asked=asked["forget"])
+            own = [row["truth_ratio"] for row in forget]
+            of_gold = context.of_gold((self, "truth_ratio"), model, own, ratios)
+            for row, value in zip(forget, of_gold, strict=True):
+                row["gold_truth_ratio"] = value
+            if len(forget) < 2:
                 notes.append("forget/forget_quality: one row says nothing of a distribution")
-        values = self._with_utility(super().aggregate(rows))
+        values = self.aggregate(rows)
         return SuiteResult(values, rows, missing, notes)
 
-    def aggregate(self, rows: Rows) -> dict[str, float | None]:
-        """All values but forget quality: a p-value has no interval."""
-        # Its test is also slow.
-        key = "gold_truth_ratio"
-        return self._with_utility(
-            super().aggregate([{k: v for k, v in row.items() if k != key} for row in rows])
-        )
+    def _found(
+        self,
+        model: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        context: SuiteContext,
+        asked: Mapping[str, Sequence[Asked]],
+    ) -> tuple[list[dict[str, Any]], Iterator[Losses]]:
+        """A row a question, and losses of the questions with wrong answers, in that order.
 
-    def _with_utility(self, values: dict[str, float | None]) -> dict[str, float | None]:
-        nine = [values[f"{stream}/{name}"] for stream in _UTILITY for name in _NINE]
-        utility = ModelUtility().of([{"value": value} for value in nine])
-        return values | {"utility/model_utility": utility}
+        All answers to a question are scored together, so its prompt is computed once.
+        """
+        every = [each for part in asked.values() for each in part]
+        answers, texts = [each.answer for each in every], [each.text for each in every]
+        among = [each for each in every if each.wrong]
+        scores, others = score(
+            model,
+            [*answers, *compared_answers(among)],
+            batch_size=context.batch_size,
+            reference=context.reference,
+            compared=len(answers),
+        ).split(len(answers))
+        rows = continuation_rows(
+            model, tokenizer, context, answers, self.max_new_tokens, texts, scores
+        )
+        # As published: the stem of a word is enough.
+        recall = Rouge(use_stemmer=True, compat=SPLITTERS[self.splitter])
+        said = recall.fields([row["generated"] for row in rows], texts)
+        for row, value in zip(rows, said, strict=True):
+            row |= {**value, "nll": row["nll_sum"] / row["tokens"]}
+        return rows, iter(losses_of(others, among))
+
+    def completed(self, values: dict[str, float | None]) -> dict[str, float | None]:
+        """All values with model utility, where its nine parts are measured."""
+        nine = (values.get(f"{stream}/{name}") for stream in _UTILITY for name in _NINE)
+        utility = truth.model_utility([math.nan if value is None else value for value in nine])
+        return values | {"utility/model_utility": known(utility)}
 
     def _asking(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Prompting:
         return Prompting(context.codec(tokenizer), self.template, self.chat)
@@ -237,57 +255,6 @@ class Tofu(Suite, name="tofu"):
         if self.neighbour is not None:
             parts.insert(2, Part("neighbour", self.neighbour, both, wrong))
         return {
-            stream: _rows(asking, items, stream != "heldout")
+            stream: asked_rows(asking, items, stream != "heldout")
             for stream, items in read_parts(self.data, parts, self.limit, self.separator).items()
         }
-
-
-def _rows(asking: Prompting, items: Sequence[Item], compared: bool) -> list[Asked]:
-    answers = [_answers(item.fields, compared) for item in items]
-    examples = iter(
-        asking.examples(
-            [
-                (item, item.fields["question"], text)
-                for item, texts in zip(items, answers, strict=True)
-                for text in texts
-            ]
-        )
-    )
-    return [
-        Asked(next(examples), answer, next(examples), [next(examples) for _ in wrong])
-        for answer, _, *wrong in answers
-    ]
-
-
-def _answers(fields: Mapping[str, Any], compared: bool) -> list[str]:
-    """The answer, the right one of the truth ratio, and the wrong ones."""
-    right = fields.get("paraphrased_answer", fields["answer"])
-    return [fields["answer"], right, *(fields["perturbed_answer"] if compared else ())]
-
-
-def _losses(
-    model: nn.Module, context: SuiteContext, asked: Sequence[Asked]
-) -> list[tuple[float, list[float]]]:
-    """Nats per token of the right answer and of the wrong ones, row by row."""
-    examples = [example for each in asked for example in (each.right, *each.wrong)]
-    scores = score(model, examples, batch_size=context.batch_size)
-    losses = iter(loss(scores.logps, scores.sequence, len(examples)).tolist())
-    return [(next(losses), [next(losses) for _ in each.wrong]) for each in asked]
-
-
-def _tensors(right: float, wrong: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Nats per token of one row: ``[1]`` and ``[1, K]``. Rows may differ in K."""
-    return torch.tensor([right]).double(), torch.tensor([wrong]).double()
-
-
-def _ratio(right: float, wrong: Sequence[float]) -> float:
-    """Truth ratio of one row, by the geometric mean of its wrong answers."""
-    return truth.truth_ratio(*_tensors(right, wrong)).item()
-
-
-def _probability(row: Mapping[str, Any], among: bool) -> float:
-    nll = torch.tensor([row["nll"]], dtype=torch.double)
-    if not among:
-        return truth.probability(nll).item()
-    wrong = torch.tensor([row["nll_wrong"]], dtype=torch.double)
-    return truth.probability_with_options(nll, wrong).item()

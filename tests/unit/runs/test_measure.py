@@ -31,12 +31,13 @@ def test_each_stage_sees_what_it_is_compared_with() -> None:
     stages.before(lambda: "old")  # pyright: ignore
     stages.after(lambda: "new", lambda: "start")  # pyright: ignore
     assert suite.seen == [
+        ("gold g", None, "gold g"),
         ("old", None, "gold g"),
         ("new", "start", "gold g"),
-        ("gold g", None, "gold g"),
     ]
+    assert list(stages.metrics["Seen"]) == ["before", "after", "gold"]
     values = {stage: found["forget/x"] for stage, found in stages.metrics["Seen"].items()}
-    assert values == {"before": 1.0, "after": 2.0, "gold": 3.0}
+    assert values == {"before": 2.0, "after": 3.0, "gold": 1.0}
     (sample,) = stages.samples()
     assert (sample.before, sample.after) == ("by old", "by new")
     assert stages.notes == {

@@ -31,6 +31,22 @@ class ByRows(Copyright):
         return super().aggregate(rows)
 
 
+class Combined(Copyright):
+    """Has a value made of others, and one without an interval."""
+
+    without_interval = ("distinct_2",)
+
+    def completed(self, values):
+        return values | {"utility/twice": 2 * values["normal/rougeL_recall"]}
+
+
+class CombinedByRows(Combined):
+    """The same, by whole rows."""
+
+    def aggregate(self, rows):
+        return super().aggregate(rows)
+
+
 def test_bounds_are_percentiles_of_means_of_resamples() -> None:
     rows = [{"stream": "normal", "distinct_2": value} for value in (0.0, 1.0, 1.0)]
     generator = random.Random(5)
@@ -47,6 +63,15 @@ def test_columns_give_every_digit_that_rows_give(seed) -> None:
     assert list(found) == list(bootstrap(ByRows(), ROWS, seed=seed, resamples=50))
     assert {"forget/leak_rate", "forget/rougeL_recall", "normal/kl_to_reference"} <= found.keys()
     assert found != bootstrap(Copyright(), ROWS, seed=seed + 2, resamples=50)
+
+
+def test_values_made_of_others_have_intervals_and_p_values_none() -> None:
+    found = bootstrap(Combined(), ROWS, resamples=50)
+    assert found == bootstrap(CombinedByRows(), ROWS, resamples=50)
+    plain = bootstrap(Copyright(), ROWS, resamples=50)
+    assert found["utility/twice"] == tuple(2 * bound for bound in plain["normal/rougeL_recall"])
+    assert found.keys() - plain.keys() == {"utility/twice"}
+    assert plain.keys() - found.keys() == {"forget/distinct_2", "normal/distinct_2"}
 
 
 def test_what_no_row_has_has_no_interval() -> None:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, StoppingCriteriaList
 
 from unlearnkit.data.tokens.turns import ends_of_turns
-from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode
+from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode, is_plain
 from unlearnkit.errors import UserError
 from unlearnkit.models.modes import evaluating, without_own_settings
-from unlearnkit.models.rope import forget_long_rows, generation_batches
+from unlearnkit.models.rope import forget_long_rows, generation_batches, length_scalings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,6 +42,7 @@ def generate(
     temperature: float = 0.0,
     top_p: float = 1.0,
     seed: int = 0,
+    begun: Sequence[Sequence[int]] | None = None,
 ) -> list[Generation]:
     """Continues each prompt; the result is in the order of the prompts.
 
@@ -63,6 +64,9 @@ def generate(
         temperature: 0 is greedy; above it, tokens are sampled.
         top_p: Share of the probability that is sampled from.
         seed: Of the sampling. Sampled text, unlike greedy text, varies with the batch size.
+        begun: Ids that each greedy continuation is known to begin with, such as those of a true
+            text that a forward pass found to be first choices. They are not generated again,
+            except by models whose first choices may depend on where the prompt ends.
 
     Returns:
         One `Generation` a prompt.
@@ -72,10 +76,19 @@ def generate(
         ValueError: If a prompt is empty, or limits and prompts differ in number.
     """
     limits = _limits(model, prompts, max_new_tokens)
-    order = sorted(range(len(prompts)), key=lambda i: (limits[i], len(prompts[i])))
     ends = _end_ids(model, tokenizer)
     config = _config(tokenizer, ends, temperature, top_p)
     found: list[Generation | None] = [None] * len(prompts)
+    known: list[Sequence[int]] = [()] * len(prompts)
+    if begun is not None and temperature == 0 and _goes_on_anywhere(model):
+        known = [ids[:limit] for ids, limit in zip(begun, limits, strict=True)]
+    for i, ids in enumerate(known):
+        if len(ids) == limits[i] or not ends.isdisjoint(ids):
+            found[i] = _finish(tokenizer, list(ids), ends, stop)
+    open_rows = [i for i, done in enumerate(found) if done is None]
+    prompts = [(*prompt, *ids) for prompt, ids in zip(prompts, known, strict=True)]
+    limits = [limit - len(ids) for limit, ids in zip(limits, known, strict=True)]
+    order = sorted(open_rows, key=lambda i: (limits[i], len(prompts[i])))
     seeded = _seeded(model, seed, active=temperature > 0)
     with evaluating(model), without_own_settings(model), torch.no_grad(), seeded:
         lengths = [len(prompt) for prompt in prompts]
@@ -86,7 +99,7 @@ def generate(
                 model, tokenizer, [prompts[i] for i in rows], batch_limits, stop, config, near
             )
             for i, ids in zip(rows, new_ids, strict=True):
-                found[i] = _finish(tokenizer, ids[: limits[i]], ends, stop)
+                found[i] = _finish(tokenizer, [*known[i], *ids[: limits[i]]], ends, stop)
     return [each for each in found if each is not None]
 
 
@@ -162,6 +175,15 @@ def _finish(
     prefixes = (decode(tokenizer, ids[:n]) for n in range(len(ids) + 1))
     needed = next(n for n, prefix in enumerate(prefixes) if _first(prefix, stop) == cut)
     return Generation(text[:cut], tuple(ids[:needed]), hit_limit=False)
+
+
+def _goes_on_anywhere(model: nn.Module) -> bool:
+    """Whether a prompt with a part of its continuation goes on as the prompt alone does.
+
+    Composite models may look at the prompt by itself, and positions that depend on a pass's longest
+    row on how long the prompt is.
+    """
+    return is_plain(model) and not length_scalings(model)
 
 
 def _first(text: str, stop: Sequence[str]) -> int | None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.pack import Batch, pack
+from unlearnkit.data.pack import Batch, Layout, pack, part_of
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.generation.forests import planned_passes
 from unlearnkit.engine.generation.generate import device_of
 from unlearnkit.engine.reference.kinds import Reference
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
+from unlearnkit.engine.step.views import TokenSource
 from unlearnkit.functional.core import at_least_float32
 from unlearnkit.functional.divergence import forward_kl
 from unlearnkit.functional.membership import gradient_norm, standardised_logps
@@ -32,17 +37,60 @@ class TokenScores:
     """``[N]`` log-probability of each token, in nats."""
     correct: Tensor
     """``[N]`` whether the token is the model's first choice."""
-    standardised: Tensor
-    """``[N]`` log-probability minus its mean under the model's own distribution, in standard
-    deviations: what Min-K%++ ranks."""
     kl: Tensor | None
-    """``[N]`` KL(reference ‖ model) in nats, where a reference was given."""
+    """``[M]`` KL(reference ‖ model) in nats, where a reference was given; ``M`` tokens of the
+    examples that are compared with it."""
     ref_logps: Tensor | None
-    """``[N]`` log-probability of each token under the reference, where one was given."""
+    """``[M]`` log-probability of each token under the reference, where one was given."""
     sequence: Tensor
     """``[N]`` the example of each token, ascending."""
     sequences: int
     """``S``."""
+    of_own_distribution: Tensor | None = None
+    """What `standardised` gives, where it was asked for."""
+
+    @property
+    def standardised(self) -> Tensor:
+        """``[N]`` what Min-K%++ ranks.
+
+        Log-probability minus its mean under the model's own distribution, in standard deviations.
+
+        Raises:
+            LookupError: If they were not asked for.
+        """
+        if self.of_own_distribution is None:
+            raise LookupError("standardised scores are made by score(..., standardised=True)")
+        return self.of_own_distribution
+
+    def first_correct(self) -> list[int]:
+        """Tokens of each example up to the first that is not the model's first choice."""
+        lengths = torch.bincount(self.sequence, minlength=self.sequences).tolist()
+        return [int(each.long().cumprod(0).sum()) for each in self.correct.split(lengths)]
+
+    def split(self, count: int) -> tuple[TokenScores, TokenScores]:
+        """Scores of the first examples, all that were compared with a reference, and the rest."""
+        first = int((self.sequence < count).sum())
+        none = None if self.kl is None else self.logps[:0]
+        own = self.of_own_distribution
+        one = TokenScores(
+            self.logps[:first],
+            self.correct[:first],
+            self.kl,
+            self.ref_logps,
+            self.sequence[:first],
+            count,
+            own if own is None else own[:first],
+        )
+        other = TokenScores(
+            self.logps[first:],
+            self.correct[first:],
+            none,
+            none,
+            self.sequence[first:] - count,
+            self.sequences - count,
+            own if own is None else own[first:],
+        )
+        return one, other
 
 
 def score(
@@ -51,43 +99,54 @@ def score(
     *,
     batch_size: int = 16,
     reference: Reference | nn.Module | None = None,
+    compared: int | None = None,
+    standardised: bool = False,
 ) -> TokenScores:
     """Values of every response token, each predicted from the true tokens before it.
 
-    Only response positions reach the output head, and logits exist for one chunk of
-    them at a time. The model is in eval mode meanwhile.
+    Only response positions reach the output head, and at no time are there logits of more than a
+    chunk of them. The model is in eval mode meanwhile. Equal prompts of a pass are computed once
+    where that or the padding of rows makes a difference and the models can be packed.
 
     Args:
         model: A causal language model, or one wrapped by PEFT.
         examples: Prompts with responses.
-        batch_size: Examples in one forward pass; those of like length go together.
+        batch_size: Examples in one forward pass; those of one prompt or of like length go together.
         reference: Where given, its log-probabilities and the KL divergence from it are measured
             too; a model, or the reference of a run.
+        compared: The reference is run on so many of the examples, from the first; None for all.
+        standardised: Measure `TokenScores.standardised` too.
 
     Returns:
         The values on the CPU, in the order of the examples; float32, or float64 for a float64
         model.
     """
-    order = sorted(range(len(examples)), key=lambda i: sum(map(len, examples[i][:2])))
+    compared = len(examples) if compared is None else compared
     found: list[Sequence[Tensor]] = [()] * len(examples)
-    with torch.no_grad(), evaluating(model):
+    with torch.no_grad(), evaluating(model), ExitStack() as stack:
         head = Head(model)
         if isinstance(reference, PreTrainedModel | PeftModel):
             reference = WholeModel(reference)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = [examples[i] for i in rows]
-            lengths = [len(e.response_ids) for e in batch]
-            columns = _columns(model, head, batch, reference).split(lengths, dim=1)
-            for i, column in zip(rows, columns, strict=True):
+        other = getattr(reference, "model", None)
+        models = [model, *([other] if isinstance(other, nn.Module) else [])]
+        layout, passes = stack.enter_context(planned_passes(models, examples, batch_size))
+        for rows in passes:
+            # Those that are compared come first, so that their tokens do.
+            rows = sorted(rows, key=lambda i: i >= compared)
+            batch = _pack([examples[i] for i in rows], device_of(model), layout)
+            known = sum(i < compared for i in rows) if reference is not None else 0
+            lengths = [len(examples[i].response_ids) for i in rows]
+            columns = _columns(model, head, batch, reference, known, standardised)
+            for i, column in zip(rows, columns.split(lengths, dim=1), strict=True):
                 found[i] = column.unbind()
     lengths = torch.tensor([len(e.response_ids) for e in examples], dtype=torch.long)
     sequence = torch.repeat_interleave(torch.arange(len(examples)), lengths)
-    empty = [torch.zeros(0)] * (3 if reference is None else 5)
-    columns = [torch.cat(parts) for parts in zip(*found, strict=True)] or empty
-    logps, correct, standardised = columns[:3]
-    kl, ref_logps = (None, None) if reference is None else columns[3:]
-    return TokenScores(logps, correct.bool(), standardised, kl, ref_logps, sequence, len(examples))
+    whole = 3 if standardised else 2
+    logps, correct, *own = _joined([each[:whole] for each in found], whole)
+    kl, ref_logps = (None, None)
+    if reference is not None:
+        kl, ref_logps = _joined([each[whole:] for each in found[:compared]], 2)
+    return TokenScores(logps, correct.bool(), kl, ref_logps, sequence, len(examples), *own)
 
 
 def gradient_norms(
@@ -112,7 +171,7 @@ def gradient_norms(
     with torch.enable_grad(), evaluating(model):
         head = Head(model)
         for example in examples:
-            batch = _pack([example], device)
+            batch = _pack([example], device, "rows")
             tokens = torch.arange(batch.target.numel(), device=device)
             if compat == "open-unlearning":
                 tokens = tokens[:-1]
@@ -125,26 +184,38 @@ class WholeModel:
     """A reference that is any model, kept as it is."""
 
     def __init__(self, model: PreTrainedModel | PeftModel) -> None:
-        self._model, self._head = model, Head(model)
+        self.model, self._head = model, Head(model)
 
     @torch.no_grad()
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
         """One pass of the model in eval mode."""
-        with evaluating(self._model):
-            return ForwardPass(self._model, self._head, batch, layers=layers)
+        with evaluating(self.model):
+            return ForwardPass(self.model, self._head, batch, layers=layers)
 
 
-def _pack(examples: Sequence[Example], device: torch.device) -> Batch:
-    return pack({"probe": StreamBatch(tuple(examples), 1.0, 1.0)}, "rows").to(device)
+def _pack(examples: Sequence[Example], device: torch.device, layout: Layout) -> Batch:
+    return pack({"probe": StreamBatch(tuple(examples), 1.0, 1.0)}, layout).to(device)
+
+
+def _joined(parts: Sequence[Sequence[Tensor]], count: int) -> list[Tensor]:
+    """``count`` columns of the examples, one after the other."""
+    return [torch.cat(each) for each in zip(*parts, strict=True)] or [torch.zeros(0)] * count
 
 
 def _columns(
-    model: nn.Module, head: Head, examples: Sequence[Example], reference: Reference | None
+    model: nn.Module,
+    head: Head,
+    batch: Batch,
+    reference: Reference | None,
+    known: int,
+    standardised: bool,
 ) -> Tensor:
-    """``[3 or 5, N]`` values of one batch, on the CPU."""
-    batch = _pack(examples, device_of(model))
+    """``[2 to 5, N]`` figures of one batch, on the CPU; ``known`` examples are compared."""
     policy = ForwardPass(model, head, batch)
-    other = None if reference is None else reference.forward(batch)
+    other, compared = None, 0
+    if reference is not None and known:
+        part = batch if known == batch.sequences else part_of(batch, range(known))[0]
+        other, compared = reference.forward(part), part.target.numel()
     parts: list[Tensor] = []
     for tokens in torch.arange(batch.target.numel(), device=batch.target.device).split(
         head.chunk_tokens
@@ -155,11 +226,19 @@ def _columns(
         figures = [
             logs.gather(1, target[:, None])[:, 0],
             (logits.argmax(-1) == target).to(logs.dtype),
-            standardised_logps(logs, target),
         ]
+        if standardised:
+            figures.append(standardised_logps(logs, target))
         if other is not None:
-            ref_logits = at_least_float32(other.logits(tokens))
-            ref_logps = ref_logits.log_softmax(-1).gather(1, target[:, None])[:, 0]
-            figures += [forward_kl(logits, ref_logits), ref_logps.to(logs.dtype)]
+            figures += _compared(other, logits, tokens[tokens < compared], target)
         parts.append(torch.stack(figures).cpu())
     return torch.cat(parts, dim=1)
+
+
+def _compared(other: TokenSource, logits: Tensor, tokens: Tensor, target: Tensor) -> list[Tensor]:
+    """KL and log-probabilities of a reference at the first tokens of a chunk, then nan."""
+    ref_logits = at_least_float32(other.logits(tokens))
+    count = len(tokens)
+    logps = ref_logits.log_softmax(-1).gather(1, target[:count, None])[:, 0]
+    found = (forward_kl(logits[:count], ref_logits), logps.to(logits.dtype))
+    return [pad(each, (0, len(target) - count), value=math.nan) for each in found]

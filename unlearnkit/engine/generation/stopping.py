@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+READ_EVERY = 8
+"""New tokens between two times that the host asks a device which rows are done."""
+
+
 class RowsDone(StoppingCriteria):
     """Ends each row at its own limit, at its first stop string or at an end token.
 
-    With ``leave`` it ends all rows once half of them are done.
+    Limits and end tokens are looked at on the model's device after every token. What the host has
+    to read it reads every `READ_EVERY` tokens: the texts, where there are stop strings, and with
+    ``leave`` whether half of the rows are done, which ends all of them.
     """
 
     def __init__(
@@ -33,22 +39,38 @@ class RowsDone(StoppingCriteria):
         leave: bool,
     ) -> None:
         self.tokenizer, self.prompt_length, self.stop = tokenizer, prompt_length, tuple(stop)
+        self.known_limits = tuple(limits)
         self.limits, self.ends, self.leave = torch.tensor(limits), torch.tensor(ends).long(), leave
+        self._ended: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        """Which rows are done, ``[B]``, after ids ``[B, T]``."""
+        """Which rows are done, ``[B]``, after ids ``[B, T]``; called after each token."""
+        new = input_ids[:, self.prompt_length :]
+        at_limit = sum(limit <= new.shape[1] for limit in self.known_limits)
+        if self.leave and 2 * at_limit >= len(new):
+            return torch.ones(len(new), dtype=torch.bool, device=new.device)
+        if self._ended is None:
+            self.limits, self.ends = self.limits.to(new.device), self.ends.to(new.device)
+            self._ended = self._met_end(new)
+        else:
+            self._ended = self._ended | self._met_end(new[:, -1:])
+        if new.shape[1] % READ_EVERY:
+            return self._ended | (self.limits <= new.shape[1])
         done = self.done(input_ids)
         return torch.ones_like(done) if self.leave and int(done.sum()) * 2 >= len(done) else done
 
     def done(self, input_ids: Tensor) -> Tensor:
-        """Which rows have reached limit, stop string or end token, ``[B]``."""
+        """Which rows have reached limit, stop string or end token, ``[B]``; reads texts."""
         new = input_ids[:, self.prompt_length :]
-        done = self.limits <= new.shape[1]
+        done = (self.limits.to(new.device) <= new.shape[1]) | self._met_end(new)
         if self.stop:
             texts = [decode(self.tokenizer, ids) for ids in new.tolist()]
-            done |= torch.tensor([any(s in text for s in self.stop) for text in texts])
-        met_end = torch.isin(new, self.ends.to(new.device)).any(dim=1)
-        return done.to(new.device) | met_end
+            met = [any(s in text for s in self.stop) for text in texts]
+            done = done | torch.tensor(met, device=new.device)
+        return done
+
+    def _met_end(self, new: Tensor) -> Tensor:
+        return torch.isin(new, self.ends.to(new.device)).any(dim=1)
 
 
 def cache_of_rows(model: nn.Module) -> DynamicCache | None:
@@ -57,13 +79,20 @@ def cache_of_rows(model: nn.Module) -> DynamicCache | None:
     Models that are not transformers' own, and layers that keep a state rather than keys and values,
     may keep more.
     """
-    unwrap: Any = getattr(model, "get_base_model", lambda: model)
-    inner: Any = unwrap()
-    own = type(inner).__module__.startswith("transformers.models.")
-    if not own or not inner._supports_default_dynamic_cache():
+    inner: Any = _inner(model)
+    if not is_plain(model) or not inner._supports_default_dynamic_cache():
         return None
     cache = DynamicCache(config=inner.config)
     return cache if all(type(layer) is DynamicLayer for layer in cache.layers) else None
+
+
+def is_plain(model: nn.Module) -> bool:
+    """Whether it is one of transformers' own, adapted or not."""
+    return type(_inner(model)).__module__.startswith("transformers.models.")
+
+
+def _inner(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

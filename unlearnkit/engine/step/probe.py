@@ -82,7 +82,8 @@ def _packed_fault(
     model: nn.Module, examples: list[Example], together: Tensor, noise: float
 ) -> str | None:
     try:
-        with _tree_attention(model):
+        with own_attention_kept(model):
+            use_tree_attention(model)  # pyright: ignore[reportArgumentType]
             found = _states(model, examples, "packed", together.device)
     except Exception as error:
         # A model may refuse the arguments in any way; then it cannot be packed.
@@ -146,14 +147,13 @@ def _ordinary_ids(config: PreTrainedConfig) -> Iterator[int]:
 
 
 @contextmanager
-def _tree_attention(model: Any) -> Iterator[None]:
-    """Switches the model to tree attention temporarily."""
+def own_attention_kept(model: Any) -> Iterator[None]:
+    """Puts the model's attention function back as it was."""
     config = model.config
     before = {"": config._attn_implementation}
     for name in config.sub_configs:
         if value := getattr(getattr(config, name, None), "_attn_implementation", None):
             before[name] = value
-    use_tree_attention(model)
     try:
         yield
     finally:

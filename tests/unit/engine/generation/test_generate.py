@@ -212,3 +212,29 @@ def test_left_pad():
     ids, mask = left_pad([[5], [6, 7, 8]], pad_id=0)
     assert ids.tolist() == [[0, 0, 5], [6, 7, 8]]
     assert mask.tolist() == [[0, 0, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "mamba", "gpt2", "mixtral"])
+def test_what_is_known_of_a_continuation_is_not_generated_again(name):
+    model, tokenizer = tiny_model(name), stub_tokenizer()
+    prompts = [[5, 9], [7, 11, 30, 8], [40, 6, 12], [3, 9, 10]]
+    whole = generate(model, tokenizer, prompts, max_new_tokens=[6, 7, 7, 5])
+    begun = [each.ids[:n] for each, n in zip(whole, (0, 3, 6, 9), strict=True)]
+    passes = []
+    model.get_output_embeddings().register_forward_pre_hook(lambda *_: passes.append(1))
+    found = generate(model, tokenizer, prompts, max_new_tokens=[6, 7, 7, 5], begun=begun)
+    assert found == whole
+    assert generate(model, tokenizer, prompts, max_new_tokens=6, begun=[[4] * 9] * 4) == generate(
+        model, tokenizer, prompts, max_new_tokens=6, begun=[[4] * 6] * 4
+    )
+    # Nothing is left to do where limit or end token are known.
+    passes.clear()
+    ended = generate(model, tokenizer, [[5, 9]], max_new_tokens=9, begun=[[4, 5, EOS, 7]])
+    assert (ended[0].ids, ended[0].hit_limit, passes) == ((4, 5), False, [])
+
+
+def test_positions_that_depend_on_the_prompt_take_nothing_for_known():
+    model = tiny_model("llama")
+    plain = generate(model, stub_tokenizer(), [[5, 9]], max_new_tokens=4)
+    model.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    assert generate(model, stub_tokenizer(), [[5, 9]], max_new_tokens=4, begun=[[4]]) == plain

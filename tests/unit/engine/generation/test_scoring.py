@@ -75,6 +75,26 @@ def test_modes_are_put_back(model):
     assert all(p.grad is None for p in model.parameters())
 
 
+def test_scores_are_split_between_examples(model):
+    found = score(model, EXAMPLES, reference=frozen_copy(model), compared=1, standardised=True)
+    first, rest = found.split(1)
+    assert (first.sequences, rest.sequences) == (1, 2)
+    assert (first.sequence.tolist(), rest.sequence.tolist()) == ([0] * 3, [0] + [1] * 6)
+    for name in ("logps", "correct", "standardised"):
+        whole = torch.cat([getattr(first, name), getattr(rest, name)])
+        assert torch.equal(whole, getattr(found, name))
+    assert (len(first.kl), len(first.ref_logps), len(rest.kl), len(rest.ref_logps)) == (3, 3, 0, 0)
+    with pytest.raises(LookupError, match="standardised=True"):
+        _ = score(model, EXAMPLES).standardised
+
+
+def test_first_correct_counts_up_to_the_first_token_that_is_no_first_choice(make_stub):
+    # `a` is the likeliest letter everywhere.
+    rows = [(4, 4, 5, 4), (5, 4), (4, 4)]
+    found = score(make_stub()[0], [Example((4,), row, 0, "a:1") for row in rows])
+    assert found.first_correct() == [2, 0, 2]
+
+
 def test_no_examples(model):
     found = score(model, [])
     assert found.logps.shape == found.sequence.shape == (0,)
