@@ -35,7 +35,7 @@ class SuiteContext:
         max_new_tokens: Upper bound of every generation, or None for the suite's own.
         seed: Seed of random choices.
         date: Date that chat templates see.
-        control_tokens: What becomes of control tokens that the suite's own files spell out.
+        control_tokens: Treatment of control tokens that the suite's own files spell out.
         kept: Where values of the gold model are kept while several models are compared with it;
             None to compute them for each.
     """

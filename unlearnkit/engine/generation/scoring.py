@@ -104,8 +104,8 @@ def score(
 ) -> TokenScores:
     """Values of every response token, each predicted from the true tokens before it.
 
-    Only response positions reach the output head, and at no time are there logits of more than a
-    chunk of them. The model is in eval mode meanwhile. Equal prompts of a pass are computed once
+    Only response positions reach the output head, and logits exist for one chunk of
+    them at a time. The model is in eval mode meanwhile. Equal prompts of a pass are computed once
     where that or the padding of rows makes a difference and the models can be packed.
 
     Args:
@@ -210,7 +210,7 @@ def _columns(
     known: int,
     standardised: bool,
 ) -> Tensor:
-    """``[2 to 5, N]`` figures of one batch, on the CPU; ``known`` examples are compared."""
+    """``[2 to 5, N]`` values of one batch, on the CPU; ``known`` examples are compared."""
     policy = ForwardPass(model, head, batch)
     other, compared = None, 0
     if reference is not None and known:
