@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -38,13 +39,29 @@ class AttentionPlan:
     """``[parts + 1]`` int32, where the queries of each part begin and the last ones end."""
     key_ends: Tensor
     """``[parts + 1]`` int32, the same of the gathered keys."""
+    ticket: int = field(init=False, repr=False, compare=False, default=-1)
+    """Number by which `plan_of` finds the plan."""
+    longest_query: int = field(init=False, repr=False, compare=False)
+    longest_key: int = field(init=False, repr=False, compare=False)
     _shared: dict[Hashable, Any] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
+    def __post_init__(self) -> None:
+        # Numbers, since a compiler would take the parts themselves for constants of a graph.
+        object.__setattr__(self, "longest_query", max(self.queries))
+        object.__setattr__(self, "longest_key", max(self.keys))
+
+    def registered(self) -> AttentionPlan:
+        """The plan, with a number of this process."""
+        if _PLANS.get(self.ticket) is not self:
+            object.__setattr__(self, "ticket", next(_TICKETS))
+            _PLANS[self.ticket] = self
+        return self
+
     def reaches(self, window: int | None) -> bool:
         """Whether a sliding window of so many tokens hides a key from any query."""
-        return window is not None and max(self.keys) > window
+        return window is not None and self.longest_key > window
 
     def mask(self, queries: int, keys: int, window: int | None) -> Tensor | None:
         """``[queries, keys]``, True where seen; None stands for a square causal one.
@@ -77,6 +94,15 @@ class AttentionPlan:
         """The plan with each of its tensors changed, always in the same order."""
         tensors = {name: each for name, each in vars(self).items() if isinstance(each, Tensor)}
         return replace(self, **{name: change(each) for name, each in tensors.items()})
+
+
+_TICKETS = count()
+_PLANS: WeakValueDictionary[int, AttentionPlan] = WeakValueDictionary()
+
+
+def plan_of(ticket: int) -> AttentionPlan:
+    """The registered plan of a number, while anything else holds it."""
+    return _PLANS[ticket]
 
 
 def plan_attention(trees: Iterable[Tree]) -> AttentionPlan:

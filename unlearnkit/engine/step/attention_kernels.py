@@ -8,10 +8,9 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from transformers.integrations.sdpa_attention import repeat_kv
 
 from unlearnkit.data.attention_plan import AttentionPlan
+from unlearnkit.engine.step.attention_loop import autocast, gathered, loop
 
 KernelName = Literal["loop", "varlen", "flash_attn", "flex"]
 
@@ -38,32 +37,6 @@ class Kernel(Protocol):
         ...
 
 
-# Compiled code would be made anew for each number of parts.
-@torch.compiler.disable(reason="the parts of a forest differ from step to step")
-def loop(
-    query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, *,
-    dropout: float, scaling: float | None, window: int | None, softcap: float | None,
-) -> Tensor:  # fmt: skip
-    """One call for each part: runs on every device, with soft caps and dropout."""
-    # One gather and `split` of all parts: a slice or a gather for each part would have a backward
-    # pass over the whole row each.
-    key, value = _gathered(key, plan, 2), _gathered(value, plan, 2)
-    groups = query.shape[1] // key.shape[1]
-    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    outputs: list[Tensor] = []
-    parts = (query.split(plan.queries, 2), key.split(plan.keys, 2), value.split(plan.keys, 2))
-    for q, k, v in zip(*parts, strict=True):
-        mask = plan.mask(q.shape[2], k.shape[2], window)
-        if softcap is None:
-            found = F.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None
-            )
-        else:
-            found = _capped(q, k, v, mask, dropout, scaling, softcap)
-        outputs.append(found)
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous()
-
-
 def varlen(
     query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, *,
     dropout: float, scaling: float | None, window: int | None, softcap: float | None,
@@ -77,8 +50,8 @@ def varlen(
         *_by_token(query, key, value, plan),
         plan.query_ends,
         plan.key_ends,
-        max(plan.queries),
-        max(plan.keys),
+        plan.longest_query,
+        plan.longest_key,
         scale=scaling,
         window_size=_sides(plan, window),
         enable_gqa=query.shape[1] != key.shape[1],
@@ -97,8 +70,8 @@ def flash_attn(
         *_by_token(query, key, value, plan),
         plan.query_ends,
         plan.key_ends,
-        max(plan.queries),
-        max(plan.keys),
+        plan.longest_query,
+        plan.longest_key,
         dropout_p=dropout,
         softmax_scale=scaling,
         causal=True,
@@ -116,8 +89,8 @@ def flex(
     from torch.nn.attention.flex_attention import create_block_mask
 
     assert not dropout
-    query, key, value = map(_autocast, (query, key, value))
-    key, value = _gathered(key, plan, 2), _gathered(value, plan, 2)
+    query, key, value = map(autocast, (query, key, value))
+    key, value = gathered(key, plan, 2), gathered(value, plan, 2)
     sizes = (query.shape[2], key.shape[2])
     reached = window if plan.reaches(window) else None
     block_mask = plan.shared(
@@ -179,41 +152,17 @@ def _compiled_flex(compiled: bool) -> Any:
     return torch.compile(flex_attention, dynamic=True) if compiled else flex_attention
 
 
-def _gathered(tensor: Tensor, plan: AttentionPlan, dim: int) -> Tensor:
-    return tensor if plan.gather is None else tensor.index_select(dim, plan.gather)
-
-
 def _by_token(
     query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``[T, heads, D]`` queries, and keys and values of the parts one after the other."""
-    query, key, value = (_autocast(each)[0].transpose(0, 1) for each in (query, key, value))
-    return query, _gathered(key, plan, 0), _gathered(value, plan, 0)
-
-
-def _autocast(tensor: Tensor) -> Tensor:
-    """As autocast would for torch's own attention: rotary embeddings leave it in float32."""
-    device = tensor.device.type
-    on = torch.is_autocast_enabled(device)
-    return tensor.to(torch.get_autocast_dtype(device)) if on else tensor
+    query, key, value = (autocast(each)[0].transpose(0, 1) for each in (query, key, value))
+    return query, gathered(key, plan, 0), gathered(value, plan, 0)
 
 
 def _sides(plan: AttentionPlan, window: int | None) -> tuple[int, int]:
     """Keys to the left and to the right that a query sees; -1 stands for all."""
     return (window - 1 if window is not None and plan.reaches(window) else -1, 0)
-
-
-def _capped(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float,
-    scaling: float | None, softcap: float,
-) -> Tensor:  # fmt: skip
-    if mask is None:
-        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
-    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
-    scores = torch.tanh(q @ k.transpose(2, 3) * scale / softcap) * softcap
-    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    weights = F.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype)
-    return F.dropout(weights, dropout, training=dropout > 0) @ v
 
 
 KERNELS: Mapping[KernelName, Kernel] = {

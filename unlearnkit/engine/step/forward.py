@@ -191,7 +191,12 @@ def head_inputs(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
     """``[R * T, H]`` what the output head would see at every position of a batch."""
     with captured_states(head) as caught:
         model(use_cache=False, **_arguments(model, batch))
-    return caught[-1].flatten(0, -2)
+    states = caught[-1].flatten(0, -2)
+    node: Any = states.grad_fn
+    if node is not None:
+        # Compiled blocks know the plan by its number; it lives as long as their backward pass.
+        node.metadata["attention plan"] = batch.attention
+    return states
 
 
 def decoder_blocks(model: nn.Module) -> nn.ModuleList:
@@ -219,7 +224,7 @@ def _arguments(model: nn.Module, batch: Batch) -> dict[str, object]:
     else:
         given["position_ids"] = batch.position_ids
         given["attention_mask"] = no_mask(batch.input_ids.device)
-        given["attention_plan"] = batch.attention
+        given["attention_plan"] = batch.attention.registered()
     if getattr(unwrapped(model), "reads_prompts", False):
         given["prompt_lengths"] = batch.prompt_lengths
     return given

@@ -1,0 +1,156 @@
+"""Attention over a packed row, one call for each part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.integrations.sdpa_attention import repeat_kv
+
+from unlearnkit.data.attention_plan import AttentionPlan, plan_of
+
+
+def loop(
+    query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, *,
+    dropout: float, scaling: float | None, window: int | None, softcap: float | None,
+) -> Tensor:  # fmt: skip
+    """One call for each part: runs on every device, with soft caps and dropout."""
+    if torch.compiler.is_compiling() and not dropout:
+        heads = (autocast(query), autocast(key), autocast(value))
+        return _attend(*heads, plan.ticket, scaling, window, softcap)
+    return _interrupting(query, key, value, plan, dropout, scaling, window, softcap)
+
+
+def gathered(tensor: Tensor, plan: AttentionPlan, dim: int) -> Tensor:
+    """Keys or values of the parts one after the other."""
+    return tensor if plan.gather is None else tensor.index_select(dim, plan.gather)
+
+
+def autocast(tensor: Tensor) -> Tensor:
+    """As autocast would for torch's own attention: rotary embeddings leave it in float32."""
+    device = tensor.device.type
+    on = torch.is_autocast_enabled(device)
+    return tensor.to(torch.get_autocast_dtype(device)) if on else tensor
+
+
+def _by_part(
+    query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, dropout: float,
+    scaling: float | None, window: int | None, softcap: float | None,
+) -> Tensor:  # fmt: skip
+    # One gather and `split` of all parts: a slice or a gather for each part would have a backward
+    # pass over the whole row each.
+    key, value = gathered(key, plan, 2), gathered(value, plan, 2)
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    outputs: list[Tensor] = []
+    parts = (query.split(plan.queries, 2), key.split(plan.keys, 2), value.split(plan.keys, 2))
+    for q, k, v in zip(*parts, strict=True):
+        mask = plan.mask(q.shape[2], k.shape[2], window)
+        if softcap is None:
+            found = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None
+            )
+        else:
+            found = F.dropout(
+                _weights(q, k, mask, scaling, softcap)[0], dropout, training=dropout > 0
+            )
+            found = found @ v
+        outputs.append(found)
+    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous()
+
+
+# Random numbers of dropout are drawn part by part, which no graph can hold.
+_interrupting: Any = torch.compiler.disable(_by_part, reason="dropout in the parts of a forest")
+
+
+def _weights(
+    q: Tensor, k: Tensor, mask: Tensor | None, scaling: float | None, softcap: float | None
+) -> tuple[Tensor, Tensor]:
+    """Attention weights, and the derivative of capped scores with respect to the products."""
+    if mask is None:
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = q @ k.transpose(2, 3) * scale
+    slope = scores.new_tensor(scale)
+    if softcap is not None:
+        capped = torch.tanh(scores / softcap)
+        scores, slope = capped * softcap, (1 - capped * capped) * scale
+    scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    exact = torch.float64 if q.dtype == torch.float64 else torch.float32
+    return F.softmax(scores, dim=-1, dtype=exact).to(q.dtype), slope
+
+
+# To a compiler the loop is one operation: its parts differ from step to step, and compiled code
+# would be made anew for each number of them. The plan is named by a number, which is no constant
+# of a graph as an object would be.
+
+
+@torch.library.custom_op("unlearnkit::attend", mutates_args=())
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, ticket: int,
+    scaling: float | None, window: int | None, softcap: float | None,
+) -> Tensor:  # fmt: skip
+    return _by_part(query, key, value, plan_of(ticket), 0.0, scaling, window, softcap)
+
+
+@_attend.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Tensor:
+    return query.new_empty(1, query.shape[2], query.shape[1], value.shape[-1])
+
+
+@torch.library.custom_op("unlearnkit::attend_backward", mutates_args=())
+def _attend_backward(
+    gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, ticket: int,
+    scaling: float | None, window: int | None, softcap: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Of each part ``P = softmax(S)``, ``dS = P (dP - sum(P dP))``, worked out from the start."""
+    plan = plan_of(ticket)
+    groups = query.shape[1] // key.shape[1]
+    keys = repeat_kv(gathered(key, plan, 2), groups).split(plan.keys, 2)
+    values = repeat_kv(gathered(value, plan, 2), groups).split(plan.keys, 2)
+    to_query: list[Tensor] = []
+    to_keys: list[Tensor] = []
+    to_values: list[Tensor] = []
+    upstream = gradient.transpose(1, 2).split(plan.queries, 2)
+    for up, q, k, v in zip(upstream, query.split(plan.queries, 2), keys, values, strict=True):
+        mask = plan.mask(q.shape[2], k.shape[2], window)
+        weights, slope = _weights(q, k, mask, scaling, softcap)
+        to_values.append(weights.transpose(2, 3) @ up)
+        inner = weights * (up @ v.transpose(2, 3))
+        inner = (inner - weights * inner.sum(-1, keepdim=True)) * slope
+        to_query.append(inner @ k)
+        to_keys.append(inner.transpose(2, 3) @ q)
+    return (
+        torch.cat(to_query, 2),
+        _ungathered(torch.cat(to_keys, 2), key, plan),
+        _ungathered(torch.cat(to_values, 2), value, plan),
+    )
+
+
+@_attend_backward.register_fake
+def _(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Any:
+    return tuple(t.new_empty(t.shape) for t in (query, key, value))
+
+
+def _ungathered(gradient: Tensor, like: Tensor, plan: AttentionPlan) -> Tensor:
+    """Adds up what each key has of its parts and of the heads that share it."""
+    shared = gradient.unflatten(1, (like.shape[1], -1)).sum(2)
+    if plan.gather is None:
+        return shared
+    found = torch.zeros(like.shape, dtype=like.dtype, device=like.device)
+    return found.index_add(2, plan.gather, shared)
+
+
+def _remember(ctx: Any, inputs: Any, output: Tensor) -> None:
+    query, key, value, *ctx.rest = inputs
+    ctx.save_for_backward(query, key, value)
+
+
+def _backward(ctx: Any, gradient: Tensor) -> Any:
+    found = _attend_backward(gradient, *ctx.saved_tensors, *ctx.rest)
+    return *found, None, None, None, None
+
+
+_attend.register_autograd(_backward, setup_context=_remember)
