@@ -69,7 +69,7 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
         (("{uniform: [0.5, 2]}", "{uniform: [-2, 2]}"), "weight"),
         (("copyright/forget/nll", "copyright/forget/nlll"), "no suite measures"),
         (("copyright/forget/nll", "forget/nll"), "write 'copyright/forget/nll' in place of"),
-        (("1.5 * before", "gold"), "there is no gold model"),
+        (("1.5 * before", "gold"), "refers to gold, but there is no such model"),
         (("budget: {trials: 2}", "budget: {trails: 2}"), "Did you mean 'trials'?"),
         (("evaluate: [copyright]", ""), "the recipe names no suite"),
     ],

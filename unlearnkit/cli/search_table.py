@@ -16,7 +16,7 @@ from unlearnkit.redact import printable
 if TYPE_CHECKING:
     from unlearnkit.report.search import MetricLine, TrialPoint
     from unlearnkit.search.found import Found
-    from unlearnkit.search.wanted import Level, Values, Wanted
+    from unlearnkit.search.wanted import Values, Wanted
 
 
 def points_of(found: Found) -> list[TrialPoint]:
@@ -53,9 +53,9 @@ def lines_of(
     """
     from unlearnkit.report.search import MetricLine, spread
 
-    aims = {key: [f"towards {written(level)}"] for key, level in wanted.towards.items()}
+    aims = {key: [f"towards {level}"] for key, level in wanted.towards.items()}
     for key, side, level in wanted.keep:
-        aims.setdefault(key, []).append(f"{side.replace('_', ' ')} {written(level)}")
+        aims.setdefault(key, []).append(f"{side.replace('_', ' ')} {level}")
     suites = {key.partition("/")[0] for key in aims}
     lines: list[MetricLine] = []
     for key, parts in aims.items():
@@ -69,21 +69,6 @@ def lines_of(
             MetricLine(short, ", ".join(parts), [*cells, spread([r.get(key) for r in runs])])
         )
     return lines
-
-
-def written(level: Level) -> str:
-    """A level as a recipe writes it.
-
-    Example:
-        >>> from unlearnkit.search.wanted import Level
-        >>> [written(Level.parse(text)) for text in (0.5, "gold", "0.9*before - 0.1")]
-        ['0.5', 'gold', '0.9 * before - 0.1']
-    """
-    if level.stage is None:
-        return f"{level.offset:g}"
-    factor = "" if level.factor == 1 else f"{level.factor:g} * "
-    offset = f" {'-' if level.offset < 0 else '+'} {abs(level.offset):g}" if level.offset else ""
-    return f"{factor}{level.stage}{offset}"
 
 
 def show_search(found: Found, lines: Sequence[MetricLine]) -> None:

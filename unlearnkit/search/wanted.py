@@ -3,78 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from unlearnkit.errors import RecipeError
+from unlearnkit.verdict.expression import Expression
 
 Values = Mapping[str, float | None]
 """Metrics by address; None where there is nothing to measure."""
 Side = Literal["at_least", "at_most"]
 SIDES: tuple[Side, ...] = ("at_least", "at_most")
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_STAGE = r"before|gold"
-_LEVEL = re.compile(
-    rf"(?:(?P<factor>{_NUMBER})\s*\*\s*)?(?P<stage>{_STAGE})"
-    rf"(?:\s*(?P<sign>[-+])\s*(?P<offset>{_NUMBER}))?$"
-)
-_FORM = "a number, before, gold, or such as 0.95 * before or gold + 0.05"
+STAGES = ("before", "gold")
+"""Stages whose values a level may name."""
 MISSING = 1e6
 """Distance of a metric that has nothing to measure: farther than any that is measured."""
 _LEAST_SCALE = 0.01
-
-
-class Level(NamedTuple):
-    """A value, absolute or relative to a measured stage.
-
-    Args:
-        factor: Of the stage's value.
-        stage: ``before`` or ``gold``; None for an absolute value.
-        offset: What is added; the value itself without a stage.
-    """
-
-    factor: float
-    stage: str | None
-    offset: float
-
-    @classmethod
-    def parse(cls, given: Any) -> Level:
-        """Reads a level.
-
-        Raises:
-            ValueError: If it has another form.
-
-        Example:
-            >>> Level.parse("0.95 * before"), Level.parse("gold + 0.05")[1:], Level.parse(0.5)[2]
-            (Level(factor=0.95, stage='before', offset=0.0), ('gold', 0.05), 0.5)
-        """
-        if isinstance(given, int | float) and not isinstance(given, bool):
-            if math.isfinite(given):
-                return cls(0.0, None, float(given))
-        elif isinstance(given, str) and (found := _LEVEL.match(given.strip())):
-            offset = float((found["sign"] or "") + (found["offset"] or "0"))
-            return cls(float(found["factor"] or 1), found["stage"], offset)
-        raise ValueError(f"expected {_FORM}, found {given!r}")
-
-    def at(self, stages: Mapping[str, Values], key: str) -> float:
-        """The level of a metric, given its values at the stages.
-
-        Raises:
-            RecipeError: If the stage's value is not known.
-        """
-        if self.stage is None:
-            return self.offset
-        value = stages.get(self.stage, {}).get(key)
-        if value is None:
-            lacks = "there is no gold model" if self.stage not in stages else "it is not measured"
-            raise RecipeError(
-                f"{key}: its level refers to {self.stage}, but {lacks} there",
-                hint="Give the recipe a gold model, or a number in place of gold."
-                if self.stage == "gold"
-                else None,
-            )
-        return self.factor * value + self.offset
 
 
 class Bound(NamedTuple):
@@ -82,13 +25,13 @@ class Bound(NamedTuple):
 
     key: str
     side: Side
-    level: Level
+    level: Expression
 
 
 class Wanted(NamedTuple):
     """Targets and bounds of a search, by address of the metric."""
 
-    towards: Mapping[str, Level]
+    towards: Mapping[str, Expression]
     keep: Sequence[Bound] = ()
 
     @classmethod
@@ -107,7 +50,7 @@ class Wanted(NamedTuple):
             'at_least'
         """
         mistakes: list[str] = []
-        targets: dict[str, Level] = {}
+        targets: dict[str, Expression] = {}
         bounds: list[Bound] = []
         for field, given in (("towards", towards), ("keep", keep or {})):
             if not isinstance(given, Mapping) or (field == "towards" and not given):
@@ -118,7 +61,7 @@ class Wanted(NamedTuple):
             for key, value in given.items():
                 try:
                     if field == "towards":
-                        targets[str(key)] = Level.parse(value)
+                        targets[str(key)] = _level(value)
                     else:
                         bounds += _bounds(str(key), value)
                 except ValueError as error:
@@ -148,7 +91,7 @@ class Wanted(NamedTuple):
         """
         parts: list[float] = []
         for key, level in self.towards.items():
-            target, value = level.at(stages, key), values.get(key)
+            target, value = _at(level, stages, key), values.get(key)
             if value is None or not math.isfinite(value):
                 parts.append(MISSING)
                 continue
@@ -167,7 +110,7 @@ class Wanted(NamedTuple):
         """
         found: list[float] = []
         for key, side, level in self.keep:
-            value, bound = values.get(key), level.at(stages, key)
+            value, bound = values.get(key), _at(level, stages, key)
             if value is None or not math.isfinite(value):
                 found.append(MISSING)
             else:
@@ -181,4 +124,28 @@ def _bounds(key: str, given: Any) -> list[Bound]:
         raise ValueError(
             f"expected a level, or {{at_least: LEVEL, at_most: LEVEL}}, found {given!r}"
         )
-    return [Bound(key, side, Level.parse(sides[side])) for side in SIDES if side in sides]
+    return [Bound(key, side, _level(sides[side])) for side in SIDES if side in sides]
+
+
+def _level(given: Any) -> Expression:
+    if not isinstance(given, str | int | float):
+        raise ValueError(f"expected a number or an expression, found {given!r}")
+    return Expression(given, STAGES)
+
+
+def _at(level: Expression, stages: Mapping[str, Values], key: str) -> float:
+    """The level of a metric, given its values at the stages."""
+    known = {stage: values.get(key) for stage, values in stages.items()}
+    for stage in sorted(level.names):
+        if known.get(stage) is None:
+            lacks = "there is no such model" if stage not in stages else "it is not measured there"
+            raise RecipeError(
+                f"{key}: its level '{level}' refers to {stage}, but {lacks}",
+                hint="Give the recipe a gold model, or a number in place of gold."
+                if stage == "gold"
+                else None,
+            )
+    value = level.value({stage: each for stage, each in known.items() if each is not None})
+    if value is None:
+        raise RecipeError(f"{key}: its level '{level}' is no finite number")
+    return value

@@ -92,7 +92,7 @@ def test_what_cannot_be_searched_is_refused(url, monkeypatch):
         Budget(0)
     with pytest.raises(RecipeError, match=r"budget\.minutes: expected more than 0, found 0"):
         Budget(1, 0)
-    with pytest.raises(RecipeError, match="refers to gold, but there is no gold model"):
+    with pytest.raises(RecipeError, match="refers to gold, but there is no such model"):
         search_recipe(near_three, search=SPACE, towards={"f": "gold"}, storage=url)
     with pytest.raises(UserError, match="--storage: the database cannot be opened"):
         search_recipe(near_three, search=SPACE, towards={"f": 0}, storage="nosuch://x")

@@ -147,8 +147,10 @@ def _folder(study: str | None, job: Job, line: CommandLine) -> Path:
 def _digest(job: Job) -> str:
     """Of all that a trial's value depends on."""
     cli = job.recipe({})
-    tuning = job.tuning
-    return digest_of(f"{cli.recipe_text}{tuning.space}{tuning.wanted}".encode())[:12]
+    space, wanted = job.tuning.space, job.tuning.wanted
+    levels = [f"{key} {level}" for key, level in wanted.towards.items()]
+    levels += [f"{key} {side} {level}" for key, side, level in wanted.keep]
+    return digest_of(f"{cli.recipe_text}{space}{levels}".encode())[:12]
 
 
 def _measure(job: Job) -> None:
