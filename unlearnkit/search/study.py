@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unlearnkit.errors import UserError
@@ -23,7 +24,7 @@ MakeRun: TypeAlias = Callable[[Settings, Report], Values]
 """Trains with the settings and gives the metrics, by address."""
 HEARTBEAT, PATIENCE = 5, 15
 """Seconds between signs of life of a trial, and after how many without one it is given again."""
-_VALUES, _VIOLATIONS = "values", "violations"
+_VALUES, _VIOLATIONS, _BEGUN = "values", "violations", "begun"
 
 
 class Search:
@@ -110,6 +111,8 @@ class Search:
     def _objective(self, trial: Any, run: MakeRun) -> float:
         import optuna
 
+        self._storage.record_heartbeat(trial._trial_id)
+        trial.set_user_attr(_BEGUN, True)
         if self._taken(before=trial.number) >= self.budget.trials:
             raise _Surplus  # another process began the last one at the same moment
         settings = {name: each.suggest(trial, name) for name, each in self.space.items()}
@@ -137,12 +140,22 @@ class Search:
             if minutes is not None and time.monotonic() - self.began > 60 * minutes:
                 return False
             optuna.storages.fail_stale_trials(self._study)
+            self._fail_unbegun()
             if self._taken() < self.budget.trials:
                 return True
             states = [each.state for each in self._study.get_trials(deepcopy=False)]
             if TrialState.RUNNING not in states:
                 return False
             time.sleep(0.5)
+
+    def _fail_unbegun(self) -> None:
+        """Fails trials whose process died before its first sign of life; they have no settings."""
+        from optuna.trial import TrialState
+
+        for each in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            age = datetime.now() - (each.datetime_start or datetime.now())
+            if _BEGUN not in each.user_attrs and age.total_seconds() > PATIENCE:
+                self._study.tell(each.number, state=TrialState.FAIL, skip_if_finished=True)
 
     def _taken(self, before: int | None = None) -> int:
         """Trials that ended or run, of all or of those before one."""
@@ -157,10 +170,11 @@ class _Surplus(Exception):
     """A trial beyond the budget."""
 
 
-def _open(url: str) -> RDBStorage:
+def _open(url: str, tries: int = 5) -> RDBStorage:
     try:
         import optuna
         from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+        from sqlalchemy.exc import DBAPIError
     except ImportError as error:
         raise UserError(
             "a search needs Optuna",
@@ -177,7 +191,11 @@ def _open(url: str) -> RDBStorage:
             grace_period=PATIENCE,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
         )
-    except Exception as error:  # SQLAlchemy's errors, and those of whatever driver the URL names
+    except Exception as error:  # SQLAlchemy's, and those of whatever driver the URL names
+        # Two processes that make the tables of a new database at once hinder each other.
+        if tries and isinstance(error, DBAPIError):
+            time.sleep(0.5)
+            return _open(url, tries - 1)
         raise UserError(
             f"--storage: the database cannot be opened: {error}",
             title="search",

@@ -108,7 +108,7 @@ def _made(url, trials):
 
 
 def _work(url, trials, log):
-    study.HEARTBEAT, study.PATIENCE = 1, 2
+    study.HEARTBEAT, study.PATIENCE = 1, 4
 
     def run(settings, report):
         time.sleep(0.15)
@@ -119,6 +119,17 @@ def _work(url, trials, log):
     _made(url, trials).work(run)
 
 
+def test_a_trial_whose_process_died_at_once_is_not_waited_for(url, monkeypatch):
+    monkeypatch.setattr(study, "PATIENCE", 0.2)
+    search = _made(url, 1)
+    search._study.ask()  # as a process that is killed before its first sign of life
+    began = time.monotonic()
+    search.work(lambda settings, report: {"f": settings["x"]})
+    assert len(search.found().trials) == 1
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
 def test_no_trial_is_lost_or_run_twice_when_workers_die(url, tmp_path):
     """Two workers, one of which is killed again and again."""
     log = tmp_path / "log"
@@ -127,8 +138,10 @@ def test_no_trial_is_lost_or_run_twice_when_workers_die(url, tmp_path):
     steady, doomed = start(), start()
     steady.start()
     doomed.start()
+    end = time.monotonic() + 90
     for _ in range(3):
         while doomed.is_alive() and not (log.exists() and log.read_text().count("\n") > 1):
+            assert time.monotonic() < end
             time.sleep(0.05)
         time.sleep(0.2)
         if doomed.is_alive():
