@@ -39,6 +39,7 @@ from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.fila import begin_by_importance
 from unlearnkit.engine.training.freezing import restrict
 from unlearnkit.engine.training.fsdp2 import let_go, shard
+from unlearnkit.engine.training.fused import use_fused
 from unlearnkit.engine.training.resume import ExactResume, keep_what_is_trained, refuse_gaps
 from unlearnkit.engine.training.salun import Saliency, SalientWeights
 from unlearnkit.engine.training.schedule import Schedule, scheduled
@@ -274,7 +275,7 @@ class UnlearningModule(StepFigures):
 
     def configure_optimizers(self) -> Any:
         """The optimizer over trainable parameters, and its schedule over all steps of the fit."""
-        optimizer = self.make_optimizer(p for p in self.parameters() if p.requires_grad)
+        optimizer = use_fused(self.make_optimizer(p for p in self.parameters() if p.requires_grad))
         return scheduled(optimizer, self.schedule, self.warmup, self.trainer)
 
     def configure_callbacks(self) -> list[L.Callback]:
