@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unlearnkit.callbacks import CollapseStop, SampleGenerations
+    from unlearnkit.cli.program import unlearn
     from unlearnkit.data.datamodule import UnlearningDataModule
     from unlearnkit.data.example import Example
     from unlearnkit.data.pack import Batch
@@ -49,6 +50,7 @@ _HOME = {
     "generate": "engine.generation.generate",
     "load_run": "runs",
     "search_recipe": "search.study",
+    "unlearn": "cli.program",
     "views_from_batch": "engine.from_batch",
 }
 
@@ -75,6 +77,7 @@ __all__ = [
     "generate",
     "load_run",
     "search_recipe",
+    "unlearn",
     "views_from_batch",
 ]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.pack import Batch, Layout
 from unlearnkit.data.packer import Packer
-from unlearnkit.data.parts import Parts
+from unlearnkit.data.parts import Parts, parts_of
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
@@ -237,7 +237,7 @@ class UnlearningModule(StepFigures):
 
     def training_step(self, batch: Parts, batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
-        loss = self.loss(batch.batches, step_share(self.trainer, batch_idx))
+        loss = self.loss(parts_of(batch).batches, step_share(self.trainer, batch_idx))
         self.log_micro_batch({"loss": loss.detach(), **self.figures}, batch_idx)
         return loss
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
@@ -21,13 +21,10 @@ from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import ControlInData
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.loaded import TokenizerSource
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    TokenizerSource: TypeAlias = str | BaseModel | PreTrainedTokenizerBase
-else:
-    TokenizerSource = str | BaseModel  # a recipe names models
 
 
 class UnlearningDataModule(L.LightningDataModule):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from unlearnkit.data.pack import Batch
+from unlearnkit.errors import RecipeError
 
 _ALIGNED = 8
 """Bytes at whose multiples tensors begin, so that numbers of any type may lie there."""
@@ -63,6 +65,38 @@ class Parts:
         moved._memory = memory
         moved.batches = _placed(self.batches, memory, self._starts)
         return moved
+
+
+class MicroBatches(Protocol):
+    """What `UnlearningModule` asks of a data module or a loader that is not ours.
+
+    It gives a `Parts` for each micro-batch: ``module.packer.collate({"forget": rows, ...})``, with
+    a `StreamBatch` of rows for each stream that an objective reads. ``module.packer`` is there
+    once Lightning asks for the loader.
+    """
+
+    def __iter__(self) -> Iterator[Parts]:
+        """The micro-batches of an epoch."""
+        ...
+
+    def __len__(self) -> int:
+        """Micro-batches of an epoch."""
+        ...
+
+
+def parts_of(batch: object) -> Parts:
+    """What a loader gave.
+
+    Raises:
+        RecipeError: If it is no `Parts`, with what makes one.
+    """
+    if isinstance(batch, Parts):
+        return batch
+    raise RecipeError(
+        f"the data module gave a {type(batch).__name__}, expected Parts of rows packed by stream",
+        hint="Take UnlearningDataModule, whose streams may be rows in memory; or have the own "
+        "loader give module.packer.collate({'forget': StreamBatch(examples, tokens, sequences)}).",
+    )
 
 
 def _placed(batches: Sequence[Batch], memory: Tensor, starts: Sequence[int]) -> list[Batch]:

@@ -15,9 +15,12 @@ from unlearnkit.models.base import BaseModel
 from unlearnkit.models.finite import refuse_not_finite
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     ModelSource: TypeAlias = str | BaseModel | PreTrainedModel
+    TokenizerSource: TypeAlias = str | BaseModel | PreTrainedTokenizerBase
 else:
-    ModelSource = str | BaseModel  # a recipe names models
+    ModelSource = TokenizerSource = str | BaseModel  # a recipe names models
 
 
 class LoadedModel(BaseModel):

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.pack import Batch
+from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.packer import Packer
-from unlearnkit.data.parts import Parts
+from unlearnkit.data.parts import Parts, parts_of
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.errors import RecipeError
 
 FORGET = tuple(Example((5, 6), tuple(range(n)), row, "f") for row, n in enumerate((2, 3, 1)))
 RETAIN = (Example((7,), (8, 9, 9), 0, "r"),)
@@ -55,3 +56,10 @@ def test_a_process_may_hand_them_on() -> None:
     other: Parts = pickle.loads(pickle.dumps(parts))
     pairs = zip(_tensors(parts[0]), _tensors(other.to("cpu")[0]), strict=True)
     assert all(torch.equal(one, two) for one, two in pairs)
+
+
+def test_other_batches_are_refused_with_what_makes_one():
+    with pytest.raises(RecipeError, match=r"gave a dict, expected Parts.*(.|\n)*packer\.collate"):
+        parts_of({"input_ids": torch.tensor([[1]])})
+    parts = Parts([pack({})])
+    assert parts_of(parts) is parts
