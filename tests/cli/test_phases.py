@@ -169,6 +169,9 @@ def test_a_finished_phase_is_held_to_its_recipe(written, command) -> None:
     checkpoint = next(written.rglob("interrupted.ckpt"))
     longer = ("--phases.1.trainer.max_steps", "5")
     resumed = command(*words, str(checkpoint), *longer)
+    assert resumed.code == 2
+    assert "--resume_with_changes" in resumed.err
+    resumed = command(*words, str(checkpoint), *longer, "--resume_with_changes")
     assert resumed.code == 0
     assert "phase-1 continues from" in resumed.out
     (top,) = _runs(written, "phased")

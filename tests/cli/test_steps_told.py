@@ -107,7 +107,8 @@ def test_the_banner_counts_what_is_trained_and_tells_where_the_run_goes_on_from(
     assert command("fit", "-r", words, "--trainer.callbacks", saving).code == 0
     (folder / "runs" / "recipe").rename(folder / "runs" / "first")
     checkpoint = next((folder / "runs" / "first").rglob("*.ckpt"))
-    done = command("fit", "-r", words, "--ckpt_path", str(checkpoint), "--trainer.max_epochs", "4")
+    longer = ("--trainer.max_epochs", "4", "--resume_with_changes")
+    done = command("fit", "-r", words, "--ckpt_path", str(checkpoint), *longer)
     assert done.code == 0
     assert f"continues from {checkpoint}" in " ".join(done.err.split())
     lora = command("fit", "-r", words, "--model.lora", "{r: 2, target_modules: [q_proj]}")

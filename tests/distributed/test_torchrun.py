@@ -97,7 +97,12 @@ def test_a_terminated_run_saves_and_ends_where_the_whole_one_ends(
     assert done.returncode != 0
     assert done.stderr.count("SIGTERM at step 4; saved") == 1, done.stderr
     assert "--ckpt_path last" in done.stderr
-    resumed = _fit(folder, run_dir, "--ckpt_path", "last", launcher=launcher)
+    last = ("--ckpt_path", "last")
+    refused = _fit(folder, run_dir, *last, launcher=launcher)
+    assert refused.returncode != 0
+    assert "trainer.callbacks.0.class_path: stop.Stop is now not there" in refused.stderr
+    # Of an own callback it is not known whether it trains.
+    resumed = _fit(folder, run_dir, *last, "--resume_with_changes", launcher=launcher)
     assert resumed.returncode == 0, resumed.stderr
     found = _weights(folder, run_dir)
     assert all(torch.equal(found[key], weight) for key, weight in whole.items())

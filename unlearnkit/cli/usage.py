@@ -21,6 +21,8 @@ usage: unlearnkit {verb} --recipe RECIPE [--KEY VALUE ...]
   --print_recipe        Print the recipe with every default filled in, and stop.
   --ckpt_path FILE      Resume training from a checkpoint; "last" is the newest of this recipe.
                         Ctrl-C and SIGTERM save one, and so does every quarter of an hour.
+  --resume_with_changes Resume although recipe, data or model differ from what the checkpoint
+                        was made with; environment.json holds each old and new value.
   --run_dir FOLDER      Where run folders go (default: runs).
   --help_all            Every key, with its type and default.
   --debug               Show tracebacks.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -55,14 +57,40 @@ class WholeFiles(TorchCheckpointIO):
         Raises:
             RecipeError: If the file is damaged or holds other objects.
         """
+        path = _agreed(path)
         refuse_damaged(path)
-        try:
+        with _refused_if_damaged(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
-        except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-            raise RecipeError(
-                f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",
-                hint="Give a checkpoint that unlearnkit or Lightning wrote.",
-            ) from error
+
+
+def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
+    """Reads a local checkpoint; with ``mmap`` weights are read only where they are used.
+
+    Raises:
+        RecipeError: If the file is damaged or holds other objects.
+    """
+    with _refused_if_damaged(path):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+
+
+@contextmanager
+def _refused_if_damaged(path: Any) -> Iterator[None]:
+    try:
+        yield
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise RecipeError(
+            f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",
+            hint="Give a checkpoint that unlearnkit or Lightning wrote.",
+        ) from error
+
+
+def _agreed(path: Any) -> Any:
+    """The path that the first process has, on all: on a shared disk they may see other files."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return path
+    held = [path]
+    torch.distributed.broadcast_object_list(held, src=0)
+    return held[0]
 
 
 def newest_checkpoint(folder: Path) -> Path:

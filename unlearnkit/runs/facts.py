@@ -25,7 +25,11 @@ PACKAGES = (
 
 
 def describe(
-    base: str | BaseModel, data: dict[str, StreamData], tokenizer: Any, facts: Mapping[str, Any]
+    base: str | BaseModel,
+    data: dict[str, StreamData],
+    tokenizer: Any,
+    facts: Mapping[str, Any],
+    known: Mapping[str, Mapping[str, Any]] = {},
 ) -> dict[str, Any]:
     """The contents of ``environment.json``.
 
@@ -34,12 +38,13 @@ def describe(
         data: Streams by name.
         tokenizer: The tokenizer.
         facts: More keys: how the run trains.
+        known: Fingerprints of streams under ``fingerprint``, where they have been made.
     """
     found = {
         "command": redacted_words(sys.argv),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: version_of(name) for name in PACKAGES},
         "model": {"base": str(getattr(base, "path", base)), "fingerprint": model_fingerprint(base)},
         "tokenizer": {"fingerprint": tokenizer_fingerprint(tokenizer)},
         "data": {
@@ -48,7 +53,7 @@ def describe(
                 "dropped": each.dropped,
                 "cut_rows": cut.cut if (cut := each.cuts()) else 0,
                 "cut_tokens": cut.tokens if cut else 0,
-                "fingerprint": data_fingerprint(each),
+                "fingerprint": known.get(name, {}).get("fingerprint") or data_fingerprint(each),
             }
             for name, each in data.items()
         },
@@ -63,7 +68,8 @@ def peak_memory_mb() -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -25,13 +25,12 @@ from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.loggers import send_metrics
-from unlearnkit.errors import RecipeError
+from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import card_of_merged, write_card
-from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.conclude import attack_run, conclude
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
@@ -41,6 +40,9 @@ from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit, send_report
+from unlearnkit.runs.resume.changes import Resolve
+from unlearnkit.runs.resume.check import checkpoint_of, resumed
+from unlearnkit.runs.resume.record import KeepMadeWith, MadeWith
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start
@@ -63,6 +65,8 @@ def fit(
     run_dir: str | Path = "runs",
     seed: int = 0,
     ckpt_path: str | None = None,
+    resume_with_changes: bool = False,
+    resolve: Resolve = named,
     folder: Path | None = None,
     on_start: Callable[[Start], None] = lambda start: None,
     attack: Sequence[Attack] = (),
@@ -84,6 +88,9 @@ def fit(
         seed: Seed of the run.
         ckpt_path: Lightning checkpoint to resume from; ``last`` is the newest of this recipe. The
             run continues in a new run folder.
+        resume_with_changes: Resume although recipe, data or model differ from what the checkpoint
+            was made with; ``environment.json`` holds each old and new value.
+        resolve: Gives a recipe of an earlier version as this one writes it, to be compared.
         folder: The run folder, in place of a new one below ``run_dir``; it must not exist.
         on_start: Called once, on the first process, when the model is built.
         attack: Attacks that the run ends with.
@@ -95,21 +102,30 @@ def fit(
     Raises:
         DataError: With all bad rows.
         Interrupted: By Ctrl-C or SIGTERM; says where the checkpoint is.
-        RecipeError: If model, adapter and data do not go together.
+        RecipeError: If model, adapter and data do not go together, or the checkpoint was made with
+            others.
         TrainingDiverged: If the loss stopped being finite; says where the last checkpoint is.
         UserError: If the run folder cannot be written, or the disk has no room for the model.
     """
     started = time.monotonic()
-    batches = preflight(Planned(module, data, trainer, evaluate, gold, seed, attack, goals))
-    ckpt_path = _checkpoint(ckpt_path, Path(run_dir) / recipe_name)
+    planned = Planned(module, data, trainer, evaluate, gold, seed, attack, goals)
+    batches = preflight(planned)
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
+    ckpt_path = checkpoint_of(ckpt_path, Path(run_dir) / recipe_name)
+    made_with = None
+    if main or ckpt_path:
+        made_with = MadeWith.of(planned, without_secrets(recipe_text), batches.total_steps)
+    if ckpt_path and made_with:
+        made_with = resumed(ckpt_path, made_with, resolve, resume_with_changes, trainer)
+    if made_with:
+        trainer.callbacks.append(KeepMadeWith(made_with))  # pyright: ignore
     # Only the first process writes to it; under torchrun the others are never told its name.
     known = os.environ.get(FOLDER_OF_RUN, Path(run_dir) / recipe_name)
     if folder is None:
         folder = new_folder(run_dir, recipe_name) if main else Path(known)
     elif main:
         make_folder(folder)
-    run = _Run(module, data, trainer, batches, folder, seed, ckpt_path)
+    run = _Run(module, data, trainer, batches, folder, seed, ckpt_path, made_with)
     stages = Stages(
         evaluate, data, seed, gold, partial(plain_copy, device=trainer.strategy.root_device)
     )
@@ -144,6 +160,8 @@ class _Run:
     folder: Path
     seed: int
     ckpt_path: str | None
+    made_with: MadeWith | None
+    """On the first process, and where it goes on."""
     environment: dict[str, Any] = field(default_factory=dict)
     loggers: list[Logger] = field(default_factory=list)
     """The user's."""
@@ -176,7 +194,11 @@ class _Run:
                 self.module, self.data, self.batches, self.trainer, self.folder, self.ckpt_path
             )
             self.environment = describe(
-                self.module.base, self.data.data, self.data.tokenizer, start.as_json()
+                self.module.base,
+                self.data.data,
+                self.data.tokenizer,
+                start.as_json() | self._resumed(),
+                known=self.made_with.data if self.made_with else {},
             )
             write_json(self.folder / "environment.json", self.environment)
             on_start(start)
@@ -185,6 +207,10 @@ class _Run:
             self.trainer.callbacks.append(LambdaCallback(on_fit_start=tell))  # pyright: ignore
         else:
             tell()
+
+    def _resumed(self) -> dict[str, Any]:
+        found = self.made_with.resumed if self.made_with else []
+        return {"resumed": found} if found else {}
 
     def train(self, stages: Stages) -> None:
         """Trains, on every process."""
@@ -248,15 +274,6 @@ class _Run:
         if isinstance(self.module.reference, Frozen) and not is_sharded(self.trainer):
             return self.module.reference.model
         return plain_copy(self.module.base, self.trainer.strategy.root_device)
-
-
-def _checkpoint(given: str | None, runs: Path) -> str | None:
-    """The checkpoint to resume from: ``last`` is the newest of the recipe's runs."""
-    if given == "last":
-        return str(newest_checkpoint(runs))
-    if given and "://" not in given and not Path(given).exists():
-        raise RecipeError(f"--ckpt_path: there is no file {given}")
-    return given
 
 
 @contextmanager

@@ -78,8 +78,12 @@ class PhasedRecipe:
         self.attacks = last.attacks
         self._found, self._recipes = found, {k: _of_phase(each) for k, each in recipes.items()}
 
-    def phases(self) -> list[Phase]:
-        """The phases, to be run once: afterwards nothing here holds their models."""
+    def phases(self, resume_with_changes: bool = False) -> list[Phase]:
+        """The phases, to be run once: afterwards nothing here holds their models.
+
+        Args:
+            resume_with_changes: See `fit`.
+        """
         made: list[Phase] = []
         for layer in self._found:
             if layer.edit is not None:
@@ -97,6 +101,8 @@ class PhasedRecipe:
                     gold=cli.config.gold,
                     seed=cli.config.seed_everything,
                     on_start=show_start,
+                    resume_with_changes=resume_with_changes,
+                    resolve=resolved,
                 )
             )
         return made

@@ -18,7 +18,7 @@ from unlearnkit.families import FAMILIES, Family, KeyPath, at
 from unlearnkit.registry import did_you_mean
 
 RECIPE_FLAGS = ("-r", "--recipe", "-c", "--config")
-SWITCHES = ("--print_recipe", "--help_all")
+SWITCHES = ("--print_recipe", "--help_all", "--resume_with_changes")
 
 
 class Override(NamedTuple):

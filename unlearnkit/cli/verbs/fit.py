@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import CommandLine
     from unlearnkit.runs import RunSummary
 
+CHANGES = "--resume_with_changes"
 HELP = "Unlearn by a recipe: evaluate, train, evaluate again, save the run."
 
 
@@ -20,7 +21,7 @@ def command(argv: list[str]) -> None:
     """Unlearns by the recipe that the words name."""
     cli, line = recipe(argv, "fit")
     from unlearnkit.cli.banner import show_start
-    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe, resolved
     from unlearnkit.runs import fit
 
     if isinstance(cli, PhasedRecipe):
@@ -37,6 +38,8 @@ def command(argv: list[str]) -> None:
         run_dir=cli.config.run_dir,
         seed=cli.config.seed_everything,
         ckpt_path=line.ckpt_path,
+        resume_with_changes=CHANGES in line.switches,
+        resolve=resolved,
         on_start=show_start,
         attack=cli.attacks,
         goals=cli.config.goals,
@@ -51,7 +54,7 @@ def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
     from unlearnkit.runs.phases.run import fit_phases
 
     summary = fit_phases(
-        phased.phases(),
+        phased.phases(resume_with_changes=CHANGES in line.switches),
         base=phased.base,
         recipe_name=recipe_name(line.recipes[0]),
         recipe_text=phased.recipe_text,

@@ -118,14 +118,23 @@ def keep_what_is_trained(state: dict[str, Any], policy: nn.Module) -> None:
 
 
 def refuse_gaps(checkpoint: dict[str, Any], policy: nn.Module) -> None:
-    """Refuses a checkpoint that lacks a trained weight, since loading is not strict.
+    """Refuses a checkpoint that lacks a trained weight, or has one of another shape.
 
     Raises:
-        RecipeError: With the first few weights that are missing.
+        RecipeError: With the first few of these weights.
     """
-    trained = {f"policy.{k}" for k, p in policy.named_parameters() if p.requires_grad}
+    trained = {f"policy.{k}": p for k, p in policy.named_parameters() if p.requires_grad}
     # A sharding strategy has taken the weights out by now, and matches them itself.
-    missing = sorted(trained - set(checkpoint.get("state_dict", trained)))
+    found = checkpoint.get("state_dict", trained)
+    others = [k for k, p in trained.items() if k in found and found[k].shape != p.shape]
+    if others:
+        first = others[0]
+        raise RecipeError(
+            f"the checkpoint has {len(others)} trained weights of other shapes, such as {first}: "
+            f"{[*found[first].shape]}, and the model has {[*trained[first].shape]}",
+            hint="Resume with the recipe that made it (recipe.yaml in the run folder).",
+        )
+    missing = sorted(set(trained) - set(found))
     if missing:
         raise RecipeError(
             f"the checkpoint lacks {len(missing)} trained weights, such as "

@@ -12,11 +12,13 @@ from typing import Any
 import lightning as L
 
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.families import named
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.fit import fit
 from unlearnkit.runs.phases.yaml_text import dump_yaml
 from unlearnkit.runs.preflight import Planned, preflight
+from unlearnkit.runs.resume.changes import Resolve
 from unlearnkit.runs.start import Start
 from unlearnkit.suites.base import Suite
 
@@ -76,6 +78,8 @@ class Training(Phase):
         gold: A model that never saw the forget set.
         seed: Seed of the phase.
         on_start: Called when the model is built; see `fit`.
+        resume_with_changes: Go on from a checkpoint of another recipe or data; see `fit`.
+        resolve: Makes recipes of earlier versions comparable.
     """
 
     trains = True
@@ -91,11 +95,14 @@ class Training(Phase):
         gold: str | None = None,
         seed: int = 0,
         on_start: Callable[[Start], None] = lambda start: None,
+        resume_with_changes: bool = False,
+        resolve: Resolve = named,
     ) -> None:
         super().__init__(name, recipe)
         self.module, self.data, self.trainer = module, data, trainer
         self.evaluate, self.gold, self.seed = evaluate, gold, seed
-        self.on_start = on_start
+        self.on_start, self.resolve = on_start, resolve
+        self.resume_with_changes = resume_with_changes
 
     def check(self) -> None:
         """Checks it as `fit` does."""
@@ -115,6 +122,8 @@ class Training(Phase):
             gold=self.gold,
             seed=self.seed,
             ckpt_path=ckpt_path,
+            resume_with_changes=self.resume_with_changes,
+            resolve=self.resolve,
             folder=folder,
             on_start=self.on_start,
         )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.families import named
 from unlearnkit.plain import leaves
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.phases.yaml_text import load_yaml, without_secrets
+from unlearnkit.runs.resume.changes import Resolve
 
-Resolve = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Gives a recipe of an earlier version as this one writes it."""
 _AGAIN = "+"
 """Stands in no phase's name, but in the folder of one that was interrupted and run again."""
 

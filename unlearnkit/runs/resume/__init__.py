@@ -1,0 +1,1 @@
+"""Resumes from checkpoints that were made with the same things."""

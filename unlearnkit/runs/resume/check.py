@@ -1,0 +1,94 @@
+"""Refuses to resume a checkpoint of other settings or data."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import lightning as L
+
+from unlearnkit.engine.training.changed import TakeNewSettings
+from unlearnkit.errors import RecipeError
+from unlearnkit.runs.checkpoints import newest_checkpoint, read_checkpoint
+from unlearnkit.runs.resume.changes import LENGTH, Change, Resolve, compare
+from unlearnkit.runs.resume.record import MadeWith
+
+logger = logging.getLogger(__name__)
+_OF_OPTIMIZER = ("model.optimizer", "model.schedule", "model.warmup", *LENGTH)
+_MOST_SHOWN = 12
+
+
+def checkpoint_of(given: str | None, runs: Path) -> str | None:
+    """The checkpoint to resume from: ``last`` is the newest of the recipe's runs.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if given == "last":
+        return str(newest_checkpoint(runs))
+    if given and "://" not in given and not Path(given).exists():
+        raise RecipeError(f"--ckpt_path: there is no file {given}")
+    return given
+
+
+def resumed(
+    path: str, now: MadeWith, resolve: Resolve, accept: bool, trainer: L.Trainer
+) -> MadeWith:
+    """The record of a run that goes on from a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        now: What the run is given.
+        resolve: Makes a recipe of an earlier version comparable.
+        accept: Take what has changed, and write it down.
+        trainer: Gets a callback where the optimizer has changed.
+
+    Raises:
+        RecipeError: With each change that would make other weights, and is not accepted.
+    """
+    elsewhere = "://" in path or Path(path).is_dir()
+    checkpoint = {} if elsewhere else read_checkpoint(path, mmap=True)
+    step = checkpoint.get("global_step")
+    then = MadeWith.in_checkpoint(checkpoint)
+    if then is None:
+        logger.warning(
+            "%s does not say what it was made with: it is not known whether recipe, data, model "
+            "and versions are the same. Its weights, optimizer and place in the data are taken.",
+            path,
+        )
+        return replace(now, resumed=[{"from": path, "step": step, "changes": None}])
+    found = compare(then, now, resolve)
+    if found.refused and not accept:
+        raise RecipeError(
+            f"{path} was made with other settings or data:\n{_listed(found.refused)}",
+            hint="Give what it was made with (recipe.yaml in its run folder), or take the changes "
+            "with --resume_with_changes, which writes them down.",
+        )
+    if found.refused:
+        logger.warning("goes on with changes:\n%s", _listed(found.refused))
+        _take(found.refused, trainer)
+    if found.versions:
+        logger.warning(
+            "%s was made with other versions; the weights may differ in their last bits:\n%s",
+            path, _listed(found.versions),
+        )  # fmt: skip
+    changes = [*found.refused, *found.free, *found.versions]
+    entry = {"from": path, "step": step, "changes": [each._asdict() for each in changes]}
+    return replace(now, resumed=[*then.resumed, entry])
+
+
+def _take(changes: list[Change], trainer: L.Trainer) -> None:
+    keys = [each.key for each in changes]
+    if any(key.startswith(_OF_OPTIMIZER) for key in keys):
+        other = any(each in _CLASS_OF_OPTIMIZER for each in keys)
+        trainer.callbacks.append(TakeNewSettings(other))  # pyright: ignore
+
+
+_CLASS_OF_OPTIMIZER = ("model.optimizer", "model.optimizer.name", "model.optimizer.class_path")
+
+
+def _listed(changes: list[Change]) -> str:
+    lines = [f"  {each}" for each in changes[:_MOST_SHOWN]]
+    more = len(changes) - _MOST_SHOWN
+    return "\n".join([*lines, *([f"  and {more} more"] if more > 0 else [])])

@@ -1,0 +1,192 @@
+"""Records recipe, data, model and code of a checkpoint."""
+
+from __future__ import annotations
+
+import inspect
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+import unlearnkit
+from unlearnkit.data.encoded import data_fingerprint
+from unlearnkit.data.streams.base import StreamData
+from unlearnkit.data.streams.sampled import SampledData
+from unlearnkit.files import digest_of
+from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
+from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.facts import PACKAGES, version_of
+from unlearnkit.runs.preflight import Planned
+
+KEY = "made_with"
+"""Where it stands in a checkpoint."""
+WATCHING = frozenset({
+    "collapse_stop", "evaluate_every", "sample_generations",
+    "DeviceStatsMonitor", "EarlyStopping", "LearningRateMonitor", "ModelCheckpoint",
+    "ModelSummary", "RichModelSummary", "RichProgressBar", "TQDMProgressBar", "ThroughputMonitor",
+    "Timer",
+})  # fmt: skip
+"""Callbacks that look, save or stop, and change no step."""
+_PLAIN = (bool, int, float, str, type(None))
+_OF_TRAINER = (
+    "accumulate_grad_batches", "max_steps", "max_epochs", "limit_train_batches",
+    "gradient_clip_val", "gradient_clip_algorithm", "precision",
+)  # fmt: skip
+_OF_MODULE = ("schedule", "warmup", "trainable", "max_tokens_per_micro_batch")
+_OF_DATA = ("batch_size", "max_length", "anchor", "shuffle", "date", "control_tokens")
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """What decides about the weights of a checkpoint, in plain values.
+
+    Args:
+        recipe: The resolved recipe; empty where a program built the run.
+        settings: Values of the objects by the keys of a recipe, for runs without one.
+        data: Rows and fingerprint of each stream.
+        model: Fingerprint of the model at the start.
+        tokenizer: Fingerprint of its tokenizer.
+        versions: Versions of the packages.
+        code: Digest of this package, and of each file of own classes.
+        steps: Optimiser steps of the whole fit; None if only the clock bounds it.
+        resumed: What changed at each resumption before.
+    """
+
+    recipe: str
+    settings: dict[str, Any]
+    data: dict[str, dict[str, Any]]
+    model: str
+    tokenizer: str
+    versions: dict[str, str | None]
+    code: dict[str, str]
+    steps: int | None
+    resumed: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, run: Planned, recipe: str, steps: int | None) -> MadeWith:
+        """The record of a run whose data are read."""
+        return cls(
+            recipe,
+            _settings(run),
+            {name: _rows(each) for name, each in run.data.data.items()},
+            model_fingerprint(run.module.base),
+            tokenizer_fingerprint(run.data.tokenizer),
+            {name: version_of(name) for name in PACKAGES},
+            {"unlearnkit": _package_digest(), **_own_code(_parts(run))},
+            steps,
+        )
+
+    @classmethod
+    def in_checkpoint(cls, checkpoint: dict[str, Any]) -> MadeWith | None:
+        """The record that a checkpoint holds; None if an earlier version wrote it."""
+        found = checkpoint.get(KEY)
+        if not isinstance(found, dict):
+            return None
+        known = [each.name for each in fields(cls)]
+        if any(name not in found for name in known):
+            return None
+        return cls(**{name: found[name] for name in known})
+
+
+class KeepMadeWith(L.Callback):
+    """Puts the record of a run into its checkpoints."""
+
+    def __init__(self, made_with: MadeWith) -> None:
+        self.made_with = made_with
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Adds the record."""
+        checkpoint[KEY] = asdict(self.made_with)
+
+
+def _rows(data: StreamData) -> dict[str, Any]:
+    # Answers that are drawn follow from model, prompts and settings, and may still be to come.
+    drawn = isinstance(data, SampledData)
+    return {"rows": len(data), "fingerprint": None if drawn else data_fingerprint(data)}
+
+
+def _settings(run: Planned) -> dict[str, Any]:
+    """What the objects of a run hold, by the keys of a recipe."""
+    optimizer = _optimizer(run.module)
+    found: dict[str, Any] = {
+        "seed_everything": run.seed,
+        "model.optimizer": type(optimizer).__name__,
+        **{
+            f"model.optimizer.{key}": _plain(value)
+            for key, value in optimizer.param_groups[0].items()
+            if key != "params"
+        },
+        **{f"model.{key}": _plain(getattr(run.module, key)) for key in _OF_MODULE},
+        **{f"data.{key}": _plain(getattr(run.data, key, None)) for key in _OF_DATA},
+        **{f"trainer.{key}": _plain(getattr(run.trainer, key, None)) for key in _OF_TRAINER},
+    }
+    if training := sorted(name for each in _callbacks(run) if (name := _of_lightning(each))):
+        found["trainer.callbacks"] = training
+    for name, objective in run.module.objectives.items():
+        found[f"model.objectives.{name}"] = type(objective).__name__
+        for key, value in vars(objective).items():
+            if key[0] != "_" and key != "training" and isinstance(value, _PLAIN):
+                found[f"model.objectives.{name}.{key}"] = value
+    return found
+
+
+def _callbacks(run: Planned) -> list[Any]:
+    return run.trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _of_lightning(callback: Any) -> str | None:
+    """The name of a callback of Lightning that may change a step."""
+    cls = type(callback)
+    trains = cls.__module__.startswith("lightning.") and cls.__name__ not in WATCHING
+    return cls.__name__ if trains else None
+
+
+def _optimizer(module: UnlearningModule) -> torch.optim.Optimizer:
+    return module.make_optimizer([nn.Parameter(torch.zeros(1))])
+
+
+def _plain(value: Any) -> Any:
+    """A value that loads without code, and equals itself when it is read again."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if type(value) in _PLAIN else str(value)
+
+
+def _parts(run: Planned) -> list[Any]:
+    parts = [*run.module.objectives.values(), *run.data.streams.values(), *_callbacks(run)]
+    return [*parts, _optimizer(run.module)]
+
+
+def _own_code(parts: Iterable[Any]) -> dict[str, str]:
+    """Digests of the files of classes that belong to no installed package, by module."""
+    paths = sysconfig.get_paths()
+    installed = [Path(paths[key]) for key in ("stdlib", "purelib", "platlib")]
+    found: dict[str, str] = {}
+    for part in parts:
+        cls = type(part)
+        try:
+            file = Path(inspect.getfile(cls)).resolve()
+        except (OSError, TypeError):  # a class of C, or of an interactive session
+            continue
+        known = [Path(unlearnkit.__file__).resolve().parent, *installed]
+        if file.is_file() and not any(file.is_relative_to(each.resolve()) for each in known):
+            found[cls.__module__] = digest_of(file.read_bytes())
+    return found
+
+
+@cache
+def _package_digest() -> str:
+    """Digest of this package's sources."""
+    root = Path(unlearnkit.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return digest_of(
+        b"".join(f.relative_to(root).as_posix().encode() + f.read_bytes() for f in files)
+    )
