@@ -71,8 +71,16 @@ def comparison_report(columns: Sequence[Compared], lines: Mapping[str, Line]) ->
     )
 
 
-def picture(columns: Sequence[Compared], lines: Mapping[str, Line]) -> bytes | None:
-    """Forgetting against utility as PNG, one panel per suite; None if no suite measures both."""
+def picture(
+    columns: Sequence[Compared], lines: Mapping[str, Line], form: str = "png"
+) -> bytes | None:
+    """Forgetting against utility, one panel per suite; None if no suite measures both.
+
+    Args:
+        columns: What is compared.
+        lines: The metrics by address.
+        form: ``png``, ``pdf`` or ``svg``.
+    """
     specs = [chart.spec | {"width": _PICTURE_WIDTH} for chart in trade_offs(columns, lines)]
     if not specs:
         return None
@@ -83,6 +91,10 @@ def picture(columns: Sequence[Compared], lines: Mapping[str, Line]) -> bytes | N
         panels = [{k: v for k, v in spec.items() if k not in dropped} for spec in specs]
         whole = {**shared, "vconcat": panels, "resolve": {"scale": {"color": "shared"}}}
     shown = {**embedded(whole), "background": "white"}
+    if form == "pdf":
+        return vl_convert.vegalite_to_pdf(shown, vl_version=VEGA_LITE)
+    if form == "svg":
+        return vl_convert.vegalite_to_svg(shown, vl_version=VEGA_LITE).encode()
     return vl_convert.vegalite_to_png(shown, vl_version=VEGA_LITE, scale=2)
 
 

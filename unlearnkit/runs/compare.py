@@ -5,82 +5,32 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.errors import UserError
 from unlearnkit.families import defaults, without_defaults
 from unlearnkit.module import UnlearningModule
 from unlearnkit.plain import leaves
+from unlearnkit.runs.conclude import conclusion_of
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, load_run
 from unlearnkit.suites.meaning import Meaning, stored_meaning
+from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 
 _SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": L.Trainer}
+_MOST_VALUES = 4
+"""Values in which a recipe differs that its name has."""
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
 _NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold", "attack", "goals")
 
 
-class OverSeeds(NamedTuple):
-    """A metric of a recipe over its seeds."""
-
-    mean: float
-    """nan if there was nothing to measure in any of them."""
-    deviation: float | None
-    """Standard deviation of the sample, or None of a single run."""
-    count: int
-    """Seeds that have it."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """Runs of one recipe."""
-
-    name: str
-    runs: tuple[Path, ...]
-    metrics: dict[str, OverSeeds]
-    """By address, ``<suite>/<stream>/<metric>``."""
-    ranked: bool = True
-    """Whether it may be best; a model before unlearning, or a gold model, may not."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Columns, and the metrics that they have, by address, each with its meaning."""
-
-    columns: tuple[Column, ...]
-    metrics: dict[str, Meaning]
-
-    def label(self, address: str) -> str:
-        """The address, without the suite if there is only one."""
-        suites = {each.partition("/")[0] for each in self.metrics}
-        return address.partition("/")[2] if len(suites) == 1 else address
-
-    def best(self, address: str) -> tuple[str, ...]:
-        """Names of the columns with the best mean; none if there is nothing to choose from.
-
-        Of metrics of forgetting that were measured on the gold model, the nearest to it is best.
-        """
-        gold = [c.metrics[address].mean for c in self.columns if _is_gold(c, address)]
-        meaning = self.metrics[address]
-        costs = {
-            column.name: meaning.cost(column.metrics[address].mean, *gold)
-            for column in self.columns
-            if column.ranked
-            and address in column.metrics
-            and not math.isnan(column.metrics[address].mean)
-        }
-        known = {name: cost for name, cost in costs.items() if cost is not None}
-        if len(known) < 2:
-            return ()
-        return tuple(name for name, cost in known.items() if cost == min(known.values()))
-
-
-def compare(folders: Sequence[str | Path]) -> Comparison:
+def compare(folders: Sequence[str | Path], names: Sequence[str] = ()) -> Comparison:
     """Puts runs side by side.
 
     A run's metrics are those after unlearning of its ``summary.json``, and those of
@@ -90,10 +40,21 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
 
     Args:
         folders: Run folders, or folders with some below them.
+        names: A name for each of them, or nothing; runs of one recipe have one column, named once.
 
     Raises:
-        UserError: If one of them is not a finished run.
+        UserError: If one of them is not a finished run, or there are not as many names.
     """
+    if names and len(names) != len(folders):
+        raise UserError(
+            f"--name: expected one for each of {len(folders)} runs, found {len(names)}",
+            title="usage",
+        )
+    own = {
+        folder: name
+        for each, name in zip(folders, names, strict=False)
+        for folder in _runs_below(Path(each))
+    }
     runs = [load_run(folder) for each in folders for folder in _runs_below(Path(each))]
     by_key: dict[str, list[Run]] = {}
     for run in runs:
@@ -104,9 +65,10 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
         Column(
             name,
             tuple(run.folder for run in group),
-            _over_seeds([_after(run, meanings) for run in group]),
+            _over_seeds([_after(run, meanings) for run in group], _intervals(group)),
+            verdict=_verdict(group),
         )
-        for name, group in zip(_names(groups), groups, strict=True)
+        for name, group in zip(_names(groups, own), groups, strict=True)
     ]
     for when in ("gold", "before"):
         common = _common([_summary_metrics(run, when, meanings) for run in runs])
@@ -115,10 +77,6 @@ def compare(folders: Sequence[str | Path]) -> Comparison:
             columns.insert(0, Column(when, (), metrics, ranked=False))
     rows = dict.fromkeys(row for column in columns for row in column.metrics)
     return Comparison(tuple(columns), {row: meanings[row] for row in rows})
-
-
-def _is_gold(column: Column, address: str) -> bool:
-    return column.name == "gold" and not column.ranked and address in column.metrics
 
 
 def _runs_below(folder: Path) -> list[Path]:
@@ -171,12 +129,18 @@ def _rank(value: Any) -> tuple[int, float, str]:
     return (1, 0.0, str(value))
 
 
-def _names(groups: Sequence[Sequence[Run]]) -> list[str]:
+def _names(groups: Sequence[Sequence[Run]], own: Mapping[Path, str]) -> list[str]:
     """Recipes' names; where several share one, with the values in which they differ."""
     found: list[str] = []
     for group, differing in zip(groups, _differing(groups), strict=True):
+        given = dict.fromkeys(own[run.folder] for run in group if run.folder in own)
+        if given:
+            found.append(", ".join(given))
+            continue
         values = [f"{key.removeprefix('model.objectives.')}={value}" for key, value in differing]
-        found.append(", ".join([group[0].summary["recipe"], *values]))
+        more = [f"and {len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
+        shown = [*values[:_MOST_VALUES], *more]
+        found.append(", ".join([group[0].summary["recipe"], *shown]))
     # A recipe may differ from another one in what it lacks alone.
     return [
         name if found.count(name) == 1 else f"{name} {group[0].folder.name}"
@@ -227,13 +191,37 @@ def _after(run: Run, meanings: dict[str, Meaning]) -> dict[str, float | None]:
     return found
 
 
-def _over_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, OverSeeds]:
+def _verdict(group: Sequence[Run]) -> str | None:
+    """The verdicts on the runs, each once; those that an earlier version made are judged now."""
+    found = (
+        (run.summary.get("verdict") or conclusion_of(run, {}).as_json()["verdict"])["name"]
+        for run in group
+    )
+    return ", ".join(dict.fromkeys(found))
+
+
+def _intervals(group: Sequence[Run]) -> dict[str, tuple[float, float]]:
+    """Bounds of a single run by address."""
+    found: dict[str, tuple[float, float]] = {}
+    if len(group) == 1:
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            text = (group[0].folder / "intervals.json").read_text(encoding="utf-8")
+            for suite, by_when in json.loads(text).items():
+                for name, (low, high) in by_when.get("after", {}).items():
+                    found[f"{suite}/{name}"] = (float(low), float(high))
+    return found
+
+
+def _over_seeds(
+    runs: Sequence[Mapping[str, float | None]], intervals: Mapping[str, tuple[float, float]]
+) -> dict[str, OverSeeds]:
     """Metrics of the runs that have them; of one that no run could measure, nan."""
     found: dict[str, OverSeeds] = {}
     for row in dict.fromkeys(row for run in runs for row in run):
         values = [value for run in runs if (value := run.get(row)) is not None]
         deviation = stdev(values) if len(values) > 1 else None
-        found[row] = OverSeeds(fmean(values) if values else math.nan, deviation, len(values))
+        mean = fmean(values) if values else math.nan
+        found[row] = OverSeeds(mean, deviation, len(values), intervals.get(row))
     return found
 
 

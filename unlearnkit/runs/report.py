@@ -26,6 +26,8 @@ from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
 REPORT = "report.html"
+PICTURES = ("png", "pdf", "svg")
+"""What a picture of a comparison can be."""
 T = TypeVar("T")
 
 
@@ -105,6 +107,12 @@ def report_comparison(
             both forgetting and utility, so that there is no picture.
     """
     targets = [refuse_existing(Path(each)) for each in (picture, page) if each is not None]
+    form = "png" if picture is None else Path(picture).suffix.lstrip(".").lower()
+    if form not in PICTURES:
+        raise UserError(
+            f"--picture: expected a file that ends with .{', .'.join(PICTURES)}, found {picture}",
+            title="usage",
+        )
     from unlearnkit.report.comparison import Compared, Line, Spread, comparison_report
     from unlearnkit.report.comparison import picture as drawn
 
@@ -121,10 +129,10 @@ def report_comparison(
         for key, meaning in comparison.metrics.items()
     }
     if picture is not None:
-        png = drawn(columns, lines)
-        if png is None:
+        drawing = drawn(columns, lines, form)
+        if drawing is None:
             raise UserError("--picture: no suite of these runs measures forgetting and utility.")
-        write_bytes(Path(picture), png)
+        write_bytes(Path(picture), drawing)
     if page is not None:
         write_text(Path(page), comparison_report(columns, lines))
     return targets

@@ -6,25 +6,20 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from unlearnkit.cli.console import err, out
+from unlearnkit.cli.comparison import heading, latex, rows, show_table
+from unlearnkit.cli.console import err
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
-from unlearnkit.plain import number
-from unlearnkit.redact import markdown_cell, printable, spreadsheet_text
+from unlearnkit.redact import markdown_cell, spreadsheet_text
 
 if TYPE_CHECKING:
-    from unlearnkit.runs.compare import Column, Comparison, OverSeeds
+    from unlearnkit.runs.compare import Comparison
 
 HELP = "Put the metrics of several runs in one table."
-FORMATS = ("table", "md", "csv", "json")
+FORMATS = ("table", "md", "csv", "json", "latex")
 
 
 def command(argv: list[str]) -> None:
@@ -32,15 +27,36 @@ def command(argv: list[str]) -> None:
     about = "Put the metrics of several runs in one table; seeds of one recipe are mean ± sd."
     parser = VerbParser(prog="unlearnkit compare", description=about)
     parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
-    parser.add_argument("--format", default="table", help="table, md, csv or json.")
-    parser.add_argument("--picture", help="New PNG file: forgetting against utility.")
+    parser.add_argument("--format", default="table", help="table, md, csv, json or latex.")
+    parser.add_argument("--picture", help="New PNG, PDF or SVG file: forgetting against utility.")
+    parser.add_argument(
+        "--name",
+        type=list[str] | None,
+        help="A name for each run, in their order; give it once for each.",
+    )
+    parser.add_argument(
+        "--metric",
+        type=list[str] | None,
+        help="Rows to show, by address or pattern, such as '*/rougeL_recall'; may be repeated.",
+    )
+    parser.add_argument(
+        "--column",
+        type=list[str] | None,
+        help="Columns to show, by name or number; may be repeated.",
+    )
     parser.add_argument("--report", help="New HTML file: table and pictures, in one page.")
-    given = parser.parse_args(argv)
+    lists = ("--name", "--metric", "--column")
+    # jsonargparse lets a list grow by ``--option+``.
+    words = [
+        f"{option}+{word[len(option) :]}" if (option := word.partition("=")[0]) in lists else word
+        for word in argv
+    ]
+    given = parser.parse_args(words)
     with heavy_imports():
         from unlearnkit.runs.compare import compare
         from unlearnkit.runs.report import report_comparison
 
-    comparison = compare(given.runs)
+    comparison = compare(given.runs, given.name or ()).only(given.metric, given.column)
     files = report_comparison(comparison, given.picture, given.report)
     show(comparison, given.format)
     for file in files:
@@ -57,62 +73,19 @@ def show(comparison: Comparison, form: str) -> None:
     if form not in FORMATS:
         raise UserError(f"--format: expected {', '.join(FORMATS)}, found '{form}'", title="usage")
     if form == "table":
-        _table(comparison)
+        show_table(comparison)
         return
-    writers = {"md": _markdown, "csv": _csv, "json": _json}
+    writers = {"md": _markdown, "csv": _csv, "json": _json, "latex": latex}
     sys.stdout.write(writers[form](comparison))
-
-
-def _heading(column: Column) -> str:
-    seeds = len(column.runs)
-    return f"{column.name} ({seeds} seeds)" if seeds > 1 else column.name
-
-
-def _cell(found: OverSeeds | None) -> str:
-    if found is None:
-        return "-"
-    if found.deviation is None:
-        return number(found.mean)
-    return f"{number(found.mean)} ± {number(found.deviation)}"
-
-
-def _rows(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
-    """Address of each row, and the text of its cells with whether each is best."""
-    for row in comparison.metrics:
-        best = comparison.best(row)
-        yield (
-            row,
-            [(_cell(c.metrics.get(row)), c.ranked and c.name in best) for c in comparison.columns],
-        )
-
-
-def _table(comparison: Comparison) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
-    for column in comparison.columns:
-        table.add_column(Text(printable(_heading(column))), justify="right", overflow="fold")
-    shown = None
-    for name, cells in _rows(comparison):
-        suite, _, name = name.partition("/")
-        if suite != shown:
-            table.add_row(Text(printable(suite), style="bold"))
-            shown = suite
-        texts = (Text(text, style="bold green" if best else "") for text, best in cells)
-        table.add_row(Text(printable(name)), *texts)
-    console = out()
-    console.print(table)
-    several = any(len(column.runs) > 1 for column in comparison.columns)
-    note = "Best values are bold." + (" Several seeds: mean ± sd." if several else "")
-    console.print(note, style="dim")
 
 
 def _markdown(comparison: Comparison) -> str:
     def line(*cells: str) -> str:
         return "| " + " | ".join(cells) + " |\n"
 
-    text = line("", *(markdown_cell(_heading(column)) for column in comparison.columns))
+    text = line("", *(markdown_cell(heading(column)) for column in comparison.columns))
     text += line("---", *["---:"] * len(comparison.columns))
-    for name, cells in _rows(comparison):
+    for name, cells in rows(comparison):
         text += line(
             markdown_cell(comparison.label(name)),
             *(f"**{cell}**" if best else cell for cell, best in cells),

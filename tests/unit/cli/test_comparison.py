@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unlearnkit.cli.comparison import latex, show_table
+from unlearnkit.suites.meaning import Meaning
+from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
+
+ADDRESS = "copyright/forget/rougeL_recall"
+LONG = "copyright, forget.weight={}, optimizer.lr=0.0001, retain.weight=2"
+
+
+def comparison(count, name=LONG):
+    columns = [
+        Column(name.format(i), (Path("a"), Path("b")), {ADDRESS: OverSeeds(i / 10, 0.01, 2)},
+               verdict="near gold" if i else "collapsed")
+        for i in range(count)
+    ]  # fmt: skip
+    gold = Column("gold", (), {ADDRESS: OverSeeds(0.1, None, 1)}, ranked=False)
+    return Comparison((gold, *columns), {ADDRESS: Meaning("forget", "down", 3)})
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_many_columns_are_readable_at_any_width(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_table(comparison(12))
+    shown = capsys.readouterr().out
+    assert all(len(line) <= width for line in shown.splitlines() if "copyright, " not in line)
+    # No value is cut or folded, and each table has its rows' names.
+    for i in range(1, 12):
+        assert f"{i / 10:.3f} ± 0.010" in shown
+    assert "…" not in shown
+    assert shown.count("near gold") == 11
+    assert (
+        shown.count("forget/rougeL_recall") == shown.count("verdict") == (4 if width == 80 else 2)
+    )
+    assert f"1: {LONG.format(0)} (2 seeds)" in " ".join(shown.split())
+
+
+def test_short_names_stand_above_their_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    show_table(comparison(2, "npo{}"))
+    shown = capsys.readouterr().out
+    assert "npo1 (2 seeds)" in shown
+    assert "1: npo" not in shown
+
+
+def test_latex_is_escaped_and_has_a_key():
+    text = latex(comparison(3, "a_b & {}% of a long name"))
+    assert text.startswith("% 1: a_b & 0% of a long name (2 seeds)\n")
+    assert " & gold & 1 & 2 & 3 \\\\\n\\midrule" in text
+    assert r"forget/rougeL\_recall & 0.100 & 0.000 $\pm$ 0.010 & \textbf{0.100 $\pm$ 0.010}" in text
+    assert text.count("\\begin{tabular}{lrrrr}") == text.count("\\end{tabular}") == 1
+    assert r" & gold & a\_\&0 (2 seeds) \\" in latex(comparison(1, "a_&{}"))
