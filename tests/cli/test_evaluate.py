@@ -189,7 +189,8 @@ def test_comparison_for_programs(command, runs):
     ours = [
         line for line in lines if line["figure"] == key and line["recipe"] not in ("before", "gold")
     ]
-    assert {line["mean"] for line in best} == {max((line["mean"] for line in ours), key=float)}
+    # What cannot be told from the best by intervals over rows is best too.
+    assert max((line["mean"] for line in ours), key=float) in {line["mean"] for line in best}
     unknown = command("compare", str(runs[0]), "--format", "pdf")
     assert (unknown.code, "found 'pdf'" in unknown.err) == (2, True)
     text = command("compare", *map(str, runs), "--format", "md").out

@@ -34,7 +34,7 @@ def test_many_columns_are_readable_at_any_width(width, monkeypatch, capsys):
     assert "…" not in shown
     assert shown.count("near gold") == 11
     assert (
-        shown.count("forget/rougeL_recall") == shown.count("verdict") == (4 if width == 80 else 2)
+        shown.count("forget/rougeL_recall") == shown.count("verdict") == (5 if width == 80 else 2)
     )
     assert f"1: {LONG.format(0)} (2 seeds)" in " ".join(shown.split())
 
