@@ -64,8 +64,8 @@ tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m tools.tiny.tofu.make
 	$(BIN)/python -m tools.tiny.muse.make
 
-fuzz: $(VENV)/installed-test  ## Ten thousand recipes and data files gone wrong
-	$(BIN)/python -m pytest tests/cli/test_fuzz.py
+fuzz: $(VENV)/installed-test  ## Fifteen thousand recipes, data files and model folders gone wrong
+	$(BIN)/python -m pytest -n 2 tests/cli/test_fuzz.py tests/cli/test_fuzz_folders.py
 
 audit: $(VENV)/bin/python  ## Looks the pinned versions up among known vulnerabilities
 	$(PIP) pip-audit

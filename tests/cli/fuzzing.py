@@ -39,19 +39,19 @@ KEYS = st.sampled_from(
 )  # fmt: skip
 
 
-def _places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def places(node: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     items = node.items() if isinstance(node, dict) else enumerate(node)
     for key, value in items if isinstance(node, dict | list) else ():
         yield (*at, key)
         if isinstance(value, dict | list):
-            yield from _places(value, (*at, key))
+            yield from places(value, (*at, key))
 
 
 def _change(draw: st.DrawFn, recipe: dict[str, Any]) -> None:
-    places = list(_places(recipe))
-    if not places:
+    found = list(places(recipe))
+    if not found:
         return
-    *way, last = draw(st.sampled_from(places))
+    *way, last = draw(st.sampled_from(found))
     parent: Any = recipe
     for key in way:
         parent = parent[key]

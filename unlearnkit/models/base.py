@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -10,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unlearnkit.errors import RecipeError
+from unlearnkit.errors import RecipeError, UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -120,7 +122,7 @@ def model_of_run(folder: Path) -> Path | None:
     if summary.is_file():
         try:
             place = json.loads(summary.read_text(encoding="utf-8")).get("model", place)
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise RecipeError(f"{summary} cannot be read: {error}") from error
     return folder / place if (folder / place).is_dir() else None
 
@@ -202,15 +204,43 @@ def from_pretrained_arguments(base: BaseModel) -> dict[str, Any]:
     return found
 
 
-def explain_missing(base: BaseModel, error: Exception) -> RecipeError:
+@contextmanager
+def reading(base: BaseModel, kind: str = "model") -> Iterator[None]:
+    """Tells whatever other libraries raise at a broken folder as a mistake of the recipe.
+
+    Args:
+        base: The model whose files are read.
+        kind: What of it is read.
+
+    Raises:
+        RecipeError: In place of any other exception.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # Each library has its own for a file that is not as expected.
+        raise explain_missing(base, error, kind) from error
+
+
+def explain_missing(base: BaseModel, error: Exception, kind: str = "model") -> RecipeError:
     """A loading error of transformers as one sentence."""
     if Path(base.path).exists():
-        what = f"the folder {base.path} holds no model that can be loaded"
+        what = f"the folder {base.path} holds no {kind} that can be loaded"
     elif base.path.count("/") > 1 or base.path.startswith((".", "~", "/")):
         what = f"there is no folder {base.path}"
     else:
         what = f"'{base.path}' is neither a folder nor a model that the hub gives here"
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Some begin with a heading.
+    first_line = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    first_line = first_line or type(error).__name__
+    if kind == "tokenizer" and Path(base.path, "adapter_config.json").is_file():
+        return RecipeError(
+            f"model.base: {what} ({first_line})",
+            hint="Set data.tokenizer to the model that the adapter belongs to, or copy that "
+            "model's tokenizer files into the folder.",
+        )
     return RecipeError(
         f"model.base: {what} ({first_line})",
         hint=f"Embedded models: {', '.join(EMBEDDED)}. Otherwise give a folder with config.json "
@@ -230,10 +260,11 @@ def _stamp(folder: Path) -> tuple[str, ...]:
 def _load_tokenizer(base: BaseModel, stamp: tuple[str, ...]) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(base.path, **from_pretrained_arguments(base))
-    except (OSError, ValueError) as error:
-        raise explain_missing(base, error) from error
+    with reading(base, "tokenizer"):
+        found = AutoTokenizer.from_pretrained(base.path, **from_pretrained_arguments(base))
+        if not found.get_vocab():
+            raise ValueError("its vocabulary is empty")
+    return found
 
 
 def _smollm2_file() -> Path:

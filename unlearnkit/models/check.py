@@ -11,8 +11,14 @@ from peft import PeftConfig
 from transformers import AutoModelForCausalLM
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.base import BaseModel, as_base_model, from_pretrained_arguments
+from unlearnkit.models.base import (
+    BaseModel,
+    as_base_model,
+    from_pretrained_arguments,
+    reading,
+)
 from unlearnkit.models.digests import refuse_changed
+from unlearnkit.models.headers import refuse_impossible
 from unlearnkit.models.load import adapter_base, composite_loader, load_config
 from unlearnkit.models.whole import load_whole, refuse_adapter_gaps
 
@@ -41,10 +47,14 @@ def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
     if (folder / "adapter_config.json").is_file():
         below = adapter_base(resolved)
         check_whole(below, key)
-        refuse_adapter_gaps(load_config(below), PeftConfig.from_pretrained(str(folder)), folder)
+        with reading(resolved, "adapter"):
+            adapter = PeftConfig.from_pretrained(str(folder))
+        refuse_adapter_gaps(load_config(below), adapter, folder)
         return
     if composite_loader(resolved):
         return
+    with _named(key):
+        refuse_impossible(load_config(resolved), resolved)
     given = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
         given["config"] = load_config(resolved)

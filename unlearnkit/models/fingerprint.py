@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.files import digest_of, file_digest
-from unlearnkit.models.base import BaseModel, as_base_model
+from unlearnkit.models.base import BaseModel, as_base_model, reading
 from unlearnkit.models.loaded import LoadedModel
 
 
@@ -39,11 +39,34 @@ def model_fingerprint(base: str | BaseModel) -> str:
     for file in files:
         digest.update(file.name.encode())
         digest.update(file_digest(file))
-    adapter = folder / "adapter_config.json"
-    if adapter.is_file():
-        below = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if (folder / "adapter_config.json").is_file():
+        below = _below(folder)
         digest.update(model_fingerprint(below).encode() if below else b"")
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _below(folder: Path) -> str | None:
+    """The base that an adapter's folder names.
+
+    Raises:
+        RecipeError: If its config is broken, or it stands on itself.
+    """
+    seen: set[Path] = set()
+    found: str | None = None
+    while (folder / "adapter_config.json").is_file():
+        with reading(BaseModel(str(folder)), "adapter"):
+            config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+            named = config.get("base_model_name_or_path") or None
+            if named is not None and not isinstance(named, str):
+                raise ValueError(f"base_model_name_or_path: expected a name, found {named!r}")
+            if folder.resolve() in seen:
+                raise ValueError("the adapter names itself as its base")
+        found = named if not seen else found
+        seen.add(folder.resolve())
+        if named is None:
+            break
+        folder = Path(as_base_model(named).path)
+    return found
 
 
 def tokenizer_fingerprint(tokenizer: Any) -> str:

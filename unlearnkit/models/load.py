@@ -20,11 +20,12 @@ from unlearnkit.models.adapter_init import begin_as_in_peft
 from unlearnkit.models.base import (
     BaseModel,
     as_base_model,
-    explain_missing,
     from_pretrained_arguments,
+    reading,
 )
 from unlearnkit.models.digests import refuse_changed
 from unlearnkit.models.finite import refuse_not_finite
+from unlearnkit.models.headers import refuse_impossible
 from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
 from unlearnkit.models.whole import load_adapter, load_whole
@@ -74,7 +75,7 @@ def composite_loader(resolved: BaseModel) -> Loader | None:
             return None
         try:
             kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise RecipeError(f"model.base: {file} is no JSON object: {error}") from error
     return _loaders.get(kind or "")
 
@@ -110,6 +111,7 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
         arguments["quantization_config"] = quantization_config(resolved)
     if resolved.attn_implementation:
         arguments["attn_implementation"] = resolved.attn_implementation
+    refuse_impossible(arguments.get("config") or load_config(resolved), resolved)
     model = load_whole(
         AutoModelForCausalLM,
         resolved,
@@ -136,10 +138,8 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
         return loader.config(BaseModel(base) if isinstance(base, str) else base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
         return load_config(adapter_base(resolved))
-    try:
+    with reading(resolved):
         config = AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
-    except (OSError, ValueError) as error:
-        raise explain_missing(resolved, error) from error
     return config if resolved.first_blocks is None else _cut(config, resolved.first_blocks)
 
 
@@ -198,16 +198,33 @@ def adapter_base(resolved: BaseModel) -> BaseModel:
     """The model that an adapter's folder belongs to.
 
     Raises:
-        RecipeError: If neither the adapter nor its run names one.
+        RecipeError: If neither the adapter nor its run names one, or it stands on itself.
     """
+    found = _named_base(resolved)
+    seen, below = {Path(resolved.path).resolve()}, found.resolved()
+    while Path(below.path, "adapter_config.json").is_file():
+        if Path(below.path).resolve() in seen:
+            raise RecipeError(
+                f"model.base: the adapter in {resolved.path} names itself as its base",
+                hint="Set base_model_name_or_path in its adapter_config.json.",
+            )
+        seen.add(Path(below.path).resolve())
+        below = _named_base(below).resolved()
+    return found
+
+
+def _named_base(resolved: BaseModel) -> BaseModel:
+    """The model that an adapter, or its run, names."""
     recipe = Path(resolved.path).parent / "recipe.yaml"
     if recipe.is_file():
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
-        sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
-        if named := sections.get("model", {}).get("base"):
-            return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
-    config = PeftConfig.from_pretrained(resolved.path)
-    if not config.base_model_name_or_path:
+        with reading(resolved, "adapter"):
+            sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
+            if named := sections.get("model", {}).get("base"):
+                return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
+    with reading(resolved, "adapter"):
+        config = PeftConfig.from_pretrained(resolved.path)
+    if not isinstance(config.base_model_name_or_path, str) or not config.base_model_name_or_path:
         raise RecipeError(f"model.base: the adapter in {resolved.path} does not name its base")
     return BaseModel(
         config.base_model_name_or_path,
@@ -221,7 +238,9 @@ def _load_merged(resolved: BaseModel) -> PreTrainedModel:
     base = load_model(named)
     if named.quantization:
         base = base.dequantize(_dtype(named.dtype) if named.dtype != "auto" else None)
-    merged = load_adapter(base, Path(resolved.path), "default").merge_and_unload()
+    adapted = load_adapter(base, Path(resolved.path), "default")
+    with reading(resolved, "adapter"):
+        merged = adapted.merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
     refuse_not_finite(merged, resolved.path)
     # PEFT froze the base weights, and merging does not undo that.

@@ -14,12 +14,15 @@ from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
-from unlearnkit.errors import RecipeError
-from unlearnkit.models.base import BaseModel, explain_missing
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.models.base import BaseModel, explain_missing, reading
+from unlearnkit.models.headers import refuse_integers
 
 logger = logging.getLogger(__name__)
 ADAPTER_FILE = "adapter_model.safetensors"
 _SHOWN = 5
+_READ = (OSError, ValueError, RuntimeError, SafetensorError)
+"""What broken files make a model raise that is built without memory."""
 
 
 def load_whole(
@@ -45,7 +48,9 @@ def load_whole(
             model, info = auto.from_pretrained(
                 base.path, output_loading_info=True, ignore_mismatched_sizes=True, **arguments
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
+        if "device_map" in arguments and not isinstance(error, _READ):
+            raise  # Without memory not all models can be built; it is told when they are loaded.
         raise explain_missing(base, error) from error
     missing = [name for name in sorted(info["missing_keys"]) if not name.startswith(unread)]
     other = [
@@ -74,13 +79,16 @@ def load_adapter(base: PreTrainedModel | PeftModel, folder: Path, name: str) -> 
     try:
         with safe_open(file, framework="pt") as opened:
             stored = set(opened.keys())
+            refuse_integers(file, opened)
         if isinstance(base, PeftModel):
             model = base
             model.load_adapter(str(folder), adapter_name=name)
         else:
             model = PeftModel.from_pretrained(base, str(folder), adapter_name=name)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # PEFT passes on what its config makes other libraries raise.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        if isinstance(error, UserError):
+            raise
         raise RecipeError(
             f"model.base: the adapter in {folder} cannot be loaded ({'; '.join(lines[:2])})",
             hint=f"An adapter is a folder with adapter_config.json and {ADAPTER_FILE}, and fits "
@@ -109,10 +117,13 @@ def refuse_adapter_gaps(config: PreTrainedConfig, adapter: PeftConfig, folder: P
     try:
         with torch.device("meta"):
             model = get_peft_model(AutoModelForCausalLM.from_config(config), copy(adapter))
-    except ValueError:
+    except Exception:  # It says more when it is loaded.
         return
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-    with safe_open(folder / ADAPTER_FILE, framework="pt") as opened:
+    with (
+        reading(BaseModel(str(folder)), "adapter"),
+        safe_open(folder / ADAPTER_FILE, framework="pt") as opened,
+    ):
         missing = sorted(expected.keys() - set(opened.keys()))
     _refuse_gaps(f"{folder / ADAPTER_FILE}", "the adapter", missing, [])
 
