@@ -17,6 +17,7 @@ from typing import Any
 
 from unlearnkit.errors import UserError
 
+_PACKAGE = Path(__file__).resolve().parent
 _SETTLED_NS = 2 * 10**9
 """Age from which a file's time of change tells whether it was changed again."""
 
@@ -102,6 +103,35 @@ def refuse_inside(folder: Path, source: Path) -> None:
     if source.resolve() in folder.resolve().parents:
         raise UserError(
             f"{folder} is inside {source}, which is copied", hint="Give a folder outside of it."
+        )
+
+
+def refuse_links_out(folder: Path) -> None:
+    """Refuses a folder to be copied that has links to what is not in it.
+
+    The cache of the Hub keeps a snapshot's files as links, which are let pass; so are those of the
+    package's own models.
+
+    Raises:
+        UserError: With the links.
+    """
+    root = folder.resolve()
+    inside = [root]
+    if root.parent.name == "snapshots":
+        inside.append(root.parents[1] / "blobs")
+    if _PACKAGE in root.parents:
+        inside.append(_PACKAGE)
+    links = [each for each in folder.rglob("*") if each.is_symlink()]
+    out = [
+        str(each.relative_to(folder))
+        for each in links
+        if not any(each.resolve().is_relative_to(place) for place in inside)
+    ]
+    if out:
+        raise UserError(
+            f"{folder} has links that lead out of it, which are not followed: "
+            f"{', '.join(sorted(out))}",
+            hint="Replace each by the file that it stands for, or remove it.",
         )
 
 

@@ -6,7 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import yaml
+
 T = TypeVar("T")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MOST_YAML, MOST_NODES, DEEPEST = 4 * 2**20, 100_000, 100
+"""Characters, values with aliases written out, and levels of a YAML text that is read."""
 
 
 def spaced(rows: Sequence[T], limit: int | None) -> list[T]:
@@ -53,3 +58,54 @@ def number(value: float | None, none: str = "-") -> str:
     if value is None or math.isnan(value):
         return none
     return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
+
+
+def refuse_yaml_bomb(text: str) -> None:
+    r"""Refuses YAML that is small and stands for much, or for something without end.
+
+    A text that is no YAML is let pass: it is told where it is read.
+
+    Args:
+        text: The text.
+
+    Raises:
+        ValueError: If it is too long, nested too deeply, or its aliases stand for too much or for
+            what they stand in.
+
+    Example:
+        >>> refuse_yaml_bomb("a: &a [1, 2]\nb: [*a, *a]")
+        >>> refuse_yaml_bomb("a: &a [*a]")
+        Traceback (most recent call last):
+        ValueError: the alias '*a' inside of what it stands for
+    """
+    if len(text) > MOST_YAML:
+        raise ValueError(f"{len(text):,} characters, and at most {MOST_YAML:,} are read")
+    deepest = f"lists and mappings in more than {DEEPEST} levels"
+    sizes: dict[str, int] = {}
+    whole, names = [0], [""]
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                if event.anchor in names:
+                    raise ValueError(f"the alias '*{event.anchor}' inside of what it stands for")
+                whole[-1] += sizes.get(event.anchor, 1)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                whole.append(1)
+                names.append(event.anchor or "")
+                if len(whole) > DEEPEST:
+                    raise ValueError(deepest)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                size, name = whole.pop(), names.pop()
+                whole[-1] += size
+                if name:
+                    sizes[name] = size
+            elif isinstance(event, yaml.ScalarEvent):
+                whole[-1] += 1
+            if whole[-1] > MOST_NODES:
+                raise ValueError(f"more than {MOST_NODES:,} values, with aliases written out")
+    except yaml.YAMLError as error:
+        # The parser in C has a bound of its own, which it looks ahead for.
+        if "nesting depth" in str(error):
+            raise ValueError(deepest) from None
+    except RecursionError:
+        raise ValueError(deepest) from None

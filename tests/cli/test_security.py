@@ -1,5 +1,6 @@
 """A recipe from a stranger runs no command."""
 
+import sys
 from fractions import Fraction
 
 import pytest
@@ -88,3 +89,40 @@ def test_a_recipe_from_the_network_is_not_fetched(command):
     done = command("fit", "-r", "http://localhost:1/recipe.yaml")
     assert done.code == 2
     assert "there is no recipe" in done.err
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    "text", [BOMB, "model: &a [*a]", "a: " + "[" * 10**5, "a: b\n" * 10**7], ids=range(4)
+)
+@pytest.mark.parametrize("verb", ["validate", "fit"])
+def test_yaml_that_stands_for_too_much_is_refused(command, recipe, verb, text):
+    done = command(verb, "-r", recipe(text))
+    assert done.code == 2
+    assert "recipe.yaml: found" in done.err
+
+
+def test_modules_of_python_are_not_even_imported(command, folder):
+    for module in ("antigravity", "this", "idlelib.idle"):
+        done = command("fit", "-r", "good.yaml", "--model.objectives.forget", f"{module}.X")
+        assert done.code == 2
+        assert "is refused" in done.err
+        assert module not in sys.modules
+
+
+def test_own_code_is_told_by_validate(command, folder):
+    (folder / "own_told.py").write_text(
+        "from unlearnkit.objectives.base import Objective\n"
+        "class Own(Objective):\n"
+        "    def forward(self, views):\n"
+        "        return views[self.stream].logps.mean()\n"
+    )
+    (folder / "other_told.py").write_text("raise SystemExit\n")
+    done = command("validate", "-r", "good.yaml", "--model.objectives.forget", "own_told.Own")
+    assert done.code == 0, done.err
+    assert f"own code: own_told ({folder}/own_told.py)" in done.out + done.err
+    assert "other_told" not in sys.modules

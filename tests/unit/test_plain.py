@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from unlearnkit.plain import leaves, number, spaced
+from unlearnkit.plain import leaves, number, refuse_yaml_bomb, spaced
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,31 @@ def test_rows_are_evenly_spaced() -> None:
 def test_leaves_have_the_keys_on_their_way() -> None:
     tree = {"a": [{"b": 1}, {"init_args": {"b": 2}}], "c": [{"d": 3}, 4], "e": None}
     assert dict(leaves(tree)) == {"a.0.b": 1, "a.1.b": 2, "c": [{"d": 3}, 4], "e": None}
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+"""900 characters that stand for 9¹⁰ values."""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "more than 100,000 values"),
+        ("a: &a {b: [*a]}", r"alias '\*a' inside"),
+        ("[" * 101 + "]" * 101, "more than 100 levels"),
+        ("[" * 10**5, "more than 100 levels"),
+        ("\n".join(" " * i + "a:" for i in range(200)), "more than 100 levels"),
+        ("a: " + "x" * 5 * 2**20, "5,242,883 characters"),
+    ],
+)
+def test_yaml_that_stands_for_too_much_is_refused(text, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        refuse_yaml_bomb(text)
+
+
+def test_other_yaml_is_let_pass() -> None:
+    # 9 + 9 · 9 + 9 · 81 + 9 · 729 values, and what is no YAML at all.
+    for text in ("".join(BOMB.splitlines(keepends=True)[:4]), "[" * 90 + "]" * 90, "a: [", "a: *b"):
+        refuse_yaml_bomb(text)

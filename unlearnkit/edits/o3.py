@@ -16,7 +16,7 @@ from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import UserError
-from unlearnkit.files import refuse_occupied, write_json
+from unlearnkit.files import refuse_links_out, refuse_occupied, write_json
 from unlearnkit.models.adapter import beyond_low_rank
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
@@ -120,6 +120,7 @@ class O3(Edit, name="o3"):
             }
             with whole_model_folder(target) as folder:
                 for name, each in folders.items():
+                    refuse_links_out(each)
                     (folder / PARTS / name).mkdir(parents=True)
                     for file in ("adapter_config.json", "adapter_model.safetensors"):
                         shutil.copyfile(each / file, folder / PARTS / name / file)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from unlearnkit.edits.weights import COMPANIONS, Spec
-from unlearnkit.files import write_json
+from unlearnkit.files import refuse_links_out, write_json
 from unlearnkit.models.base import BaseModel, as_base_model
 
 SHARD_BYTES = 2**30
@@ -23,6 +23,7 @@ RECORD = "edit.json"
 def copy_companions(sources: Sequence[Path], folder: Path) -> None:
     """Copies configs, tokenizer and chat template; of two files of a name the later wins."""
     for source in sources:
+        refuse_links_out(source)
         for pattern in COMPANIONS:
             for file in source.glob(pattern):
                 if not file.name.startswith("adapter_") and not file.name.endswith(".index.json"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unlearnkit.edits.weights import COMPANIONS, downloaded, is_composite
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.files import refuse_inside, refuse_occupied, write_json
+from unlearnkit.files import refuse_inside, refuse_links_out, refuse_occupied, write_json
 from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.parts import checked_pointers, is_inside, pointer_fields
@@ -48,6 +48,7 @@ def whole_copy(model: str | Path, out: str | Path) -> Path:
 
 def _fill(source: Path, folder: Path) -> None:
     """Copies the folder, then what it points at, and makes it point at the copies."""
+    refuse_links_out(source)
     shutil.copytree(source, folder, dirs_exist_ok=True)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     for name, pointer in checked_pointers(source, config.get("parts")).items():
@@ -82,6 +83,7 @@ def _copy_part(part: BaseModel, place: Path) -> None:
         load_model(part).save_pretrained(place)
         load_tokenizer(part).save_pretrained(place)
     else:
+        refuse_links_out(folder)
         for pattern in (*COMPANIONS, "*.safetensors"):
             for file in folder.glob(pattern):
                 shutil.copyfile(file, place / file.name)

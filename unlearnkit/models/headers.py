@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftConfig
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
@@ -88,6 +89,28 @@ def refuse_integers(file: Path, opened: Any) -> None:
                 "since the config names no quantization",
                 hint="Give the folder as it was saved.",
             )
+
+
+def refuse_ranks(file: Path, opened: Any) -> None:
+    """Refuses an adapter whose config asks for higher ranks than its file can hold.
+
+    Args:
+        file: Of the adapter's weights, beside its config.
+        opened: The file, by ``safe_open``.
+
+    Raises:
+        RecipeError: With the highest rank.
+    """
+    config = PeftConfig.from_pretrained(str(file.parent))
+    ranks = [getattr(config, "r", 0), *(getattr(config, "rank_pattern", None) or {}).values()]
+    highest = max((each for each in ranks if isinstance(each, int)), default=0)
+    held = sum(prod(opened.get_slice(name).get_shape()) for name in opened.keys())  # noqa: SIM118
+    if highest > held:
+        raise RecipeError(
+            f"model.base: {file.parent} asks for an adapter of rank {highest}, and its file holds "
+            f"{held:,} numbers",
+            hint="Give the folder as it was saved.",
+        )
 
 
 def _shapes(file: Path, packed: bool) -> Iterator[tuple[int, ...]]:

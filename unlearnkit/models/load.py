@@ -29,6 +29,7 @@ from unlearnkit.models.headers import refuse_impossible
 from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
 from unlearnkit.models.whole import load_adapter, load_whole
+from unlearnkit.plain import refuse_yaml_bomb
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -77,7 +78,7 @@ def composite_loader(resolved: BaseModel) -> Loader | None:
             kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
         except (ValueError, AttributeError, RecursionError) as error:
             raise RecipeError(f"model.base: {file} is no JSON object: {error}") from error
-    return _loaders.get(kind or "")
+    return _loaders.get(kind) if isinstance(kind, str) else None
 
 
 def load_model(base: str | BaseModel) -> PreTrainedModel:
@@ -219,7 +220,9 @@ def _named_base(resolved: BaseModel) -> BaseModel:
     if recipe.is_file():
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
         with reading(resolved, "adapter"):
-            sections = yaml.safe_load(recipe.read_text(encoding="utf-8")) or {}
+            text = recipe.read_text(encoding="utf-8")
+            refuse_yaml_bomb(text)
+            sections = yaml.safe_load(text) or {}
             if named := sections.get("model", {}).get("base"):
                 return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
     with reading(resolved, "adapter"):

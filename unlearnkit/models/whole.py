@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import BaseModel, explain_missing, reading
-from unlearnkit.models.headers import refuse_integers
+from unlearnkit.models.headers import refuse_integers, refuse_ranks
 
 logger = logging.getLogger(__name__)
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -80,6 +80,7 @@ def load_adapter(base: PreTrainedModel | PeftModel, folder: Path, name: str) -> 
         with safe_open(file, framework="pt") as opened:
             stored = set(opened.keys())
             refuse_integers(file, opened)
+            refuse_ranks(file, opened)
         if isinstance(base, PeftModel):
             model = base
             model.load_adapter(str(folder), adapter_name=name)

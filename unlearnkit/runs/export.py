@@ -8,7 +8,7 @@ from typing import Any
 
 from unlearnkit.edits.weights import is_composite
 from unlearnkit.edits.whole import whole_copy
-from unlearnkit.files import refuse_inside
+from unlearnkit.files import refuse_inside, refuse_links_out
 from unlearnkit.models.adapter_init import save_policy
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.check import check_whole
@@ -65,6 +65,7 @@ def export(run: str | Path, out: str | Path, merge: bool = False) -> Path:
     if merge and is_composite(str(model)):
         return whole_copy(model, target)
     refuse_inside(target, model)
+    refuse_links_out(model)
     check_whole(str(model), key="RUN")
     with whole_model_folder(target) as folder:
         shutil.copytree(model, folder, dirs_exist_ok=True)

@@ -14,6 +14,7 @@ from torch import nn
 
 from unlearnkit.attacks import Attack, Target
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery, check_addresses
+from unlearnkit.callbacks.monitors import check_monitors
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
 from unlearnkit.engine.training.fsdp2 import is_sharded, takes_apart
@@ -80,6 +81,29 @@ class Planned:
         )
 
 
+def _adapted_layers(run: Planned) -> None:
+    """Refuses layers of an adapter that the model does not have, which PEFT would leave out."""
+    given = getattr(run.module.lora, "layers_to_transform", None)
+    layers = [given] if isinstance(given, int) else given or []
+    if not layers:
+        return
+    last = load_config(run.module.base).get_text_config().num_hidden_layers - 1
+    if beyond := [each for each in layers if not 0 <= each <= last]:
+        raise RecipeError(
+            f"model.lora.layers_to_transform: expected numbers of 0 to {last}, found "
+            f"{', '.join(map(str, beyond))}"
+        )
+
+
+def _gold(gold: str) -> None:
+    """Refuses a gold model that is not there."""
+    try:
+        load_config(gold)
+    except RecipeError as error:
+        message = error.message.removeprefix("model.base: ")
+        raise RecipeError(f"gold: {message}", hint=error.hint) from error
+
+
 def _optimizer(run: Planned) -> None:
     try:
         run.module.make_optimizer([nn.Parameter(torch.zeros(1))])
@@ -111,6 +135,12 @@ TRAINER: tuple[Rule, ...] = (
         "Leave it out; suites run before and after.",
     ),
     Rule(lambda run: check_addresses(run.trainer, run.suites)),
+    Rule(lambda run: check_monitors(run.trainer, run.module, run.module.active, run.data.streams)),
+    Rule(
+        lambda run: (run.trainer.gradient_clip_val or 0) < 0,
+        "trainer.gradient_clip_val: expected 0 or more, found {v.trainer.gradient_clip_val}",
+    ),
+    Rule(_adapted_layers),
     Rule(lambda run: check_goal_addresses(run.goals, run.suites, run.attacks, run.compared)),
     Rule(
         lambda run: run.attacks and run.trainer.world_size > 1,
@@ -128,6 +158,7 @@ FILES: tuple[Rule, ...] = (
     Rule(
         lambda run: run.compared and refuse_other_tokens("gold", run.compared, run.data.tokenizer)
     ),
+    Rule(lambda run: run.compared and _gold(run.compared)),
     Rule(lambda run: run.compared and check_whole(run.compared, "gold")),
 )
 """Rules on models, by their configs, tokenizers and the names of their weights."""

@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from unlearnkit.errors import RecipeError
+from unlearnkit.edits import Negate
+from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.digests import DIGESTS, record_digests, refuse_changed
 from unlearnkit.models.load import load_config, load_model
@@ -83,3 +84,30 @@ def test_an_export_is_recorded_and_refuses_a_changed_model(model, tmp_path) -> N
     with pytest.raises(RecipeError, match=r"RUN: .*\(changed\)"):
         export(model, tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+def test_links_out_of_a_folder_are_not_followed(model, tmp_path) -> None:
+    secret = tmp_path / "passwd"
+    secret.write_text("UNGUESSABLE")
+    (model / "vocab.txt").symlink_to(secret)
+    for copy in (
+        lambda out: export(model, out),
+        lambda out: export(model, out, merge=True),
+        lambda out: Negate(str(model), [str(model)]).write(out),
+    ):
+        with pytest.raises(UserError, match=r"links that lead out of it.*: vocab\.txt"):
+            copy(tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+    (model / "vocab.txt").unlink()
+    (model / "vocab.txt").symlink_to("tokenizer.json")
+    export(model, tmp_path / "out")
+
+
+def test_a_snapshot_of_the_hub_s_cache_may_be_copied(saved, tmp_path) -> None:
+    repository = tmp_path / "models--a--b"
+    shutil.copytree(saved, repository / "blobs")
+    snapshot = repository / "snapshots" / "0a"
+    snapshot.mkdir(parents=True)
+    for file in (repository / "blobs").iterdir():
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    assert (export(snapshot, tmp_path / "out") / "model.safetensors").is_file()

@@ -131,6 +131,13 @@ def test_a_broken_adapter_config_is_a_mistake_of_the_recipe(adapter, content) ->
             load(str(adapter))
 
 
+def test_a_rank_that_the_file_cannot_hold_is_refused_before_memory_is_taken(adapter) -> None:
+    for values in ({"r": 10**9}, {"r": 2, "rank_pattern": {"q_proj": 10**9}}):
+        change(adapter / "adapter_config.json", **values)
+        with pytest.raises(RecipeError, match="rank 1000000000, and its file holds 128 numbers"):
+            load_model(str(adapter))
+
+
 def test_a_pickled_adapter_is_refused(adapter) -> None:
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
     for load in (load_model, check_whole):

@@ -13,6 +13,7 @@ from jsonargparse import get_loader
 from unlearnkit.cli.recipe.names import dotted
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath
+from unlearnkit.plain import refuse_yaml_bomb
 
 COMMAND_LINE = "command line"
 # Sections that a later recipe adds to, key by key; any other value it replaces whole.
@@ -136,9 +137,16 @@ def _parse(path: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}.") from error
     try:
+        refuse_yaml_bomb(text)
+    except ValueError as error:
+        raise RecipeError(
+            f"{path}: found {error}.",
+            hint="A recipe is a page of plain values; write them out.",
+        ) from error
+    try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         tree = load_yaml(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise RecipeError(
             f"{_at(path, error)}: this is not YAML: {getattr(error, 'problem', None) or error}.",
             hint="Look at the indentation, and for a missing quote, bracket or colon.",
@@ -152,7 +160,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
     return tree, node
 
 
-def _at(path: Path, error: yaml.YAMLError) -> str:
+def _at(path: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     return str(path) if mark is None else f"{path}:{mark.line + 1}"
 

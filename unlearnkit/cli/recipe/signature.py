@@ -10,11 +10,13 @@ import math
 import os
 import re
 import sys
+import sysconfig
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -36,6 +38,21 @@ SYNONYMS = {
     "gradient_accumulation_steps": "trainer.accumulate_grad_batches",
 }
 """Words of other tools, and the keys that mean the same here."""
+
+
+own_files: dict[str, str] = {}
+"""Modules that recipes named and that are no installed packages, with their files."""
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    found = sysconfig.get_paths()
+    places = (found[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return (*map(Path, places), Path(__file__).parents[2])
+
+
+def _is_installed(file: Path) -> bool:
+    return any(folder in file.parents for folder in _installed())
 
 
 @cache
@@ -78,6 +95,9 @@ def import_class(class_path: str, bound: type) -> type:
         RecipeError: If it cannot be imported, or is no concrete subclass of ``bound``.
     """
     module, _, name = class_path.rpartition(".")
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        # Not even imported: some modules of Python do things when they are.
+        raise RecipeError(f"'{class_path}' is not a subclass of {bound.__name__} and is refused.")
     try:
         found = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
@@ -104,6 +124,9 @@ def import_class(class_path: str, bound: type) -> type:
     # Checked before anything is called: a recipe must not run os.system.
     if not (inspect.isclass(found) and issubclass(found, bound)):
         raise RecipeError(f"'{class_path}' is not a subclass of {bound.__name__} and is refused.")
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is not None and not _is_installed(Path(file)):
+        own_files[module] = file
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))  # pyright: ignore
         raise RecipeError(f"'{class_path}' is abstract; it does not define {missing}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
+from unlearnkit.cli.recipe.signature import own_files
 from unlearnkit.cli.verbs.base import recipe
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def preview(cli: RecipeCLI) -> None:
                 "optimiser steps per epoch",
                 f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",
             ),
+            *(("own code", f"{module} ({file})") for module, file in own_files.items()),
             ("optimiser steps in all", steps),
             ("warm-up steps", str(batches.warmup_steps)),
             ("effective batch", batch),

@@ -178,6 +178,8 @@ def _read_file(name: str, file: Path, lines: bool) -> Table:
     if suffix not in formats.READERS and not lines:
         suffixes = ", ".join(formats.READERS)
         raise _unreadable(name, f"the suffix '{file.suffix}'", f"one of {suffixes}")
+    if not file.is_file():
+        raise _unreadable(name, "a pipe or a device, which is never read to its end", "a file")
     try:
         raw = read_bytes(file)
         if suffix not in formats.BINARY:
