@@ -8,6 +8,18 @@ from pathlib import Path
 
 import pytest
 
+# Phrases that sounded translated; CONTRIBUTING.md has the words in their place.
+NEVER = re.compile(
+    r"gone on with|goes on from (?!here)|go on with\b|made of others|be it as|own part\b"
+    r"|looks after the folder|cannot be had|(?:is|are) told(?: of)?[.;]|settings of a draw"
+    r"|as if it had not been|\b[Aa] mapping a "
+)
+PLACES = {
+    "unlearnkit": ("*.py", "*.yaml"),
+    "docs": ("*.md",),
+    "recipes": ("*.yaml",),
+    ".": ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "llms.txt"),
+}
 ROOT = Path(__file__).parents[1]
 RIDDLE = re.compile(r"(Whether|What|How|Where|Which|Who|When)\b")
 FEWEST_WORDS, MOST_WORDS = 2, 12
@@ -56,3 +68,38 @@ def test_heads_of_modules_are_short_and_name_the_module(folder: str) -> None:
 )
 def test_a_riddle_and_a_head_of_wrong_length_are_noticed(head: str, faults: int) -> None:
     assert len(_faults(head)) == faults
+
+
+def test_phrases_that_sound_translated_stand_nowhere() -> None:
+    files = [
+        file
+        for folder, patterns in PLACES.items()
+        for pattern in patterns
+        for file in (
+            (ROOT / folder).rglob(pattern) if folder != "." else (ROOT / folder).glob(pattern)
+        )
+    ]
+    assert len(files) > 300
+    found = {
+        f"{file.relative_to(ROOT)}:{number}": match[0]
+        for file in files
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if (match := NEVER.search(line))
+    }
+    assert not found
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("a search that is to be gone on with", True),
+        ("the run goes on from its checkpoint", True),
+        ("A curve has a mapping a wording", True),
+        ("a warning, and that is told.", True),
+        ("The text goes on.", False),
+        ("the two are told apart", False),
+        ("The run continues.", False),
+    ],
+)
+def test_a_phrase_is_refused_or_not(line: str, refused: bool) -> None:
+    assert bool(NEVER.search(line)) == refused

@@ -38,8 +38,8 @@ class Relearn(Attack, name="relearn"):
 
     A model that never knew the text learns the held rows too, and perhaps the style of the
     others. What the unlearned model gains beyond that was hidden, not forgotten. Benign rows in
-    the attacker's hand teach nothing of what is measured, so any gain was hidden. A curve has a
-    mapping a measurement: ``step``, and ``trained/<metric>`` of the rows that the attacker trains
+    the attacker's hand teach nothing of what is measured, so any gain was hidden. A curve has one
+    mapping per measurement: ``step``, and ``trained/<metric>`` of the rows that the attacker trains
     on and ``others/<metric>`` of the others.
 
     All weights are trained; of a composite model, its trained component, or else the base below

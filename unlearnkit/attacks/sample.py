@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Sample(Attack, name="sample"):
     """Draw several answers to each prompt: one that leaks is enough.
 
-    The likeliest answer may be another one while the true one is still drawn now and then. A curve
-    has a mapping a number of samples (1, 2, 5, 10, 20 and so on): ``samples``, and of the sample
+    The likeliest answer may be another one while the true one is still sampled at times. A curve
+    has one mapping per number of samples (1, 2, 5, 10, 20 and so on): ``samples``, and of the one
     that is nearest to the true text ``forget/rougeL_recall``, mean over rows, and
     ``forget/leak_rate``, the share of rows with a BLEU above ``leak_bleu``. The first samples are
     among the later ones, so no curve falls. True texts of fewer than four tokens have no BLEU.

@@ -168,7 +168,7 @@ class Suite(Registered, ABC):
         )
 
     def completed(self, values: dict[str, float | None]) -> dict[str, float | None]:
-        """The values of metrics, with those that are made of others and without undefined ones."""
+        """The values of metrics, with derived values added and undefined ones removed."""
         return values
 
     def add_metrics(self, names: Sequence[str] | None) -> None:

@@ -35,7 +35,7 @@ def checkpoint_of(given: str | None, runs: Path) -> str | None:
 def resumed(
     path: str, now: MadeWith, resolve: Resolve, accept: bool, trainer: L.Trainer
 ) -> MadeWith:
-    """The record of a run that goes on from a checkpoint.
+    """The record of a run that continues from a checkpoint.
 
     Args:
         path: The checkpoint.
