@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -120,3 +122,19 @@ class DataError(UserError):
     def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, problems)), title="data error", hint=hint)
+
+
+@contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Makes a warning of any error of what a run can do without, such as a picture of it.
+
+    Args:
+        what: What is made, for the warning.
+    """
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(
+            f"{what} could not be made ({type(error).__name__}: {error}); the run is not affected",
+            stacklevel=3,
+        )

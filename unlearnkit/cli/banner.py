@@ -8,18 +8,20 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.cli import console
+from unlearnkit.errors import optional
 from unlearnkit.redact import printable
 from unlearnkit.runs.start import Batches, Start
 
 
 def show_start(start: Start) -> None:
     """Model, losses, rows, steps, device and folder of a run, one line each."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for heading, value in _lines(start):
-        table.add_row(heading, Text(printable(value)))
-    console.err().print(table, style="dim")
+    with optional("the overview of the run"):
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for heading, value in _lines(start):
+            table.add_row(heading, Text(printable(value)))
+        console.err().print(table, style="dim")
 
 
 def in_parts(batches: Batches) -> str:

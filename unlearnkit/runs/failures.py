@@ -45,6 +45,25 @@ def told_with_checkpoint(folder: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def evaluated_later(folder: Path) -> Iterator[None]:
+    """Says of an evaluation that fails after the training how it is continued.
+
+    Raises:
+        UserError: For whatever error a suite ends with.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = error.message if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"the evaluation after the training failed: {said}",
+            title="evaluation failed",
+            hint=f"The training is complete: model and summary.json are in {folder}. "
+            f"`unlearnkit evaluate {folder}` measures what is missing.",
+        ) from error
+
+
 def refuse_little_room(folder: Path, policy: nn.Module) -> None:
     """Refuses to train what could not be saved.
 

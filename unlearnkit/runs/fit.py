@@ -25,6 +25,7 @@ from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.loggers import send_metrics
+from unlearnkit.errors import optional
 from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
 from unlearnkit.models.base import BaseModel
@@ -34,7 +35,7 @@ from unlearnkit.runs.card import card_of_merged, write_card
 from unlearnkit.runs.conclude import attack_run, conclude
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
-from unlearnkit.runs.failures import refuse_little_room, told_with_checkpoint
+from unlearnkit.runs.failures import evaluated_later, refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import without_secrets
@@ -138,9 +139,12 @@ def fit(
     summary = RunSummary(recipe_name, seed, trainer.global_step, stopped_by(trainer), folder)
     if main:
         run.save()
-        saved = BaseModel(str(folder / "model"), dtype="auto")
-        stages.after(partial(run.whole, saved), run.reference)
+        # From here on the run is a finished one, whatever becomes of its evaluation.
         run.write(summary, stages, started)
+        saved = BaseModel(str(folder / "model"), dtype="auto")
+        with evaluated_later(folder):
+            stages.after(partial(run.whole, saved), run.reference)
+            run.write(summary, stages, started)
         attack_run(folder, attack, data, gold)
         run.tell(summary, stages, goals)
         for stage in ("after", "gold"):
@@ -250,16 +254,17 @@ class _Run:
         summary.cut = {name: cut._asdict() for name, each in streams if (cut := each.cuts())}
         summary.seconds = round(time.monotonic() - started, 2)
         summary.peak_memory_mb = peak_memory_mb()
-        # The summary finishes the run, even if its card or report fails.
         write_json(self.folder / "summary.json", summary.as_json())
 
     def tell(self, summary: RunSummary, stages: Stages, goals: Mapping[str, Any] | None) -> None:
         """Judges the run, and writes its card and report."""
-        conclude(self.folder, stages, summary, goals)
+        with optional("verdict and goals"):
+            conclude(self.folder, stages, summary, goals)
         model = self.folder / "model"
-        write_card(model, self.module, self.trainer, summary, self.environment)
-        if self.merged:
-            card_of_merged(model, model)
+        with optional("the model's card"):
+            write_card(model, self.module, self.trainer, summary, self.environment)
+            if self.merged:
+                card_of_merged(model, model)
         summary.report = report_after_fit(self.folder, stages)
 
     def whole(self, saved: str | BaseModel) -> nn.Module:

@@ -104,6 +104,27 @@ def _gold(gold: str) -> None:
         raise RecipeError(f"gold: {message}", hint=error.hint) from error
 
 
+def _suites_of_one_name(run: Planned) -> None:
+    names = [suite.name for suite in run.suites]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RecipeError(
+            f"evaluate: there are several suites of the name {', '.join(twice)}, and the values of "
+            "the last would take the place of the others",
+            hint="Keep one of each; run another with `unlearnkit evaluate RUN --suite NAME`.",
+        )
+
+
+def _no_step(run: Planned) -> None:
+    trainer = run.trainer
+    for key in ("max_steps", "max_epochs", "limit_train_batches"):
+        if getattr(trainer, key, None) == 0:
+            raise RecipeError(
+                f"trainer.{key}: 0 trains nothing",
+                hint="Give at least 1; `unlearnkit evaluate MODEL` measures without training.",
+            )
+
+
 def _optimizer(run: Planned) -> None:
     try:
         run.module.make_optimizer([nn.Parameter(torch.zeros(1))])
@@ -147,6 +168,8 @@ TRAINER: tuple[Rule, ...] = (
         "attack: the attacks of a recipe run on one process, and this run has several",
         "Leave them out, and attack the run afterwards: unlearnkit attack RUN relearn.",
     ),
+    Rule(_no_step),
+    Rule(_suites_of_one_name),
     Rule(_optimizer),
 )
 """Rules on the trainer, its callbacks and the optimizer."""

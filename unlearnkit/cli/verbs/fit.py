@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from unlearnkit.cli import console
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.verbs.base import recipe
+from unlearnkit.errors import optional
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
@@ -45,7 +46,8 @@ def command(argv: list[str]) -> None:
         goals=cli.config.goals,
     )
     if cli.trainer.is_global_zero:
-        console.show_summary(summary)
+        with optional("the table of results"):
+            console.show_summary(summary)
         _conclude(summary)
 
 
@@ -66,8 +68,9 @@ def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:
         on_phase=console.show_phase,
     )
     if summary.phases:  # the first process has them
-        console.show_summary(summary)
-        console.show_requests(summary.requests)
+        with optional("the table of results"):
+            console.show_summary(summary)
+            console.show_requests(summary.requests)
         _conclude(summary)
 
 
