@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 
@@ -104,3 +106,22 @@ def test_control_characters_and_markup_reach_no_terminal(command, monkeypatch):
     err = command("fit").err
     assert "\x1b[2J" not in err
     assert r"\x1b[2J[red]x[/red]" in err
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_disk_that_cannot_be_written_to_is_no_fault(command, monkeypatch, number) -> None:
+    def refuse(_: list[str]) -> None:
+        raise OSError(number, os.strerror(number), "runs/here")
+
+    monkeypatch.setattr(entry, "command_of", lambda verb: refuse)
+    done = command("report", "runs/here")
+    assert done.code == 2, done.err
+    assert f"runs/here: {os.strerror(number)}" in done.err
+    assert "fault" not in done.err
+
+
+def test_a_folder_of_results_below_a_file_is_no_fault(command) -> None:
+    rows = ("--forget", "forget.jsonl", "--normal", "retain.jsonl")
+    done = command("evaluate", "tiny", *rows, "--out", "forget.jsonl/x")
+    assert done.code == 2, done.err
+    assert "forget.jsonl/x: Not a directory" in done.err

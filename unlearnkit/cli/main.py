@@ -5,6 +5,7 @@ Nothing here imports torch, so that help and mistakes at the shell answer at onc
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -21,6 +22,11 @@ from unlearnkit.cli.usage import RECIPE_HELP, overview
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.registry import did_you_mean
 
+_OF_THE_DISK = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG,
+    errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EFBIG,
+)  # fmt: skip
+"""Errors of files that a user can mend wherever they come from."""
 DONE, OUR_FAULT, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -56,15 +62,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes what is left at exit, and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            return _fault(error, debug)
+        what = f"{error.filename}: " if error.filename else ""
+        hint = "Give another folder, make room, or change who may write there."
+        _report(f"{what}{error.strerror}", "error", hint, debug)
+        return USER_ERROR
     except Exception as error:
-        _report(
-            f"This is a fault of unlearnkit: {type(error).__name__}: {error}",
-            "fault",
-            "Run again with --debug for the traceback, and please report it.",
-            debug,
-        )
-        return OUR_FAULT
+        return _fault(error, debug)
     return DONE
+
+
+def _fault(error: Exception, debug: bool) -> int:
+    _report(
+        f"This is a fault of unlearnkit: {type(error).__name__}: {error}",
+        "fault",
+        "Run again with --debug for the traceback, and please report it.",
+        debug,
+    )
+    return OUR_FAULT
 
 
 def run(arguments: list[str]) -> None:

@@ -14,7 +14,6 @@ from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.overrides import apply, read_command_line, split_options
 from unlearnkit.cli.recipe.shipped import recipe_name
-from unlearnkit.cli.recipe.tuning import Tuning, take_tuning
 from unlearnkit.cli.tuning import ROWS, STAGES, STUDY, Job, quiet, start, work
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
@@ -22,6 +21,7 @@ from unlearnkit.files import digest_of, write_json, write_rows, write_text
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import CommandLine
+    from unlearnkit.cli.recipe.tuning import Tuning
     from unlearnkit.search.found import Found
     from unlearnkit.search.study import Search
 
@@ -82,6 +82,9 @@ def tune(
 
 
 def _tuning(line: CommandLine) -> Tuning:
+    # It imports torch, and every verb is imported for the list of verbs.
+    from unlearnkit.cli.recipe.tuning import take_tuning
+
     document = read(line.recipes)
     apply(document, [each for each in line.overrides if each.path[0] == "tune"])
     tuning = take_tuning(document)

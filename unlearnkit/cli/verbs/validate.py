@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
-from unlearnkit.cli.recipe.signature import own_files
 from unlearnkit.cli.verbs.base import recipe
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ def preview(cli: RecipeCLI) -> None:
         RecipeError: If model, adapter and data do not go together.
     """
     from unlearnkit.cli.banner import in_parts, in_streams
+    from unlearnkit.cli.recipe.signature import own_files
     from unlearnkit.runs.preflight import Planned, preflight
 
     data, trainer = cli.datamodule, cli.trainer

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from unlearnkit.data.rows.values import kind_of, text_fault
+from unlearnkit.data.rows.values import kind_of, quoted, text_fault
 
 ROLES = {
     "human": "user",
@@ -20,6 +21,10 @@ ROLES = {
     "observation": "tool",
 }
 """Role by what ShareGPT's files call it under ``from``."""
+
+
+_KEYS = ("role", "content", "from", "value", "weight", "train", "training", "loss")
+"""Keys of a message that decide what is learned."""
 
 
 def plain_messages(messages: Any) -> Any:
@@ -57,10 +62,30 @@ def layout_fault(message: Any) -> tuple[str, str] | None:
         role = message["from"]
         if not isinstance(role, str) or role.casefold() not in ROLES:
             return f"{role!r} as `from`", f"one of {', '.join(ROLES)}"
+    if (fault := _misspelt(message)) is not None:
+        return fault
     parts = message.get("content")
     if isinstance(parts, list) and (fault := _part_fault(parts)) is not None:
         return f"{fault} in `content`", "text, or parts of the type 'text' alone"
     return None
+
+
+def _misspelt(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A key or a role that nobody would read, and that is nearly one that is read."""
+    for key in message:
+        near = _near(key, _KEYS)
+        if near is not None:
+            return f"the key '{key}' beside {quoted(each for each in message if each != key)}", (
+                f"'{near}', or a name that is not taken for it"
+            )
+    near = _near(message.get("role"), tuple(ROLES))
+    return None if near is None else (f"the role '{message['role']}'", f"'{near}'")
+
+
+def _near(word: Any, known: Sequence[str]) -> str | None:
+    if not isinstance(word, str) or word in known:
+        return None
+    return next(iter(get_close_matches(word.casefold(), known, n=1, cutoff=0.8)), None)
 
 
 def _is_sharegpt(message: Mapping[str, Any]) -> bool:

@@ -29,3 +29,18 @@ def test_what_is_no_such_message_stays_and_is_named() -> None:
         assert words in fault[0]
     assert plain_messages("text") == "text"
     assert layout_fault({"role": "user", "content": "a"}) is None
+
+
+def test_misspelt_keys_and_roles_are_named_with_what_was_meant() -> None:
+    for message, found, expected in (
+        ({"role": "assistant", "content": "a", "wieght": 0}, "the key 'wieght' beside", "'weight'"),
+        ({"role": "assistant", "content": "a", "Weight": 0}, "the key 'Weight' beside", "'weight'"),
+        ({"role": "user", "contents": "a"}, "the key 'contents' beside 'role'", "'content'"),
+        ({"role": "asistant", "content": "a"}, "the role 'asistant'", "'assistant'"),
+    ):
+        fault = layout_fault(message)
+        assert fault is not None
+        assert found in fault[0]
+        assert expected in fault[1]
+    others = {"name": "n", "tool_call_id": "1", "reasoning_content": "r", "thinking": "t", "id": 3}
+    assert layout_fault({"role": "developer", "content": "a", **others}) is None
