@@ -8,12 +8,12 @@ jsonargparse reads.
 from __future__ import annotations
 
 import importlib
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from unlearnkit.cli.recipe.loggers import logger_entry
+from unlearnkit.cli.recipe.optimizers import optimizer_path
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import (
     CALLBACKS,
@@ -29,7 +29,6 @@ from unlearnkit.registry import PACKAGE, did_you_mean
 
 OPTIMIZER: KeyPath = ("model", "optimizer")
 LOGGER: KeyPath = ("trainer", "logger")
-DEFAULT_OPTIMIZER = "torch.optim.AdamW"
 
 
 class Entry(NamedTuple):
@@ -145,7 +144,7 @@ def _entry(family: Family | None, path: KeyPath, value: Any) -> Entry:
             class_path, arguments = logger_entry(name, arguments)
             return Entry(path, None, class_path, arguments)
         if family is None:
-            return Entry(path, None, _optimizer_path(name), arguments)
+            return Entry(path, None, optimizer_path(name), arguments)
         if name is None and family.listed:
             raise RecipeError(f"no name; give {{name: ...}}, one of {_known(family)}.")
         try:
@@ -217,26 +216,6 @@ def _callback_path(name: str) -> str:
         hint=f"Known: {', '.join(ours)}, and Lightning's own by class name, such as "
         "EarlyStopping. Or give a dotted path such as my_module.MyCallback.",
     )
-
-
-def _optimizer_path(name: str | None) -> str:
-    if name is None:
-        return DEFAULT_OPTIMIZER
-    if "." in name:
-        return name
-    torch_optim = importlib.import_module("torch.optim")
-    known = {
-        key: value
-        for key, value in vars(torch_optim).items()
-        if inspect.isclass(value) and issubclass(value, torch_optim.Optimizer)
-    }
-    by_lower = {key.lower(): key for key in known}
-    if name.lower() not in by_lower:
-        raise RecipeError(
-            f"torch.optim has no optimizer '{name}'.{did_you_mean(name, sorted(known))}",
-            hint="Or give a dotted path such as my_module.MyOptimizer.",
-        )
-    return f"torch.optim.{by_lower[name.lower()]}"
 
 
 def _known(family: Family) -> str:
