@@ -1,5 +1,7 @@
 """Values given on the command line, and several recipes."""
 
+from pathlib import Path
+
 import pytest
 
 from unlearnkit.errors import RecipeError
@@ -146,3 +148,38 @@ def test_forms_of_an_entry(parse, recipe, folder, value):
     objectives = parse("-r", recipe(text.replace(old, f"npo: {value}"))).model.objectives
     assert type(objectives["npo"]) is NPO
     assert type(objectives["retain"]) is RetainKL
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("--modl.x", "3"), "modl"),
+        (("--model.lorra.r", "3"), "model.lorra"),
+        (("--evaluate", "[copyrigt]"), "evaluate[0].name"),
+        (("--evaluate+", "copyrigt"), "evaluate[1].name"),
+        (
+            ("--model.objectives", "{forget: {name: npo, betta: 3}}"),
+            "model.objectives.forget.betta",
+        ),
+        (("--model.objectives.forget", "{name: npo, betta: 3}"), "model.objectives.forget.betta"),
+        (("--model.objectives.forget", "npp"), "model.objectives.forget.name"),
+        (
+            ("--data.streams.forget", "{name: qa, path: forget.jsonl, pth: a}"),
+            "data.streams.forget.pth",
+        ),
+    ],
+)
+def test_a_mistake_of_the_command_line_is_said_to_be_there(command, recipe, words, key):
+    good = Path("good.yaml").read_text()
+    done = command("validate", "-r", recipe(good + "evaluate: [copyright]\n"), *words)
+    assert done.code == 2
+    assert f"command line: {key}: " in done.err
+    assert "recipe.yaml:" not in done.err
+
+
+def test_what_a_new_name_keeps_is_still_the_file_s(command, recipe):
+    text = Path("good.yaml").read_text().replace("weight: 0.5", "weight: x")
+    assert "weight: x" in text
+    done = command("validate", "-r", recipe(text), "--model.objectives.forget", "simnpo")
+    assert "recipe.yaml:" in done.err
+    assert "weight: expected a number, found 'x'" in done.err

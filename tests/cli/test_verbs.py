@@ -125,7 +125,6 @@ def test_list_recipes_is_what_fit_takes(command):
     ("words", "message"),
     [
         (("recipe",), "Did you mean 'recipes'?"),
-        ((), "what"),
         (("recipes", "--all", "1"), "--all"),
     ],
 )

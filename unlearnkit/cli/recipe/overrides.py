@@ -98,10 +98,26 @@ def apply(document: Document, overrides: Sequence[Override]) -> None:
         if appends:
             given = at(document.tree, path) or []
             value = [*(given if isinstance(given, list) else [given]), value]
+            _came_from_line(document, (*path, len(value) - 1))
         elif _is_entry(path) and isinstance(value, str):
             value = _renamed(document.tree, path, value)
+            _came_from_line(document, path, below=False)
+        else:
+            _came_from_line(document, path)
         _set(document.tree, path, value)
-        document.places[plain(path)] = COMMAND_LINE
+
+
+def _came_from_line(document: Document, path: KeyPath, *, below: bool = True) -> None:
+    """Takes down that a value, and with ``below`` all in it, is no longer the file's."""
+    key = plain(path)
+    if below:
+        for place in [each for each in document.places if each[: len(key)] == key]:
+            del document.places[place]
+    else:
+        document.places.pop((*key, "name"), None)
+    for depth in range(1, len(key)):
+        document.places.setdefault(key[:depth], COMMAND_LINE)
+    document.places[key] = COMMAND_LINE
 
 
 def _options(argv: list[str]) -> Iterator[tuple[str, str | None]]:

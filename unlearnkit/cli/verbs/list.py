@@ -7,13 +7,14 @@ import inspect
 from typing import Any
 
 from unlearnkit.cli import console
+from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.shipped import shipped, summary
-from unlearnkit.cli.verbs.base import call
+from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
 from unlearnkit.families import ATTACKS, CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
 from unlearnkit.registry import did_you_mean
 
-HELP = "Show objectives, streams, suites, recipes, metrics, callbacks or attacks."
+HELP = "Show objectives, streams, suites, recipes, metrics, callbacks, attacks or edits."
 
 FAMILIES = {
     "attacks": ATTACKS,
@@ -22,21 +23,37 @@ FAMILIES = {
     "suites": SUITES,
     "callbacks": CALLBACKS,
 }
-LISTS = (*FAMILIES, "recipes", "metrics")
+ROOTS = {
+    "metrics": ("unlearnkit.metrics", "UnlearningMetric"),
+    "edits": ("unlearnkit.edits", "Edit"),
+}
+LISTS = (*FAMILIES, "recipes", *ROOTS)
 
 Rows = list[tuple[str, str, str]]
 
 
 def command(argv: list[str]) -> None:
-    """Shows the list that the words name."""
-    call(list_names, argv, "list")
+    """Shows the list that the words name, or what lists there are."""
+    about = "Show what a recipe, or another command, can name; without a word, all names."
+    parser = VerbParser(prog="unlearnkit list", description=about)
+    parser.add_argument(
+        "what", nargs="?", type=str, help=f"{', '.join(LISTS[:-1])} or {LISTS[-1]}."
+    )
+    what = parser.parse_args(argv).what
+    if what is not None:
+        list_names(what)
+        return
+    with heavy_imports():
+        shown = [(what, ", ".join(name for name, _, _ in rows(what)), "") for what in LISTS]
+    console.show_list(shown)
+    console.out().print("\nunlearnkit list WHAT says what each is.", markup=False)
 
 
 def list_names(what: str) -> None:
-    """Show what a recipe can name.
+    """Shows what a recipe, or another command, can name.
 
     Args:
-        what: objectives, streams, suites, callbacks, attacks, recipes or metrics.
+        what: One of `LISTS`.
 
     Raises:
         UserError: For anything else.
@@ -54,10 +71,12 @@ def rows(what: str) -> Rows:
     """Name, description and remark of each member of a list."""
     if what == "recipes":
         return [(name, summary(path), "") for name, path in shipped().items()]
-    if what == "metrics":
-        root = importlib.import_module("unlearnkit.metrics").UnlearningMetric
+    if what in ROOTS:
+        module, name = ROOTS[what]
+        root = getattr(importlib.import_module(module), name)
         return [
-            (n, first_line(cls), str(cls.direction or "")) for n, cls in root.registered().items()
+            (n, first_line(cls), str(getattr(cls, "direction", None) or ""))
+            for n, cls in root.registered().items()
         ]
     return _members(FAMILIES[what])
 

@@ -1,4 +1,4 @@
-"""``unlearnkit new``: writes a template of an objective and its test."""
+"""``unlearnkit new``: writes a template of an own part and its test."""
 
 from __future__ import annotations
 
@@ -7,44 +7,11 @@ import keyword
 from pathlib import Path
 
 from unlearnkit.cli import console
+from unlearnkit.cli.templates import TEMPLATES
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
 
-HELP = "Write a template of an own loss, and its test."
-
-OBJECTIVE = '''\
-"""An own loss. In a recipe: forget: {{name: {module}.MyLoss, margin: 3.0}}"""
-
-from unlearnkit import Objective
-
-
-class MyLoss(Objective):
-    """Pushes each forget token a margin below the reference, and no further."""
-
-    needs = frozenset({{"reference"}})
-
-    def __init__(self, weight: float = 1.0, stream: str | None = None, margin: float = 5.0):
-        super().__init__(weight, stream)
-        self.margin = margin
-
-    def forward(self, views):
-        view = views[self.stream]
-        return view.mean((view.logps - view.ref_logps + self.margin).relu())
-'''
-
-TEST = '''\
-"""Run with: pytest {test}"""
-
-from {module} import MyLoss
-
-from unlearnkit.testing import check_objective
-
-
-def test_my_loss_keeps_the_contract():
-    check_objective(MyLoss())
-'''
-
-KINDS = {"objective": (OBJECTIVE, TEST)}
+HELP = "Write a template of an own loss, stream, suite, metric, callback or attack, and its test."
 
 
 def command(argv: list[str]) -> None:
@@ -56,7 +23,7 @@ def new(kind: str, path: str) -> None:
     """Write a template to start from, and its test next to it.
 
     Args:
-        kind: What is begun: objective.
+        kind: What is begun: objective, stream, suite, metric, callback or attack.
         path: The new file, such as my_losses.py; it must not exist.
     """
     target, test = new_files(kind, path)
@@ -67,7 +34,7 @@ def new_files(kind: str, path: str) -> list[Path]:
     """Writes a template and its test next to it.
 
     Args:
-        kind: What is begun: objective.
+        kind: What is begun: objective, stream, suite, metric, callback or attack.
         path: The new file, whose name is that of a module.
 
     Returns:
@@ -76,9 +43,11 @@ def new_files(kind: str, path: str) -> list[Path]:
     Raises:
         UserError: If there is no such kind, the name cannot be imported, or a file exists.
     """
-    if kind not in KINDS:
+    if kind not in TEMPLATES:
         raise UserError(
-            f"there is no template for '{kind}'.", title="usage", hint=f"Known: {', '.join(KINDS)}."
+            f"there is no template for '{kind}'.",
+            title="usage",
+            hint=f"Known: {', '.join(TEMPLATES)}.",
         )
     target = Path(path)
     module = target.stem
@@ -92,7 +61,7 @@ def new_files(kind: str, path: str) -> list[Path]:
             hint="Give another name.",
         )
     try:
-        for file, text in zip((target, test), KINDS[kind], strict=True):
+        for file, text in zip((target, test), TEMPLATES[kind], strict=True):
             with file.open("x", encoding="utf-8") as opened:
                 opened.write(text.format(module=module, test=test.name))
     except OSError as error:
