@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group
+from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
@@ -188,6 +189,31 @@ def show_generations(texts: Sequence[tuple[str, str]]) -> None:
     """Names of models, and what each said."""
     for name, text in texts:
         out().print(Panel(Text(printable(text)), title=name, title_align="left", box=box.ROUNDED))
+
+
+def show_answers(answers: Sequence[tuple[str, Iterable[str]]]) -> None:
+    """Names of models, and what each says, side by side as it comes."""
+    console, texts = out(), [""] * len(answers)
+
+    def shown() -> Table:
+        table = Table.grid(expand=True)
+        for _ in answers:
+            table.add_column(ratio=1)
+        names = [name for name, _ in answers]
+        cells = zip(names, texts, strict=True)
+        table.add_row(*(Panel(Text(printable(t)), title=n, title_align="left") for n, t in cells))
+        return table
+
+    # Each answer as far as it has come.
+    states = ((place, text) for place, (_, pieces) in enumerate(answers) for text in pieces)
+    if not console.is_terminal:
+        for place, texts[place] in states:  # noqa: B007
+            pass
+        console.print(shown())
+        return
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        for place, texts[place] in states:  # noqa: B007
+            live.update(shown(), refresh=True)
 
 
 def _indented(line: str) -> Padding:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
+from unlearnkit.cli.models import model_of, rival_of
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
@@ -78,27 +78,16 @@ def continuations(
         raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
     with heavy_imports():
         from unlearnkit.data.tokens.arguments import check_chat
-        from unlearnkit.models.base import BaseModel
-        from unlearnkit.runs import load_run
 
     check_chat(chat, template, template_arguments)
-    models: list[tuple[str, str | BaseModel]] = [(run, _model(run))]
-    if against == "base":
-        models.insert(0, ("base", BaseModel.from_recipe(load_run(run).base)))
-    elif against is not None:
-        models.insert(0, (against, _model(against)))
+    models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
+    if against is not None:
+        models.insert(0, (against, rival_of(run, against)))
     ids = [_asked(model, prompt, chat, template, template_arguments) for _, model in models]
     return [
         (name, _continue(model, asked, max_new_tokens))
         for (name, model), asked in zip(models, ids, strict=True)
     ]
-
-
-def _model(name: str) -> str:
-    from unlearnkit.runs import load_run
-
-    folder = Path(name)
-    return str(load_run(folder).model) if (folder / "recipe.yaml").is_file() else name
 
 
 def _asked(
@@ -116,6 +105,11 @@ def _asked(
 
     codec = Codec(load_tokenizer(base), max_length=max(len(prompt), 2))
     if not chat:
+        if wants_template(codec.tokenizer):
+            console.warn(
+                f"{getattr(base, 'path', base)} has a chat template whose turns begin with control "
+                "tokens, and the prompt is given to it bare; --chat puts it through the template."
+            )
         # Who types a control token at the prompt means it.
         return codec.prompt(Rendered(prompt))
     asked = [{"role": "user", "content": prompt}]
@@ -123,6 +117,20 @@ def _asked(
         return codec.prompt(codec.turns(template, arguments).prompt(asked))
     except TurnError as error:
         raise UserError(str(error)) from error
+
+
+def wants_template(tokenizer: Any) -> bool:
+    """Whether turns of its chat template are told apart by control tokens, as of a chat model.
+
+    A template of plain words, such as ``Question: ...``, is one that a base model may have.
+    """
+    from unlearnkit.data.tokens.control import control_of
+
+    templates = tokenizer.chat_template
+    texts = templates.values() if isinstance(templates, dict) else [templates or ""]
+    of_any_text = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token}
+    control = control_of(tokenizer)
+    return any(mark not in of_any_text for text in texts for mark in control.found(text))
 
 
 def _continue(base: str | BaseModel, ids: list[int], max_new_tokens: int) -> str:
