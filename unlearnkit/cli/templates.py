@@ -1,4 +1,4 @@
-"""Templates of own parts, and of their tests."""
+"""Templates of losses, streams, suites and the like, and of their tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``unlearnkit new``: writes a template of an own part and its test."""
+"""``unlearnkit new``: writes a template and its test."""
 
 from __future__ import annotations
 
