@@ -13,8 +13,8 @@ from unlearnkit.cli.recipe.check import SECTIONS
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.cli.recipe.signature import accepted
+from unlearnkit.cli.templates import TEMPLATES
 from unlearnkit.cli.verbs import list as listing
-from unlearnkit.cli.verbs.new import OBJECTIVE
 from unlearnkit.engine.generation.generate import generate as generate_text
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.models.base import load_tokenizer
@@ -108,7 +108,7 @@ def test_the_model_before_recites_what_the_tutorial_asks_it():
 
 
 def test_the_loss_of_the_page_is_the_one_of_the_command():
-    code = OBJECTIVE.format(module="my_losses").partition("\n\n")[2]
+    code = TEMPLATES["objective"].code.format(module="my_losses").partition("\n\n")[2]
     assert code in page("own-loss.md")
 
 
