@@ -57,6 +57,9 @@ def test_an_adapter_that_is_not_finite_is_refused_as_base(start, tmp_path) -> No
     with torch.no_grad():
         next(p for n, p in module.policy.named_parameters() if "lora_B" in n).fill_(torch.nan)
     module.policy.save_pretrained(summary.folder / "model")
+    with pytest.raises(RecipeError, match=r"no longer the model that was written: adapter_model"):
+        start(base=summary.folder, run_dir=tmp_path / "changed")
+    (summary.folder / "model" / "digests.json").unlink()
     with pytest.raises(RecipeError, match=r"NaN or infinite: .*q_proj"):
         start(base=summary.folder, run_dir=tmp_path / "second")
 
@@ -249,7 +252,9 @@ def test_the_objective_and_the_step_are_named_and_the_checkpoint_before_it_is_th
     assert f"The last checkpoint before it is {newest}." in caught.value.hint
     assert "Lower the learning rate" in caught.value.hint
     assert not list(tmp_path.rglob("runs/**/model"))
-    mended, summary = start(objectives={"good": objective("nll")}, ckpt_path="last")
+    mended, summary = start(
+        objectives={"good": objective("nll")}, ckpt_path="last", resume_with_changes=True
+    )
     assert summary.steps == 6
     assert torch.isfinite(_weights(mended)).all()
 

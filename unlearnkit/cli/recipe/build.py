@@ -17,6 +17,7 @@ from unlearnkit.cli.recipe.document import Document, load_yaml
 from unlearnkit.cli.recipe.names import dotted, expand
 from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.signature import find_own_modules, in_words
+from unlearnkit.cli.recipe.tuning import take_tuning
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
@@ -124,6 +125,7 @@ class RecipeCLI(LightningCLI):
         self.warnings: list[str] = []
         if document is not None:
             apply(document, overrides)
+            take_tuning(document)  # it is checked, and is for `unlearnkit tune` alone
             self.warnings = check(document)
         super().__init__(
             UnlearningModule,

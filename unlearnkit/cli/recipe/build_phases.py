@@ -137,8 +137,8 @@ def recipe_of(
     if document is None:
         return RecipeCLI(None, overrides, verb, print_only)
     apply(document, [each for each in overrides if each not in inside])
-    take_tuning(document)  # it is checked, and is for `tune` alone
     if has_phases(document.tree):
+        take_tuning(document)
         return PhasedRecipe(document, inside, verb, print_only)
     if inside:
         raise RecipeError(

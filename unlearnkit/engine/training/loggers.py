@@ -72,7 +72,7 @@ def _send_picture(each: Logger, folder: Path, picture: bytes) -> None:
         from io import BytesIO
 
         import numpy
-        from PIL import Image  # pyright: ignore[reportMissingImports]  TensorBoard's
+        from PIL import Image  # pyright: ignore[reportMissingImports]  `unlearnkit[tensorboard]`
 
         pixels = numpy.asarray(Image.open(BytesIO(picture)).convert("RGB"))
         each.experiment.add_image(name, pixels, dataformats="HWC")
