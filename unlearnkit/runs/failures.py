@@ -100,7 +100,10 @@ def _cure(step: int) -> str:
             "No step had been taken, so look at the objectives' arguments, at the rows of the "
             "first batch, and at trainer.precision."
         )
-    return "Lower the learning rate or the weight of the forget term."
+    return (
+        "Lower the learning rate or the weight of the forget term. To continue from a checkpoint "
+        "with other settings, add --resume_with_changes."
+    )
 
 
 def _size(size: float) -> str:

@@ -253,7 +253,9 @@ def test_the_objective_and_the_step_are_named_and_the_checkpoint_before_it_is_th
     assert "Lower the learning rate" in caught.value.hint
     assert not list(tmp_path.rglob("runs/**/model"))
     mended, summary = start(
-        objectives={"good": objective("nll")}, ckpt_path="last", resume_with_changes=True
+        objectives={"good": objective("nll")},
+        ckpt_path="last",
+        measured={"resume_with_changes": True},
     )
     assert summary.steps == 6
     assert torch.isfinite(_weights(mended)).all()

