@@ -8,7 +8,6 @@ import os
 import shutil
 from importlib.util import find_spec
 
-from unlearnkit.engine.step.compiled import COMPILERS
 from unlearnkit.errors import RecipeError
 from unlearnkit.registry import did_you_mean
 
@@ -61,13 +60,20 @@ def optimizer_path(name: str | None) -> str:
             f"the optimizer {name} needs the package {package}, which is not installed",
             hint=f"pip install 'unlearnkit[{_EXTRAS[package]}]'",
         )
-    compilers = (os.environ.get("CXX", ""), *COMPILERS)
-    if package == "torchao" and not any(map(shutil.which, compilers)):
+    if package == "torchao" and not _compiler():
         raise RecipeError(
             f"the optimizer {name} is compiled, which needs a C++ compiler, and none is found",
             hint="Install g++, name a compiler in the environment variable CXX, or take adamw_8bit",
         )
     return path
+
+
+def _compiler() -> bool:
+    """Whether a C++ compiler is found."""
+    # It imports torch, and help must not.
+    from unlearnkit.engine.step.compiled import COMPILERS
+
+    return any(map(shutil.which, (os.environ.get("CXX", ""), *COMPILERS)))
 
 
 def _known(name: str) -> str:
