@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import platform
 import shutil
 import time
 import uuid
@@ -18,6 +19,8 @@ from typing import Any
 from unlearnkit.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""Tells machines that share a disk apart: a process's number says nothing on another one."""
 _SETTLED_NS = 2 * 10**9
 """Age from which a file's time of change tells whether it was changed again."""
 
@@ -64,6 +67,7 @@ def whole_folder(folder: Path, *, said: str = "cannot write") -> Iterator[Path]:
             half-written.
     """
     refuse_occupied(folder)
+    _remove_left_behind(folder)
     unfinished = _beside(folder)
     try:
         unfinished.mkdir(parents=True)
@@ -219,7 +223,29 @@ def _kept_digest(path: str, inode: int, size: int, changed: int) -> bytes:
 
 def _beside(path: Path) -> Path:
     """A hidden name in the same folder that no other writer has."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.unfinished")
+    own = f"{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    return path.with_name(f".{path.name}.{own}.unfinished")
+
+
+def _remove_left_behind(folder: Path) -> None:
+    """Removes what killed processes of this machine left of the same folder."""
+    begins = f".{folder.name}.{_HOST}-"
+    for left in folder.parent.iterdir() if folder.parent.is_dir() else ():
+        if not (left.name.startswith(begins) and left.name.endswith(".unfinished")):
+            continue
+        process = left.name[len(begins) :].partition("-")[0]
+        if process.isdigit() and not _runs(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
 
 
 def _tell(error: BaseException, what: str) -> None:

@@ -140,3 +140,24 @@ def test_a_digest_is_that_of_the_file_as_it_is_now(tmp_path, monkeypatch):
     file.write_bytes(b"six")
     os.utime(file, ns=(moment, moment))
     assert file_digest(file) not in found
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_of_that_name(tmp_path):
+    def killed() -> None:
+        with whole_folder(tmp_path / "out") as unfinished:
+            (unfinished / "half").touch()
+            os._exit(9)
+
+    process = multiprocessing.get_context("fork").Process(target=killed)
+    process.start()
+    process.join()
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / left.name.replace(".out.", ".out.other.")
+    other.mkdir()
+    with whole_folder(tmp_path / "out") as unfinished:
+        assert not left.exists()
+        # Its own process is alive.
+        with whole_folder(tmp_path / "new"):
+            pass
+        assert unfinished.exists()
+    assert {each.name for each in tmp_path.iterdir()} == {"out", "new", other.name}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-from unlearnkit.data.overlap import warn_of_overlap
+from unlearnkit.data.overlap import warn_of_overlap, warn_of_repeats, warn_of_unknown
 from unlearnkit.data.packer import Packer
 from unlearnkit.data.plan import StepPlan, StreamPlan
 from unlearnkit.data.sampler import StepDataset, StepLoader, StepRows, StepSampler
@@ -115,6 +115,9 @@ class UnlearningDataModule(L.LightningDataModule):
             together(partial(self._encode, name, codec, done) for name in names)
         self.data = {name: done[name] for name in self.streams}
         warn_of_overlap(self.data)
+        warn_of_repeats(self.data, self.anchor)
+        unknown: Any = codec.tokenizer.unk_token_id
+        warn_of_unknown(self.data, unknown)
 
     def setup(self, stage: str) -> None:
         """Checks the data and lays the plan of rows for this number of processes."""

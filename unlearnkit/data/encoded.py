@@ -173,7 +173,7 @@ class EncodedRows(StreamData):
             place: Where the text stands in the file.
             text: The whole text, by which each of its rows is recognised in other streams.
         """
-        exact, loose = _key(text), _key("".join(text.split()).casefold())
+        exact, loose = _key(text), _key(" ".join(text.split()).casefold())
         for sequences in rows:
             for part in (ids for sequence in sequences for ids in sequence):
                 self._ids.extend(part)

@@ -67,6 +67,49 @@ def warn_of_overlap(streams: Mapping[str, StreamData]) -> None:
         logger.warning("%s", overlap)
 
 
+def warn_of_repeats(streams: Mapping[str, StreamData], anchor: str) -> None:
+    """Logs a warning for rows of the anchor stream that its file holds more than once.
+
+    They are drawn as often as they are there, so they are forgotten harder than the others.
+    """
+    rows = streams.get(anchor)
+    if not isinstance(rows, EncodedRows):
+        return
+    first: dict[int, Place] = {}
+    again: list[str] = []
+    for row, key in enumerate(rows.exact_keys):
+        place = rows.place(row)
+        known = first.setdefault(key, place)
+        if known != place:  # the pieces of one text share its place
+            again.append(f"{place.words} = {known.words}")
+    if again:
+        more = [f"and {len(again) - _SHOWN} more"] if len(again) > _SHOWN else []
+        logger.warning(
+            "%s in %s more than once, and trained on as often (%s)",
+            _rows(len(again), rows.source), anchor, ", ".join(again[:_SHOWN] + more),
+        )  # fmt: skip
+
+
+def warn_of_unknown(streams: Mapping[str, StreamData], unknown: int | None) -> None:
+    """Logs a warning for rows whose responses are unknown tokens alone, end token aside."""
+    if unknown is None:
+        return
+    for name, rows in streams.items():
+        if not isinstance(rows, EncodedRows):
+            continue
+        found = [
+            rows.place(rows.row_of(each)).words
+            for each in range(rows.sequences)
+            if unknown in (said := rows.response(each)) and set(said[:-1] or said) == {unknown}
+        ]
+        if found:
+            logger.warning(
+                "%s: the responses of %d rows are unknown tokens alone, from which nothing is "
+                "learned or forgotten (%s)",
+                name, len(found), ", ".join(found[:_SHOWN]),
+            )  # fmt: skip
+
+
 def _asked_elsewhere(first: EncodedRows, second: EncodedRows) -> bool:
     """Whether they are forget rows and the same behind other prompts, which ``unseen`` is for."""
     if {first.name, second.name} != {"forget", "unseen"}:

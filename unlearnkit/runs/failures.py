@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import errno
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch.distributed as dist
 from torch import nn
 
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
-from unlearnkit.errors import UserError
+from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.runs.checkpoints import newest_checkpoint
 
+_GONE = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "broken pipe",
+    "timed out waiting",
+)
+"""What gloo and NCCL say where a process of a collective call is gone."""
 OF_THE_DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 )
@@ -25,6 +34,7 @@ def told_with_checkpoint(folder: Path) -> Iterator[None]:
     """Adds to what ends a training where its last checkpoint is and what to do.
 
     Raises:
+        Interrupted: If another process of the run is gone.
         TrainingDiverged: If a loss, a gradient or a weight is not finite.
         UserError: If the disk is full or the run folder cannot be written to any more.
     """
@@ -38,6 +48,16 @@ def told_with_checkpoint(folder: Path) -> Iterator[None]:
             raise
         raise UserError(
             f"cannot write to {error.filename or folder}: {error.strerror}", hint=_go_on(folder)
+        ) from error
+    except RuntimeError as error:
+        if not _lost_a_process(error):
+            raise
+        raise Interrupted(
+            "another process of this run ended, and this one cannot go on alone",
+            hint=f"{_last(folder)} Continue with the same command and --ckpt_path last."
+            if list(folder.rglob("*.ckpt"))
+            else "No checkpoint had been written yet.",
+            signum=signal.SIGTERM,
         ) from error
     except UserError as error:
         if type(error) is UserError and error.hint is None:
@@ -77,6 +97,14 @@ def refuse_little_room(folder: Path, policy: nn.Module) -> None:
             f"{folder}: what is trained takes {_size(needed)}, and {_size(free)} are free",
             hint="Make room, or give another folder with --run_dir.",
         )
+
+
+def _lost_a_process(error: RuntimeError) -> bool:
+    """Whether a collective call failed because the connection to another process is gone."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
+    said = str(error).lower()
+    return isinstance(error, dist.DistNetworkError) or any(each in said for each in _GONE)
 
 
 def _last(folder: Path) -> str:

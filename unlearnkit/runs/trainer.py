@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.loggers import Logger
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop
@@ -37,8 +38,14 @@ def log_short_runs_too(trainer: L.Trainer, steps: int) -> None:
 
 
 def stopped_by(trainer: L.Trainer) -> str | None:
-    """Why a callback ended the run early, if one did."""
+    """Why a callback ended the run early and at which step, if one did."""
+    at = f"step {trainer.global_step}"
     for callback in trainer.callbacks:  # pyright: ignore
         if isinstance(callback, CollapseStop) and callback.reason:
             return callback.reason
+        if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
+            return f"{at}: EarlyStopping: {callback.stopping_reason_message}"
+        left = callback.time_remaining() if isinstance(callback, Timer) else None
+        if left is not None and left <= 0:
+            return f"{at}: max_time is over"
     return None

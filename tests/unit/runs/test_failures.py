@@ -17,7 +17,9 @@ from peft import LoraConfig
 
 from unlearnkit import UserError
 from unlearnkit.cli.main import main
+from unlearnkit.errors import Interrupted
 from unlearnkit.runs.checkpoints import newest_checkpoint
+from unlearnkit.runs.failures import told_with_checkpoint
 
 EACH_STEP = partial(ModelCheckpoint, every_n_train_steps=1)
 
@@ -183,3 +185,24 @@ def test_too_little_room_for_the_model_is_told_before_the_training(
     adapter = LoraConfig(r=2, target_modules=["q_proj"])
     _, summary = start(lora=adapter, max_steps=1)  # it is small
     assert summary.steps == 1
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_process_that_lost_another_one_says_so_with_the_checkpoint(
+    tmp_path, monkeypatch, saved
+) -> None:
+    if saved:
+        (tmp_path / "a.ckpt").touch()
+    said = "[gloo/transport/tcp/pair.cc:544] Connection closed by peer [127.0.0.1]:4242"
+    with pytest.raises(RuntimeError, match="closed by peer"), told_with_checkpoint(tmp_path):
+        raise RuntimeError(said)  # of a single process it is something else
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    with (
+        pytest.raises(Interrupted, match="another process") as caught,
+        told_with_checkpoint(tmp_path),
+    ):
+        raise RuntimeError(said)
+    assert caught.value.signum == 15
+    assert (str(tmp_path / "a.ckpt") in (caught.value.hint or "")) == saved
+    with pytest.raises(RuntimeError, match="shape"), told_with_checkpoint(tmp_path):
+        raise RuntimeError("shape")

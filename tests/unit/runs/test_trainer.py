@@ -4,6 +4,7 @@ from pathlib import Path
 
 import lightning as L
 import pytest
+from lightning.pytorch.callbacks import EarlyStopping, Timer
 
 from unlearnkit.callbacks import CollapseStop
 from unlearnkit.runs.trainer import log_short_runs_too, point_at, stopped_by
@@ -34,3 +35,15 @@ def test_an_own_guard_stays_the_only_one(tmp_path) -> None:
 def test_short_runs_log_more_often(trainer, steps, every) -> None:
     log_short_runs_too(trainer, steps)
     assert trainer.log_every_n_steps == every
+
+
+def test_what_stopped_a_run_is_said_with_its_step() -> None:
+    stop, timer = EarlyStopping("loss"), Timer(duration={"seconds": 0})
+    for callback, said in ((stop, "EarlyStopping: no better"), (timer, "max_time is over")):
+        trainer = L.Trainer(
+            accelerator="cpu", logger=False, enable_progress_bar=False, callbacks=[callback]
+        )
+        if callback is stop:
+            assert stopped_by(trainer) is None
+            stop.stopping_reason_message = "no better"
+        assert stopped_by(trainer) == f"step 0: {said}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from filelock import FileLock
 from torch import nn
 
 from unlearnkit.data.datamodule import UnlearningDataModule
@@ -110,9 +111,12 @@ def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
     for each in sampled:
         each.use_base(module.base)
         if trainer.is_global_zero:
-            drop_torn_line(each.file)
-            done = {ids for ids, row in each.known().items() if len(row.answers) >= each.pool}
-            draw(load, each.codec, each.prompt_ids, each.pool, each.file, each.origin, done)
+            each.file.parent.mkdir(parents=True, exist_ok=True)
+            # Another run that draws the same answers waits, and then finds them.
+            with FileLock(each.file.with_suffix(".lock")):
+                drop_torn_line(each.file)
+                done = {ids for ids, row in each.known().items() if len(row.answers) >= each.pool}
+                draw(load, each.codec, each.prompt_ids, each.pool, each.file, each.origin, done)
     trainer.strategy.barrier()
 
 
