@@ -26,6 +26,7 @@ from unlearnkit.engine.reference.kinds import (
     frozen_copy,
 )
 from unlearnkit.engine.step.attention_choice import AttentionChoice, attend_to_forests
+from unlearnkit.engine.step.checkpointing import Checkpointing, recompute_blocks
 from unlearnkit.engine.step.compiled import compile_blocks
 from unlearnkit.engine.step.figures import StepFigures, step_share
 from unlearnkit.engine.step.forward import ForwardPass, stream_views
@@ -72,7 +73,8 @@ class UnlearningModule(StepFigures):
         optimizer: Makes the optimizer from the trainable parameters.
         schedule: Course of the learning rate after the warm-up.
         warmup: Warm-up in optimiser steps, or in parts of all steps when below 1.
-        gradient_checkpointing: Recompute activations in the backward pass to save memory.
+        gradient_checkpointing: Recompute decoder blocks in the backward pass to save memory: all,
+            or as ``{every: 2, offload: true}`` says.
         compile: Train decoder blocks that ``torch.compile`` has compiled.
         layout: ``packed`` (equal prompts once, no padding), ``rows``, or ``auto``.
         max_tokens_per_micro_batch: Run a batch in parts of at most so many tokens, one after the
@@ -107,7 +109,7 @@ class UnlearningModule(StepFigures):
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=1e-5, weight_decay=0.0),
         schedule: Schedule = "linear",
         warmup: float = 0,
-        gradient_checkpointing: bool = False,
+        gradient_checkpointing: bool | Checkpointing = False,
         compile: bool = False,
         layout: Literal["auto", "packed", "rows"] = "auto",
         max_tokens_per_micro_batch: int | None = None,
@@ -179,9 +181,7 @@ class UnlearningModule(StepFigures):
             self.attention = attend_to_forests(model, self.attention, self._trainer)
         kind = self.reference_kind if "reference" in self.needs else None
         reference = frozen_copy(model, self.reference_dtype) if kind == "frozen" else None
-        if self.gradient_checkpointing:
-            model.activation_checkpointing_enable({"use_reentrant": False})
-            model.enable_input_require_grads()
+        recompute_blocks(model, self.gradient_checkpointing)
         add = add_restorable_adapter if kind == "adapter_off" else add_adapter
         self.policy = add(model, self.lora) if self.lora else model
         restrict(self.policy, self.trainable)

@@ -131,6 +131,16 @@ SETTINGS: tuple[Rule, ...] = (
         "Install g++ or name one in the environment variable CXX, or leave model.compile out.",
     ),
     Rule(
+        lambda v: getattr(v.gradient_checkpointing, "every", 1) < 1,
+        "model.gradient_checkpointing.every: expected at least 1, found "
+        "{v.gradient_checkpointing.every}",
+    ),
+    Rule(
+        lambda v: v.compiled and getattr(v.gradient_checkpointing, "offload", False),
+        "model.compile does not go with model.gradient_checkpointing.offload",
+        "Leave one out.",
+    ),
+    Rule(
         lambda v: v.saliency and not 0 < v.saliency.fraction <= 1,
         "model.saliency.fraction: expected above 0 and at most 1, found {v.saliency.fraction}",
     ),

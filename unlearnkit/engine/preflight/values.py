@@ -15,12 +15,13 @@ from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.composite.base import CompositeConfig
 
 if TYPE_CHECKING:
+    from unlearnkit.engine.step.checkpointing import Checkpointing
     from unlearnkit.engine.training.salun import Saliency
 
 
 _OF_MODULE = (
     "base", "lora", "trainable", "saliency", "reference_kind", "reference_dtype", "needs", "layers",
-    "warmup", "compiled", "head_kernel", "max_tokens_per_micro_batch",
+    "warmup", "compiled", "gradient_checkpointing", "head_kernel", "max_tokens_per_micro_batch",
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ class Values:
     """Objectives whose loss is a function of the whole batch."""
     warmup: float = 0
     compiled: bool = False
+    gradient_checkpointing: bool | Checkpointing = False
     head_kernel: str = "torch"
     max_tokens_per_micro_batch: int | None = None
     config: PreTrainedConfig | None = None
