@@ -349,7 +349,7 @@ def test_seeds_of_a_recipe_with_phases_are_one_column(written, command) -> None:
     columns = json.loads(command("compare", "runs", "--format", "json").out)["columns"]
     runs = {column["recipe"]: len(column["runs"]) for column in columns if column["runs"]}
     assert sorted(runs.values()) == [1, 2]
-    assert any("phases.1.model.optimizer.lr=0.1" in name for name in runs)
+    assert any("phases.1.model.optimizer.lr=0.1" in name for name in runs), runs
 
 
 def test_forget_sets_of_growing_size_stand_in_order(written, command) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from unlearnkit.suites.meaning import Meaning, stored_meaning
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 
 _SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": L.Trainer}
+_PHASE = re.compile(r"^phases\.\d+\.")
 _MOST_VALUES = 4
 """Values in which a recipe differs that its name has."""
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
@@ -159,10 +161,21 @@ def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:
             [
                 (key, value)
                 for key, value in values.items()
-                if any(each.get(key) != value for each in others)
+                if any(value not in _at(each, key) for each in others)
             ]
         )
     return found
+
+
+def _at(flat: Mapping[str, Any], key: str) -> list[Any]:
+    """The value at a key: of phases, which stands at the top where all of them have one."""
+    if key in flat:
+        return [flat[key]]
+    top = _PHASE.sub("", key)
+    if top != key:
+        return [flat.get(top)]
+    inside = [value for name, value in flat.items() if _PHASE.sub("", name) == key] or [None]
+    return inside[:1] if all(value == inside[0] for value in inside) else []
 
 
 def _summary_metrics(run: Run, when: str, meanings: dict[str, Meaning]) -> dict[str, float | None]:

@@ -156,7 +156,12 @@ TRAINER: tuple[Rule, ...] = (
         "Leave it out; suites run before and after.",
     ),
     Rule(lambda run: check_addresses(run.trainer, run.suites)),
-    Rule(lambda run: check_monitors(run.trainer, run.module, run.module.active, run.data.streams)),
+    Rule(
+        lambda run: (
+            run.data
+            and check_monitors(run.trainer, run.module, run.module.active, run.data.streams)
+        )
+    ),
     Rule(
         lambda run: (run.trainer.gradient_clip_val or 0) < 0,
         "trainer.gradient_clip_val: expected 0 or more, found {v.trainer.gradient_clip_val}",
