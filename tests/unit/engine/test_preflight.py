@@ -7,6 +7,7 @@ from stub import stub_model
 from transformers import Phi3Config
 
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Rule, Values, refuse
+from unlearnkit.engine.step.checkpointing import Checkpointing
 from unlearnkit.engine.training.salun import Saliency
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import Importance, LoraConfig
@@ -58,6 +59,12 @@ BROKEN_SETTINGS = {
         "max_tokens_per_micro_batch": 8, "whole": ["a", "b"],
     },
     "torch.compile needs a C++ compiler": {"compiled": True},
+    "gradient_checkpointing.every: expected at least 1, found 0": {
+        "gradient_checkpointing": Checkpointing(every=0),
+    },
+    "model.compile does not go with model.gradient_checkpointing.offload": {
+        "compiled": True, "gradient_checkpointing": Checkpointing(offload=True),
+    },
     "expected above 0 and at most 1, found 0": {"saliency": Saliency(0)},
     "model.saliency does not go with model.lora": {"saliency": Saliency(), "lora": PLAIN},
     "model.trainable does not go with model.lora": {"trainable": ["x"], "lora": PLAIN},
