@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rows import write_rows
 from stub import save_stub, stub_model, stub_tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _forget_own_files() -> Iterator[None]:
+    """Own code that one test's command used is none of the next's."""
+    yield
+    if (signature := sys.modules.get("unlearnkit.cli.recipe.signature")) is not None:
+        signature.own_files.clear()
 
 
 @pytest.fixture(scope="session")
