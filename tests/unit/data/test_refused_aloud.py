@@ -82,12 +82,16 @@ def test_an_answer_before_which_nothing_stands_is_blamed_by_row(tmp_path) -> Non
         ChatStream(path).encode("f", _codec(CHAT), {}, 0)
 
 
-def test_a_role_that_no_template_knows_is_told(tmp_path, caplog) -> None:
-    rows = [{"role": "usr", "content": "a"}, {"role": "assistant", "content": "b"}]
-    path = _file(tmp_path, "f.jsonl", json.dumps({"messages": rows}))
+def test_a_misspelt_role_is_a_bad_row_and_one_of_a_templates_own_is_told(tmp_path, caplog) -> None:
+    def stream(role: str) -> ChatStream:
+        rows = [{"role": role, "content": "a"}, {"role": "assistant", "content": "b"}]
+        return ChatStream(_file(tmp_path, f"{role}.jsonl", json.dumps({"messages": rows})))
+
+    with pytest.raises(DataError, match="the role 'usr', expected 'user'"):
+        stream("usr").check()
     with caplog.at_level(logging.WARNING):
-        ChatStream(path).check()
-    assert "the roles 'usr' are none of system, developer, user, assistant" in caplog.text
+        stream("critic").check()
+    assert "the roles 'critic' are none of system, developer, user, assistant" in caplog.text
 
 
 def test_an_unseen_part_that_is_named_must_be_there(tmp_path) -> None:
