@@ -124,7 +124,8 @@ def test_only_named_modules_are_imported(parse, folder):
     ("name", "words"),
     [
         ("no_such_module_of_mine.Loss", "there is no module 'no_such_module_of_mine'"),
-        ("json.Loss", "the module 'json' has no 'Loss'"),
+        ("yaml.Loss", "the module 'yaml' has no 'Loss'"),
+        ("json.Loss", "'json.Loss' is not a subclass of Objective and is refused"),
         ("unlearnkit.objectives.base.Objective", "is abstract"),
     ],
 )
