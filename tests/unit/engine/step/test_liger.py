@@ -17,6 +17,7 @@ from unlearnkit.objectives.base import Objective
 COMPARED = """
 import torch
 from unlearnkit.engine.step import kernels
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.models.logit_transform import LogitTransform
 
 def step(kernel, transform, pattern, dtype):
@@ -27,7 +28,9 @@ def step(kernel, transform, pattern, dtype):
     target = torch.randint(50, (11,), generator=generator)
     upstream = torch.linspace(0.5, 2.0, 11)
     options = kernels.Options(transform, 4, 10**9, kernel)
-    logps = kernels.token_logps(hidden, weight, target, upstream if pattern else None, options)
+    logps = kernels.token_logps(
+        hidden, weight, target, Pattern(upstream) if pattern else None, options
+    )
     (logps * upstream).sum().backward()
     return logps.detach(), hidden.grad, weight.grad
 

@@ -16,7 +16,10 @@ RECIPE = """\
 model:
   base: tiny
   objectives: {{forget: {{name: gradient_ascent}}}}
-data: {{streams: {{forget: {{name: qa, path: rows.jsonl}}}}}}
+data:
+  streams:
+    forget: {{name: qa, path: rows.jsonl}}
+    retain: {{name: qa, path: kept.jsonl}}
 trainer: {{max_steps: 2, accelerator: cpu, log_every_n_steps: 1, logger: {logger}}}
 evaluate: [{{name: copyright}}]
 """
@@ -33,6 +36,8 @@ def fitted(tmp_path, monkeypatch, capsys):
         monkeypatch.setenv("COLUMNS", "200")
         rows = [{"prompt": p, "response": r} for p, r in (("Who is it", "Ann Lee"), ("A", "b"))]
         Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        kept = [{"prompt": p, "response": r} for p, r in (("Where is it", "Here"), ("C", "d"))]
+        Path("kept.jsonl").write_text("\n".join(map(json.dumps, kept)))
         Path("r.yaml").write_text(RECIPE.format(logger=logger))
         code = main(["fit", "-r", "r.yaml"])
         said = capsys.readouterr().err
@@ -136,7 +141,8 @@ def test_tensorboard_files_are_read_back(fitted):
     assert losses == pytest.approx(
         [float(row["train/loss"]) for row in read(folder / "metrics.csv")]
     )
-    assert [image.step for image in events.Images("forgetting against utility")] in ([0], [])
+    (picture,) = events.Images("forgetting against utility")
+    assert picture.width > picture.height > 100
     (after,) = events.Scalars("after/copyright/forget/nll")
     summary = json.loads((folder / "summary.json").read_text())["suites"]["copyright"]
     assert (after.step, after.value) == (2, pytest.approx(summary["after"]["forget/nll"]))
