@@ -8,14 +8,14 @@ from transformers import PreTrainedConfig
 
 from unlearnkit.edits.weights import Weights
 from unlearnkit.errors import Problem, RecipeError, UserError
-from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.base import BaseModel, config_value, load_tokenizer
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config
 
 SAME = (
     "model_type", "architectures", "tie_word_embeddings", "num_hidden_layers",
     "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "rope_parameters",
-    "rms_norm_eps",
+    "rms_norm_eps", "per_layer_config",
 )  # fmt: skip
 """Keys of a config that change what the same weights mean."""
 _SHOWN = 20
@@ -95,6 +95,6 @@ def _config_differences(
 ) -> Iterator[Problem]:
     ours, tuned = config.get_text_config(), theirs.get_text_config()
     for key in SAME:
-        expected, found = getattr(ours, key, None), getattr(tuned, key, None)
+        expected, found = config_value(ours, key), config_value(tuned, key)
         if expected != found:
             yield Problem(other, None, f"config.{key}", repr(found), f"{expected!r} as in {base}")

