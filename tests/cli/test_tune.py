@@ -40,7 +40,9 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     assert "2 trials" in page
     assert "copyright" not in re.search(r"<tbody>.*?</tbody>", page, re.DOTALL)[0]  # one suite
     # The run is of the best recipe, and its rows are in neither more nor fewer than two folds.
-    run = made / "runs" / "seed-7"
+    (trial,) = (made / "runs").iterdir()
+    assert trial.name == f"trial-{re.search(r'trial (.), distance', done.out)[1]}"
+    run = trial / "seed-7"
     assert yaml.safe_load((run / "recipe.yaml").read_text())["model"] == best["model"]
     stages = json.loads((made / "stages.json").read_text())
     rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
@@ -53,13 +55,23 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     single = [v for v in values if any(v == pytest.approx(n, rel=1e-5) for n in forget)]
     assert len(single) == 1
 
-    again = command(
-        "tune", "-r", searched, "--model.objectives.retain.weight", "0.7", "--study", str(made)
-    )
+    words = ("tune", "-r", searched, "--study", str(made), "--model.objectives.retain.weight")
+    again = command(*words, "0.7")
     assert again.code == 0, again.err
-    assert len([*(made / "runs").iterdir()]) == 1
-    other = command("tune", "-r", searched, "--study", str(made))
+    assert [each.name for each in trial.iterdir()] == ["seed-7"]
+    # A run that was stopped before it was measured is not taken for a measured one.
+    (run / "rows.jsonl").unlink()
+    once_more = command(*words, "0.7")
+    assert once_more.code == 0, once_more.err
+    assert sorted(each.name for each in trial.iterdir()) == ["seed-7", "seed-7_2"]
+    tables = [each.out.partition("\ntrial ")[2] for each in (again, once_more)]
+    assert tables[0]
+    assert tables[0] == tables[1]
+    other = command(*words, "0.8")
     assert (other.code, "is of another recipe" in other.err) == (2, True)
+    (folder / "forget.jsonl").write_text((folder / "forget.jsonl").read_text().replace("ee", "ed"))
+    changed = command(*words, "0.7")
+    assert (changed.code, "is of another recipe, other rows" in changed.err) == (2, True)
 
 
 @pytest.mark.parametrize(

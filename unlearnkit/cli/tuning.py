@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.runs.preflight import Planned
     from unlearnkit.search.folds import Folds
+    from unlearnkit.search.found import TrialResult
     from unlearnkit.search.study import Search, Values
 
 STAGES, ROWS, STUDY = "stages.json", "rows.jsonl", "study.db"
@@ -158,3 +159,61 @@ def start(job: Job, workers: int) -> list[Any]:
     for each in started:
         each.start()
     return started
+
+
+def reported(job: Job, best: TrialResult, seed: int) -> list[dict[str, float | None]]:
+    """Runs the recipe of a trial on several seeds, and measures it on the reporting rows.
+
+    Runs that are there are not run again.
+
+    Args:
+        job: The search.
+        best: The trial.
+        seed: The first seed.
+
+    Returns:
+        Metrics by address, one mapping per seed.
+    """
+    import torch
+
+    from unlearnkit.runs.trial import Measurer
+
+    folds, suites = job.folds(), job.recipe(best.settings).suites
+    measurer = Measurer(
+        suites, None, lambda given: folds.of(given, "reporting"), torch.device("cpu")
+    )
+    found: list[dict[str, float | None]] = []
+    for number in range(seed, seed + job.tuning.seeds):
+        place = job.folder / "runs" / f"trial-{best.number}" / f"seed-{number}"
+        # One that was stopped before it was measured stays as it is, and another takes its turn.
+        tries = [place, *(place.with_name(f"{place.name}_{again}") for again in range(2, 100))]
+        folder = next(each for each in tries if not each.exists() or (each / ROWS).is_file())
+        if not folder.exists():
+            _fit(job.recipe(best.settings, number), folder)
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for text in (folder / ROWS).read_text(encoding="utf-8").splitlines():
+            row = json.loads(text)
+            if row["when"] == "after":
+                rows.setdefault(row["suite"], []).append(row)
+        found.append(measurer.of_rows(rows))
+    return found
+
+
+def _fit(cli: RecipeCLI, folder: Path) -> None:
+    from unlearnkit.cli.recipe.build_phases import resolved
+    from unlearnkit.runs import fit
+
+    fit(
+        cli.model,
+        cli.datamodule,
+        cli.trainer,
+        recipe_name=folder.parent.name,
+        recipe_text=cli.recipe_text,
+        evaluate=cli.suites,
+        gold=cli.config.gold,
+        seed=cli.config.seed_everything,
+        folder=folder,
+        resolve=resolved,
+        attack=cli.attacks,
+        goals=cli.config.goals,
+    )

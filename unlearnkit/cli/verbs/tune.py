@@ -14,7 +14,7 @@ from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.overrides import apply, read_command_line, split_options
 from unlearnkit.cli.recipe.shipped import recipe_name
-from unlearnkit.cli.tuning import ROWS, STAGES, STUDY, Job, quiet, start, work
+from unlearnkit.cli.tuning import ROWS, STAGES, STUDY, Job, quiet, reported, start, work
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import digest_of, write_json, write_rows, write_text
@@ -135,8 +135,8 @@ def _folder(study: str | None, job: Job, line: CommandLine) -> Path:
             ) from error
         if known != made:
             raise UserError(
-                f"--study: the search in {folder} is of another recipe, other ranges or other "
-                "levels.",
+                f"--study: the search in {folder} is of another recipe, other rows or models, or "
+                "other ranges or levels.",
                 title="search",
                 hint="Give the command that it was begun with, or begin anew without --study.",
             )
@@ -148,12 +148,20 @@ def _folder(study: str | None, job: Job, line: CommandLine) -> Path:
 
 
 def _digest(job: Job) -> str:
-    """Of all that a trial's value depends on."""
+    """Of all that a trial's value depends on: recipe, rows, models, ranges and levels."""
+    from unlearnkit.data.encoded import data_fingerprint
+    from unlearnkit.models.fingerprint import model_fingerprint
+
     cli = job.recipe({})
+    cli.datamodule.check()
+    made = [cli.recipe_text, model_fingerprint(cli.model.base)]
+    made += [model_fingerprint(each) for each in (cli.config.gold,) if each]
+    made += [f"{name} {data_fingerprint(each)}" for name, each in cli.datamodule.data.items()]
     space, wanted = job.tuning.space, job.tuning.wanted
-    levels = [f"{key} {level}" for key, level in wanted.towards.items()]
-    levels += [f"{key} {side} {level}" for key, side, level in wanted.keep]
-    return digest_of(f"{cli.recipe_text}{space}{levels}".encode())[:12]
+    made += [f"{key} {each}" for key, each in space.items()]
+    made += [f"{key} {level}" for key, level in wanted.towards.items()]
+    made += [f"{key} {side} {level}" for key, side, level in wanted.keep]
+    return digest_of("\n".join(made).encode())[:12]
 
 
 def _measure(job: Job) -> None:
@@ -243,7 +251,7 @@ def _finish(job: Job, found: Found, line: CommandLine) -> None:
     cli = job.recipe(best.settings)
     text = f"# Trial {best.number} of {len(found.trials)}: distance {best.distance:.3f}\n"
     write_text(job.folder / _BEST, text + cli.recipe_text)
-    runs = _runs(job, best.settings, cli.config.seed_everything)
+    runs = reported(job, best, cli.config.seed_everything)
     stages = {fold: job.stages(fold) for fold in ("choosing", "reporting")}
     lines = lines_of(found, job.tuning.wanted, stages, runs)
     name = recipe_name(line.recipes[0])
@@ -254,40 +262,3 @@ def _finish(job: Job, found: Found, line: CommandLine) -> None:
     show_search(found, lines)
     for what, path in (("recipe", _BEST), ("report", _PAGE)):
         console.out().print(f"{what}: {job.folder / path}", markup=False, soft_wrap=True)
-
-
-def _runs(job: Job, settings: dict[str, Any], seed: int) -> list[dict[str, float | None]]:
-    """Metrics of the chosen recipe on the reporting rows, one run per seed."""
-    import torch
-
-    from unlearnkit.runs.fit import fit
-    from unlearnkit.runs.trial import Measurer
-
-    folds = job.folds()
-    found: list[dict[str, float | None]] = []
-    for number in range(job.tuning.seeds):
-        folder = job.folder / "runs" / f"seed-{seed + number}"
-        if not (folder / "summary.json").is_file():
-            cli = job.recipe(settings, seed + number)
-            fit(
-                cli.model,
-                cli.datamodule,
-                cli.trainer,
-                recipe_name=folder.name,
-                recipe_text=cli.recipe_text,
-                evaluate=cli.suites,
-                gold=cli.config.gold,
-                seed=seed + number,
-                folder=folder,
-            )
-        rows: dict[str, list[dict[str, Any]]] = {}
-        for text in (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines():
-            row = json.loads(text)
-            if row["when"] == "after":
-                rows.setdefault(row["suite"], []).append(row)
-        suites = job.recipe(settings).suites
-        measurer = Measurer(
-            suites, None, lambda given: folds.of(given, "reporting"), torch.device("cpu")
-        )
-        found.append(measurer.of_rows(rows))
-    return found
