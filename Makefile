@@ -12,7 +12,7 @@ CPU_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_I
 CPU_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 CPUS := default-1 default-2 avx2-1 avx2-2 own-1 own-2
 
-.PHONY: demo test test-all test-cpus test-extras test-gpu test-ranks check docs notebook bench tiny \
+.PHONY: demo test test-all test-slow test-cpus test-extras test-gpu test-ranks check docs notebook bench tiny \
 	fuzz audit package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
@@ -23,6 +23,10 @@ test: $(VENV)/installed-test  ## Installs the test extra, and runs the tests
 
 test-all: $(VENV)/installed-test  ## All tests that need no GPU
 	$(BIN)/python -m pytest -m "not gpu"
+
+test-slow: $(VENV)/installed-test  ## Every family of transformers, kills, compiled blocks: minutes, without the fuzz
+	$(BIN)/python -m pytest -m "slow and not gpu and not ranks" -n 2 --dist worksteal tests \
+		--ignore tests/cli/test_fuzz.py --ignore tests/cli/test_fuzz_folders.py
 
 test-cpus: $(CPUS:%=test-cpu-%)  ## The tests with the kernels of other CPUs, on 1 and 2 threads
 

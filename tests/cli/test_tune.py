@@ -27,9 +27,20 @@ def searched(folder, recipe):
     return recipe(good.replace("model:\n", "model:\n  base: tiny\n") + TUNE, "mine.yaml")
 
 
+WATCHED = """\
+trainer:
+  logger: {name: csv, save_dir: logged}
+  callbacks: [{name: evaluate_every, steps: 1}, {name: ModelCheckpoint, dirpath: kept}]
+"""
+
+
 def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searched):
-    done = command("tune", "-r", searched, "--model.objectives.retain.weight", "0.7")
+    (folder / "watched.yaml").write_text(WATCHED)
+    recipes = ("-r", searched, "-r", "watched.yaml")
+    done = command("tune", *recipes, "--model.objectives.retain.weight", "0.7")
     assert done.code == 0, done.err
+    # Of the three trainings, the run alone logs and keeps.
+    assert len([*(folder / "logged" / "csv").iterdir()]) == 1
     (made,) = (folder / "runs" / "tune" / "mine").iterdir()
     best = yaml.safe_load((made / "best.yaml").read_text())
     assert best["model"]["objectives"]["retain"]["weight"] == 0.7
@@ -55,7 +66,7 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     single = [v for v in values if any(v == pytest.approx(n, rel=1e-5) for n in forget)]
     assert len(single) == 1
 
-    words = ("tune", "-r", searched, "--study", str(made), "--model.objectives.retain.weight")
+    words = ("tune", *recipes, "--study", str(made), "--model.objectives.retain.weight")
     again = command(*words, "0.7")
     assert again.code == 0, again.err
     assert [each.name for each in trial.iterdir()] == ["seed-7"]
@@ -84,6 +95,23 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
         (("1.5 * before", "gold"), "refers to gold, but there is no such model"),
         (("budget: {trials: 2}", "budget: {trails: 2}"), "Did you mean 'trials'?"),
         (("evaluate: [copyright]", ""), "the recipe names no suite"),
+        (("accelerator: cpu", "accelerator: cpu, devices: 2, strategy: ddp"), "on one process"),
+        (
+            (
+                "accelerator: cpu",
+                "accelerator: cpu, "
+                "callbacks: [{name: evaluate_every, steps: 1, score: [forget/rougeL_recall]}]",
+            ),
+            "EvaluateEvery chooses a step by rows that are to be reported",
+        ),
+        (
+            (
+                "accelerator: cpu",
+                "accelerator: cpu, callbacks: [{name: evaluate_every, steps: 1}, "
+                "{name: EarlyStopping, monitor: val/forget/nll}]",
+            ),
+            "EarlyStopping chooses a step by rows that are to be reported",
+        ),
     ],
 )
 def test_mistakes_of_the_section_are_told_before_a_model_is_loaded(

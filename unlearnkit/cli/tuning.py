@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unlearnkit.search.study import Search, Values
 
 STAGES, ROWS, STUDY = "stages.json", "rows.jsonl", "study.db"
-_QUIET = {"trainer.enable_progress_bar": False, "trainer.enable_checkpointing": False}
+_QUIET = {"trainer.enable_progress_bar": False}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Job:
         return made
 
     def planned(self, settings: dict[str, Any]) -> Planned:
-        """A trial's run, without progress bar and checkpoints."""
+        """A trial's run, without a progress bar."""
         from unlearnkit.runs.preflight import Planned
 
         cli = self.recipe({**settings, **_QUIET})

@@ -9,12 +9,14 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
-from unlearnkit.callbacks.evaluate_every import limited
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery, limited
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.step.figures import ends_step
+from unlearnkit.errors import RecipeError
 from unlearnkit.runs.measure import Results, measure
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.sharded import plain_copy
@@ -109,10 +111,15 @@ def trial(planned: Planned, measurer: Measurer, report: Report, *, reference: bo
     draw_for(module, trainer, data)
     context = SuiteContext.of(data, planned.seed)
     gold = measurer.gold_model()
-    trainer.callbacks += [  # pyright: ignore
-        CollapseStop(),
-        _Looks(measurer, context, report, batches.total_steps, gold),
+    trainer.loggers = []
+    # What follows the training, or writes, has no part in a trial.
+    kept = [
+        each for each in _callbacks(trainer) if not isinstance(each, Checkpoint | EvaluateEvery)
     ]
+    if not any(isinstance(each, CollapseStop) for each in kept):
+        kept.append(CollapseStop())
+    looks = _Looks(measurer, context, report, batches.total_steps, gold)
+    trainer.callbacks = [*kept, looks]  # pyright: ignore
     L.seed_everything(planned.seed, workers=True, verbose=False)
     try:
         trainer.fit(module, datamodule=data)
@@ -123,6 +130,36 @@ def trial(planned: Planned, measurer: Measurer, report: Report, *, reference: bo
     policy = module.to(device).policy
     results = measure(policy, data.tokenizer, planned.suites, context, reference=started, gold=gold)
     return measurer.metrics(results)
+
+
+def refuse_unfit(planned: Planned) -> None:
+    """Refuses runs that cannot be trials of a search.
+
+    Args:
+        planned: The run, after its preflight.
+
+    Raises:
+        RecipeError: For several processes, and for callbacks that choose a step by the rows of
+            suites: half of these rows are to be reported.
+    """
+    if planned.trainer.world_size > 1:
+        raise RecipeError(
+            "tune: a trial runs on one process, and this recipe asks for "
+            f"{planned.trainer.world_size}",
+            hint="Set trainer.devices: 1; tune.budget.workers runs several trials at once.",
+        )
+    for each in _callbacks(planned.trainer):
+        monitor = getattr(each, "monitor", None)
+        chooses = isinstance(each, EvaluateEvery) and each.restore_best
+        if chooses or (isinstance(monitor, str) and monitor.startswith("val/")):
+            raise RecipeError(
+                f"tune: {type(each).__name__} chooses a step by rows that are to be reported",
+                hint="Leave it out, and search trainer.max_steps or trainer.max_epochs.",
+            )
+
+
+def _callbacks(trainer: L.Trainer) -> list[L.Callback]:
+    return trainer.callbacks  # pyright: ignore
 
 
 class _Looks(L.Callback):

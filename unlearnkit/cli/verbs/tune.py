@@ -100,6 +100,7 @@ def _tuning(line: CommandLine) -> Tuning:
 def _check(job: Job) -> None:
     """Refuses settings that the recipe does not take, and metrics that no suite measures."""
     from unlearnkit.runs.preflight import preflight
+    from unlearnkit.runs.trial import refuse_unfit
     from unlearnkit.suites.meaning import address
 
     space, wanted = job.tuning.space, job.tuning.wanted
@@ -116,6 +117,7 @@ def _check(job: Job) -> None:
             if full != key:
                 raise RecipeError(f"tune.{field}: write '{full}' in place of '{key}'.")
     preflight(planned)
+    refuse_unfit(planned)
     for name, each in space.items():
         for value in each.corners[1:]:
             job.recipe({**middle, name: value})
