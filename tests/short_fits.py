@@ -64,10 +64,10 @@ class Recorder(L.Callback):
         self.policy_trains.append(all(m.training for m in pl_module.policy.modules()))
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
-        self.steps.append({key: float(value) for key, value in pl_module.step_figures.items()})
+        self.steps.append({key: float(value) for key, value in pl_module.step_metrics.items()})
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        seen = {key: float(value) for key, value in pl_module.figures.items()}
+        seen = {key: float(value) for key, value in pl_module.metrics.items()}
         parts = trainer.accumulate_grad_batches
         self.figures.append({**seen, "total": float(outputs["loss"]) * parts})
 

@@ -28,13 +28,13 @@ from unlearnkit.engine.reference.kinds import (
 from unlearnkit.engine.step.attention_choice import AttentionChoice, attend_to_forests
 from unlearnkit.engine.step.checkpointing import Checkpointing, recompute_blocks
 from unlearnkit.engine.step.compiled import compile_blocks
-from unlearnkit.engine.step.figures import StepFigures, step_share
 from unlearnkit.engine.step.forward import ForwardPass, stream_views
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.kernels import HeadKernel, chosen_kernel
 from unlearnkit.engine.step.layout import choose_layout
 from unlearnkit.engine.step.micro_batches import accumulated
 from unlearnkit.engine.step.patterns import prove
+from unlearnkit.engine.step.step_metrics import StepMetrics, step_share
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.fila import begin_by_importance
@@ -51,7 +51,7 @@ from unlearnkit.models.loaded import ModelSource, as_source
 from unlearnkit.objectives.base import Objective
 
 
-class UnlearningModule(StepFigures):
+class UnlearningModule(StepMetrics):
     """Minimises ``Σ weight·objective`` over the response tokens of all streams.
 
     With ``gradient_ascent`` on a forget stream, ``random_mismatch`` on random answers to the same
@@ -136,7 +136,7 @@ class UnlearningModule(StepFigures):
         self.attention: AttentionChoice = attention
         self.head_kernel: HeadKernel = chosen_kernel(head_kernel)
         self.reference: Reference | None = None
-        self.figures: dict[str, Tensor] = {}
+        self.metrics: dict[str, Tensor] = {}
         refuse(SETTINGS, Values.of(self, reference_kind=reference))
 
     @property
@@ -238,15 +238,15 @@ class UnlearningModule(StepFigures):
     def training_step(self, batch: Parts, batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
         loss = self.loss(parts_of(batch).batches, step_share(self.trainer, batch_idx))
-        self.log_micro_batch({"loss": loss.detach(), **self.figures}, batch_idx)
+        self.log_micro_batch({"loss": loss.detach(), **self.metrics}, batch_idx)
         return loss
 
     def loss(self, batches: list[Batch], share: float = 1.0) -> Tensor:
-        """The weighted sum of the objectives on the parts of a batch; sets `figures`.
+        """The weighted sum of the objectives on the parts of a batch; sets `metrics`.
 
         Objectives without rows give ``share`` of their value.
         """
-        self.figures = {}
+        self.metrics = {}
         part = partial(self._loss_of_part, share=share / len(batches))
         return accumulated(part, batches, self.policy.parameters())
 
@@ -255,9 +255,9 @@ class UnlearningModule(StepFigures):
         terms = {k: o(views) * (1.0 if o.streams else share) for k, o in self.active.items()}
         found = {key: term.detach() for key, term in terms.items()}
         for name, view in views.items():
-            found |= {f"{name}_{key}": value for key, value in view.figures().items()}
+            found |= {f"{name}_{key}": value for key, value in view.metrics().items()}
         for key, value in found.items():
-            self.figures[key] = self.figures.get(key, 0.0) + value
+            self.metrics[key] = self.metrics.get(key, 0.0) + value
         loss = torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
         prove(loss, [each for view in views.values() for each in view.patterns.values()])
         return loss

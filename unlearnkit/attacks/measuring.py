@@ -19,7 +19,7 @@ from unlearnkit.suites.continuations import continuation_rows, text_of
 from unlearnkit.suites.cuts import Cuts, longer_than
 from unlearnkit.suites.measured import mean_of
 
-FIGURES = ("rougeL_recall", "extraction_strength", "exact_memorization")
+MEASURED = ("rougeL_recall", "extraction_strength", "exact_memorization")
 """What is measured; all are 1 for a text that is recited."""
 MAX_NEW_TOKENS = 64
 
@@ -70,15 +70,15 @@ def measure(
     Of a true text of more than `MAX_NEW_TOKENS` tokens so many are generated and compared.
     """
     rows = continuation_rows(model, tokenizer, context, examples, MAX_NEW_TOKENS)
-    return {name: mean_of(rows, name) for name in FIGURES}
+    return {name: mean_of(rows, name) for name in MEASURED}
 
 
 def measured(
     model: nn.Module, tokenizer: Any, examples: Sequence[Example], context: SuiteContext
 ) -> dict[str, float | None]:
     """`measure` of forget rows, as it stands in a curve."""
-    figures = measure(model, tokenizer, examples, context)
-    return {f"forget/{name}": value for name, value in figures.items()}
+    values = measure(model, tokenizer, examples, context)
+    return {f"forget/{name}": value for name, value in values.items()}
 
 
 def notes_on(

@@ -118,8 +118,8 @@ class Relearn(Attack, name="relearn"):
         def measured(step: int) -> dict[str, Any]:
             found: dict[str, Any] = {"step": step}
             for kind, examples in (("trained", rows.held), ("others", rows.others)):
-                figures = measure(module.policy, target.tokenizer, examples, target.context)
-                found |= {f"{kind}/{name}": value for name, value in figures.items()}
+                metrics = measure(module.policy, target.tokenizer, examples, target.context)
+                found |= {f"{kind}/{name}": value for name, value in metrics.items()}
             return found
 
         watch = _Watch(self.every, measured)

@@ -69,9 +69,9 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
     ) -> None:
         """Checks the step's metrics and gradient; drops the gradient past a ceiling."""
         norm = _gradient_norm(trainer, pl_module)
-        figures: dict[str, float] = pl_module.read_figures(**norm)  # pyright: ignore
-        self._refuse_non_finite(trainer, pl_module, figures)
-        crossed = self._crossed(figures)
+        metrics: dict[str, float] = pl_module.read_metrics(**norm)  # pyright: ignore
+        self._refuse_non_finite(trainer, pl_module, metrics)
+        crossed = self._crossed(metrics)
         if crossed is None:
             return
         self.reason = f"step {trainer.global_step}: {crossed}"
@@ -89,11 +89,11 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
         _refuse_weights(trainer, pl_module)
 
     def _refuse_non_finite(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, figures: dict[str, float]
+        self, trainer: L.Trainer, pl_module: L.LightningModule, metrics: dict[str, float]
     ) -> None:
         step = trainer.global_step
-        norm = figures.pop(_NORM, 0.0)
-        broken = {key: value for key, value in figures.items() if not math.isfinite(value)}
+        norm = metrics.pop(_NORM, 0.0)
+        broken = {key: value for key, value in metrics.items() if not math.isfinite(value)}
         if broken:
             # Names the stream's broken value, not what an objective computes from it.
             terms = [key for key in pl_module.active if key in broken]  # pyright: ignore
@@ -102,9 +102,9 @@ class CollapseStop(NamedCallback, name="collapse_stop"):
         if not math.isfinite(norm):
             raise TrainingDiverged(f"step {step}: the gradient norm is {norm}", step=step)
 
-    def _crossed(self, figures: dict[str, float]) -> str | None:
+    def _crossed(self, metrics: dict[str, float]) -> str | None:
         for key, ceiling in self.ceilings.items():
-            value = figures.get(key)
+            value = metrics.get(key)
             if ceiling is not None and value is not None and value >= ceiling:
                 return f"{key} reached {value:.3f} nats, the ceiling is {ceiling:g}"
         return None

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.data.datamodule import datamodule_of
-from unlearnkit.engine.step.figures import ends_step
+from unlearnkit.engine.step.step_metrics import ends_step
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Suite, SuiteContext
@@ -105,14 +105,14 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         self._last = step
         values = self._values(trainer, pl_module)
         score = None if self.score is None else self._score(values)
-        figures = {f"val/{name}": value for name, value in values.items() if value is not None}
+        metrics = {f"val/{name}": value for name, value in values.items() if value is not None}
         if score is not None:
-            figures["val/score"] = score
-        for name, value in figures.items():
+            metrics["val/score"] = score
+        for name, value in metrics.items():
             # To be monitored; Lightning's own loggers would repeat the values at later steps.
             pl_module.log(name, value, logger=False, rank_zero_only=True)
         for log in trainer.loggers:
-            log.log_metrics(figures, step=step)
+            log.log_metrics(metrics, step=step)
         if score is not None and score > self.best_score:
             self.best_score, self.best_step = score, step
             if self.restore_best:

@@ -28,7 +28,7 @@ def check_monitors(
         trainer: With its callbacks.
         module: What is trained.
         objectives: Keys of the objectives.
-        streams: Names of the streams, figures of which are ``train/<stream>_<figure>``.
+        streams: Names of the streams, metrics of which are ``train/<stream>_<metric>``.
 
     Raises:
         RecipeError: With the names that are logged.

@@ -56,21 +56,21 @@ def show_summary(summary: RunSummary) -> None:
     """One table: metrics before and after, then generations side by side."""
     console = out()
     phases = ["before", "after"]
-    if any("gold" in figures for figures in summary.suites.values()):
+    if any("gold" in stages for stages in summary.suites.values()):
         phases.append("gold")
     table = Table(
         title=f"{summary.recipe}, seed {summary.seed}", box=box.SIMPLE_HEAD, title_justify="left"
     )
-    metrics = [m for figures in summary.suites.values() for m in _metrics(figures)]
+    metrics = [m for stages in summary.suites.values() for m in _metrics(stages)]
     # Rich cuts the last column off where a column has a least width and others have shares.
     least = max([_PROMPT_WIDTH, *map(len, metrics)])
     table.add_column("", width=max(least, console.width // 4), overflow="fold")
     for phase in phases:
         table.add_column(phase, overflow="fold")
-    for suite, figures in summary.suites.items():
+    for suite, stages in summary.suites.items():
         table.add_row(Text(suite, style="bold"))
-        for metric in _metrics(figures):
-            values = [figures.get(phase, {}).get(metric) for phase in phases]
+        for metric in _metrics(stages):
+            values = [stages.get(phase, {}).get(metric) for phase in phases]
             table.add_row(Text(metric), *map(number, values))
     if summary.samples:
         table.add_section()
@@ -117,8 +117,8 @@ def show_requests(curve: Sequence[dict[str, Any]], metric: str = "rougeL_recall"
     """One metric of all requests, before the first and after each; those to come in small."""
     if not curve:
         return
-    figures = [name for name in curve[-1]["figures"] if name.endswith(f"/{metric}")]
-    names = [name.rpartition("/")[0] for name in figures]
+    keys = [name for name in curve[-1]["figures"] if name.endswith(f"/{metric}")]
+    names = [name.rpartition("/")[0] for name in keys]
     table = Table(title=f"{metric} of each request", box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("after")
     for name in names:
@@ -127,7 +127,7 @@ def show_requests(curve: Sequence[dict[str, Any]], metric: str = "rougeL_recall"
     to_come = {point["after"] for point in curve}
     for point in curve:
         done.add(point["after"])
-        values = [number(point["figures"].get(key)) for key in figures]
+        values = [number(point["figures"].get(key)) for key in keys]
         styles = ["dim" if name in to_come - done else "" for name in names]
         cells = [Text(value, style=style) for value, style in zip(values, styles, strict=True)]
         table.add_row(Text(printable(point["after"] or "nothing")), *cells)
@@ -221,9 +221,9 @@ def _indented(line: str) -> Padding:
     return Padding(Text(line.lstrip(" ")), (0, 0, 0, len(line) - len(line.lstrip(" "))))
 
 
-def _metrics(figures: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+def _metrics(stages: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     """All metrics of a suite, those of a stream together."""
-    names = dict.fromkeys(metric for values in figures.values() for metric in values)
+    names = dict.fromkeys(metric for values in stages.values() for metric in values)
     streams = list(dict.fromkeys(name.partition("/")[0] for name in names))
     return sorted(names, key=lambda name: streams.index(name.partition("/")[0]))
 

@@ -42,7 +42,7 @@ def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None
             box=box.SIMPLE_HEAD,
             title_justify="left",
         )
-        table.add_column("figure", no_wrap=True)
+        table.add_column("metric", no_wrap=True)
         table.add_column("value", justify="right")
         table.add_column("95 % interval", justify="right")
         if gold:
@@ -73,7 +73,7 @@ def show_attack(kept: Kept) -> None:
     for start in range(0, len(points), columns):
         some = slice(start, start + columns)
         table = Table(title=f"{attack.attack}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
-        for heading in ("figure", "model"):
+        for heading in ("metric", "model"):
             table.add_column(heading, no_wrap=True)
         for heading in headings[some]:
             table.add_column(Text(heading), justify="right", no_wrap=True)

@@ -210,7 +210,7 @@ def model_utility(values: Sequence[float]) -> float:
         Maini et al. 2024, arXiv 2401.06121, sec. 2.2.
     """
     if not values or any(value < 0 for value in values):
-        raise ValueError(f"expected figures of at least 0, found {list(values)}")
+        raise ValueError(f"expected values of at least 0, found {list(values)}")
     if any(map(math.isnan, values)):
         return math.nan
     return 0.0 if min(values) == 0 else len(values) / sum(1 / value for value in values)

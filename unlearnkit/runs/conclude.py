@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.attacks import Attack, Target, attack_and_keep, read_attack
-from unlearnkit.attacks.measuring import FIGURES
+from unlearnkit.attacks.measuring import MEASURED
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import write_json
@@ -123,7 +123,7 @@ def check_goal_addresses(
     by_attack = {each.registered_name or type(each).__name__ for each in attacks}
     known = [f"{FLUENCY}/{key}" for key in KEYS] if suites else []
     known += [f"{name}/{rows}/{each}" for name in sorted(by_attack)
-              for rows in ATTACKED for each in FIGURES]  # fmt: skip
+              for rows in ATTACKED for each in MEASURED]  # fmt: skip
     for goal in read_goals(goals):
         field = f"goals.{goal.address}"
         if "gold" in goal.limit.names and not gold:

@@ -15,7 +15,7 @@ from torch import nn
 from unlearnkit.callbacks.collapse_stop import CollapseStop, TrainingDiverged
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery, limited
 from unlearnkit.engine.generation.sampling import draw_for
-from unlearnkit.engine.step.figures import ends_step
+from unlearnkit.engine.step.step_metrics import ends_step
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.measure import Results, measure
 from unlearnkit.runs.preflight import Planned, preflight

@@ -78,9 +78,9 @@ class Muse(Suite, name="muse"):
         limit: Rows of each kind that are asked or scored at most, evenly spaced; None for all. The
             examples in front of each question stay as they are.
         splitter: How texts are split into words for ROUGE: ``unicode`` in any script, or
-            ``published`` by rouge_score's own splitter, as in the published figures.
+            ``published`` by rouge_score's own splitter, as in the published results.
 
-    Texts of ``privleak`` are cut at ``max_length``, and the notes say how many; published figures
+    Texts of ``privleak`` are cut at ``max_length``, and the notes say how many; published results
     are of whole texts.
 
     References:

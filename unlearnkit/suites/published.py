@@ -29,7 +29,7 @@ class Part:
     """One table of a benchmark.
 
     Args:
-        stream: What its rows are called in figures.
+        stream: The name of its rows in metrics.
         config: Its configuration on the Hub; a local file (its suffix may be left out) or folder
             of that name.
         texts: Fields that hold text.

@@ -85,7 +85,7 @@ class Tofu(Suite, name="tofu"):
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
         splitter: How texts are split into words for ROUGE: ``unicode`` in any script, or
-            ``published`` by rouge_score's own splitter, as in the published figures.
+            ``published`` by rouge_score's own splitter, as in the published results.
         separator: Stands between the answers of ``perturbed_answer`` where a file joins them,
             such as ``"; "`` in a table without lists.
 

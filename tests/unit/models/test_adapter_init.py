@@ -226,7 +226,7 @@ def test_the_distance_from_the_start_is_zero_at_the_start(data, tmp_path):
     trainer = L.Trainer(accelerator="cpu", max_steps=1, enable_progress_bar=False,
                         enable_model_summary=False)  # fmt: skip
     fit(module, data, trainer, run_dir=tmp_path / "runs")
-    assert float(module.figures["near"]) == 0
+    assert float(module.metrics["near"]) == 0
 
 
 def test_a_resumed_run_goes_on_from_the_start_that_the_first_had(data, tmp_path):

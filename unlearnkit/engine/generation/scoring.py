@@ -223,15 +223,15 @@ def _columns(
         target = batch.target[tokens]
         logits = at_least_float32(policy.logits(tokens))
         logs = logits.log_softmax(-1)
-        figures = [
+        found = [
             logs.gather(1, target[:, None])[:, 0],
             (logits.argmax(-1) == target).to(logs.dtype),
         ]
         if standardised:
-            figures.append(standardised_logps(logs, target))
+            found.append(standardised_logps(logs, target))
         if other is not None:
-            figures += _compared(other, logits, tokens[tokens < compared], target)
-        parts.append(torch.stack(figures).cpu())
+            found += _compared(other, logits, tokens[tokens < compared], target)
+        parts.append(torch.stack(found).cpu())
     return torch.cat(parts, dim=1)
 
 

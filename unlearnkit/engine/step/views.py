@@ -177,7 +177,7 @@ class StreamView:
         """Mean over each sequence's tokens. ``[N] -> [S]``."""
         return self.row_sum(x) / self._divisors
 
-    def figures(self) -> dict[str, Tensor]:
+    def metrics(self) -> dict[str, Tensor]:
         """Metrics of the stream that need nothing beyond what the objectives computed.
 
         ``nll`` (nats per token), ``log_ratio`` (policy minus reference, nats per sequence),

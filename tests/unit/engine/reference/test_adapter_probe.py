@@ -79,7 +79,7 @@ def _trained(module: UnlearningModule, steps: int = 3) -> list[float]:
     found = []
     for _ in range(steps):
         module.loss([batch]).backward()
-        found += [float(module.figures["forget"]), float(module.figures["retain"])]
+        found += [float(module.metrics["forget"]), float(module.metrics["retain"])]
         optimizer.step()
         optimizer.zero_grad()
     return found

@@ -65,9 +65,9 @@ def test_the_first_step_is_that_of_plain_transformers(family: str) -> None:
     with torch.no_grad():
         module.loss([batch])
     # NPO of a policy that is its reference: 2/beta·log 2.
-    assert float(module.figures["forget"]) == near(20 * math.log(2))
+    assert float(module.metrics["forget"]) == near(20 * math.log(2))
     expected = _plain_nll(tiny_family(family), rows)
-    assert float(module.figures["nll"]) == near(expected)
+    assert float(module.metrics["nll"]) == near(expected)
 
 
 def test_the_reason_is_kept_and_logged(caplog) -> None:

@@ -36,13 +36,13 @@ def test_one_value_too_few_is_refused() -> None:
 
 def test_figures_are_of_what_was_read() -> None:
     seen = view()
-    assert seen.figures() == {}
+    assert seen.metrics() == {}
     nll = -seen.logits.log_softmax(-1)[torch.arange(3), seen.target]
     assert seen.logps.tolist() == near((-nll).tolist())
-    assert set(seen.figures()) == {"nll"}
-    assert float(seen.figures()["nll"]) == near(float(nll.mean()))
+    assert set(seen.metrics()) == {"nll"}
+    assert float(seen.metrics()["nll"]) == near(float(nll.mean()))
     assert not seen.ref_logps.requires_grad
-    assert set(seen.figures()) == {"nll", "log_ratio"}
+    assert set(seen.metrics()) == {"nll", "log_ratio"}
 
 
 def test_a_reference_that_was_not_asked_for_is_told() -> None:

@@ -10,57 +10,57 @@ import torch
 from torch import Tensor
 
 
-class StepFigures(L.LightningModule):
+class StepMetrics(L.LightningModule):
     """A LightningModule that logs optimiser steps, and may refuse one.
 
-    A figure of one micro-batch is a share of the step's: its sum over tokens, divided by the
+    A metric of one micro-batch is a share of the step's: its sum over tokens, divided by the
     tokens that a micro-batch of the step has on average. So the mean over all parts that the
     trainer divides the loss by is the mean over the tokens of the step, however it was split.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.step_figures: dict[str, Tensor] = {}
-        """Figures of the last complete step, the same on all ranks, where they were computed."""
+        self.step_metrics: dict[str, Tensor] = {}
+        """Metrics of the last complete step, the same on all ranks, where they were computed."""
         self._on_host: dict[str, Tensor] = {}
         self.step_refused = False
         self._sums: dict[str, Tensor] = {}
 
-    def log_micro_batch(self, figures: Mapping[str, Tensor], batch_idx: int) -> None:
+    def log_micro_batch(self, metrics: Mapping[str, Tensor], batch_idx: int) -> None:
         """Takes in a micro-batch; with the last one, sums the step up.
 
         Args:
-            figures: Its figures by name, without gradient; ``loss`` is shown in the progress bar.
+            metrics: Its metrics by name, without gradient; ``loss`` is shown in the progress bar.
             batch_idx: Its index in the epoch.
         """
         trainer = self.trainer
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._sums = {}  # an interrupted step may have left some
-        for name, value in figures.items():
+        for name, value in metrics.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
         if not ends_step(trainer):
             return
         shares = torch.stack(list(self._sums.values())) / trainer.accumulate_grad_batches
         means: Any = trainer.strategy.reduce(shares, reduce_op="mean")
-        self.step_figures = dict(zip(self._sums, means.unbind(), strict=True))
+        self.step_metrics = dict(zip(self._sums, means.unbind(), strict=True))
         self._on_host = {}
 
-    def read_figures(self, **more: Tensor) -> dict[str, float]:
-        """The step's figures and further scalars as numbers, by one copy from the device.
+    def read_metrics(self, **more: Tensor) -> dict[str, float]:
+        """The step's metrics and further scalars as numbers, by one copy from the device.
 
         The host waits for the device here, and nowhere else in a step: not before the gradient is
         under way.
         """
-        asked = {**self.step_figures, **more}
+        asked = {**self.step_metrics, **more}
         values = torch.stack([value.detach() for value in asked.values()]).cpu()
         self._on_host = dict(zip(asked, values.unbind(), strict=True))
         return dict(zip(asked, values.tolist(), strict=True))
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Logs the step as ``train/<figure>``, unless a callback has read its figures already."""
+        """Logs the step as ``train/<metric>``, unless a callback has read its metrics already."""
         if not self._on_host:
-            self.read_figures()
-        for name in self.step_figures:
+            self.read_metrics()
+        for name in self.step_metrics:
             # Lightning reads what it logs one by one; of numbers on the host that costs nothing.
             self.log(f"train/{name}", self._on_host[name], prog_bar=name == "loss", batch_size=1)
 

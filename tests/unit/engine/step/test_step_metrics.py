@@ -54,7 +54,7 @@ def _arguments(split):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_every_split_shows_the_figures_of_the_step(files, tmp_path, split) -> None:
+def test_every_split_shows_the_metrics_of_the_step(files, tmp_path, split) -> None:
     of_module, of_data, of_trainer = _arguments(split)
     module = stub_module({"forget": objective("nll", weight=0.5)}, **of_module)
     seen = _Seen()
@@ -107,11 +107,11 @@ def test_what_a_step_has_once_counts_once_in_every_split(files, terms, splits) -
         weights = torch.cat([p.detach().flatten() for p in module.policy.parameters()])
         dual = [o.dual for o in module.active.values() if hasattr(o, "dual")]
         found.append((seen.steps, weights, dual))
-    figures, weights, dual = found[0]
-    assert len(figures) == 3
-    assert figures[0] != near(figures[1], size=3.0)
+    metrics, weights, dual = found[0]
+    assert len(metrics) == 3
+    assert metrics[0] != near(figures[1], size=3.0)
     for other, their_weights, their_dual in found[1:]:
-        for one, two in zip(figures, other, strict=True):
+        for one, two in zip(metrics, other, strict=True):
             # Three steps, each of sums over the rows.
             assert two == near(one, size=3.0)
         assert torch.allclose(their_weights, weights, rtol=0, atol=margin(size=3.0))
