@@ -109,7 +109,7 @@ def test_what_a_step_has_once_counts_once_in_every_split(files, terms, splits) -
         found.append((seen.steps, weights, dual))
     metrics, weights, dual = found[0]
     assert len(metrics) == 3
-    assert metrics[0] != near(figures[1], size=3.0)
+    assert metrics[0] != near(metrics[1], size=3.0)
     for other, their_weights, their_dual in found[1:]:
         for one, two in zip(metrics, other, strict=True):
             # Three steps, each of sums over the rows.
