@@ -50,6 +50,7 @@ PAGES = (
     "evaluation.md",
     "verdict.md",
     "how-to/own-data.md",
+    "how-to/tune.md",
 )
 _SHOWN_RECIPES = 4
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -82,6 +83,16 @@ def objectives_table() -> str:
         rows.append((f"`{name}`", first_line(cls), read, needs, _cost(cls()), cls.paper, used))
     headings = ("Objective", "What it is", "Streams", "Needs", "Cost", "Paper", "Recipes")
     return _table(headings, rows)
+
+
+def ranges_table() -> str:
+    """Ranges of objectives' settings, beside that of the weight."""
+    rows = [
+        (f"`{name}`", ", ".join(f"`{key}`: `{_flow(each)}`" for key, each in cls.ranges.items()))
+        for name, cls in _own(Objective).items()
+        if cls.ranges
+    ]
+    return _table(("Objective", "Ranges"), rows)
 
 
 def compat_table() -> str:
@@ -246,6 +257,7 @@ def _made(what: str) -> str:
         "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,
+        "ranges": ranges_table,
         "recipes": recipes_table,
         "rules": rules_table,
         "streams": streams_table,

@@ -136,3 +136,37 @@ def test_a_recipe_without_the_section_is_refused_and_others_leave_it_alone(
     assert wrong.code == 2
     place = read([folder / searched]).place(("tune",))
     assert f"{place.rpartition('/')[2]}: tune: there is no key 'seed'" in wrong.err
+
+
+def test_methods_are_searched_with_their_own_ranges_and_compared(command, folder, searched):
+    words = ("tune", "-r", searched, "--method", "npo_kl,simnpo")
+    done = command(*words)
+    assert done.code == 0, done.err
+    (made,) = (folder / "runs" / "tune" / "mine").iterdir()
+    table = json.loads((made / "methods.json").read_text())
+    assert sorted(each["method"] for each in table) == ["npo_kl", "simnpo"]
+    ranks = [(not each["keeps_bounds"], each["distance"]) for each in table]
+    assert ranks == sorted(ranks)
+    for entry in table:
+        assert entry["trials"] == 2
+        best = yaml.safe_load((made / entry["method"] / "best.yaml").read_text())
+        forget = best["model"]["objectives"]["forget"]
+        assert forget["beta"] == entry["settings"]["model.objectives.forget.beta"]
+        assert f"{entry['method']} " in done.out
+    assert "model.objectives.forget.gamma" in {*table[0]["settings"], *table[1]["settings"]}
+    stages = [(made / each["method"] / "stages.json").read_bytes() for each in table]
+    assert stages[0] == stages[1]
+    assert done.out.count("search folder") == 2
+
+    again = command(*words, "--study", str(made))
+    assert again.code == 0, again.err
+    assert json.loads((made / "methods.json").read_text()) == table
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [("npo,npo", "npo is named twice"), ("nppo", "Did you mean 'npo'"), ("npo,", "no method ''")],
+)
+def test_methods_that_do_not_exist_are_told(command, searched, methods, said):
+    done = command("tune", "-r", searched, "--method", methods)
+    assert (done.code, said in done.err) == (2, True), done.err

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.cli.console import out
+from unlearnkit.files import write_json
 from unlearnkit.plain import number
 from unlearnkit.redact import printable
 
@@ -17,6 +19,20 @@ if TYPE_CHECKING:
     from unlearnkit.report.search import MetricLine, TrialPoint
     from unlearnkit.search.found import Found
     from unlearnkit.search.wanted import Values, Wanted
+
+
+class Searched(NamedTuple):
+    """A method's search.
+
+    Args:
+        method: Its name.
+        found: Its trials.
+        lines: Metrics of its best recipe.
+    """
+
+    method: str
+    found: Found
+    lines: list[MetricLine]
 
 
 def points_of(found: Found) -> list[TrialPoint]:
@@ -94,3 +110,38 @@ def show_search(found: Found, lines: Sequence[MetricLine]) -> None:
         cells = (line.name, line.aim, chose, before, gold, reported)
         wide.add_row(*(Text(printable(each)) for each in cells))
     console.print(wide)
+
+
+def show_methods(searched: Sequence[Searched], folder: Path) -> None:
+    """Methods side by side, on the rows that are reported; also as ``methods.json``.
+
+    Args:
+        searched: The search of each.
+        folder: Where the file is written.
+    """
+    ordered = sorted(searched, key=lambda each: each.found.best.rank)
+    table = Table(title="methods, nearest first; metrics on the rows that are reported",
+                  box=box.SIMPLE_HEAD, title_justify="left")  # fmt: skip
+    for heading in ("method", "trials", "distance", "bounds"):
+        table.add_column(heading)
+    for line in ordered[0].lines:
+        table.add_column(Text(printable(line.name)), overflow="fold")
+    entries: list[dict[str, object]] = []
+    for method, found, lines in ordered:
+        best = found.best
+        values = [line.cells[-1] for line in lines]
+        kept = "kept" if best.feasible else "broken"
+        cells = (method, str(len(found.trials)), number(best.distance), kept, *values)
+        table.add_row(*(Text(printable(each)) for each in cells))
+        entries.append(
+            {
+                "method": method,
+                "trials": len(found.trials),
+                "distance": best.distance,
+                "keeps_bounds": best.feasible,
+                "settings": best.settings,
+                "reported": {line.name: line.cells[-1] for line in lines},
+            }
+        )
+    write_json(folder / "methods.json", entries)
+    out().print(table)

@@ -6,15 +6,17 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.overrides import Override, path_of
 from unlearnkit.errors import RecipeError
+from unlearnkit.files import write_json, write_rows, write_text
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
@@ -104,6 +106,44 @@ class Job:
             self.stages("choosing"),
             tuning.budget,
         )
+
+
+def measure_once(job: Job, folders: Sequence[Path] = ()) -> None:
+    """Measures the starting model and the gold model, once for all trials.
+
+    Args:
+        job: The search.
+        folders: Of searches of other methods, on the same rows and models; what one of them
+            measured is taken over.
+    """
+    import torch
+
+    from unlearnkit.runs.trial import Measurer, stages
+    from unlearnkit.search.folds import FOLDS, Folds
+
+    for each in folders:
+        if (each / STAGES).is_file():
+            for name in (ROWS, STAGES):
+                write_text(job.folder / name, (each / name).read_text(encoding="utf-8"))
+            return
+    planned = job.planned({})
+    console.out().print("measuring the starting model and the gold model", style="dim")
+    found = stages(planned)
+    folds = Folds({suite: result.rows for suite, result in found["before"].items()})
+    values: dict[str, Any] = {}
+    for fold in FOLDS:
+        measurer = Measurer(
+            planned.suites, None, lambda rows, fold=fold: folds.of(rows, fold), torch.device("cpu")
+        )
+        values[fold] = {stage: measurer.metrics(result) for stage, result in found.items()}
+    texts = ("stream", "row", "source", "prompt", "reference")
+    rows = [
+        {"suite": suite, **{key: row[key] for key in texts if key in row}}
+        for suite, result in found["before"].items()
+        for row in result.rows
+    ]
+    write_rows(job.folder / ROWS, rows)
+    write_json(job.folder / STAGES, values)  # last: it says that both are there
 
 
 def work(job: Job, after: Callable[[], None] = lambda: None) -> None:

@@ -76,6 +76,7 @@ class RMU(_Hidden, name="rmu"):
 
     needs = frozenset({"hidden"})
     paper = "Li et al. 2024, arXiv 2403.03218"
+    ranges = {"steering": {"log": [1.0, 100.0]}}
 
     def __init__(
         self,

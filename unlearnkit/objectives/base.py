@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -54,6 +54,8 @@ class Objective(nn.Module, Registered, ABC):
     compat_values: ClassVar[Mapping[str, str]] = {}
     """Values of ``compat``, named after published repositories, and how each departs from the
     formula."""
+    ranges: ClassVar[Mapping[str, Mapping[str, Sequence[float]]]] = {}
+    """Ranges of its settings that ``unlearnkit tune --method`` searches, beside the weight's."""
     paper: ClassVar[str] = ""
     """Author, year and arXiv number, shown by ``unlearnkit list objectives``."""
 

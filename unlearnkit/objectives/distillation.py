@@ -27,6 +27,7 @@ class UNDIAL(TokenObjective, name="undial"):
 
     needs = frozenset({"reference", "logits"})
     paper = "Dong et al. 2024, arXiv 2402.10052"
+    ranges = {"beta": {"log": [1.0, 30.0]}}
 
     def __init__(
         self,

@@ -47,6 +47,7 @@ class NPO(Objective, name="npo"):
 
     needs = frozenset({"reference"})
     paper = "Zhang et al. 2024, arXiv 2404.05868"
+    ranges = {"beta": {"log": [0.02, 0.5]}}
     compat_values: ClassVar[Mapping[str, str]] = {
         _MUSE: "mean over tokens and vocabulary of raw logits; adding a constant changes it",
         _WMDP: "one log-sigmoid of the batch's token mean, so it depends on the batch",
@@ -98,6 +99,7 @@ class SimNPO(Objective, name="simnpo"):
     """
 
     paper = "Fan et al. 2024, arXiv 2410.07163"
+    ranges = {"beta": {"log": [0.5, 10.0]}, "gamma": {"uniform": [0.0, 2.0]}}
     compat_values: ClassVar[Mapping[str, str]] = {
         _OPEN_UNLEARNING: "margin inside beta: beta * (NLL - gamma); there called delta",
         _TOFU: "margin inside beta: beta * (NLL - gamma)",
@@ -155,6 +157,7 @@ class DPO(Objective, name="dpo"):
 
     needs = frozenset({"reference"})
     paper = "Rafailov et al. 2023, arXiv 2305.18290"
+    ranges = {"beta": {"log": [0.02, 0.5]}}
 
     def __init__(
         self,
@@ -214,6 +217,7 @@ class D2O(Objective, name="d2o"):
 
     needs = frozenset({"reference"})
     paper = "Duan et al. 2024, arXiv 2403.03419"
+    ranges = {"beta": {"log": [0.02, 0.5]}, "alpha": {"log": [0.02, 0.5]}}
 
     def __init__(
         self,
@@ -264,6 +268,7 @@ class SafeUnlearning(Objective, name="safe_unlearning"):
 
     needs = frozenset({"reference"})
     paper = "Zhang et al. 2024, arXiv 2407.02855"
+    ranges = {"beta": {"log": [0.2, 5.0]}}
 
     def __init__(self, weight: float = 1.0, stream: str | None = None, beta: float = 1.0) -> None:
         super().__init__(weight, stream)

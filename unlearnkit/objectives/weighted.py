@@ -25,6 +25,7 @@ class WeightedGradientAscent(TokenObjective, name="weighted_gradient_ascent", al
     """
 
     paper = "Wang et al. 2025, arXiv 2502.19301"
+    ranges = {"beta": {"log": [0.1, 10.0]}}
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class SatImp(TokenObjective, name="satimp"):
     """
 
     paper = "Yang et al. 2025, arXiv 2505.11953"
+    ranges = {"beta1": {"log": [0.5, 20.0]}, "beta2": {"log": [0.1, 5.0]}}
 
     def __init__(
         self,

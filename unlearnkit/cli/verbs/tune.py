@@ -6,22 +6,26 @@ import inspect
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.recipe.document import read
-from unlearnkit.cli.recipe.overrides import apply, read_command_line, split_options
+from unlearnkit.cli.recipe.document import Document, read
+from unlearnkit.cli.recipe.methods import default_space, method_overrides
+from unlearnkit.cli.recipe.overrides import Override, apply, read_command_line, split_options
 from unlearnkit.cli.recipe.shipped import recipe_name
-from unlearnkit.cli.tuning import ROWS, STAGES, STUDY, Job, quiet, reported, start, work
+from unlearnkit.cli.search_table import Searched, show_methods
+from unlearnkit.cli.tuning import STAGES, STUDY, Job, measure_once, quiet, reported, start, work
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.files import digest_of, write_json, write_rows, write_text
+from unlearnkit.files import digest_of, write_json, write_text
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import CommandLine
     from unlearnkit.cli.recipe.tuning import Tuning
+    from unlearnkit.report.search import MetricLine
     from unlearnkit.search.found import Found
     from unlearnkit.search.study import Search
 
@@ -37,7 +41,10 @@ def command(argv: list[str]) -> None:
 
 
 def tune(
-    study: str | None = None, storage: str | None = None, line: CommandLine | None = None
+    study: str | None = None,
+    storage: str | None = None,
+    method: str | None = None,
+    line: CommandLine | None = None,
 ) -> None:
     """Search the settings that the section tune: of a recipe names.
 
@@ -49,6 +56,8 @@ def tune(
         study: Folder of a stopped search, to continue it.
         storage: URL of a database that several machines share, such as postgresql://host/name; by
             default a file in the search's folder.
+        method: Shipped methods, such as npo,simnpo,llmu. Each takes the place of the recipe's
+            objectives, and is searched with the default ranges of its own.
         line: The recipe and its overrides.
 
     Raises:
@@ -59,34 +68,65 @@ def tune(
         raise RecipeError("no recipe is given.", hint="unlearnkit tune --recipe mine.yaml")
     with heavy_imports():
         quiet()
-    tuning = _tuning(line)
-    name = recipe_name(line.recipes[0])
-    job = Job(line.recipes, line.overrides, Path(), "", name, tuning=tuning)
-    _check(job)
-    folder = _folder(study, job, line)
-    url = storage or f"sqlite:///{(folder / STUDY).absolute()}"
-    job = Job(line.recipes, line.overrides, folder, url, f"{name} {_digest(job)}", tuning=tuning)
-    console.out().print(f"search folder: {folder}", markup=False, soft_wrap=True)
-    if not (folder / STAGES).is_file():
-        _measure(job)
-    search = job.search()
-    try:
-        _run(job, search)
-    except KeyboardInterrupt:
-        raise UserError(
-            f"{len(search.found().trials)} of {tuning.budget.trials} trials have ended.",
-            title="stopped",
-            hint=f"Continue with the same command and --study {folder}",
-        ) from None
-    _finish(job, search.found(), line)
+    names = _methods(method)
+    jobs = [_job(line, each) for each in names]
+    for job in jobs:
+        _check(job)
+    folders = _folders(study, jobs, names, line)
+    searched: list[Searched] = []
+    for name, job, folder in zip(names, jobs, folders, strict=True):
+        if name is not None:
+            console.out().print(f"method {name}", style="bold")
+        url = storage or f"sqlite:///{(folder / STUDY).absolute()}"
+        job = replace(job, folder=folder, storage=url, name=f"{job.name} {_digest(job)}")
+        console.out().print(f"search folder: {folder}", markup=False, soft_wrap=True)
+        if not (folder / STAGES).is_file():
+            measure_once(job, folders)
+        search = job.search()
+        try:
+            _run(job, search)
+        except KeyboardInterrupt:
+            raise UserError(
+                f"{len(search.found().trials)} of {job.tuning.budget.trials} trials have ended.",
+                title="stopped",
+                hint=f"Continue with the same command and --study {_root(folder, name)}",
+            ) from None
+        searched.append(Searched(name or "", *_finish(job, search.found(), line)))
+    if len(searched) > 1:
+        show_methods(searched, _root(folders[0], names[0]))
 
 
-def _tuning(line: CommandLine) -> Tuning:
-    # It imports torch, and every verb is imported for the list of verbs.
-    from unlearnkit.cli.recipe.tuning import take_tuning
+def _methods(given: str | None) -> list[str | None]:
+    if given is None:
+        return [None]
+    names = [each.strip() for each in given.split(",")]
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise RecipeError(f"--method: {', '.join(twice)} is named twice.")
+    return [*names]
 
+
+def _job(line: CommandLine, method: str | None) -> Job:
     document = read(line.recipes)
-    apply(document, [each for each in line.overrides if each.path[0] == "tune"])
+    laid = method_overrides(method, document) if method is not None else []
+    tuning = _tuning(line, document, laid)
+    name = " ".join(each for each in (recipe_name(line.recipes[0]), method) if each)
+    return Job(line.recipes, [*laid, *line.overrides], Path(), "", name, tuning=tuning)
+
+
+def _root(folder: Path, method: str | None) -> Path:
+    """The folder that ``--study`` takes."""
+    return folder if method is None else folder.parent
+
+
+def _tuning(line: CommandLine, document: Document, laid: list[Override]) -> Tuning:
+    # It imports torch, and every verb is imported for the list of verbs.
+    from unlearnkit.cli.recipe.tuning import SECTION, take_tuning
+
+    own = [each for each in line.overrides if laid or each.path[0] == SECTION]
+    apply(document, [*laid, *own])
+    if laid and isinstance(document.tree.get(SECTION), dict):
+        document.tree[SECTION]["search"] = default_space(document.tree)
     tuning = take_tuning(document)
     if tuning is None:
         raise RecipeError(
@@ -123,30 +163,41 @@ def _check(job: Job) -> None:
             job.recipe({**middle, name: value})
 
 
-def _folder(study: str | None, job: Job, line: CommandLine) -> Path:
+def _folders(
+    study: str | None, jobs: list[Job], names: list[str | None], line: CommandLine
+) -> list[Path]:
+    """The folder of each search: one of its own, or one of each method below it."""
     from unlearnkit.runs import new_folder
 
-    made = {"digest": _digest(job)}
-    if study is not None:
-        folder = Path(study)
-        try:
-            known = json.loads((folder / _MADE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"--study: {folder} is no folder of a search.", title="search"
-            ) from error
-        if known != made:
+    if study is None:
+        run_dir = jobs[0].recipe({}).config.run_dir
+        root = new_folder(Path(run_dir) / "tune", recipe_name(line.recipes[0]))
+    else:
+        root = Path(study)
+        if not any((root / (name or "") / _MADE).is_file() for name in names):
+            raise UserError(f"--study: {root} is no folder of a search.", title="search")
+    found: list[Path] = []
+    for job, name in zip(jobs, names, strict=True):
+        folder, made = root / (name or ""), {"digest": _digest(job)}
+        if not (folder / _MADE).exists():
+            folder.mkdir(exist_ok=True)
+            write_json(folder / _MADE, made)
+        elif _read(folder / _MADE) != made:
             raise UserError(
                 f"--study: the search in {folder} is of another recipe, other rows or models, or "
                 "other ranges or levels.",
                 title="search",
                 hint="Give the command that it was begun with, or begin anew without --study.",
             )
-        return folder
-    run_dir = job.recipe({}).config.run_dir
-    folder = new_folder(Path(run_dir) / "tune", recipe_name(line.recipes[0]))
-    write_json(folder / _MADE, made)
-    return folder
+        found.append(folder)
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--study: {path} cannot be read: {error}", title="search") from error
 
 
 def _digest(job: Job) -> str:
@@ -164,33 +215,6 @@ def _digest(job: Job) -> str:
     made += [f"{key} {level}" for key, level in wanted.towards.items()]
     made += [f"{key} {side} {level}" for key, side, level in wanted.keep]
     return digest_of("\n".join(made).encode())[:12]
-
-
-def _measure(job: Job) -> None:
-    """Measures the starting model and the gold model, once for all trials."""
-    import torch
-
-    from unlearnkit.runs.trial import Measurer, stages
-    from unlearnkit.search.folds import FOLDS, Folds
-
-    planned = job.planned({})
-    console.out().print("measuring the starting model and the gold model", style="dim")
-    found = stages(planned)
-    folds = Folds({suite: result.rows for suite, result in found["before"].items()})
-    values: dict[str, Any] = {}
-    for fold in FOLDS:
-        measurer = Measurer(
-            planned.suites, None, lambda rows, fold=fold: folds.of(rows, fold), torch.device("cpu")
-        )
-        values[fold] = {stage: measurer.metrics(result) for stage, result in found.items()}
-    texts = ("stream", "row", "source", "prompt", "reference")
-    rows = [
-        {"suite": suite, **{key: row[key] for key in texts if key in row}}
-        for suite, result in found["before"].items()
-        for row in result.rows
-    ]
-    write_rows(job.folder / ROWS, rows)
-    write_json(job.folder / STAGES, values)  # last: it says that both are there
 
 
 def _run(job: Job, search: Search) -> None:
@@ -244,7 +268,7 @@ def _in_processes(job: Job, show: Callable[[], None]) -> None:
             each.join()
 
 
-def _finish(job: Job, found: Found, line: CommandLine) -> None:
+def _finish(job: Job, found: Found, line: CommandLine) -> tuple[Found, list[MetricLine]]:
     """Writes the best recipe and the report, and runs it on seeds."""
     from unlearnkit.cli.search_table import lines_of, points_of, show_search
     from unlearnkit.report.search import search_report
@@ -264,3 +288,4 @@ def _finish(job: Job, found: Found, line: CommandLine) -> None:
     show_search(found, lines)
     for what, path in (("recipe", _BEST), ("report", _PAGE)):
         console.out().print(f"{what}: {job.folder / path}", markup=False, soft_wrap=True)
+    return found, lines
