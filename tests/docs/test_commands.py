@@ -117,7 +117,7 @@ def _unlearnkit(page: Path, words: list[str], finished: Path, monkeypatch) -> No
         _only_parsed(lambda: run([verb, *words]), VerbParser, monkeypatch)
     elif verb == "tune":
         with monkeypatch.context() as patched:
-            patched.setattr("unlearnkit.cli.verbs.tune._folder", _stop)
+            patched.setattr("unlearnkit.cli.verbs.tune._folders", _stop)
             with pytest.raises(Parsed):
                 run([verb, *words])
     elif verb in ("cp", "new"):
