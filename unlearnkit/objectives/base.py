@@ -103,3 +103,10 @@ class Objective(nn.Module, Registered, ABC):
         Args:
             mean_over_ranks: Averages a tensor over all processes.
         """
+
+
+def positive(name: str, **values: float) -> None:
+    """Raises `RecipeError` for a value that is not above 0."""
+    for key, value in values.items():
+        if value <= 0:
+            raise RecipeError(f"{name}: {key} must be above 0, found {value}")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from unlearnkit.engine.step.views import StreamView
+from unlearnkit.objectives.base import positive
 from unlearnkit.objectives.reduction import (
     LLM_UNLEARN,
     Reduction,
@@ -62,13 +63,18 @@ class GradientAscent(_Likelihood, name="gradient_ascent", aliases=("grad_ascent"
 
     $$\frac{1}{N} \sum_t \log p_\theta(y_t)$$
 
-    Unbounded below: it needs a stop, such as the callback ``collapse_stop``.
+    Unbounded below, and uneven: some responses run away while others stay. It needs a stop, such
+    as the callback ``collapse_stop``, or a ceiling:
+
+    $$-\frac{1}{N} \sum_t \min(-\log p_\theta(y_t), c)$$
 
     Args:
         weight: Factor of the loss in the total, at least 0.
         stream: Name of the stream it reads.
         reduction: ``token_mean`` (default), ``sequence_mean`` (the paper) or ``sequence_sum``.
         compat: ``llm_unlearn`` for that repository's value.
+        ceiling: ``c``, in nats, above 0: a token less likely than ``exp(-c)`` is left alone. None
+            for none, as published.
 
     References:
         Jang et al. 2022, "Knowledge Unlearning", arXiv 2210.01504.
@@ -77,6 +83,24 @@ class GradientAscent(_Likelihood, name="gradient_ascent", aliases=("grad_ascent"
 
     sign = 1.0
     paper = "Yao et al. 2023, arXiv 2310.10683"
+    ranges = {"ceiling": {"uniform": [2.0, 10.0]}}
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        stream: str | None = None,
+        reduction: Reduction | None = None,
+        compat: str | None = None,
+        ceiling: float | None = None,
+    ) -> None:
+        super().__init__(weight, stream, reduction, compat)
+        if ceiling is not None:
+            positive("gradient_ascent", ceiling=ceiling)
+        self.ceiling = ceiling
+
+    def token_losses(self, view: StreamView) -> Tensor:
+        """Log-probabilities, from the ceiling on."""
+        return view.logps if self.ceiling is None else view.logps.clamp(min=-self.ceiling)
 
 
 class RetainNLL(_Likelihood, name="retain_nll"):

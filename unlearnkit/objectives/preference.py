@@ -11,20 +11,13 @@ from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional import preference as functional
 from unlearnkit.functional.preference import Scale
-from unlearnkit.objectives.base import Objective
+from unlearnkit.objectives.base import Objective, positive
 from unlearnkit.objectives.pairing import partners, sum_by_partner
 
 _TOFU = "Unlearn-Simple/TOFU"
 _MUSE = "Unlearn-Simple/MUSE"
 _WMDP = "Unlearn-Simple/WMDP"
 _OPEN_UNLEARNING = "open-unlearning"
-
-
-def positive(name: str, **values: float) -> None:
-    """Raises `RecipeError` for a value that is not above 0."""
-    for key, value in values.items():
-        if value <= 0:
-            raise RecipeError(f"{name}: {key} must be above 0, found {value}")
 
 
 class NPO(Objective, name="npo"):

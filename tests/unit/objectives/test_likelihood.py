@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from unlearnkit.errors import RecipeError
 from unlearnkit.objectives import IDK, NLL, GradientAscent, RandomMismatch, RetainNLL
 from unlearnkit.testing import stream_view
 
@@ -85,3 +86,23 @@ class TestLLMUnlearn:
         loss = NLL(compat="llm_unlearn")({"forget": view})
         # Neither the 1 nor the token after it has a loss, and the 1 does not count in R = 3.
         assert loss.item() == pytest.approx(2 * math.log(8) / (3 + 1))
+
+
+def test_no_ascent_beyond_the_ceiling():
+    p = torch.tensor([0.5**b for b in BITS])
+    logits = torch.stack([p, 1 - p], dim=1).log().requires_grad_()
+    view = stream_view(logits, torch.zeros(6, dtype=torch.long), [2, 1, 3])
+    # Of 1, 3, 2, 4, 4 and 1 bits three are above 2.5; the others are 4 in all.
+    loss = GradientAscent(ceiling=2.5 * math.log(2))({"forget": view})
+    assert loss.item() == pytest.approx(-(4 + 3 * 2.5) / 6 * math.log(2))
+    loss.backward()
+    # d logp / d logit of the target is 1 - p.
+    kept = torch.tensor([1.0, 0, 1, 0, 0, 1])
+    torch.testing.assert_close(logits.grad[:, 0], kept * (1 - p) / 6)
+
+
+def test_a_ceiling_that_nothing_reaches_changes_nothing(view):
+    plain, high = (GradientAscent(ceiling=each)({"forget": view}) for each in (None, 100.0))
+    assert plain.item() == high.item()
+    with pytest.raises(RecipeError, match="ceiling must be above 0"):
+        GradientAscent(ceiling=0.0)

@@ -22,7 +22,8 @@ Expected = Mapping[str, Mapping[str, Kind]]
 """The kind by stream and by quantity (``logps``, ``forward_kl``)."""
 
 _LENGTHS = (2, 3, 4)
-_QUANTITIES = ("logps", "forward_kl")
+_REACH = {"logps": -20.0, "forward_kl": 1.0}
+"""Made-up values lie between 0 and this, so that a bounded loss is seen on both sides of it."""
 
 
 class _Loss(Protocol):
@@ -40,8 +41,8 @@ class _MadeUp:
     def __init__(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.leaves = {
-            name: torch.rand(sum(_LENGTHS), generator=generator).requires_grad_()
-            for name in _QUANTITIES
+            name: (reach * torch.rand(sum(_LENGTHS), generator=generator)).requires_grad_()
+            for name, reach in _REACH.items()
         }
 
     def logps(self, tokens: Tensor) -> Tensor:
@@ -83,7 +84,7 @@ def expected_weights(losses: Iterable[_Loss]) -> dict[str, dict[str, Kind]]:
     tried = [_gradients(losses, seed) for seed in (0, 1)]
     found: dict[str, dict[str, Kind]] = {}
     for stream in tried[0]:
-        for quantity in _QUANTITIES:
+        for quantity in _REACH:
             one: Kind | None = _kind(tried[0][stream].get(quantity))
             if one is not None and one == _kind(tried[1][stream].get(quantity)):
                 found.setdefault(stream, {})[quantity] = one

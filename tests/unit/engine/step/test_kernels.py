@@ -139,6 +139,7 @@ def test_finite_at_large_logits_in_half_precision(logit: float) -> None:
     ("name", "arguments", "expected"),
     [
         ("gradient_ascent", {}, {"forget": {"logps": "token"}}),
+        ("gradient_ascent", {"ceiling": 6.0}, {}),
         ("nll", {"reduction": "sequence_mean"}, {"forget": {"logps": "sequence"}}),
         ("random_mismatch", {}, {"mismatch": {"logps": "sequence"}}),
         ("retain_kl", {}, {"retain": {"forward_kl": "token"}}),
