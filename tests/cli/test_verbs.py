@@ -75,6 +75,18 @@ def test_validate_shows_rows_tokens_steps_and_first_rows(command):
     assert re.search(r"supervised +cd", done.out)
 
 
+def test_validate_lists_choices_and_takes_the_one_that_is_named(command, folder):
+    with (folder / "good.yaml").open("a") as file:
+        file.write("choices:\n  rows: {all: {}, one: {data.streams.forget.limit: 1}}\n")
+    done = command("validate", "-r", "good.yaml")
+    assert (done.code, "choice rows: all; of all, one" in done.out) == (0, True), done.err
+    done = command("validate", "-r", "good.yaml", "--rows", "one")
+    assert (done.code, "choice rows: one; of all, one" in done.out) == (0, True), done.err
+    assert re.search(r"forget +forget.jsonl +1 ", done.out)
+    done = command("validate", "-r", "good.yaml", "--rows", "two")
+    assert (done.code, "command line: rows: there is no 'two'." in done.err) == (2, True)
+
+
 def test_validate_loads_no_model(command, monkeypatch):
     from transformers import AutoModelForCausalLM
 

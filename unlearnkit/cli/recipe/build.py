@@ -103,6 +103,7 @@ class RecipeCLI(LightningCLI):
         warnings: Things in the recipe that are allowed and probably not meant.
         suites: The suites to run before and after.
         attacks: The attacks that the run ends with.
+        choices: By the name of each choice, the block that was taken and the names of all.
 
     Raises:
         RecipeError: With every mistake of the recipe.
@@ -123,8 +124,10 @@ class RecipeCLI(LightningCLI):
         find_own_modules()
         self.print_only = print_only
         self.warnings: list[str] = []
+        self.choices: dict[str, tuple[str, list[str]]] = {}
         if document is not None:
             apply(document, overrides)
+            self.choices = document.choices
             take_tuning(document)  # it is checked, and is for `unlearnkit tune` alone
             self.warnings = check(document)
         super().__init__(

@@ -46,12 +46,14 @@ class Document:
         name: The first file.
         places: ``file:line`` by key path; ``init_args`` left out of the paths.
         mistakes: What is wrong with the text itself.
+        choices: By the name of each choice, the block that was taken and the names of all.
     """
 
     tree: dict[str, Any]
     name: str
     places: dict[KeyPath, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+    choices: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
 
     def place(self, path: KeyPath) -> str:
         """Where the key, or the nearest one above it, stands."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unlearnkit.cli.recipe.choices import SECTION
 from unlearnkit.cli.recipe.document import Document, read
 from unlearnkit.cli.recipe.overrides import Override
 from unlearnkit.cli.recipe.shipped import shipped
@@ -26,12 +27,16 @@ def method_overrides(method: str, document: Document) -> list[Override]:
         document: The recipe, whose rows, model, optimizer and trainer stay.
 
     Returns:
-        Values for its keys. A stream that the recipe lacks is the method's own where it reads no
+        Values for its keys; where the recipe has a choice ``method`` of that name, the choice. A
+        stream that the recipe lacks is the method's own where it reads no
         file, such as ``mismatch``.
 
     Raises:
         RecipeError: For an unknown method, or one that reads rows which the recipe does not have.
     """
+    own = _section(_section(document.tree, SECTION), "method")
+    if method in own:
+        return [Override(("method",), method)]
     tree = read([_file(method)]).tree
     made = [
         Override(("model", key), value) for key, value in tree["model"].items() if key not in _KEPT

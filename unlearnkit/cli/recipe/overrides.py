@@ -9,8 +9,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from unlearnkit.cli.recipe.choices import lay_choices
 from unlearnkit.cli.recipe.document import COMMAND_LINE, Document, Mistake, load_yaml, plain
-from unlearnkit.cli.recipe.names import OPTIMIZER, dotted, entries, family_at, split_entry
+from unlearnkit.cli.recipe.names import (
+    OPTIMIZER,
+    dotted,
+    entries,
+    family_at,
+    path_of,
+    split_entry,
+)
 from unlearnkit.cli.recipe.shipped import find, shipped
 from unlearnkit.cli.recipe.signature import accepted, import_class
 from unlearnkit.errors import RecipeError
@@ -89,7 +97,10 @@ def split_options(argv: Sequence[str], own: Sequence[str]) -> tuple[list[str], l
 
 
 def apply(document: Document, overrides: Sequence[Override]) -> None:
-    """Puts the overrides into the document; one that names no entry becomes a mistake of it."""
+    """Lays chosen blocks and overrides over a recipe; one that names no entry is a mistake."""
+    values, overrides = lay_choices(document, overrides)
+    for path, value in values:
+        _set(document.tree, path, value)
     for path, value, appends in overrides:
         missing = _missing_entry(document.tree, path)
         if missing is not None:
@@ -136,17 +147,6 @@ def _options(argv: list[str]) -> Iterator[tuple[str, str | None]]:
             yield flag, argv.pop(0)
         else:
             yield flag, None
-
-
-def path_of(key: str) -> KeyPath:
-    """The path of a dotted key.
-
-    Example:
-        >>> path_of("model.objectives.forget.init_args.beta"), path_of("evaluate.0.limit")
-        (('model', 'objectives', 'forget', 'beta'), ('evaluate', 0, 'limit'))
-    """
-    steps = key.split(".")
-    return tuple(int(step) if step.isdigit() else step for step in steps if step != "init_args")
 
 
 def _override(flag: str, text: str) -> Override:

@@ -123,7 +123,9 @@ def _tuning(line: CommandLine, document: Document, laid: list[Override]) -> Tuni
     # It imports torch, and every verb is imported for the list of verbs.
     from unlearnkit.cli.recipe.tuning import SECTION, take_tuning
 
-    own = [each for each in line.overrides if laid or each.path[0] == SECTION]
+    own = [
+        each for each in line.overrides if laid or len(each.path) == 1 or each.path[0] == SECTION
+    ]
     apply(document, [*laid, *own])
     if laid and isinstance(document.tree.get(SECTION), dict):
         document.tree[SECTION]["search"] = default_space(document.tree)

@@ -60,6 +60,10 @@ def preview(cli: RecipeCLI) -> None:
                 "optimiser steps per epoch",
                 f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",
             ),
+            *(
+                (f"choice {name}", f"{chosen}; of {', '.join(names)}")
+                for name, (chosen, names) in cli.choices.items()
+            ),
             *(("own code", f"{module} ({file})") for module, file in own_files.items()),
             ("optimiser steps in all", steps),
             ("warm-up steps", str(batches.warmup_steps)),

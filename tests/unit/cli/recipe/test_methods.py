@@ -54,6 +54,14 @@ def test_an_unknown_method_is_told_with_the_nearest():
         method_overrides("simpo", _mine())
 
 
+def test_a_choice_of_the_recipe_comes_first():
+    document = _mine(forget=FORGET)
+    document.tree["choices"] = {"method": {"simnpo": {"model.objectives": {"a": {"name": "npo"}}}}}
+    apply(document, method_overrides("simnpo", document))
+    assert document.tree["model"]["objectives"] == {"a": {"name": "npo"}}
+    assert "model.objectives.a.beta" in default_space(document.tree)
+
+
 def test_ranges_are_those_of_the_objectives_and_of_the_recipe():
     document = _mine(forget=FORGET, retain=RETAIN)
     document.tree["tune"] = {

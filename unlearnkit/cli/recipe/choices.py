@@ -1,0 +1,123 @@
+"""The section ``choices:`` of a recipe: named blocks laid over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake
+from unlearnkit.cli.recipe.names import path_of
+from unlearnkit.errors import RecipeError
+from unlearnkit.families import KeyPath
+from unlearnkit.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.overrides import Override
+
+SECTION = "choices"
+
+
+def lay_choices(
+    document: Document, overrides: Sequence[Override]
+) -> tuple[list[tuple[KeyPath, Any]], list[Override]]:
+    """Lays the chosen blocks over a recipe.
+
+    A recipe names its choices and the blocks of each, the first of which is taken unless the
+    command line names another:
+
+        choices:
+          size:
+            1b: {model: {base: some/model-1b}}
+            3b: {model: {base: some/model-3b}, model.optimizer.lr: 5.0e-6}
+
+    ``--size 3b`` then takes the second. A block's sections are laid over the recipe as those of a
+    second recipe are; a key with dots sets that value alone. A block may have ``choices`` of its
+    own, whose blocks follow it; there a choice that was made before keeps its name, and has no
+    block where none bears it.
+
+    Args:
+        document: The recipe; its section is taken out, and what was chosen written down.
+        overrides: Those of the command line.
+
+    Returns:
+        Values for single keys, by path, and the overrides that name no choice.
+
+    Raises:
+        RecipeError: For a section that is not of this form.
+    """
+    section = document.tree.pop(SECTION, None)
+    if section is None:
+        return [], list(overrides)
+    given = {str(each.path[0]): each.value for each in overrides if len(each.path) == 1}
+    values: list[tuple[KeyPath, Any]] = []
+    waiting: list[tuple[KeyPath, Any]] = [((SECTION,), section)]
+    while waiting:
+        place, found = waiting.pop(0)
+        for name, blocks in _mapping(document, place, found).items():
+            block = _chosen(document, (*place, name), name, blocks, given)
+            if block is None:
+                continue
+            chosen = (*place, name, document.choices[name][0])
+            for key, value in _mapping(document, chosen, block).items():
+                if key == SECTION:
+                    waiting.append(((*chosen, key), value))
+                elif "." in key:
+                    values.append((path_of(key), value))
+                    _moved(document, (*chosen, key), path_of(key))
+                else:
+                    _lay(document, key, value)
+                    _moved(document, (*chosen, key), (key,))
+    return values, [
+        each for each in overrides if len(each.path) != 1 or each.path[0] not in document.choices
+    ]
+
+
+def _chosen(
+    document: Document, place: KeyPath, name: str, blocks: Any, given: Mapping[str, Any]
+) -> Any:
+    """The block that is taken of a choice; None for no block."""
+    names = [*_mapping(document, place, blocks)]
+    if not names:
+        raise RecipeError(f"{document.place(place)}: choices.{name}: it has no block.")
+    before = document.choices.get(name)
+    chosen = str(given.get(name, before[0] if before else names[0]))
+    if before is None:
+        document.choices[name] = (chosen, names)
+        if chosen not in names:
+            document.mistakes.append(
+                Mistake(
+                    (name,),
+                    f"there is no '{chosen}'.{did_you_mean(chosen, names)} "
+                    f"It has: {', '.join(names)}.",
+                    COMMAND_LINE,
+                )
+            )
+    return blocks.get(chosen)
+
+
+def _mapping(document: Document, place: KeyPath, value: Any) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise RecipeError(
+        f"{document.place(place)}: {'.'.join(map(str, place))}: expected a mapping, "
+        f"found {value!r}.",
+        hint="Write choices: {NAME: {ONE: {model: {...}}, OTHER: {model: {...}}}}.",
+    )
+
+
+def _lay(document: Document, section: str, value: Any) -> None:
+    merged = document.tree.get(section)
+    if section in MERGED and isinstance(merged, dict) and isinstance(value, dict):
+        document.tree[section] = merged | value
+    else:
+        document.tree[section] = value
+
+
+def _moved(document: Document, source: KeyPath, target: KeyPath) -> None:
+    """Tells where the keys of a block stand, under the paths that they now have."""
+    for path in list(_below(document, source)):
+        document.places[(*target, *path[len(source) :])] = document.places[path]
+
+
+def _below(document: Document, above: KeyPath) -> Iterator[KeyPath]:
+    return (each for each in document.places if each[: len(above)] == above)
