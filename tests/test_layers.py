@@ -15,7 +15,7 @@ TIERS = (
     {"errors"},
     {"redact", "registry", "files", "plain"},
     {"families"},
-    {"functional", "tiny"},
+    {"functional", "tiny", "cost"},
     {"models"},
     {"data"},
     {"engine"},

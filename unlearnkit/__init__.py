@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unlearnkit import cost
     from unlearnkit.callbacks import CollapseStop, SampleGenerations
     from unlearnkit.cli.program import unlearn
     from unlearnkit.data.datamodule import UnlearningDataModule
@@ -53,6 +54,8 @@ _HOME = {
     "unlearn": "cli.program",
     "views_from_batch": "engine.from_batch",
 }
+_ROOMS = ("cost",)
+"""Modules of which all names are public."""
 
 __all__ = [
     "BaseModel",
@@ -72,6 +75,7 @@ __all__ = [
     "UnlearningDataModule",
     "UnlearningModule",
     "UserError",
+    "cost",
     "export",
     "fit",
     "generate",
@@ -83,6 +87,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"unlearnkit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'unlearnkit' has no attribute '{name}'")
     return getattr(importlib.import_module(f"unlearnkit.{_HOME[name]}"), name)

@@ -5,58 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.checkpoint import checkpoint
 
+from unlearnkit.cost.head_sizes import sizes
 from unlearnkit.engine.step import kernels
 from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.functional.core import log_probabilities, token_logps
 from unlearnkit.functional.divergence import forward_kl
 from unlearnkit.models.logit_transform import logit_transform
-
-CPU_CHUNK_BYTES = 34 * 2**20
-"""Size of one chunk of float32 logits on a CPU. The C library maps blocks above 32 MiB one by one
-and gives them back at once; smaller ones leave holes in its heap, twice the peak with 128256
-tokens."""
-_CHUNKS = (64 * 2**20, 512 * 2**20)
-"""Smallest and largest chunk elsewhere, where a small one leaves a processor idle."""
-
-
-class Sizes(NamedTuple):
-    """How much memory the head may take, in bytes."""
-
-    chunk: int
-    """Float32 logits that exist at one time."""
-    gradient: int
-    """Largest gradient of the head's weight that is kept per stream rather than computed later."""
-
-
-def sizes(device: str, memory: int) -> Sizes:
-    """Sizes for a kind of device.
-
-    Args:
-        device: ``cpu``, ``cuda`` and so on.
-        memory: Its memory in bytes: what is free, or of a CPU all there is, so that equal runs on
-            a machine that does other things too are computed alike.
-
-    Example:
-        >>> [each >> 20 for each in sizes("cpu", 16 * 2**30)]
-        [34, 2048]
-        >>> [each >> 20 for each in sizes("cuda", 40 * 2**30)]
-        [512, 5120]
-        >>> [each >> 20 for each in sizes("cuda", 3 * 2**30)]
-        [128, 384]
-    """
-    if device == "cpu":
-        return Sizes(CPU_CHUNK_BYTES, memory // 8)
-    smallest, largest = _CHUNKS
-    # A power of two, so that what is free varies without changing how a run is computed.
-    share = 1 << max(0, (memory // 16).bit_length() - 1)
-    return Sizes(min(max(share, smallest), largest), memory // 8)
 
 
 def memory_of(device: torch.device) -> int:
@@ -97,7 +57,7 @@ class Head:
     def options(self) -> kernels.Options:
         """Sizes for the device that the head is on when it is first used."""
         allowed = sizes(self._weight.device.type, memory_of(self._weight.device))
-        tokens = self._chunk_tokens or max(16, allowed.chunk // (4 * self._weight.shape[0]))
+        tokens = self._chunk_tokens or allowed.tokens(self._weight.shape[0])
         return kernels.Options(self.transform, tokens, allowed.gradient, self._kernel)
 
     @property

@@ -26,6 +26,11 @@ class StepMetrics(L.LightningModule):
         self.step_refused = False
         self._sums: dict[str, Tensor] = {}
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Frees the gradients of the step before, which Lightning keeps until the backward pass."""
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            self.zero_grad()
+
     def log_micro_batch(self, metrics: Mapping[str, Tensor], batch_idx: int) -> None:
         """Takes in a micro-batch; with the last one, sums the step up.
 

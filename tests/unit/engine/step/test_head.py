@@ -9,8 +9,9 @@ import torch
 from stub import stub_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from unlearnkit.cost.head_sizes import sizes
 from unlearnkit.engine.step import kernels
-from unlearnkit.engine.step.head import Head, memory_of, sizes
+from unlearnkit.engine.step.head import Head, memory_of
 from unlearnkit.models.logit_transform import LogitTransform
 
 GIB = 2**30

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from live import Live
 from peft import LoraConfig
 from rounding import margin, near
 from rows import STORED
 from short_fits import objective, qa, stub_data, stub_module, train
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from unlearnkit.data.example import Example
@@ -85,37 +82,6 @@ def test_parts_train_the_same_model_with_every_reference(written, tmp_path, refe
         assert one == near(other, size=3.0)
 
 
-class _Live(TorchDispatchMode):
-    """The most bytes of tensors that were there at one time, beside resident ones.
-
-    Tensors are counted, not the process's memory, of which the C library keeps holes.
-    """
-
-    def __init__(self, resident: Iterable[torch.Tensor]) -> None:
-        super().__init__()
-        self._resident = {t.untyped_storage()._cdata for t in resident}
-        self._live: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(found):
-            if isinstance(leaf, torch.Tensor):
-                storage = leaf.untyped_storage()
-                if storage._cdata in self._resident:
-                    continue
-                known = self._live.get(storage._cdata)
-                if known is None or known[0].expired():
-                    self._live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
-                    self._add_up()
-        return found
-
-    def _add_up(self) -> None:
-        if sum(size for _, size in self._live.values()) > self.peak:
-            self._live = {k: v for k, v in self._live.items() if not v[0].expired()}
-            self.peak = max(self.peak, sum(size for _, size in self._live.values()))
-
-
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("names", [METHOD, {"forget": "npo", "retain": "retain_nll"}])
 def test_parts_need_little_more_than_the_gradient(names, tied) -> None:
@@ -138,7 +104,7 @@ def test_parts_need_little_more_than_the_gradient(names, tied) -> None:
     batches = module.packer(rows)
     assert len(batches) == 8
     weights = sum(p.nbytes for p in module.policy.parameters())
-    with _Live([*module.parameters(), *module.buffers()]) as live:
+    with Live([*module.parameters(), *module.buffers()]) as live:
         module.loss(batches).backward()
     assert 1.0 < live.peak / weights <= 1.3
 

@@ -180,3 +180,22 @@ def test_evaluations_fall_between_steps_and_not_amid_one(files) -> None:
         data = stub_data({"forget": files["forget"]}, batch_size=1)
         train(module, data, watch, max_steps=5, accumulate_grad_batches=accumulate)
         assert watch.at == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "there"), [(1, [False] * 4), (3, [False, True, True, False])]
+)
+def test_gradients_of_the_step_before_are_gone_in_the_forward_pass(files, accumulate, there):
+    module = stub_module({"forget": objective("nll")})
+    forward = module.training_step
+    at_begin: list[bool] = []
+
+    def step(*args):
+        at_begin.append(any(p.grad is not None for p in module.parameters()))
+        return forward(*args)
+
+    module.training_step = step
+    data = stub_data({"forget": files["forget"]}, batch_size=1)
+    train(module, data, max_epochs=2, accumulate_grad_batches=accumulate)
+    # An epoch has three micro-batches, and the last of a window ends the step.
+    assert at_begin[:4] == there
