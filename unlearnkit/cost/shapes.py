@@ -141,7 +141,9 @@ def shapes_of(config: Any, name: str = "") -> Shapes:
         32
     """
     get = _reader(config)
-    found = {key: next(filter(None, map(get, names)), None) for key, names in _NAMES.items()}
+    found: dict[str, Any] = {
+        key: next(filter(None, map(get, names)), None) for key, names in _NAMES.items()
+    }
     lacking = [key for key in ("hidden", "layers", "heads", "vocabulary") if not found[key]]
     if lacking:
         wanted = ", ".join(_NAMES[key][0] for key in lacking)
