@@ -67,6 +67,7 @@ tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m tools.tiny.make
 	$(BIN)/python -m tools.tiny.tofu.make
 	$(BIN)/python -m tools.tiny.muse.make
+	$(BIN)/python -m tools.tiny.people.make
 
 fuzz: $(VENV)/installed-test  ## Fifteen thousand recipes, data files and model folders gone wrong
 	$(BIN)/python -m pytest -n 2 tests/cli/test_fuzz.py tests/cli/test_fuzz_folders.py

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 EMBEDDED = {
     "tiny": "model",
     "tiny/gold": "gold",
-    "tiny/tofu": "tofu/model",
-    "tiny/tofu/gold": "tofu/gold",
-    "tiny/muse": "muse/model",
-    "tiny/muse/gold": "muse/gold",
+    **{f"tiny/{name}": f"{name}/model" for name in ("tofu", "muse", "people")},
+    **{f"tiny/{name}/gold": f"{name}/gold" for name in ("tofu", "muse", "people")},
 }
 """Models that ship with the package, by name, and their folders in ``unlearnkit/tiny``."""
 

@@ -1,0 +1,1 @@
+"""Scripts that make the embedded records and their models."""
