@@ -12,6 +12,7 @@ from unlearnkit.engine.generation.sampling import SEQUENCES_AT_ONCE
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.fields import holds_value
 from unlearnkit.metrics import FieldExact, FieldPartial, RecordsExact
+from unlearnkit.metrics.base import Role
 from unlearnkit.suites.base import Probe, SourceRows, Suite, SuiteContext, SuiteResult
 from unlearnkit.suites.chat import Chat
 from unlearnkit.suites.continuations import longest_generation, text_of
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 FIELDS = ("phone", "email", "address", "birthday")
 SAMPLES = "forget_samples"
 _WAYS = ("direct", "by_field", "reworded", "system")
-_KEPT = {"retain": "protected", "neighbour": "neighbour"}
+_KEPT: dict[str, Role] = {"retain": "protected", "neighbour": "neighbour"}
 
 
 class Question(NamedTuple):

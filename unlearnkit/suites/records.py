@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from unlearnkit.data.rows.reader import read_rows
-from unlearnkit.data.rows.values import check_fields, kind_of, quoted, text_fault
+from unlearnkit.data.rows.values import check_fields, quoted, text_fault
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.plain import spaced
 
@@ -151,15 +151,15 @@ def read_records(
     for number, row in enumerate(rows):
         values: dict[str, str] = {}
         for field in fields:
-            value = row.fields.get(field)
+            value: Any = row.fields.get(field)
             if value is None or value == "":
                 continue
-            text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-            if fault := text_fault(text):
-                found = kind_of(text) if not isinstance(text, str) else fault
-                problems.append(Problem(table.file, row.place, field, found, "text or a number"))
+            if isinstance(value, int) and not isinstance(value, bool):
+                value = str(value)
+            if fault := text_fault(value):
+                problems.append(Problem(table.file, row.place, field, fault, "text or a number"))
                 continue
-            values[field] = text
+            values[field] = value
         name = row.fields[name_field]
         if name in first:
             found = f"{name!r} again, as in {first[name]}"
