@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from unlearnkit.data.rows.reader import read_rows
 from unlearnkit.data.rows.values import check_fields, quoted, text_fault
@@ -151,15 +151,14 @@ def read_records(
     for number, row in enumerate(rows):
         values: dict[str, str] = {}
         for field in fields:
-            value: Any = row.fields.get(field)
+            value = row.fields.get(field)
             if value is None or value == "":
                 continue
-            if isinstance(value, int) and not isinstance(value, bool):
-                value = str(value)
-            if fault := text_fault(value):
+            text = str(value) if type(value) is int else value
+            if fault := text_fault(text):
                 problems.append(Problem(table.file, row.place, field, fault, "text or a number"))
                 continue
-            values[field] = value
+            values[field] = text
         name = row.fields[name_field]
         if name in first:
             found = f"{name!r} again, as in {first[name]}"
