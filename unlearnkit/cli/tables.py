@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -93,3 +94,26 @@ def show_attack(kept: Kept) -> None:
     show_notes(attack.notes)
     when = f"unchanged since {attack.created}" if kept.reused else attack.created
     console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)
+
+
+def show_parcel(where: str, private: bool, sizes: Mapping[str, int], *, sent: bool) -> None:
+    """Files that go to the Hub, and where to.
+
+    Args:
+        where: Address of the repository.
+        private: Whether it is to be private.
+        sizes: Files in bytes, by name.
+        sent: Whether they are being sent, and not only shown.
+    """
+    console = out()
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("file", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    for name, size in sizes.items():
+        table.add_row(Text(printable(name)), decimal(size))
+    table.add_section()
+    table.add_row("all", decimal(sum(sizes.values())))
+    console.print(table)
+    kind = "private" if private else "public, unless it is there and private"
+    verb = "sending to" if sent else "nothing is sent; it would go to"
+    console.print(Text(printable(f"{verb} {where} ({kind})")), soft_wrap=True)
