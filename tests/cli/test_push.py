@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
 from stub import save_stub
 
 from unlearnkit.cli import hub
+from unlearnkit.errors import UserError
 
 TOKEN = "hf_" + "abcdefgh" * 4
 
@@ -144,7 +145,7 @@ def test_what_is_not_finished_or_would_not_load_elsewhere_is_refused(
     ):
         done = command("push", name, "ada/quiet", "--force")
         assert (done.code, said in done.err) == (2, True), done.err
-    with pytest.raises(hub.UserError, match="the adapter belongs to tiny, which others cannot"):
+    with pytest.raises(UserError, match="the adapter belongs to tiny, which others cannot"):
         hub._refuse_pointers(adapter, "")
     assert client.sent == []
 
@@ -182,3 +183,9 @@ def test_offline_is_said(command, run_folder):
     # The tests run with HF_HUB_OFFLINE, and the Hub's own client refuses.
     done = command("push", str(run_folder()), "ada/quiet")
     assert (done.code, "the Hub is switched off: HF_HUB_OFFLINE is set" in done.err) == (2, True)
+
+
+def test_the_place_is_the_hub_s_address_and_the_name(run_folder):
+    parcel = hub.parcel_of(str(run_folder()), "ada/quiet")
+    assert parcel.where == "https://huggingface.co/ada/quiet"
+    assert hub.send(parcel, api=Hub()) == "https://hub.example/ada/quiet/commit/1"
