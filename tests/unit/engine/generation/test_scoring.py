@@ -56,6 +56,23 @@ def test_figures_are_those_of_single_rows(model, make_stub, batch_size):
     assert found.sequences == 3
 
 
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_figures_of_64_rows_are_those_of_single_rows(model, batch_size):
+    examples = [
+        Example(tuple(4 + (row + i) % 5 for i in range(1 + row % 9)),
+                (4 + row % 4,) * (1 + row % 6), row, "a:1")
+        for row in range(64)
+    ]  # fmt: skip
+    found = score(model, examples, batch_size=batch_size)
+    logs = [plain_logs(model, e) for e in examples]
+    expected = [
+        log[range(len(e.response_ids)), e.response_ids]
+        for log, e in zip(logs, examples, strict=True)
+    ]
+    atol = margin(size=max(float(-log.min()) for log in logs))
+    torch.testing.assert_close(found.logps, torch.cat(expected), rtol=0, atol=atol)
+
+
 def test_nats_are_those_worked_out_by_hand(make_stub):
     # a costs 2 bits, b and EOS 3, d 4.
     found = score(make_stub()[0], [Example((4,), (4, 5, 7, 3), 0, "a:1")])
