@@ -43,7 +43,7 @@ class Asking(NamedTuple):
         if self.chat is None:
             whole = f"{text}{lead}".rstrip(" ")
             return Rendered(whole) if isinstance(text, Rendered) else whole
-        asked = self.chat.turns(self.codec).prompt([{"role": "user", "content": text}])
+        asked = self.chat.turns(self.codec).prompt(self.chat.asked(text))
         return Rendered(asked + lead)
 
     def answers(

@@ -93,6 +93,7 @@ class Hallucination(Suite, name="hallucination"):
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        system: System turn in front of each question; with ``chat``.
         separator: Stands between the answers of a column that joins several, such as ``"; "`` in
             TruthfulQA. Each true answer makes a row with each invented one.
 
@@ -135,13 +136,14 @@ class Hallucination(Suite, name="hallucination"):
         limit: int | None = 64,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        system: str | None = None,
         separator: str | None = None,
     ) -> None:
         check_template(template)
         check_separator(separator)
         self.at_least_one(max_new_tokens=max_new_tokens, limit=limit)
         self.data, self.template = data, template
-        self.chat = Chat.chosen(chat, chat_template, template_arguments)
+        self.chat = Chat.chosen(chat, chat_template, template_arguments, system)
         self.fields = (question_field, true_field, invented_field)
         keys = ("question_field", "true_field", "invented_field")
         part = partial(Part, texts=self.fields, keys=keys, answers=(true_field, invented_field))

@@ -43,6 +43,7 @@ class LmEval(Suite, name="lm_eval"):
         chat: Put prompts through the chat template.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        system: System turn in front of each question; with ``chat``.
 
     References:
         Gao et al. 2024, "A framework for few-shot language model evaluation",
@@ -61,6 +62,7 @@ class LmEval(Suite, name="lm_eval"):
         chat: bool = False,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        system: str | None = None,
     ) -> None:
         if not tasks:
             raise RecipeError(f"{self.registered_name}: tasks: expected at least one, found none")
@@ -72,7 +74,7 @@ class LmEval(Suite, name="lm_eval"):
                 )
         self.tasks, self.limit, self.num_fewshot = list(tasks), limit, num_fewshot
         self.task_folder = task_folder
-        self.chat = Chat.chosen(chat, chat_template, template_arguments)
+        self.chat = Chat.chosen(chat, chat_template, template_arguments, system)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Checks that the harness is installed and knows the tasks; nothing is downloaded."""
@@ -113,6 +115,7 @@ class LmEval(Suite, name="lm_eval"):
                     limit=self.limit,
                     bootstrap_iters=0,
                     apply_chat_template=bool(self.chat) and (self.chat.template or True),
+                    system_instruction=self.chat.system if self.chat else None,
                     task_manager=manager,
                     **dict.fromkeys(seeds, context.seed),
                 )

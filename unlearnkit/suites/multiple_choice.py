@@ -64,6 +64,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
         limit: Questions of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        system: System turn in front of each question; with ``chat``.
         separator: Stands between the choices of a column that joins them, such as ``"; "``.
 
     References:
@@ -98,6 +99,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
         limit: int | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        system: str | None = None,
         separator: str | None = None,
     ) -> None:
         check_separator(separator)
@@ -112,7 +114,7 @@ class MultipleChoice(Suite, name="multiple_choice"):
         self.fields = (question_field, choices_field, answer_field)
         self.rows_at, self.intro, self.limit = rows_at, intro, limit
         self.separator = separator
-        self.chat = Chat.chosen(chat, chat_template, template_arguments)
+        self.chat = Chat.chosen(chat, chat_template, template_arguments, system)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads all questions."""

@@ -129,7 +129,8 @@ class Prompting:
         cuts: Cuts | None = None,
     ) -> None:
         check_template(template)
-        self.codec, self._turns = codec, chat and chat.turns(codec)
+        self.codec, self._chat = codec, chat
+        self._turns = chat.turns(codec) if chat else None
         self.cuts = Cuts(codec.max_length) if cuts is None else cuts
         before = template.removesuffix("{response}")
         self._start = before.rstrip()
@@ -166,11 +167,12 @@ class Prompting:
 
     def _worded(self, item: Item, question: str, answer: str) -> tuple[str, str] | Problem:
         """Question and answer with the template's text."""
-        if self._turns is None:
+        if self._chat is None or self._turns is None:
             return self.codec.framed(self._start, question), self._space + answer
-        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        asked = self._chat.asked(question)
         try:
-            return self._turns.split(turns, 1)
+            turns = [*asked, {"role": "assistant", "content": answer}]
+            return self._turns.split(turns, len(asked))
         except TurnError as error:
             expected = "a question and an answer that the template accepts"
             return _problem(item, str(error), expected)

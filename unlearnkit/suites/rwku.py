@@ -86,6 +86,7 @@ class Rwku(Suite, name="rwku"):
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        system: System turn in front of each question; with ``chat``.
         separator: Stands between the texts of ``choices``, ``answer`` and ``answers`` of the
             utility benchmarks where a file joins them, such as ``"; "``.
 
@@ -122,6 +123,7 @@ class Rwku(Suite, name="rwku"):
         limit: int | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        system: str | None = None,
         separator: str | None = None,
     ) -> None:
         check_separator(separator)
@@ -131,7 +133,7 @@ class Rwku(Suite, name="rwku"):
         self.at_least_one(limit=limit)
         self.data, self.subject, self.limit = data, subject, limit
         self.separator = separator
-        self.chat = Chat.chosen(chat, chat_template, template_arguments)
+        self.chat = Chat.chosen(chat, chat_template, template_arguments, system)
         self.blank, self.question = blank, question
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:

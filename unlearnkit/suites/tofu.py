@@ -84,6 +84,7 @@ class Tofu(Suite, name="tofu"):
         limit: Rows of each kind at most, evenly spaced; None for all.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        system: System turn in front of each question; with ``chat``.
         splitter: How texts are split into words for ROUGE: ``unicode`` in any script, or
             ``published`` by rouge_score's own splitter, as in the published results.
         separator: Stands between the answers of ``perturbed_answer`` where a file joins them,
@@ -128,6 +129,7 @@ class Tofu(Suite, name="tofu"):
         limit: int | None = None,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        system: str | None = None,
         splitter: Splitter = "unicode",
         separator: str | None = None,
     ) -> None:
@@ -135,7 +137,7 @@ class Tofu(Suite, name="tofu"):
         check_separator(separator)
         self.at_least_one(max_new_tokens=max_new_tokens, limit=limit)
         self.data, self.split, self.template = data, split, template
-        self.chat = Chat.chosen(chat, chat_template, template_arguments)
+        self.chat = Chat.chosen(chat, chat_template, template_arguments, system)
         self.heldout = heldout or split.replace("forget", "holdout")
         self.neighbour = neighbour
         self.max_new_tokens, self.limit, self.separator = max_new_tokens, limit, separator

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from chat_templates import GEMMA, QWEN3, R1, chat_tokenizer
+from chat_templates import GEMMA, LLAMA3, QWEN3, R1, chat_tokenizer
 from stub import save_stub
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -50,6 +50,23 @@ def test_suites_score_the_ids_that_are_trained(rows, template):
     rwku = Asking(None, codec, CONTEXT, Chat.chosen(True, None, None))
     assert tuple(rwku.prompts([("Who?", "")])[0]) == trained.prompt_ids
     asked = PromptStream(rows, chat=True).encode("trained", codec, {}, 0)
+    assert asked.at(0, 0)[0].prompt_ids == trained.prompt_ids
+
+
+@pytest.mark.parametrize("template", [QWEN3, LLAMA3])
+def test_a_system_turn_stands_in_front_as_in_training(rows, template):
+    codec = CONTEXT.codec(chat_tokenizer(template))
+    columns = {"prompt_field": "prompt", "response_field": "response"}
+    stream = ChatStream(rows, system="Be brief.", **columns)
+    (trained,) = stream.encode("forget", codec, {}, 0).at(0, 0)
+    assert "Be brief." in codec.tokenizer.decode(trained.prompt_ids)
+    chat = Chat.chosen(True, None, None, "Be brief.")
+    scored = Prompting(codec, chat=chat).examples([(ITEM, "Who?", "Ada.")])[0]
+    assert scored[:2] == trained[:2]
+    assert tuple(Asking(None, codec, CONTEXT, chat).prompts([("Who?", "")])[0]) == (
+        trained.prompt_ids
+    )
+    asked = PromptStream(rows, chat=True, system="Be brief.").encode("trained", codec, {}, 0)
     assert asked.at(0, 0)[0].prompt_ids == trained.prompt_ids
 
 
@@ -108,6 +125,9 @@ def test_a_template_without_chat_is_refused(make):
         make(chat_template="rag")
     with pytest.raises(RecipeError, match="template_arguments: without `chat: true`"):
         make(template_arguments={"a": 1})
+    assert make(chat=True, system="Be brief.") is not None
+    with pytest.raises(RecipeError, match="system: without `chat: true`"):
+        make(system="Be brief.")
 
 
 def test_the_harness_gets_the_arguments_with_its_tokenizer():

@@ -45,6 +45,10 @@ def command(argv: list[str]) -> None:
         help="Columns to show, by name or number; may be repeated.",
     )
     parser.add_argument("--report", help="New HTML file: table and pictures, in one page.")
+    parser.add_argument(
+        "--expected",
+        help="JSON file of published results, such as recipes/published/tofu.expected.json.",
+    )
     lists = ("--name", "--metric", "--column")
     # jsonargparse lets a list grow by ``--option+``.
     words = [
@@ -54,11 +58,20 @@ def command(argv: list[str]) -> None:
     given = parser.parse_args(words)
     with heavy_imports():
         from unlearnkit.runs.compare import compare
+        from unlearnkit.runs.folder import load_run
         from unlearnkit.runs.report import report_comparison
+        from unlearnkit.verdict.expected import with_expected
 
-    comparison = compare(given.runs, given.name or ()).only(given.metric, given.column)
+    comparison, told = compare(given.runs, given.name or ()), []
+    if given.expected is not None:
+        recipes = {each.name: load_run(each.runs[0]).recipe
+                   for each in comparison.columns if each.runs}  # fmt: skip
+        comparison, told = with_expected(comparison, recipes, given.expected)
+    comparison = comparison.only(given.metric, given.column)
     files = report_comparison(comparison, given.picture, given.report)
     show(comparison, given.format)
+    for line in told:
+        err().print(line, markup=False, soft_wrap=True, style="yellow")
     for file in files:
         # The table may be piped on; these lines are no part of it.
         err().print(str(file), markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.reader import Row, Table
 from unlearnkit.data.rows.values import check_fields
 from unlearnkit.data.streams.base import FileStream, Tokens
-from unlearnkit.data.tokens.arguments import check_chat
+from unlearnkit.data.tokens.arguments import asked, check_chat
 from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.errors import Place, Problem, RecipeError
@@ -37,6 +37,7 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         chat: Put prompts through the model's chat template, as turns of the user.
         chat_template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
+        system: System turn in front of each prompt; with ``chat``.
         **file: Which rows of the file, and how they are read; see `FileStream`.
 
     Raises:
@@ -55,14 +56,16 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         chat: bool = False,
         chat_template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
+        system: str | None = None,
         **file: Any,
     ) -> None:
         super().__init__(path, **file)
         if "{prompt}" not in template:
             raise RecipeError(f"template: expected {{prompt}} somewhere, found {template!r}")
-        check_chat(chat, chat_template, template_arguments)
+        check_chat(chat, chat_template, template_arguments, system)
         self.prompt_field, self.template, self.chat = prompt_field, template, chat
         self.chat_template, self.template_arguments = chat_template, template_arguments or {}
+        self.system = system
 
     def fields(self) -> tuple[str, ...]:
         """The prompt."""
@@ -86,7 +89,7 @@ class PromptStream(FileStream[Prompt], name="prompts"):
         if self.chat:
             turns = codec.turns(self.chat_template, self.template_arguments)
             texts = (self.template.replace("{prompt}", sample.text) for sample in samples)
-            prompts = [turns.prompt([{"role": "user", "content": text}]) for text in texts]
+            prompts = [turns.prompt(asked(text, self.system)) for text in texts]
         else:
             prompts = [codec.framed(self.template, sample.text) for sample in samples]
         return ([[(ids, [])]] for ids in codec.prompts(prompts))

@@ -81,12 +81,26 @@ def check_arguments(arguments: Mapping[str, Any], read: Sequence[ReadByTemplate]
             )
 
 
-def check_chat(chat: bool, name: str | None, arguments: Mapping[str, Any] | None) -> None:
-    """Refuses the choice of a chat template where prompts go through none.
+def check_chat(
+    chat: bool, name: str | None, arguments: Mapping[str, Any] | None, system: str | None = None
+) -> None:
+    """Refuses the choice of a chat template, or a system turn, where prompts go through none.
 
     Raises:
         RecipeError: With the key.
     """
-    for key, given in (("chat_template", name), ("template_arguments", arguments)):
+    chosen = {"chat_template": name, "template_arguments": arguments, "system": system}
+    for key, given in chosen.items():
         if given and not chat:
             raise RecipeError(f"{key}: without `chat: true` nothing goes through a chat template")
+
+
+def asked(question: str, system: str | None = None) -> list[dict[str, str]]:
+    """The turns of a question.
+
+    Example:
+        >>> [turn["role"] for turn in asked("Who?", system="Be brief.")]
+        ['system', 'user']
+    """
+    first = [] if system is None else [{"role": "system", "content": system}]
+    return [*first, {"role": "user", "content": question}]

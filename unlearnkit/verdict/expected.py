@@ -1,0 +1,130 @@
+"""Published results beside a comparison of runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.errors import UserError
+from unlearnkit.plain import leaves, number
+from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
+
+_FORM = (
+    '{"source": ADDRESS, "tolerance": {METRIC: {"absolute": 0.05} or {"side_of": 0.05}}, '
+    '"entries": [{"name": NAME, "where": {KEY: VALUE}, "metrics": {METRIC: NUMBER}}]}'
+)
+
+
+def with_expected(
+    comparison: Comparison, recipes: Mapping[str, Mapping[str, Any]], file: str | Path
+) -> tuple[Comparison, list[str]]:
+    """Puts published results beside the runs that they are of.
+
+    An entry is of a run whose recipe has every value of its ``where``; None stands for a key that
+    the recipe lacks.
+
+    Args:
+        comparison: Runs side by side.
+        recipes: The recipe of each column of runs, by its name.
+        file: JSON: ``source``, an address; ``tolerance`` by metric, ``absolute``, or ``side_of``
+            for values that have to lie on the same side of a number; ``entries``, each with
+            ``name``, ``where`` and ``metrics``.
+
+    Returns:
+        The comparison, with a column behind each run that has an entry, and a sentence for each
+        metric that is further from the published one than the tolerance.
+
+    Raises:
+        UserError: If the file cannot be read, or no entry is of one of the runs.
+    """
+    found = _read(Path(file))
+    columns: list[Column] = []
+    told: list[str] = []
+    for column in comparison.columns:
+        columns.append(column)
+        entry = _entry(recipes.get(column.name), found["entries"])
+        if entry is None:
+            continue
+        metrics = {
+            key: OverSeeds(float(value), None, 1)
+            for key, value in entry["metrics"].items()
+            if key in comparison.metrics
+        }
+        columns.append(Column(f"{column.name}, published", (), metrics, ranked=False))
+        told += [
+            f"{column.name}: {key} is {number(column.metrics[key].mean)}, "
+            f"published {number(value.mean)}"
+            for key, value in metrics.items()
+            if key in column.metrics
+            and not _agree(column.metrics[key].mean, value.mean, found["tolerance"].get(key, {}))
+        ]
+    if len(columns) == len(comparison.columns):
+        raise UserError(
+            f"--expected: {file} has no entry of these runs.",
+            title="expected",
+            hint="An entry is of a run whose recipe has all values of its 'where'.",
+        )
+    return replace(comparison, columns=tuple(columns)), told
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--expected: {path} cannot be read: {error}", title="expected") from error
+    if not isinstance(found, dict) or not isinstance(found.get("entries"), list):
+        raise UserError(f"--expected: {path} has no list of entries.", title="expected", hint=_FORM)
+    mistakes = [
+        f"--expected: {path}: {fault}"
+        for index, entry in enumerate(found["entries"])
+        if (fault := _fault(index, entry))
+    ]
+    tolerance = found.setdefault("tolerance", {})
+    if not isinstance(tolerance, dict):
+        mistakes.append(f"--expected: {path}: tolerance: expected a mapping, found {tolerance!r}")
+    else:
+        mistakes += [
+            f"--expected: {path}: tolerance of {key}: expected absolute or side_of, found {each!r}"
+            for key, each in tolerance.items()
+            if not isinstance(each, dict) or not each.keys() <= {"absolute", "side_of"}
+        ]
+    if mistakes:
+        raise UserError("\n".join(mistakes), title="expected", hint=_FORM)
+    return found
+
+
+def _fault(index: int, entry: Any) -> str | None:
+    if not isinstance(entry, dict):
+        return f"entry {index + 1}: expected a mapping, found {entry!r}"
+    for key in ("where", "metrics"):
+        if not isinstance(entry.get(key), dict) or not entry[key]:
+            return f"entry {index + 1}: {key}: expected a mapping, found {entry.get(key)!r}"
+    for key, value in entry["metrics"].items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"entry {index + 1}: {key}: expected a number, found {value!r}"
+    return None
+
+
+def _entry(
+    recipe: Mapping[str, Any] | None, entries: list[dict[str, Any]]
+) -> dict[str, Any] | None:
+    if recipe is None:
+        return None
+    values = dict(leaves(recipe))
+    return next((each for each in entries if _is_of(each["where"], values)), None)
+
+
+def _is_of(where: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
+    return all(recipe.get(key) == value for key, value in where.items())
+
+
+def _agree(ours: float, published: float, tolerance: Mapping[str, float]) -> bool:
+    if math.isnan(ours):
+        return False
+    if "side_of" in tolerance:
+        return (ours >= tolerance["side_of"]) == (published >= tolerance["side_of"])
+    return "absolute" not in tolerance or abs(ours - published) <= tolerance["absolute"]
