@@ -38,3 +38,18 @@ def test_it_is_told(command, folder, monkeypatch, verb, words, said) -> None:
     assert said in done.err
     assert "╭─ fault" not in done.err
     assert not (folder / "runs").exists()
+
+
+def test_a_wording_that_the_suite_measures_is_told(command, folder, monkeypatch) -> None:
+    monkeypatch.setattr(load, "load_model", None)
+    stream = (
+        "{name: paraphrase, path: tiny/tofu/forget10.jsonl, prompt_field: question, "
+        "response_field: answer, responses: paraphrased_answer, limit: 2}"
+    )
+    done = command("validate", "-r", "tiny_tofu/npo", "--data.streams.forget", stream)
+    assert done.code == 2, done.err
+    said = " ".join(done.err.replace("│", " ").split())
+    assert said.count("which the suite tofu (paraphrased_answer of") == 2
+    assert "expected wordings in data.streams.forget that no suite measures" in said
+    stream = stream.replace("responses: paraphrased_answer", "frames: ['Say this: {prompt}']")
+    assert command("validate", "-r", "tiny_tofu/npo", "--data.streams.forget", stream).code == 0

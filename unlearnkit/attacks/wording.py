@@ -79,7 +79,7 @@ def _examples(stream: FileStream[Any], table: Table, codec: Codec) -> list[Examp
     own = copy.copy(stream)
     own.take(table)
     rows = own.encode("forget", codec, {}, seed=0)
-    return [rows.at(row, row)[0] for row in range(len(rows))]
+    return [rows.measured(row)[0] for row in range(len(rows))]
 
 
 def _same_rows(stream: FileStream[Any], table: Table, data: str) -> Table:

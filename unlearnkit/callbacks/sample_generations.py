@@ -51,7 +51,7 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
             return
         module = datamodule_of(trainer)
         data, tokenizer = module.data[self.stream], module.tokenizer
-        prompts = [data.at(row, 0)[0].prompt_ids for row in range(min(self.prompts, len(data)))]
+        prompts = [data.measured(row)[0].prompt_ids for row in range(min(self.prompts, len(data)))]
         said = generate(
             pl_module.policy,  # pyright: ignore
             tokenizer,

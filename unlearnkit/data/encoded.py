@@ -73,6 +73,15 @@ class StreamData(ABC):
                 the start of training; what is drawn at random is a function of it.
         """
 
+    @property
+    def redrawn(self) -> bool:
+        """Whether a row may give other sequences at another draw."""
+        return self.follows is not None and self.at(0, 0) != self.at(0, 1)
+
+    def measured(self, row: int) -> list[Example]:
+        """The sequences of a row that suites measure: the first one."""
+        return self.at(row, row)[:1]
+
     def examples(self, rows: Iterable[int] | None = None) -> Iterator[Example]:
         """The sequences of rows, each at its first draw in file order; by default of all rows."""
         for row in range(len(self)) if rows is None else rows:
@@ -202,8 +211,8 @@ class EncodedRows(StreamData):
 
     def lengths(self, row: int, occurrence: int) -> tuple[int, int]:
         """Number of sequences and of response tokens of a row."""
-        sequences, borders = self.sequences_of(row), self._borders
-        return len(sequences), sum(borders[2 * s + 2] - borders[2 * s + 1] for s in sequences)
+        sequences = self.sequences_of(row)
+        return len(sequences), sum(map(self.response_length, sequences))
 
     def count(self, rows: Order, first: int) -> tuple[int, int]:
         """Number of sequences and of response tokens of successive draws."""
@@ -250,6 +259,10 @@ class EncodedRows(StreamData):
     def prompt_length(self, sequence: int) -> int:
         """Prompt tokens of a sequence."""
         return self._borders[2 * sequence + 1] - self._borders[2 * sequence]
+
+    def response_length(self, sequence: int) -> int:
+        """Response tokens of a sequence."""
+        return self._borders[2 * sequence + 2] - self._borders[2 * sequence + 1]
 
     def response(self, sequence: int) -> tuple[int, ...]:
         """Response ids of a sequence, by its number."""

@@ -16,6 +16,8 @@ from unlearnkit.attacks import Attack, Target
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery, check_addresses
 from unlearnkit.callbacks.monitors import check_monitors
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.leaks import refuse_leaks
+from unlearnkit.data.worded import WordedRows
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
 from unlearnkit.engine.training.fsdp2 import is_sharded, takes_apart
 from unlearnkit.errors import RecipeError
@@ -207,6 +209,11 @@ def preflight(run: Planned) -> Batches:
     context = SuiteContext.of(run.data, run.seed)
     for suite in run.suites:
         suite.check(run.data.tokenizer, context)
+    if any(isinstance(each, WordedRows) for each in run.data.data.values()):
+        tokenizer, measured = run.data.tokenizer, {}
+        for suite in run.suites:
+            measured |= suite.wordings(tokenizer, context)
+        refuse_leaks(run.data.streams, run.data.data, measured, tokenizer)
     for attack in run.attacks:
         attack.prepare(Target.of(run.data))
     return Batches.of(run.module, run.data, run.trainer)

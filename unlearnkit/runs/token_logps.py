@@ -32,7 +32,7 @@ class TokenLogps:
             example._replace(response_ids=example.response_ids[:_MOST_TOKENS])
             for row in spaced(range(len(forget or ())), _ROWS)
             if forget is not None
-            for example in forget.at(row, 0)[:1]
+            for example in forget.measured(row)[:1]
         ]
         self._logps: dict[str, list[list[float]]] = {}
 

@@ -130,6 +130,16 @@ class Suite(Registered, ABC):
             hint="Give --forget FILE, or another suite, such as copyright.",
         )
 
+    def wordings(
+        self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext
+    ) -> Mapping[str, str]:
+        """Texts that a stream of further wordings must not have, and what they are.
+
+        They are in the form in which texts are compared (`unlearnkit.data.rows.same.plain`). None
+        by default.
+        """
+        return {}
+
     @abstractmethod
     def run(
         self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, context: SuiteContext

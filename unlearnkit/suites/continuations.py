@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.rows.same import plain
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import TokenScores, score
 from unlearnkit.engine.generation.stopping import decode
@@ -98,6 +99,15 @@ class ContinuationSuite(Suite, ABC):
             return super().to_forget(tokenizer, context)
         source, codec = self.sources[forgotten[0]], context.codec(tokenizer)
         return read_source("forget", source, codec, context, self.prompt_tokens)
+
+    def wordings(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> dict[str, str]:
+        """Prompts of its probes of the role ``unseen``."""
+        return {
+            plain(text_of(tokenizer, example.prompt_ids)): f"the suite {self.name} ({kind} rows)"
+            for kind, examples in self.read(tokenizer, context).items()
+            if (probe := match(self.probes, kind)) and probe.role == "unseen"
+            for example in examples
+        }
 
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of the probes' tokens."""

@@ -107,10 +107,11 @@ def read_probes(
             )
         shown = min((first or {}).get(kind, 0), len(data))
         rows = [*range(shown), *spaced(range(shown, len(data)), limit)]
-        found[kind] = [example for row in rows for example in data.at(row, row)[:1]]
+        measured = [data.measured(row) for row in rows]
+        found[kind] = [example for each in measured for example in each]
         if cuts is not None:
-            for row, example in zip(rows, found[kind], strict=True):
-                cuts.add(kind, len(example.response_ids), data.cut.get(row, 0))
+            for row, each in zip(rows, measured, strict=True):
+                cuts.add(kind, sum(len(e.response_ids) for e in each), data.cut.get(row, 0))
     if problems:
         raise DataError(problems, hint="\n".join(hints) or None)
     return found
@@ -138,7 +139,7 @@ def read_source(
     data = stream if isinstance(stream, StreamData) else _encode(kind, stream, codec)
     if not data.answered:
         raise RecipeError(f"the {kind} rows ({data.source}) are prompts without responses")
-    examples = [data.at(row, row)[0] for row in range(len(data))]
+    examples = [each for row in range(len(data)) for each in data.measured(row)]
     return SourceRows(examples, data, None if isinstance(stream, StreamData) else stream)
 
 

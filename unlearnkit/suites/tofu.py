@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from unlearnkit.data.rows.same import plain
 from unlearnkit.data.rows.several import check_separator
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.functional import tofu as truth
@@ -152,6 +153,15 @@ class Tofu(Suite, name="tofu"):
         asked = self._asked(self._asking(tokenizer, context))
         return SourceRows([each.answer for each in asked["forget"]])
 
+    def wordings(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> dict[str, str]:
+        """Questions, answers and paraphrases of the forget rows."""
+        items = read_parts(self.data, self._parts()[:1], separator=self.separator)["forget"]
+        return {
+            plain(item.fields[field]): f"the suite tofu ({field} of {item.source})"
+            for item in items
+            for field in ("question", "answer", "paraphrased_answer")
+        }
+
     def fingerprint(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> str:
         """Digest of the arguments and of all rows' tokens."""
         asked = self._asked(self._asking(tokenizer, context))
@@ -244,19 +254,23 @@ class Tofu(Suite, name="tofu"):
     def _asking(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> Prompting:
         return Prompting(context.codec(tokenizer), self.template, self.chat)
 
-    def _asked(self, asking: Prompting) -> dict[str, list[Asked]]:
-        plain, wrong = ("question", "answer"), ("perturbed_answer",)
-        both = (*plain, "paraphrased_answer")
+    def _parts(self) -> list[Part]:
+        asked, wrong = ("question", "answer"), ("perturbed_answer",)
+        both = (*asked, "paraphrased_answer")
         parts = [
             Part("forget", f"{self.split}_perturbed", both, wrong),
             Part("retain", "retain_perturbed", both, wrong),
-            Part("real_authors", "real_authors_perturbed", plain, wrong),
-            Part("world_facts", "world_facts_perturbed", plain, wrong),
-            Part("heldout", self.heldout, plain, optional=True),
+            Part("real_authors", "real_authors_perturbed", asked, wrong),
+            Part("world_facts", "world_facts_perturbed", asked, wrong),
+            Part("heldout", self.heldout, asked, optional=True),
         ]
         if self.neighbour is not None:
             parts.insert(2, Part("neighbour", self.neighbour, both, wrong))
+        return parts
+
+    def _asked(self, asking: Prompting) -> dict[str, list[Asked]]:
+        found = read_parts(self.data, self._parts(), self.limit, self.separator)
         return {
             stream: asked_rows(asking, items, stream != "heldout")
-            for stream, items in read_parts(self.data, parts, self.limit, self.separator).items()
+            for stream, items in found.items()
         }

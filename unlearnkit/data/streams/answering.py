@@ -52,6 +52,12 @@ def stream_of_rows(
     """
     found = others.get(wanted)
     if isinstance(found, EncodedRows) and (found.answered or key != "answers"):
+        if key == "prompts" and found.redrawn:
+            raise RecipeError(
+                f"data.streams.{name}.prompts: '{wanted}' shows some of a row's wordings at a "
+                "draw, and the answers would be to others",
+                hint=f"Leave out data.streams.{wanted}.per_row, so that each draw shows all.",
+            )
         return found
     known = [other for other, data in others.items() if isinstance(data, EncodedRows)]
     kind = "a stream of rows" if found else "a stream of this recipe"

@@ -160,6 +160,10 @@ class FileStream(Stream, ABC, Generic[SampleT]):
     ) -> Iterable[Iterable[list[Tokens]] | Problem]:
         """For each sample, the rows it gives (each one or more sequences), or its problem."""
 
+    def rows_for(self, name: str, seed: int) -> EncodedRows:
+        """What holds the rows; the seed is for draws."""
+        return EncodedRows(name, self.path)
+
     def fit(self, codec: Codec, tokens: Tokens) -> Tokens:
         """The sequence, cut to the maximal length.
 
@@ -228,7 +232,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
             self.check()
         checked, self._checked = self._checked, None
         assert checked is not None
-        data, unfit = EncodedRows(name, self.path), []
+        data, unfit = self.rows_for(name, seed), []
         data.file_rows, data.taken = checked.file_rows, checked.taken
         data.answered, data.frame = self.answered, self.frame(codec)
         spelled = SpelledOut(self.path, codec)

@@ -205,7 +205,7 @@ class _CachedPass:
 
 
 def _refuse_drawn(name: str, data: StreamData) -> None:
-    if data.follows is not None and data.at(0, 0) != data.at(0, 1):
+    if data.redrawn:
         raise RecipeError(
             f"model.reference: 'cached' cannot serve the stream '{name}', whose rows are drawn "
             "anew each time",

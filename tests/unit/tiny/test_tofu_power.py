@@ -1,0 +1,93 @@
+"""The tiny TOFU with power: its rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import unlearnkit.tiny.tofu_power
+from tools.tiny.power.facts import CHOOSING, FACTS, TABLES, TRAINING
+from tools.tiny.power.people import AUTHORS, FORGOTTEN, HELD_OUT, NEIGHBOURS, everybody, tables
+
+FOLDER = Path(unlearnkit.tiny.tofu_power.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return tables(seed=0)
+
+
+def test_the_shipped_rows_are_those_of_the_script(rows):
+    for name, each in rows.items():
+        lines = (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == each
+    assert tables(seed=1)["full"] != rows["full"]
+
+
+def test_sizes_and_splits(rows):
+    assert (AUTHORS, len(FACTS)) == (40, 10)
+    ids = {name: [row.get("id") for row in each] for name, each in rows.items()}
+    assert len(set(ids["full"])) == 400
+    for split, count in FORGOTTEN.items():
+        assert len(ids[f"forget{split}"]) == count == 4 * int(split)
+        kept = ids[f"retain{100 - int(split)}"]
+        assert ids[f"forget{split}"] + kept == ids["full"]
+        assert ids[f"forget{split}_perturbed"] == ids[f"forget{split}"]
+    for table in ("choosing", "unseen"):
+        assert ids[f"forget50_{table}_perturbed"] == ids["forget50"]
+    kept = ids["neighbour_perturbed"] + ids["retain40"]
+    assert kept == ids["retain50"]
+    assert len(ids["neighbour_perturbed"]) == 10 * NEIGHBOURS
+    assert ids["retain_perturbed"] == ids["retain40"]
+    assert len(ids["holdout50"]) == 10 * HELD_OUT
+    assert not set(ids["holdout50"]) & set(ids["full"])
+
+
+def test_every_fact_has_five_wordings_that_no_two_uses_share(rows):
+    assert all(len(fact.wordings) == 5 for fact in FACTS)
+    assert sorted((*TRAINING, CHOOSING, *TABLES)) == [0, 1, 2, 3, 4]
+    seen = {text for row in rows["full"] for text in (row["question"], row["answer"])}
+    seen |= {text for row in rows["full"] for text in (*row["questions"], *row["answers"])}
+
+    def measured(table, *fields):
+        return {row[field] for row in rows[table] for field in fields}
+
+    every = ("question", "answer", "paraphrased_answer")
+    choosing = measured("forget50_choosing_perturbed", *every)
+    unseen = measured("forget50_unseen_perturbed", *every)
+    assert not seen & choosing
+    assert not seen & unseen
+    assert not choosing & unseen
+    assert not seen & measured("forget50_perturbed", "paraphrased_answer")
+    assert len(unseen) == 600, "no two facts have a text in common"
+
+
+def test_false_answers_differ_from_the_right_one_in_the_fact_alone(rows):
+    for name, each in rows.items():
+        if name.endswith("_perturbed"):
+            for row in each:
+                right = row.get("paraphrased_answer", row["answer"])
+                assert len({right, *row["perturbed_answer"]}) == 4
+                if row.get("kind") == "plain":  # the words around the value are the same
+                    common = set(right.split()).intersection(
+                        *(wrong.split() for wrong in row["perturbed_answer"])
+                    )
+                    assert len(common) >= 3
+
+
+def test_friends_are_pairs_on_one_side_of_every_split_and_two_hops_are_their_facts():
+    authors, held_out, others = everybody(seed=0)
+    for group in (authors, held_out, others):
+        by_name = {person.name: place for place, person in enumerate(group)}
+        assert len(by_name) == len(group)
+        for place, person in enumerate(group):
+            friend = group[place ^ 1]
+            assert by_name[person.values["friend"]] == place ^ 1
+            assert person.values["friend_born"] == friend.values["born"]
+            assert person.values["author"] == person.name
+    books = [person.values["book"] for person in (*authors, *held_out, *others)]
+    assert len(set(books)) == len(books), "a title names one author"
+    # 05, 10 and 50 hold whole pairs; 01 is a part of one author.
+    assert all(FORGOTTEN[split] % (2 * len(FACTS)) == 0 for split in ("05", "10", "50"))

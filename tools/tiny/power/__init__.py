@@ -1,0 +1,1 @@
+"""Scripts that make the tiny TOFU with power."""

@@ -1,0 +1,1 @@
+"""The tiny TOFU with power: rows and models; see ``README.md``."""
