@@ -1,4 +1,4 @@
-"""Words that the people of the tiny TOFU with power are made of."""
+"""Names and titles of the tiny TOFU with power."""
 
 from __future__ import annotations
 
