@@ -68,7 +68,7 @@ def memory_of(shapes: Shapes, run: Training) -> Memory:
         ('in the step', 1)
     """
     whole, resident = _resident(shapes, run)
-    gradients = _trained(shapes, run) * _trained_number(run)
+    gradients = gradients_of(shapes, run)
     resident["buckets of ddp"] = gradients if run.replicas > 1 else 0.0
     # Sums of earlier micro-batches; those of the step before are freed when a step begins.
     kept = gradients if run.parts or run.accumulate > 1 else 0.0
@@ -158,6 +158,11 @@ def held(shapes: Shapes, run: Training) -> float:
     return shapes.linear * BYTES[run.quantization] + rest
 
 
+def gradients_of(shapes: Shapes, run: Training) -> float:
+    """Bytes of the gradients of all trained weights, on all processes together."""
+    return _trained(shapes, run) * _trained_number(run)
+
+
 def _adapter(shapes: Shapes, run: Training) -> int:
     if run.rank is None:
         return 0
@@ -175,9 +180,10 @@ def _trained_number(run: Training) -> float:
 
 
 def _head_gradient(shapes: Shapes, run: Training) -> float:
-    """Bytes of one gradient of the head's weight, where it is trained."""
+    """Bytes of one gradient of the head's weight, where it is trained and whole."""
     size = shapes.embedding * run.residual
-    return float(size) if run.rank is None and run.trained is None else 0.0
+    kept = run.rank is None and run.trained is None and run.shards == 1
+    return float(size) if kept else 0.0
 
 
 def _casts(shapes: Shapes, run: Training, recomputed: int) -> tuple[float, float]:
@@ -212,6 +218,3 @@ def _of_step(shapes: Shapes, run: Training, gradients: float) -> float:
     if run.rank is not None:
         largest = max(shapes.hidden, shapes.inner) * run.rank * _trained_number(run)
     return 2 * largest if run.step == "each" else 0.0
-
-
-__all__ = ["Memory", "held", "memory_of"]

@@ -34,6 +34,7 @@ class Training:
         adapter: Weights of the adapter; by default those of all linear layers with ``rank``.
         adapter_weights: Type of the adapter.
         trained: Weights that are trained without an adapter; by default all.
+        states: Numbers that the optimizer keeps of each trained weight; by default by its name.
         optimizer: As a recipe names it, such as ``adamw``, ``adamw_8bit`` or ``sgd``.
         step: ``fused`` (no temporaries), ``foreach`` (one of all trained weights), or ``each``
             (one weight after the other, the default on a CPU).
@@ -69,6 +70,7 @@ class Training:
     adapter: int | None = None
     adapter_weights: Precision = "float32"
     trained: int | None = None
+    states: float | None = None
     optimizer: str = "adamw"
     step: Literal["fused", "foreach", "each"] = "fused"
     reference: Literal["frozen", "adapter_off", "cached"] | None = None
@@ -114,7 +116,8 @@ class Training:
 
     def state_bytes(self, weights: float) -> float:
         """Bytes of the optimizer's states for so many trained weights."""
-        return weights * self.state_numbers * self._per_state
+        numbers = self.state_numbers if self.states is None else self.states
+        return weights * numbers * self._per_state
 
     @property
     def state_numbers(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -95,6 +96,13 @@ class UnlearningDataModule(L.LightningDataModule):
         if not hasattr(self._tokenizer, "decode"):
             self._tokenizer = load_tokenizer(self._tokenizer)  # pyright: ignore
         return self._tokenizer  # pyright: ignore[reportReturnType]
+
+    def with_tokenizer(self, tokenizer: str | BaseModel) -> UnlearningDataModule:
+        """The same streams in the tokens of another model, not read yet."""
+        other = copy.copy(self)
+        other._tokenizer = other._base = tokenizer
+        other.data = {}
+        return other
 
     def codec(self) -> Codec:
         """Turns text into tokens as the streams do."""

@@ -10,7 +10,6 @@ from unlearnkit.cli.recipe.document import Document, read
 from unlearnkit.cli.recipe.overrides import Override
 from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.errors import RecipeError
-from unlearnkit.objectives.base import Objective
 from unlearnkit.registry import did_you_mean
 
 _FOLDER = "methods/"
@@ -75,6 +74,9 @@ def default_space(tree: Mapping[str, Any]) -> dict[str, Any]:
         model.objectives.forget.beta {'log': [0.02, 0.5]}
         model.objectives.retain.weight {'log': [0.1, 10.0]}
     """
+    # It imports torch, and every verb is imported for the list of verbs.
+    from unlearnkit.objectives.base import Objective
+
     model, trainer = _section(tree, "model"), _section(tree, "trainer")
     found = {
         key: value

@@ -1,0 +1,134 @@
+"""Shows the plan of a run at the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.cli.console import out
+from unlearnkit.cost.gpus import LARGEST_SHARE
+from unlearnkit.cost.work import OF_BANDWIDTH, OF_PEAK
+from unlearnkit.redact import printable
+
+if TYPE_CHECKING:
+    from unlearnkit.runs.planning.plan import Plan
+
+GIB = 2**30
+
+
+def show_plan(plan: Plan) -> None:
+    """Tables of memory, disk and time, and what to change where it does not fit."""
+    console, of = out(), plan.described
+    gpu, run = of.machine.gpu, of.run
+    world = run.shards * run.replicas
+    spread = f"{world} x {gpu.name}" + (f" in {of.machine.nodes} nodes" * (of.machine.nodes > 1))
+    how = f"fsdp2 over {run.shards}" if run.shards > 1 else "ddp" if run.replicas > 1 else "one GPU"
+    console.print(
+        f"{printable(of.shapes.name)}: {of.shapes.weights:,} weights on {spread}, {how}",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+    trained = "all weights" if run.rank is None else f"an adapter of rank {run.rank}"
+    parts = f"parts of at most {run.tokens} tokens, {run.predicted} of them responses"
+    console.print(f"trained: {trained}; {parts}; {'; '.join(of.notes)}", markup=False)
+    _show("memory of a GPU", {**plan.memory.terms, "in all": plan.memory.peak})
+    share = plan.memory.peak / gpu.bytes
+    verdict = "it fits" if plan.fits else "it does not fit"
+    console.print(
+        f"{verdict}: {share:.0%} of {gpu.memory} GB, where {LARGEST_SHARE:.0%} may be taken; the "
+        f"peak is {plan.memory.moment}",
+        style="green" if plan.fits else "red",
+    )
+    _show("main memory of a node", plan.host)
+    _show("disk of the run", plan.disk)
+    _show_time(plan)
+    _show_changes(plan)
+    console.print(
+        "All figures are reasoned: computed from config and rows, and measured on no GPU. Terms "
+        "of memory are held within a tenth of measured peaks of tiny models on a CPU. "
+        f"{gpu.name}: {gpu.source}.",
+        markup=False,
+    )
+
+
+def _show(title: str, terms: Mapping[str, float]) -> None:
+    table = _table(title, "GiB")
+    for name, size in terms.items():
+        if size:
+            table.add_row(name, _gib(size))
+    out().print(table)
+
+
+def _show_time(plan: Plan) -> None:
+    table = _table("time", "")
+    for name, seconds in plan.step.items():
+        table.add_row(f"a step, by {name} alone", duration(seconds))
+    table.add_row("a step", duration(plan.step_seconds))
+    if plan.seconds is not None:
+        table.add_row(f"all {plan.described.steps} steps", duration(plan.seconds))
+    for name, seconds in plan.evaluation.items():
+        text = "not known" if seconds is None else f"at most {duration(seconds)}"
+        table.add_row(f"answers of {name}, each of {plan.models} models", text)
+    out().print(table)
+    out().print(
+        f"supposed: {OF_PEAK:.0%} of the peak of products, {OF_BANDWIDTH:.0%} of bandwidths",
+        markup=False,
+    )
+    if plan.evaluated > plan.described.machine.gpu.room:
+        out().print(
+            f"The suites run on one GPU, which would have to hold the whole model, "
+            f"{_gib(plan.evaluated)} GiB: leave out evaluate:, and measure the exported model.",
+            style="red",
+        )
+
+
+def _show_changes(plan: Plan) -> None:
+    room = plan.described.machine.gpu.room
+    if plan.changes:
+        table = Table(title="what would save memory", box=box.SIMPLE_HEAD, title_justify="left")
+        for name in ("setting", "costs"):
+            table.add_column(name)
+        for name in ("saves", "then", "fits"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for each in plan.changes:
+            mark = "yes" if each.peak <= room else "no"
+            setting = Text(each.setting)
+            table.add_row(setting, each.costs, _gib(each.saves), _gib(each.peak), mark)
+        out().print(table)
+    if plan.fits:
+        return
+    if plan.fitting is None:
+        out().print("No change of these, nor all of them, makes it fit: take more or larger GPUs.")
+        return
+    settings, peak = plan.fitting
+    out().print(f"It fits with these together, in {_gib(peak)} GiB:")
+    for setting in settings:
+        out().print(f"  {setting}", markup=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    Example:
+        >>> duration(0.0123), duration(75), duration(7500)
+        ('12 ms', '75 s', '2.1 h')
+    """
+    if seconds < 1:
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.001 else f"{seconds * 1000:.0f} ms"
+    if seconds < 300:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def _table(title: str, unit: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", show_header=bool(unit))
+    table.add_column("")
+    table.add_column(unit, justify="right", no_wrap=True)
+    return table
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.0f}" if size >= 100 * GIB else f"{size / GIB:.3g}"

@@ -1,0 +1,265 @@
+"""Describes a recipe's run by what its memory and time follow from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from torch import nn
+
+from unlearnkit.cost.gpus import Machine
+from unlearnkit.cost.memory import memory_of
+from unlearnkit.cost.shapes import Shapes, shapes_of
+from unlearnkit.cost.training import Training
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.encoded import StreamData
+from unlearnkit.data.pack import Batch
+from unlearnkit.data.packer import Packer
+from unlearnkit.data.plan import StepPlan
+from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.data.streams.sampled import SampledData
+from unlearnkit.engine.step.checkpointing import Checkpointing
+from unlearnkit.engine.step.layout import declared_refusal
+from unlearnkit.engine.step.token_weights import reads_distributions
+from unlearnkit.engine.training.freezing import restrict
+from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.base import as_base_model
+from unlearnkit.models.counted import adapter_weights, model_on_no_device
+from unlearnkit.module import UnlearningModule
+from unlearnkit.plain import spaced
+
+STEPS_LOOKED_AT = 32
+"""Micro-batches that are packed to see their sizes, evenly spaced over an epoch."""
+_HALF = {"bf16-true": "bfloat16", "16-true": "float16"}
+_MIXED = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}
+_NAMED = ("bitsandbytes", "torchao")
+"""Packages whose optimizers are known by name; of others a step is taken and its state counted."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A run of a recipe on a machine.
+
+    Args:
+        shapes: Of the model, with its weights counted.
+        run: How it is trained.
+        machine: Where.
+        parts: Parts of a step on one GPU, on average, over its micro-batches.
+        typical: ``run`` with the tokens of a part on average, for the time.
+        context: Tokens that a query attends to, on average.
+        rows: Rows of each stream.
+        answers: Response tokens of one pass over all streams whose reference is read.
+        steps: Optimiser steps; None if only the clock bounds them.
+        notes: What was supposed.
+    """
+
+    shapes: Shapes
+    run: Training
+    machine: Machine
+    parts: float
+    typical: Training
+    context: float
+    rows: Mapping[str, int]
+    answers: int
+    steps: int | None
+    notes: tuple[str, ...]
+
+
+class _Size(NamedTuple):
+    """Size of a part."""
+
+    tokens: int
+    responses: int
+    keys: int
+    """Keys of all parts of its attention."""
+    attended: float
+    """Tokens that its queries attend to, added up."""
+    width: int
+
+
+def describe(
+    module: UnlearningModule, data: UnlearningDataModule, trainer: L.Trainer, machine: Machine
+) -> Described:
+    """Reads rows and config; no weights are read.
+
+    Raises:
+        DataError: With all bad rows.
+        RecipeError: If the model is none whose weights can be counted.
+    """
+    notes: list[str] = []
+    model = model_on_no_device(module.base)
+    shapes = shapes_of(model.config, name=str(as_base_model(module.base).path))
+    shapes = replace(shapes, counted=model.num_parameters())
+    refusal = declared_refusal(model)
+    rows = module.layout == "rows" or (module.layout == "auto" and refusal is not None)
+    data = _readable(data, notes)
+    data.check()
+    plan = data.plan_for(trainer)
+    sizes, unknown = _sizes(module, data, plan, rows)
+    largest = max(each.tokens for part in sizes for each in part)
+    flat = [each for part in sizes for each in part]
+    notes += [f"the layout is {'rows' if rows else 'packed'}, by the model's class"]
+    notes += [f"the answers of {name} are not drawn yet, and not counted" for name in unknown]
+    run = Training(
+        tokens=largest,
+        responses=max(each.responses for each in flat),
+        streams=max(1, len(module.streams_read)),
+        layout="rows" if rows else "packed",
+        attention="varlen",
+        keys=max(1.0, max(each.keys / each.tokens for each in flat)),
+        width=max(each.width for each in flat),
+        parts=module.max_tokens_per_micro_batch is not None and max(map(len, sizes)) > 1,
+        accumulate=plan.accumulate,
+        **_of_module(module, str(trainer.precision), model),
+        **_of_trainer(trainer, plan.world, notes),
+    )
+    # The head asks for what is free when it is used first, beside weights and reference.
+    there = memory_of(shapes, run).moments["in the step"]
+    held = sum(there.get(name, 0.0) for name in ("weights", "adapter", "reference"))
+    run = replace(run, memory=max(0, int(machine.gpu.bytes - held)), device="cuda")
+    tokens, responses = fmean(e.tokens for e in flat), fmean(e.responses for e in flat)
+    return Described(
+        shapes, run, machine,
+        parts=fmean(map(len, sizes)) * plan.accumulate,
+        typical=replace(run, tokens=round(tokens), responses=round(responses)),
+        context=sum(each.attended for each in flat) / sum(each.tokens for each in flat),
+        rows={name: len(each) for name, each in data.data.items()},
+        answers=sum(
+            _answers(each) for name, each in data.data.items() if name in module.streams_referred
+        ),
+        steps=plan.updates(trainer.max_epochs, trainer.max_steps),
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _readable(data: UnlearningDataModule, notes: list[str]) -> UnlearningDataModule:
+    """The rows with the embedded tokenizer, where the model's folder has none."""
+    try:
+        _ = data.tokenizer
+    except RecipeError:
+        notes.append("the model's folder has no tokenizer, so tokens are those of the tiny model")
+        return data.with_tokenizer("tiny")
+    return data
+
+
+def _of_module(module: UnlearningModule, precision: str, model: Any) -> dict[str, Any]:
+    """What follows from the module's arguments."""
+    base = as_base_model(module.base)
+    held = _HALF.get(precision) or base.dtype
+    if held == "auto":
+        held = str(getattr(model.config, "dtype", None) or torch.float32).removeprefix("torch.")
+    needs = "reference" in module.needs
+    kind = module.reference_kind if needs else None
+    given = module.gradient_checkpointing
+    how = given if isinstance(given, Checkpointing) else Checkpointing()
+    found: dict[str, Any] = {
+        "kl": bool(
+            reads_distributions(o for o in module.active.values() if "reference" in o.needs)
+        ),
+        "weights": held,
+        "autocast": _MIXED.get(precision),
+        "quantization": base.quantization,
+        "reference": kind,
+        "reference_weights": module.reference_dtype if kind == "frozen" else None,
+        "every": how.every if given else 0,
+        "offload": how.offload,
+        **_of_optimizer(module),
+    }
+    if module.lora is not None:
+        found |= {
+            "rank": module.lora.r,
+            "adapter": adapter_weights(model, module.lora),
+            "adapter_weights": _HALF.get(precision, "float32"),
+        }
+    elif module.trainable is not None:
+        restrict(model, module.trainable)
+        found["trained"] = model.num_parameters(only_trainable=True)
+    return found
+
+
+def _of_optimizer(module: UnlearningModule) -> dict[str, Any]:
+    """Name and states of the optimizer, and how it steps on a GPU."""
+    weight = nn.Parameter(torch.zeros(64, 64))
+    optimizer: Any = module.make_optimizer([weight])
+    kind = type(optimizer)
+    name = re.sub("(?<=Paged)|(?=8bit|4bit|Fp8)", "_", kind.__name__).lower()
+    if kind.__module__.startswith(_NAMED):
+        return {"optimizer": name, "step": "fused"}
+    weight.grad = torch.zeros_like(weight)
+    try:
+        optimizer.step()
+        tensors = [v for v in optimizer.state[weight].values() if isinstance(v, torch.Tensor)]
+        numbers = sum(t.numel() for t in tensors if t.numel() > 1) / weight.numel()
+    except Exception:  # an own optimizer may want more than a step without a closure
+        return {"optimizer": name, "step": "foreach"}
+    group = optimizer.param_groups[0]
+    plain = kind in (torch.optim.Adam, torch.optim.AdamW) and group.get("foreach") is None
+    step = "fused" if group.get("fused") or plain else "foreach"
+    return {"optimizer": name, "step": step, "states": numbers}
+
+
+def _of_trainer(trainer: L.Trainer, world: int, notes: list[str]) -> dict[str, Any]:
+    """How the strategy spreads the run."""
+    if world == 1:
+        return {}
+    if is_sharded(trainer):
+        return {"shards": world}
+    strategy: Any = trainer.strategy
+    if isinstance(strategy, DeepSpeedStrategy):
+        notes.append("DeepSpeed is counted as ddp, without what its stages spread")
+    elif not isinstance(strategy, DDPStrategy):
+        raise RecipeError(f"trainer.strategy: {type(strategy).__name__} is not known to the plan")
+    return {"replicas": world}
+
+
+def _sizes(
+    module: UnlearningModule, data: UnlearningDataModule, plan: StepPlan, rows: bool
+) -> tuple[list[list[_Size]], list[str]]:
+    """Sizes of the parts of some micro-batches, and the streams whose rows are not there yet."""
+    layout = "rows" if rows else "packed"
+    read = {name: data.data[name] for name in data.data if name in module.streams_read}
+    unknown = [name for name, each in read.items() if _waits(each)]
+    known = {name: each for name, each in read.items() if name not in unknown}
+    if not known:
+        raise RecipeError("data.streams: none has rows before the model has answered")
+    keep_last = "hidden" in module.needs
+    packer = Packer(
+        layout, frozenset(known), frozenset(), keep_last, module.max_tokens_per_micro_batch
+    )
+    found: list[list[_Size]] = []
+    for step in spaced(range(plan.steps_per_epoch), STEPS_LOOKED_AT):
+        batches = {name: _rows(plan, name, each, step) for name, each in known.items()}
+        found.append([_size(batch) for batch in packer(batches)])
+    return found, unknown
+
+
+def _rows(plan: StepPlan, name: str, data: StreamData, step: int) -> StreamBatch:
+    draws = plan.draws(name, step, rank=0)
+    return StreamBatch(tuple(e for draw in draws for e in data.at(*draw)), 1.0, 1.0)
+
+
+def _size(batch: Batch) -> _Size:
+    tokens, responses = batch.input_ids.numel(), len(batch.target)
+    width = batch.input_ids.shape[1]
+    plan = batch.attention
+    if plan is None:
+        return _Size(tokens, responses, tokens, tokens * width, width)
+    pairs = zip(plan.queries, plan.keys, strict=True)
+    attended = sum(q * (k - (q - 1) / 2) for q, k in pairs)
+    return _Size(tokens, responses, sum(plan.keys), attended, width)
+
+
+def _waits(data: StreamData) -> bool:
+    """Whether the rows are answers that the run is to draw first."""
+    return isinstance(data, SampledData) and not data.drawn
+
+
+def _answers(data: StreamData) -> int:
+    return 0 if _waits(data) else sum(data.lengths(row, row)[1] for row in range(len(data)))
