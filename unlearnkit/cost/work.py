@@ -1,4 +1,4 @@
-"""Operations, bytes moved and bytes sent of a step, and the time that they take."""
+"""Operations, bytes moved and bytes sent of a step, as times."""
 
 from __future__ import annotations
 
