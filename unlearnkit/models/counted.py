@@ -1,4 +1,4 @@
-"""Models on no device, from their configs: their weights are counted, not read."""
+"""Models on no device, whose weights are counted, not read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``unlearnkit plan``: says what a recipe needs of GPUs that are not here."""
+"""``unlearnkit plan``: says what a recipe needs of GPUs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Plans of runs: what they need on a machine that is not here."""
+"""Plans of runs on machines that are not here."""

@@ -1,4 +1,4 @@
-"""Plan of a run: memory, disk, time, and what to change where it does not fit."""
+"""Plan of a run: memory, disk, time, and changes that fit."""
 
 from __future__ import annotations
 
