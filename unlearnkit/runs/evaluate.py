@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -72,7 +73,7 @@ def evaluate(
     reference: Base | None = None,
     gold: Base | None = None,
     device: str | torch.device | None = None,
-    on_suite: Callable[[str], None] = lambda suite: None,
+    shown: Callable[[str], AbstractContextManager[None]] = lambda suite: nullcontext(),
 ) -> list[Found]:
     """Runs suites on a model and writes ``<suite>.json`` and ``<suite>.rows.jsonl`` each.
 
@@ -88,7 +89,7 @@ def evaluate(
         reference: The model before unlearning.
         gold: The model that never saw the forget set.
         device: Where the models run; by default the GPU if there is one.
-        on_suite: Called with each suite's name before it runs.
+        shown: Shows the progress of a suite, given its name.
 
     Raises:
         DataError: With all bad rows of the suites' data, before any model is loaded.
@@ -126,13 +127,14 @@ def evaluate(
         if known is not None:
             found.append(Found(known, path, reused=True))
             continue
-        on_suite(name)
         started = time.monotonic()
-        compared = {
+        compared: dict[str, Any] = {
             "reference": None if reference is None else load(reference),
             "gold": load(gold) if gold is not None and suite.uses_gold else None,
         }
-        result = measure(load(model), tokenizer, [suite], context, **compared)[name_of(suite)]
+        with shown(name):
+            results = measure(load(model), tokenizer, [suite], context, **compared)
+        result = results[name_of(suite)]
         write_rows(rows_file(path), result.rows)
         evaluation = Evaluation(
             suite=name,

@@ -37,7 +37,7 @@ from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import evaluated_later, refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
-from unlearnkit.runs.measure import Stages
+from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit, send_report
@@ -127,9 +127,8 @@ def fit(
     elif main:
         make_folder(folder)
     run = _Run(module, data, trainer, batches, folder, seed, ckpt_path, made_with)
-    stages = Stages(
-        evaluate, data, seed, gold, partial(plain_copy, device=trainer.strategy.root_device)
-    )
+    load = partial(plain_copy, device=trainer.strategy.root_device)
+    stages = Stages(evaluate, data, seed, gold, load, progress_of(trainer, evaluate))
     run.prepare()
     if main:
         run.begin(recipe_text, on_start)

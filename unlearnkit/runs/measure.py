@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from torch import nn
 
+from unlearnkit.callbacks.suite_progress import SuiteProgress
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.files import write_json, write_rows
 from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites
@@ -31,6 +34,7 @@ def measure(
     *,
     reference: nn.Module | None = None,
     gold: nn.Module | None = None,
+    shown: Callable[[str], AbstractContextManager[None]] = lambda suite: nullcontext(),
 ) -> Results:
     """Runs each suite on the model.
 
@@ -41,14 +45,26 @@ def measure(
         context: Streams, seed and sizes.
         reference: The model before unlearning, which is compared with.
         gold: The model that never saw the forget set, which is compared with.
+        shown: Shows the progress of a suite, given its name.
     """
     compared = replace(context, reference=reference, gold=gold)
-    return {name_of(suite): suite.run(model, tokenizer, compared) for suite in suites}
+    found: Results = {}
+    for suite in suites:
+        with shown(name_of(suite)):
+            found[name_of(suite)] = suite.run(model, tokenizer, compared)
+    return found
 
 
 def name_of(suite: Suite) -> str:
     """The name that a suite's metrics stand under."""
     return suite.name
+
+
+def progress_of(trainer: L.Trainer, suites: Sequence[Suite]) -> SuiteProgress | None:
+    """What shows how far suites have come, where the trainer shows how far it has."""
+    if trainer.progress_bar_callback is None or not trainer.is_global_zero:
+        return None
+    return SuiteProgress([name_of(suite) for suite in suites])
 
 
 _STAGES = ("before", "after", "gold")
@@ -65,6 +81,7 @@ class Stages:
         seed: Of what suites draw.
         gold: A model that never saw the forget set.
         load: Loads it.
+        progress: Shows how far suites have come; None for nothing.
     """
 
     def __init__(
@@ -74,7 +91,9 @@ class Stages:
         seed: int,
         gold: str | None,
         load: Callable[[str], nn.Module],
+        progress: SuiteProgress | None = None,
     ) -> None:
+        self._progress = progress
         self.suites, self.seed = suites, seed
         self.context = replace(SuiteContext.of(data, seed), kept={})
         self.results: dict[str, Results] = {}
@@ -106,7 +125,9 @@ class Stages:
     def _measure(
         self, stage: str, model: nn.Module, starting: nn.Module, **compared: nn.Module | None
     ) -> None:
-        found = measure(model, self._tokenizer, self.suites, self.context, **compared)
+        progress = self._progress
+        shown: Any = {} if progress is None else {"shown": partial(progress.of, stage)}
+        found = measure(model, self._tokenizer, self.suites, self.context, **compared, **shown)
         self.results[stage] = found
         written = fluency(self.suites, found, starting, self._tokenizer, self.context)
         if written:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,20 +140,20 @@ def _run(
     gold: str | BaseModel | None,
     device: str | None,
 ) -> tuple[list[Found], list[Found]]:
+    from unlearnkit.callbacks.suite_progress import SuiteProgress
     from unlearnkit.runs.evaluate import evaluate as run_and_keep
+    from unlearnkit.runs.evaluate import file_names
 
     if not suites:
         raise UserError(f"the recipe of {model} names no suite.", hint="Add --suite NAME.")
     arguments: dict[str, Any] = {"context": context, "gold": gold, "device": device}
-    with console.err().status("reading the data") as status:
-
-        def show(suite: str) -> None:
-            status.update(f"suite {suite}")
-
-        found = run_and_keep(model, suites, out, reference=reference, on_suite=show, **arguments)
-        if gold is None:
-            return found, []
-        return found, run_and_keep(gold, suites, out / "gold", on_suite=show, **arguments)
+    progress = SuiteProgress(list(file_names(suites)), console.err())
+    shown = partial(progress.of, "model")
+    found = run_and_keep(model, suites, out, reference=reference, shown=shown, **arguments)
+    if gold is None:
+        return found, []
+    shown = partial(progress.of, "gold")
+    return found, run_and_keep(gold, suites, out / "gold", shown=shown, **arguments)
 
 
 def _given(base: str | None) -> str | None:

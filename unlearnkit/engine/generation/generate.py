@@ -12,6 +12,7 @@ from transformers import GenerationConfig, StoppingCriteriaList
 
 from unlearnkit.data.tokens.turns import ends_of_turns
 from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode, is_plain
+from unlearnkit.engine.generation.watching import tell
 from unlearnkit.errors import UserError
 from unlearnkit.models.modes import evaluating, without_own_settings
 from unlearnkit.models.rope import forget_long_rows, generation_batches, length_scalings
@@ -90,6 +91,8 @@ def generate(
     limits = [limit - len(ids) for limit, ids in zip(limits, known, strict=True)]
     order = sorted(open_rows, key=lambda i: (limits[i], len(prompts[i])))
     seeded = _seeded(model, seed, active=temperature > 0)
+    tell(0, len(order))
+    done = 0
     with evaluating(model), without_own_settings(model), torch.no_grad(), seeded:
         lengths = [len(prompt) for prompt in prompts]
         for rows, near in generation_batches(model, lengths, limits, order, batch_size):
@@ -100,6 +103,7 @@ def generate(
             )
             for i, ids in zip(rows, new_ids, strict=True):
                 found[i] = _finish(tokenizer, [*known[i], *ids[: limits[i]]], ends, stop)
+            tell(done := done + len(rows), len(order))
     return [each for each in found if each is not None]
 
 

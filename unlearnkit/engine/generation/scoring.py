@@ -19,6 +19,7 @@ from unlearnkit.data.pack import Batch, Layout, pack, part_of
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.forests import planned_passes
 from unlearnkit.engine.generation.generate import device_of
+from unlearnkit.engine.generation.watching import tell
 from unlearnkit.engine.reference.kinds import Reference
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
@@ -123,6 +124,8 @@ def score(
     """
     compared = len(examples) if compared is None else compared
     found: list[Sequence[Tensor]] = [()] * len(examples)
+    tell(0, len(examples))
+    done = 0
     with torch.no_grad(), evaluating(model), ExitStack() as stack:
         head = Head(model)
         if isinstance(reference, PreTrainedModel | PeftModel):
@@ -139,6 +142,7 @@ def score(
             columns = _columns(model, head, batch, reference, known, standardised)
             for i, column in zip(rows, columns.split(lengths, dim=1), strict=True):
                 found[i] = column.unbind()
+            tell(done := done + len(rows), len(examples))
     lengths = torch.tensor([len(e.response_ids) for e in examples], dtype=torch.long)
     sequence = torch.repeat_interleave(torch.arange(len(examples)), lengths)
     whole = 3 if standardised else 2

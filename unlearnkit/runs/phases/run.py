@@ -20,7 +20,7 @@ from unlearnkit.runs.conclude import attack_run, check_goal_addresses, conclude
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.fit import FOLDER_OF_RUN
 from unlearnkit.runs.folder import RunSummary, new_folder
-from unlearnkit.runs.measure import Stages
+from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve
 from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
@@ -76,6 +76,7 @@ def fit_phases(
     data, suites, gold = last.data, last.evaluate, last.gold
     # Of the trainer its device alone: it would keep the last phase's model in memory.
     load = partial(plain_copy, device=last.trainer.strategy.root_device)
+    progress = progress_of(last.trainer, suites)
     known = os.environ.get(FOLDER_OF_RUN)
     main = trainings[0].trainer.is_global_zero and known is None
     before = Unfinished()
@@ -113,7 +114,7 @@ def fit_phases(
     if not main:
         return summary
     found = [json.loads((each / "summary.json").read_text(encoding="utf-8")) for *_, each in done]
-    stages = Stages(suites, data, last.seed, gold, load)
+    stages = Stages(suites, data, last.seed, gold, load, progress)
     if suites:
         reference = load(base)
         stages.before(lambda: reference)
