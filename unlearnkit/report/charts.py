@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from unlearnkit.metrics.base import FORGETTING
+from unlearnkit.report.zoom import beyond, near, placed, remarks
 from unlearnkit.suites.meaning import stored_role
 from unlearnkit.verdict.values import MetricRow, headline
 
@@ -54,45 +55,60 @@ def trade_off(rows: Sequence[MetricRow]) -> Chart | None:
     ]
     if not points:
         return None
-    base = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
-        y=alt.Y("utility:Q", title="figure of utility").scale(zero=False),
+    shown, across, up = placed(points, ("before", "gold"))
+    base = alt.Chart(alt.Data(values=shown)).encode(
+        x=alt.X("x:Q", title=axis_title(forget)).scale(domain=across, zero=False, nice=False),
+        y=alt.Y("y:Q", title="metric of utility").scale(domain=up, zero=False, nice=False),
         color=_colour(MODELS),
         tooltip=tips("model:N", "figure:N", "forget:Q", "utility:Q"),
     )
-    marks = base.mark_point(size=110, filled=True, opacity=1).encode(
-        shape=alt.Shape("figure:N", title=None, legend=alt.Legend(columns=1, symbolLimit=12))
+    marks = (
+        near(base)
+        .mark_point(size=110, filled=True, opacity=1)
+        .encode(
+            shape=alt.Shape("figure:N", title=None, legend=alt.Legend(columns=1)).scale(
+                domain=list(dict.fromkeys(point["figure"] for point in shown))
+            )
+        )
     )
-    upright = base.mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
-    level = base.mark_rule().encode(x=alt.X("forget_low:Q"), x2=alt.X2("forget_high:Q"))
+    upright = near(base).mark_rule().encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    level = near(base).mark_rule().encode(x=alt.X("forget_low:Q"), x2=alt.X2("forget_high:Q"))
     caption = (
-        f"{forget.suite}: {axis_title(forget)}, against figures of utility. Lines are 95 % "
-        "intervals."
+        f"{forget.suite}: {axis_title(forget)}, against metrics of utility. Lines are 95 % "
+        f"intervals.{remarks(shown)}"
     )
-    return Chart(caption, finished(upright + level + marks, caption, 260))
+    return Chart(caption, finished(upright + level + marks + beyond(base), caption, 260))
 
 
 def losses(
     lines: Sequence[Mapping[str, float]], objectives: Sequence[str], phase: str = ""
 ) -> list[Chart]:
-    """A curve for the loss, for each objective, then for whatever else was logged."""
+    """A curve for the loss, for each objective, then for whatever else was logged.
+
+    What has the same value in every step as another one shares its curve.
+    """
     names = list(dict.fromkeys(name for line in lines for name in line))
     first = ["train/loss", *(f"train/{name}" for name in objectives)]
     wanted = [n for n in first if n in names]
     wanted += [n for n in names if n not in (*wanted, "step", "epoch")]
-    found: list[Chart] = []
-    for name in wanted[:24]:
-        points = [
-            {"step": line["step"], "value": line[name]}
+    curves: dict[tuple[tuple[float, float], ...], list[str]] = {}
+    for name in wanted:
+        curve = tuple(
+            (line["step"], line[name])
             for line in lines
             if math.isfinite(line.get(name, math.nan)) and "step" in line
-        ]
-        if not points:
-            continue
+        )
+        if curve:
+            curves.setdefault(curve, []).append(name)
+    found: list[Chart] = []
+    for curve, (name, *same) in list(curves.items())[:24]:
+        points = [{"step": step, "value": value} for step, value in curve]
         every = -(-len(points) // _MOST_POINTS)
         thinned = points[::every] if every > 1 else points
         what = "weighted sum of all objectives" if name == "train/loss" else name
         start, end = points[0]["value"], points[-1]["value"]
+        if same:
+            what = f"{what}, and the same of {', '.join(same)}"
         caption = f"{what}: {start:.4g} at the start, {end:.4g} at the end"
         if phase:
             caption = f"{phase}, {caption}"

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import altair as alt
 import vl_convert
 
+from unlearnkit.report.bundle import VEGA_LITE
 from unlearnkit.report.charts import Chart, axis_title, finished, tips
-from unlearnkit.report.page import VEGA_LITE, Charts, embedded, render
+from unlearnkit.report.page import Charts, embedded, render
+from unlearnkit.report.zoom import beyond, near, placed, remarks
 from unlearnkit.suites.meaning import Meaning
 from unlearnkit.verdict.values import MetricRow, headline, is_known, number
 
@@ -37,6 +39,8 @@ class Compared:
     name: str
     seeds: int
     metrics: Mapping[str, Spread]
+    verdicts: Sequence[str] = ()
+    """The verdicts on its runs, each once."""
 
 
 class Line(NamedTuple):
@@ -65,6 +69,7 @@ def comparison_report(columns: Sequence[Compared], lines: Mapping[str, Line]) ->
         "comparison.html.j2",
         columns=columns,
         lines=lines,
+        judged=any(column.verdicts for column in columns),
         several=any(column.seeds > 1 for column in columns),
         trade_offs=places.place(trade_offs(columns, lines)),
         specs=places.specs,
@@ -139,17 +144,27 @@ def _points(columns: Sequence[Compared], x: MetricRow, y: MetricRow) -> list[dic
 
 
 def _chart(points: Sequence[Mapping[str, Any]], forget: MetricRow, kept: MetricRow) -> Chart:
-    base = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("forget:Q", title=axis_title(forget)).scale(zero=False),
-        y=alt.Y("utility:Q", title=axis_title(kept)).scale(zero=False),
+    shown, across, up = placed(points, ("before", "gold"))
+    base = alt.Chart(alt.Data(values=shown)).encode(
+        x=alt.X("x:Q", title=axis_title(forget)).scale(domain=across, zero=False, nice=False),
+        y=alt.Y("y:Q", title=axis_title(kept)).scale(domain=up, zero=False, nice=False),
         tooltip=tips("model:N", "forget:Q", "utility:Q"),
     )
+    names = [point["model"] for point in shown]
+    colour = alt.Color("model:N", title=None, sort=None).scale(domain=names)
     # The shape too, for many recipes and for eyes that tell few colours apart.
-    marks = base.mark_point(size=110, filled=True, opacity=1).encode(
-        color=alt.Color("model:N", title=None, sort=None),
-        shape=alt.Shape("model:N", title=None, sort=None),
+    marks = (
+        near(base)
+        .mark_point(size=110, filled=True, opacity=1)
+        .encode(color=colour, shape=alt.Shape("model:N", title=None, sort=None).scale(domain=names))
     )
-    upright = base.mark_rule(color="gray").encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
-    level = base.mark_rule(color="gray").encode(x=alt.X("forget_low:Q"), x2=alt.X2("forget_high:Q"))
+    upright = near(base).mark_rule(color="gray").encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
+    level = (
+        near(base)
+        .mark_rule(color="gray")
+        .encode(x=alt.X("forget_low:Q"), x2=alt.X2("forget_high:Q"))
+    )
     caption = f"{forget.suite}: {forget.name} against {kept.name}. Bars are one standard deviation."
-    return Chart(caption, finished(upright + level + marks, caption, 300))
+    caption += remarks(shown)
+    layers = upright + level + marks + beyond(base.encode(color=colour))
+    return Chart(caption, finished(layers, caption, 300))

@@ -9,23 +9,21 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unlearnkit.redact import printable
+from unlearnkit.report.bundle import bundle
 from unlearnkit.report.charts import Chart
 from unlearnkit.verdict.judge import values_of
+from unlearnkit.verdict.rules import rules
 from unlearnkit.verdict.values import number
-
-VEGA_LITE = "6.4"
-"""That which Altair writes specifications for."""
 
 
 def render(template: str, **values: Any) -> str:
     """A page of ``templates/``; all texts are escaped, control characters written out."""
     environment = _environment()
-    scripts = [Markup(text) for text in (_bundle(), _source("report.js"))]
+    scripts = [Markup(text) for text in (bundle(), _source("report.js"))]
     hashes = " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
     return environment.get_template(template).render(
         scripts=scripts,
@@ -77,17 +75,13 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     environment.filters |= {"number": number, "embedded": embedded, "values_of": values_of}
+    environment.filters["status_of"] = lambda name: rules().kind(name).status
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return environment
 
 
 def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-@cache
-def _bundle() -> str:
-    return vl_convert.javascript_bundle(None, VEGA_LITE)  # pyright: ignore[reportArgumentType]
 
 
 @cache

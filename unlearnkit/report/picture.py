@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import vl_convert
 
+from unlearnkit.report.bundle import VEGA_LITE
 from unlearnkit.report.charts import trade_off
 from unlearnkit.report.contents import Contents
-from unlearnkit.report.page import VEGA_LITE, embedded
+from unlearnkit.report.page import embedded
 from unlearnkit.verdict.values import metric_rows
 
 _WIDTH = 640

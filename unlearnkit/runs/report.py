@@ -121,6 +121,7 @@ def report_comparison(
             column.name,
             len(column.runs),
             {key: Spread(found.mean, found.deviation) for key, found in column.metrics.items()},
+            column.verdict.split(", ") if column.verdict else (),
         )
         for column in comparison.columns
     ]

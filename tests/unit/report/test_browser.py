@@ -29,7 +29,10 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=["light-desktop", "dark-phone"])
+@pytest.fixture(
+    params=[(scheme, width) for scheme in ("light", "dark") for width in (390, 768, 1280)],
+    ids=lambda each: f"{each[0]}-{each[1]}",
+)
 def page(request, browser, page_file):
     scheme, width = request.param
     page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
@@ -49,6 +52,13 @@ def page(request, browser, page_file):
 
 def test_it_fits_the_window_in_the_chosen_colours(page):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # What is wider than its place scrolls; nothing else sticks out of the window.
+    outside = page.evaluate(
+        "[...document.querySelectorAll('body *')].filter((each) => "
+        "!each.closest('.wide, pre, svg, .skip') "
+        "&& each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML)"
+    )
+    assert outside == []
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     ground, ink, label = (
         page.evaluate(f"{what}.match(/\\d+/g).slice(0, 3).reduce((sum, each) => sum + +each, 0)")

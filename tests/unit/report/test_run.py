@@ -232,7 +232,7 @@ def test_the_verdict_comes_first_with_what_decides_and_what_is_next(run, tmp_pat
     assert "Relearning not tested." in page.text
     lost = write_run(tmp_path / "lost", suites=changed("after", normal__rougeL_recall=0.5))
     html = reporting.report(lost).read_text(encoding="utf-8")
-    assert '<p class="verdict bad"><strong>damaged</strong>' in html
+    assert '<p class="verdict bad"><strong class="status bad">damaged</strong>' in html
     assert "Next: give the retain term a larger weight" in html
     (lost / "recipe.yaml").write_text(
         "goals: {copyright/normal/rougeL_recall: {at_least: 0.9 * before}}"

@@ -10,13 +10,16 @@
 
   const config = () => {
     const of = colours();
+    // A label that does not fit ends with dots; the caption, or the tooltip, holds all of it.
+    const room = Math.max(160, Math.min(window.innerWidth - 96, 520));
+    const narrow = window.innerWidth < 640;
     const text = { labelColor: of("ink"), titleColor: of("ink"), titleFontWeight: "normal" };
     return {
       background: "transparent",
       font: "system-ui, sans-serif",
-      axis: { ...text, gridColor: of("line"), domainColor: of("quiet"), tickColor: of("quiet") },
+      axis: { ...text, titleLimit: narrow ? 220 : 520, gridColor: of("line"), domainColor: of("quiet"), tickColor: of("quiet") },
       legend: {
-        ...text, orient: "bottom", columns: 3, labelLimit: 240,
+        ...text, orient: "bottom", columns: narrow ? 1 : 3, labelLimit: narrow ? room : 240,
         symbolBaseFillColor: of("ink"), symbolBaseStrokeColor: of("ink"),
       },
       line: { color: of("accent") },
