@@ -88,7 +88,54 @@ class TruthRatio(RowMean, name="truth_ratio"):
         return functional.truth_scores(nll, nll_wrong, self.which, self.mean, compat=self.compat)
 
 
-class ForgetQuality(UnlearningMetric, name="forget_quality"):
+class _AgainstGold(UnlearningMetric):
+    """A metric of two models' truth ratios.
+
+    Args:
+        gold_ratios: Truth ratios of the same rows under the model trained without them; None if
+            they are a second input.
+    """
+
+    needs = keys = ("truth_ratio", "gold_truth_ratio")
+
+    def __init__(self, gold_ratios: Sequence[float] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gold_ratios = None if gold_ratios is None else tuple(gold_ratios)
+        if gold_ratios is not None:
+            self.keys = self.keys[:1]
+
+    def per_row(self, ratios: Any, *gold: Any) -> Any:
+        """From truth ratios ``[S]``, wrong over right, and those of the gold model."""
+        return list(zip(ratios, *gold, strict=True)) if gold else ratios
+
+
+class KSDistance(_AgainstGold, name="ks_distance"):
+    """Kolmogorov-Smirnov distance between two models' truth ratios.
+
+    Args:
+        gold_ratios: Truth ratios of the same rows under the model trained without them; None if
+            they are a second input.
+
+    Example:
+        >>> KSDistance([0.3, 0.9, 1.5, 2.0])([0.1, 0.2, 0.3, 0.9]).item()
+        0.5
+    """
+
+    value_range = "0 to 1"
+    formula = (
+        r"D = \sup_x |F_\mathrm{model}(x) - F_\mathrm{gold}(x)|, \quad F \text{ the distribution "
+        r"of } R_i"
+    )
+    direction = "zero"
+    good = "near 0; two gold models of other seeds say how near can be had"
+    source = "the statistic of the test of Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
+
+    def aggregate(self, ratios: Sequence[float], gold: Sequence[float] = ()) -> float:
+        """The distance; nan of a single row."""
+        return functional.ks_distance(ratios, gold or self.gold_ratios or ())
+
+
+class ForgetQuality(_AgainstGold, name="forget_quality"):
     """p-value of the Kolmogorov-Smirnov test that two models' truth ratios are alike.
 
     Args:
@@ -110,17 +157,6 @@ class ForgetQuality(UnlearningMetric, name="forget_quality"):
     gold_level = 0.05
     good = "above 0.05, where the two cannot be told apart; with few rows that is weak evidence"
     source = "Maini et al. 2024, arXiv 2401.06121, sec. 2.2"
-    needs = keys = ("truth_ratio", "gold_truth_ratio")
-
-    def __init__(self, gold_ratios: Sequence[float] | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.gold_ratios = None if gold_ratios is None else tuple(gold_ratios)
-        if gold_ratios is not None:
-            self.keys = self.keys[:1]
-
-    def per_row(self, ratios: Any, *gold: Any) -> Any:
-        """From truth ratios ``[S]``, wrong over right, and those of the gold model."""
-        return list(zip(ratios, *gold, strict=True)) if gold else ratios
 
     def aggregate(self, ratios: Sequence[float], gold: Sequence[float] = ()) -> float:
         """The p-value; nan of a single row."""

@@ -15,6 +15,7 @@ from unlearnkit.metrics import (
     ExactMemorization,
     ExtractionStrength,
     ForgetQuality,
+    KSDistance,
     ModelUtility,
     Probability,
     Rouge,
@@ -71,6 +72,8 @@ class Tofu(Suite, name="tofu"):
     * ``exact_memorization``, ``extraction_strength`` (forget).
     * ``utility/model_utility``: harmonic mean of the nine metrics of the three kinds to keep.
     * ``forget/forget_quality``: p-value that the truth ratios are those of the gold model.
+    * ``forget/ks_distance``: the distance D of that test, with an interval. It does not shrink with
+      the number of rows, as a p-value does.
 
     Args:
         data: Folder with ``forget10_perturbed.json`` and so on, or the id on the Hub.
@@ -97,7 +100,7 @@ class Tofu(Suite, name="tofu"):
     """
 
     probes = {
-        "forget": Probe("forget", (*_FORGET, "truth_ratio", "forget_quality")),
+        "forget": Probe("forget", (*_FORGET, "truth_ratio", "forget_quality", "ks_distance")),
         "retain": Probe("protected", _NINE),
         "neighbour": Probe("neighbour", _NINE),
         "real_authors": Probe("utility", _NINE),
@@ -113,6 +116,7 @@ class Tofu(Suite, name="tofu"):
         "extraction_strength": ExtractionStrength(),
         "truth_ratio": TruthRatio(),
         "forget_quality": ForgetQuality(),
+        "ks_distance": KSDistance(),
         "model_utility": ModelUtility(),
     }
     without_interval = ("forget_quality",)
@@ -201,7 +205,7 @@ class Tofu(Suite, name="tofu"):
         if "neighbour" not in asked:
             missing["neighbour/*"] = _NO_NEIGHBOUR
         if context.gold is None:
-            missing["forget/forget_quality"] = _NO_GOLD
+            missing |= dict.fromkeys(("forget/forget_quality", "forget/ks_distance"), _NO_GOLD)
         else:
             forget = [row for row in rows if row["stream"] == "forget"]
             ratios = partial(truth_ratios, context=context, asked=asked["forget"])
@@ -210,7 +214,10 @@ class Tofu(Suite, name="tofu"):
             for row, value in zip(forget, of_gold, strict=True):
                 row["gold_truth_ratio"] = value
             if len(forget) < 2:
-                notes.append("forget/forget_quality: one row says nothing of a distribution")
+                notes += [
+                    f"forget/{name}: one row says nothing of a distribution"
+                    for name in ("forget_quality", "ks_distance")
+                ]
         values = self.aggregate(rows)
         return SuiteResult(values, rows, missing, notes)
 

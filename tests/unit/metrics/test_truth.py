@@ -9,6 +9,7 @@ import torch
 
 from unlearnkit.functional.tofu import (
     forget_quality,
+    ks_distance,
     model_utility,
     privleak,
     probability_with_options,
@@ -16,7 +17,9 @@ from unlearnkit.functional.tofu import (
     truth_ratio,
     truth_scores,
 )
-from unlearnkit.metrics import ForgetQuality, TruthRatio
+from unlearnkit.metrics import ForgetQuality, KSDistance, TruthRatio
+from unlearnkit.suites import Tofu
+from unlearnkit.suites.bootstrap import bootstrap
 
 RIGHT = -torch.tensor([0.5, 0.1]).log()
 WRONG = -torch.tensor([[0.25, 0.25], [0.4, 0.1]]).log()
@@ -81,3 +84,33 @@ def test_privleak_by_hand():
     assert privleak(0.5) == 0.0
     assert math.isnan(privleak(0.5, 1.0))
     assert relative_difference(3.0, 2.0) == 50.0
+
+
+def test_ks_distance_is_the_largest_gap_between_the_shares_below_a_value():
+    own, gold = [0.1, 0.2, 0.3, 0.9], [0.3, 0.9, 1.5, 2.0]
+    # Up to 0.2 half of one and none of the other; from there on both rise alike.
+    assert ks_distance(own, gold) == 0.5
+    assert ks_distance(own, own) == 0.0
+    assert ks_distance(own, [x + 10 for x in own]) == 1.0
+    # It says the same of ten times the rows, of which the p-value does not.
+    assert ks_distance(own * 10, gold * 10) == 0.5
+    assert forget_quality(own * 10, gold * 10) < 0.01 < forget_quality(own, gold)
+    assert math.isnan(ks_distance([0.1], [0.9]))
+    metric = KSDistance()
+    metric.update(own, gold, rows=range(4))
+    assert metric.compute().item() == 0.5
+    assert metric.direction_on("forget") == "zero"
+
+
+def test_the_interval_of_ks_distance_draws_a_row_of_both_models_together():
+    rows = [
+        {"stream": "forget", "truth_ratio": 0.1, "gold_truth_ratio": 0.5},
+        {"stream": "forget", "truth_ratio": 0.6, "gold_truth_ratio": 0.2},
+    ]
+    suite = Tofu()
+    assert suite.aggregate(rows)["forget/ks_distance"] == 0.5
+    # One row twice: all of one model's values are below all of the other's. Both rows: 0.5.
+    assert bootstrap(suite, rows)["forget/ks_distance"] == (0.5, 1.0)
+    for row in rows:
+        row["gold_truth_ratio"] = row["truth_ratio"]
+    assert bootstrap(suite, rows)["forget/ks_distance"] == (0.0, 0.0)

@@ -127,6 +127,7 @@ def test_tofu_has_all_nine_parts_of_utility(target, tokenizer, with_gold):
     forget = [row for row in result.rows if row["stream"] == "forget"]
     own, other = ([row[k] for row in forget] for k in ("truth_ratio", "gold_truth_ratio"))
     assert values["forget/forget_quality"] == pytest.approx(ks_2samp(own, other).pvalue)
+    assert values["forget/ks_distance"] == pytest.approx(ks_2samp(own, other).statistic)
     # By the paper's words: the geometric mean of the wrong answers over the right one.
     row = forget[1]
     assert len(row["nll_wrong"]) == 2
@@ -168,6 +169,7 @@ def _on_rows(suite, row, model, tokenizer):
 def test_gold_against_itself_cannot_be_told_apart(gold, tokenizer, with_gold):
     tofu = Tofu(str(DATA / "tofu")).run(gold, tokenizer, with_gold)
     assert tofu.values["forget/forget_quality"] == 1.0
+    assert tofu.values["forget/ks_distance"] == 0.0
     assert Muse(str(DATA / "muse")).run(gold, tokenizer, with_gold).values["forget/privleak"] == 0
 
 
@@ -176,8 +178,9 @@ def test_what_lacks_an_input_is_named(target, tokenizer, tmp_path):
     shutil.copytree(DATA / "tofu", folder)
     (folder / "holdout10.json").unlink()
     result = Tofu(str(folder)).run(target, tokenizer, SHORT)
-    assert set(result.missing) == {"forget/forget_quality", "heldout/*", "neighbour/*"}
-    assert "gold" in result.missing["forget/forget_quality"]
+    of_gold = {"forget/forget_quality", "forget/ks_distance"}
+    assert set(result.missing) == {*of_gold, "heldout/*", "neighbour/*"}
+    assert all("gold" in result.missing[key] for key in of_gold)
     assert "holdout10" in result.missing["heldout/*"]
     muse = Muse(str(DATA / "muse")).run(target, tokenizer, SHORT)
     assert "gold" in muse.missing["forget/privleak"]
@@ -320,6 +323,7 @@ def test_suites_say_which_files_they_need(tokenizer):
 
 @pytest.mark.parametrize(("name", "key", "role", "direction"), [
     ("tofu", "forget/forget_quality", "forget", "up"),
+    ("tofu", "forget/ks_distance", "forget", "zero"),
     ("tofu", "forget/probability", "forget", "down"),
     ("tofu", "retain/probability", "protected", "up"),
     ("tofu", "heldout/probability", None, None),

@@ -166,7 +166,9 @@ def test_one_row_says_nothing_of_a_distribution(file, stub):
     suite = tofu_of(file, ["a"])
     result = suite.run(*stub, SuiteContext(max_new_tokens=3, gold=stub[0]))
     assert result.values["forget/forget_quality"] is None
-    assert "forget/forget_quality: one row says nothing of a distribution" in result.notes
+    assert result.values["forget/ks_distance"] is None
+    for name in ("forget_quality", "ks_distance"):
+        assert f"forget/{name}: one row says nothing of a distribution" in result.notes
 
 
 def test_a_leak_needs_four_tokens_and_diversity_a_word(file, stub):
