@@ -33,3 +33,11 @@ class Stop(L.Callback):
             time.sleep(0.01)
         if self.to == "both":
             time.sleep(1.0)  # the launcher's copy of the signal comes now
+
+
+class Killed(L.Callback):
+    """Kills the second process in the fourth step, as a machine without memory does."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step == 3 and not trainer.is_global_zero:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,14 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.files import file_digest, whole_folder, write_json
 
 DIGESTS = "digests.json"
-_KEPT = ("*.safetensors", "config.json", "adapter_config.json", "tokenizer.json", "*.index")
+_KEPT = (
+    "*.safetensors",
+    "config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "*.index.json",
+    "*.index",
+)
 """Files that decide what a model computes. A card, or a chat template, may be changed."""
 _POINTERS = ("base_model_name_or_path", "revision", "parts")
 """Keys of configs that tell where another model is; it may be moved, and is checked by itself."""

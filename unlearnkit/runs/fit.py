@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -42,16 +41,19 @@ from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.resume.changes import Resolve
-from unlearnkit.runs.resume.check import checkpoint_of, resumed
+from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of, resumed
 from unlearnkit.runs.resume.record import KeepMadeWith, MadeWith
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
 from unlearnkit.runs.start import Batches, Start
-from unlearnkit.runs.trainer import log_short_runs_too, point_at, stopped_by
+from unlearnkit.runs.trainer import (
+    FOLDER_OF_RUN,
+    known_to_other_ranks,
+    log_short_runs_too,
+    point_at,
+    stopped_by,
+)
 from unlearnkit.suites.base import Suite
-
-FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
-"""Tells the processes that Lightning starts for the other ranks where the run writes."""
 
 
 def fit(
@@ -118,6 +120,7 @@ def fit(
         made_with = MadeWith.of(planned, without_secrets(recipe_text), batches.total_steps)
     if ckpt_path and made_with:
         made_with = resumed(ckpt_path, made_with, resolve, resume_with_changes, trainer)
+        trainer.callbacks.append(SameCheckpoint(ckpt_path))  # pyright: ignore
     if made_with:
         trainer.callbacks.append(KeepMadeWith(made_with))  # pyright: ignore
     # Only the first process writes to it; under torchrun the others are never told its name.
@@ -222,7 +225,7 @@ class _Run:
                 callback.use(stages.suites, stages.context)
         # Suites may draw random numbers; training starts from the seed anyway.
         L.seed_everything(self.seed, workers=True, verbose=False)
-        with _known_to_other_ranks(self.folder), told_with_checkpoint(self.folder):
+        with known_to_other_ranks(self.folder, self.ckpt_path), told_with_checkpoint(self.folder):
             self.trainer.fit(
                 self.module, datamodule=self.data, ckpt_path=self.ckpt_path, weights_only=True
             )
@@ -278,14 +281,3 @@ class _Run:
         if isinstance(self.module.reference, Frozen) and not is_sharded(self.trainer):
             return self.module.reference.model
         return plain_copy(self.module.base, self.trainer.strategy.root_device)
-
-
-@contextmanager
-def _known_to_other_ranks(folder: Path) -> Iterator[None]:
-    before = os.environ.get(FOLDER_OF_RUN)
-    os.environ[FOLDER_OF_RUN] = str(folder.absolute())
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[FOLDER_OF_RUN]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning as L
@@ -13,6 +16,10 @@ from unlearnkit.callbacks.progress import use_epoch_bar
 from unlearnkit.engine.training.loggers import given_loggers, own_logger
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.resume.check import CHECKPOINT_OF_RUN
+
+FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
+"""Tells the processes that Lightning starts for the other ranks where the run writes."""
 
 
 def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
@@ -49,3 +56,21 @@ def stopped_by(trainer: L.Trainer) -> str | None:
         if left is not None and left <= 0:
             return f"{at}: max_time is over"
     return None
+
+
+@contextmanager
+def known_to_other_ranks(folder: Path, checkpoint: str | None) -> Iterator[None]:
+    """Tells the processes that Lightning starts where the run writes, and where it resumes."""
+    told = {FOLDER_OF_RUN: str(folder.absolute())}
+    if checkpoint is not None:
+        told[CHECKPOINT_OF_RUN] = checkpoint
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -183,7 +183,7 @@ def run(job: Job, sampling: Sampling) -> int:
     from rich.progress import track
 
     from unlearnkit.data.samples import Origin
-    from unlearnkit.engine.generation.sampling import draw, on_device
+    from unlearnkit.engine.generation.sampling import draw, lock_of, on_device
     from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
     from unlearnkit.models.load import load_model
 
@@ -191,17 +191,21 @@ def run(job: Job, sampling: Sampling) -> int:
     origin = Origin(
         model_fingerprint(job.base), tokenizer_fingerprint(tokenizer), **sampling._asdict()
     )
-    done = _done(job.path, origin, job.per_prompt)
-    return draw(
-        lambda: on_device(load_model(job.base)),
-        job.codec,
-        job.prompts,
-        job.per_prompt,
-        job.path,
-        origin,
-        done,
-        lambda groups: track(groups, description="sampling", console=console.err(), transient=True),
-    )
+    # Another process that writes the same file waits, and then finds what is done.
+    with lock_of(job.path):
+        done = _done(job.path, origin, job.per_prompt)
+        return draw(
+            lambda: on_device(load_model(job.base)),
+            job.codec,
+            job.prompts,
+            job.per_prompt,
+            job.path,
+            origin,
+            done,
+            lambda groups: track(
+                groups, description="sampling", console=console.err(), transient=True
+            ),
+        )
 
 
 def _with_what_it_needs(name: str, streams: dict[str, Stream]) -> dict[str, Stream]:

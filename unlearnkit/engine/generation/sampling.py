@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,25 @@ def draw(
     return answered
 
 
+@contextmanager
+def lock_of(path: Path) -> Iterator[None]:
+    """Keeps other processes from writing a file of answers.
+
+    Raises:
+        UserError: If its folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
     """Samples what the ``sampled`` streams of a run lack, from the model at the start.
 
@@ -111,9 +131,8 @@ def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
     for each in sampled:
         each.use_base(module.base)
         if trainer.is_global_zero:
-            each.file.parent.mkdir(parents=True, exist_ok=True)
             # Another run that draws the same answers waits, and then finds them.
-            with FileLock(each.file.with_suffix(".lock")):
+            with lock_of(each.file):
                 drop_torn_line(each.file)
                 done = {ids for ids, row in each.known().items() if len(row.answers) >= each.pool}
                 draw(load, each.codec, each.prompt_ids, each.pool, each.file, each.origin, done)

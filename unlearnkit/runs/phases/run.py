@@ -18,7 +18,6 @@ from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
 from unlearnkit.runs.conclude import attack_run, check_goal_addresses, conclude
 from unlearnkit.runs.facts import peak_memory_mb
-from unlearnkit.runs.fit import FOLDER_OF_RUN
 from unlearnkit.runs.folder import RunSummary, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
@@ -27,6 +26,7 @@ from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfi
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.sharded import plain_copy
+from unlearnkit.runs.trainer import FOLDER_OF_RUN
 
 
 def fit_phases(

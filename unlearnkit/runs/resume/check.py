@@ -3,33 +3,79 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
+import torch.distributed
 
 from unlearnkit.engine.training.changed import TakeNewSettings
 from unlearnkit.errors import RecipeError
+from unlearnkit.files import digest_of
 from unlearnkit.runs.checkpoints import newest_checkpoint, read_checkpoint
 from unlearnkit.runs.resume.changes import LENGTH, Change, Resolve, compare
 from unlearnkit.runs.resume.record import MadeWith
 
+CHECKPOINT_OF_RUN = "UNLEARNKIT_CHECKPOINT"
+"""Tells the processes that Lightning starts for the other ranks where the run resumes."""
+
 logger = logging.getLogger(__name__)
 _OF_OPTIMIZER = ("model.optimizer", "model.schedule", "model.warmup", *LENGTH)
 _MOST_SHOWN = 12
+_HEAD = 2**20
 
 
 def checkpoint_of(given: str | None, runs: Path) -> str | None:
     """The checkpoint to resume from: ``last`` is the newest of the recipe's runs.
 
+    Processes that Lightning starts for the other ranks take the one that the first found.
+
     Raises:
         UserError: If there is none.
     """
     if given == "last":
-        return str(newest_checkpoint(runs))
+        return os.environ.get(CHECKPOINT_OF_RUN) or str(newest_checkpoint(runs))
     if given and "://" not in given and not Path(given).exists():
         raise RecipeError(f"--ckpt_path: there is no file {given}")
     return given
+
+
+class SameCheckpoint(L.Callback):
+    """Refuses ranks that found different checkpoints, as on disks that are not shared.
+
+    Args:
+        path: The checkpoint that this rank resumes from.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Compares the step and the size of all ranks' checkpoints; paths may differ.
+
+        Raises:
+            RecipeError: On every rank, with what each found.
+        """
+        if trainer.world_size < 2 or not torch.distributed.is_initialized():
+            return
+        found: list[tuple[str, str]] = [("", "")] * trainer.world_size
+        torch.distributed.all_gather_object(found, (self.path, _identity(self.path)))
+        if len({identity for _, identity in found}) > 1:
+            lines = "\n".join(f"rank {rank}: {path}" for rank, (path, _) in enumerate(found))
+            raise RecipeError(
+                f"--ckpt_path: the ranks found different checkpoints:\n{lines}",
+                hint="Give the path of one that all ranks see.",
+            )
+
+
+def _identity(path: str) -> str:
+    """What copies of one checkpoint have in common, without reading all of it."""
+    place = Path(path)
+    if not place.is_file():
+        return path
+    with place.open("rb") as file:
+        return f"{place.stat().st_size} {digest_of(file.read(_HEAD))}"
 
 
 def resumed(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from peft import LoraConfig
 from short_fits import objective, qa, train
 from stub import save_stub
@@ -14,6 +15,8 @@ from stub import save_stub
 from unlearnkit import UnlearningDataModule, UnlearningModule
 from unlearnkit.data import SampledStream
 from unlearnkit.data.streams.sampled import SampledData
+from unlearnkit.engine.generation.sampling import lock_of
+from unlearnkit.errors import UserError
 
 
 @pytest.fixture
@@ -74,3 +77,28 @@ def test_the_loss_at_the_start_is_the_logarithm_of_two(base) -> None:
     module = UnlearningModule({"forget": objective("d2o", samples="own")}, base=base)
     seen = train(module, data, max_steps=1)
     assert seen.figures[0]["forget"] == pytest.approx(torch.tensor(2.0).log().item(), rel=1e-5)
+
+
+def test_a_full_disk_is_told_and_what_was_drawn_stays(base, monkeypatch) -> None:
+    data = _data(base)
+    data.check()
+    (own,) = (each for each in data.data.values() if isinstance(each, SampledData))
+    own.use_base(base)
+    own.file.parent.mkdir(parents=True, exist_ok=True)
+    own.file.symlink_to("/dev/full")
+    module = UnlearningModule({"forget": objective("d2o", samples="own")}, base=base)
+    with pytest.raises(UserError, match=r"cannot be written: No space left on device"):
+        train(module, data, max_epochs=1)
+    own.file.unlink()
+    # With room again the run goes on.
+    train(module, _data(base), max_epochs=1)
+
+
+def test_a_file_is_written_by_one_process_at_a_time(tmp_path) -> None:
+    file = tmp_path / "own.jsonl"
+    with lock_of(file), pytest.raises(Timeout):
+        FileLock(file.with_suffix(".lock")).acquire(timeout=0)
+    FileLock(file.with_suffix(".lock")).acquire(timeout=0).lock.release()
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UserError, match="cannot be written"), lock_of(tmp_path / "taken" / "f"):
+        raise AssertionError("nothing is locked")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
+from processes import run_ranks
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig
-from unlearnkit.runs.resume.check import checkpoint_of
+from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of
+from unlearnkit.runs.trainer import known_to_other_ranks
 
 STEPS = partial(ModelCheckpoint, every_n_train_steps=1, save_top_k=-1)
 
@@ -44,3 +49,35 @@ def test_a_checkpoint_is_looked_for_before_anything_is_made(tmp_path) -> None:
     assert checkpoint_of("s3://a/b.ckpt", tmp_path) == "s3://a/b.ckpt"
     with pytest.raises(RecipeError, match="there is no file"):
         checkpoint_of(str(tmp_path / "none.ckpt"), tmp_path)
+
+
+def _meet(folder: str) -> None:
+    """One of two ranks; each finds a checkpoint of its own, with the same content and another."""
+    rank = os.environ["LOCAL_RANK"]
+    torch.distributed.init_process_group("gloo", rank=int(rank), world_size=2)
+    for content in (b"same", rank.encode()):
+        path = Path(folder, f"{rank}.ckpt")
+        path.write_bytes(content)
+        try:
+            SameCheckpoint(str(path)).setup(SimpleNamespace(world_size=2), None, "fit")
+            print("taken")
+        except RecipeError as error:
+            print(error.message)
+
+
+def test_ranks_that_found_different_checkpoints_are_refused_on_all(tmp_path) -> None:
+    for done in run_ranks(2, _meet, str(tmp_path)):
+        assert done.stdout.splitlines() == [
+            "taken",
+            "--ckpt_path: the ranks found different checkpoints:",
+            f"rank 0: {tmp_path}/0.ckpt",
+            f"rank 1: {tmp_path}/1.ckpt",
+        ], done.stderr
+
+
+def test_other_ranks_take_the_checkpoint_of_the_first(tmp_path, monkeypatch) -> None:
+    (tmp_path / "new.ckpt").write_text("")
+    assert checkpoint_of("last", tmp_path) == str(tmp_path / "new.ckpt")
+    with known_to_other_ranks(tmp_path, "old.ckpt"):
+        assert checkpoint_of("last", tmp_path) == "old.ckpt"
+    assert checkpoint_of("last", tmp_path) == str(tmp_path / "new.ckpt")
