@@ -9,7 +9,7 @@ from torch import Tensor
 def redirection(forget: Tensor, gram: Tensor, ridge: float = 0.0) -> Tensor:
     r"""The row $v$ of $\Delta W = c\,r\,v^\top$, the change of a layer in closed form.
 
-    $$\Delta W = \arg\min \sum_{a \in F} \lVert \Delta W a - c\,r \rVert^2
+    $$\Delta W = \operatorname{arg\,min} \sum_{a \in F} \lVert \Delta W a - c\,r \rVert^2
       + w \sum_{a \in R} \lVert \Delta W a \rVert^2 + \lambda \lVert \Delta W \rVert_F^2$$
 
     The target is the same for all of $F$, so that the solution has rank one:
