@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.data.worded import WordedRows
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.registry import Registered
@@ -51,7 +52,11 @@ class Target:
                 "the recipe has no stream 'forget' to attack.",
                 hint=f"It has: {', '.join(data.data)}.",
             )
-        rows = list(data.data["forget"].examples())
+        forget = data.data["forget"]
+        if isinstance(forget, WordedRows):  # other wordings of a row would give it away
+            rows = [each for row in range(len(forget)) for each in forget.measured(row)]
+        else:
+            rows = list(forget.examples())
         return cls(rows, data.codec(), SuiteContext.of(data), data.streams["forget"])
 
     @property

@@ -35,17 +35,21 @@ class Split:
 def split_rows(examples: Sequence[Example], held: int, limit: int, seed: int) -> Split:
     """Draws the attacker's rows; of the others, at most ``limit``, evenly spaced.
 
+    The sequences of a row, such as the cuts of one passage, are drawn together.
+
     Raises:
         UserError: If no other row would be left.
     """
-    if not 1 <= held < len(examples):
+    rows = list(dict.fromkeys((each.source, each.row) for each in examples))
+    if not 1 <= held < len(rows):
         raise UserError(
-            f"--rows: expected 1 to {len(examples) - 1}, so that forget rows are left to be "
+            f"--rows: expected 1 to {len(rows) - 1}, so that forget rows are left to be "
             f"measured, found {held}"
         )
-    drawn = set(random.Random(seed).sample(range(len(examples)), held))
-    others = [each for i, each in enumerate(examples) if i not in drawn]
-    return Split([examples[i] for i in sorted(drawn)], spaced(others, limit))
+    drawn = {rows[place] for place in random.Random(seed).sample(range(len(rows)), held)}
+    own = [each for each in examples if (each.source, each.row) in drawn]
+    others = [each for each in examples if (each.source, each.row) not in drawn]
+    return Split(own, spaced(others, limit))
 
 
 def benign_split(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from stub import stub_tokenizer
 
-from unlearnkit.attacks.base import Attack, check_limit
+from unlearnkit.attacks.base import Attack, Target, check_limit
+from unlearnkit.data import ParaphraseStream
+from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import UserError
 
 
@@ -24,3 +27,12 @@ def test_a_limit_is_at_least_1() -> None:
     assert check_limit(1) == 1
     with pytest.raises(UserError, match="expected at least 1, found 0"):
         check_limit(0)
+
+
+def test_of_rows_in_several_wordings_the_own_one_is_attacked():
+    rows = [{"prompt": "a", "response": "b", "more": ["c", "d"]}]
+    stream = ParaphraseStream(rows, prompts="more")
+    data = UnlearningDataModule({"forget": stream}, tokenizer=stub_tokenizer(), max_length=64)
+    data.check()
+    (own,) = Target.of(data).examples
+    assert data.tokenizer.decode(own.prompt_ids) == "a"

@@ -28,3 +28,15 @@ def test_benign_rows_leave_all_forget_rows_to_be_judged() -> None:
     assert [e.row for e in split.held] == [100, 101]
     with pytest.raises(UserError, match="the rows of --data"):
         benign_split(benign, ROWS, 3, 9, 0)
+
+
+def test_the_sequences_of_a_row_are_drawn_together():
+    # Three rows of two cuts each: what is trained on says nothing of what is measured.
+    cuts = [Example((row, cut), (9,), row, f"book:{row}") for row in range(3) for cut in (2, 8)]
+    for seed in range(6):
+        split = split_rows(cuts, held=1, limit=9, seed=seed)
+        assert len(split.held) == 2
+        assert len({each.row for each in split.held}) == 1
+        assert {each.row for each in split.held} & {each.row for each in split.others} == set()
+    with pytest.raises(UserError, match="expected 1 to 2"):
+        split_rows(cuts, 3, 9, 0)
