@@ -260,6 +260,11 @@ class EncodedRows(StreamData):
         """Prompt tokens of a sequence."""
         return self._borders[2 * sequence + 1] - self._borders[2 * sequence]
 
+    def prompt_lengths(self, sequences: Order) -> Order:
+        """Prompt tokens of many sequences, ``[n] -> [n]``."""
+        borders = np.frombuffer(self._borders, np.int64)
+        return borders[2 * sequences + 1] - borders[2 * sequences]
+
     def response_length(self, sequence: int) -> int:
         """Response tokens of a sequence."""
         return self._borders[2 * sequence + 2] - self._borders[2 * sequence + 1]

@@ -11,7 +11,7 @@ import numpy as np
 
 from unlearnkit.data.cut import Cut
 from unlearnkit.data.example import Example
-from unlearnkit.data.plan import derived_seed, permutation
+from unlearnkit.data.plan import Order, derived_seed, permutation
 from unlearnkit.data.rows.packed import Mapped
 from unlearnkit.data.rows.same import KeysOf
 
@@ -124,6 +124,29 @@ class AnswerPool:
             taken.add(self._key_of(place, room))
             chosen.append(place)
         return chosen
+
+    def walked(self, owns: Order, rooms: Order, first: int, count: int) -> tuple[Order, Order]:
+        """Tokens that successive prompts get if each takes the next answers as they come.
+
+        Args:
+            owns: ``[n]`` keys of the prompts' own answers.
+            rooms: ``[n]`` tokens that fit behind each prompt.
+            first: Place of the first answer in the endless walk through the pool.
+            count: Answers of each prompt.
+
+        Returns:
+            ``[n]`` tokens, and ``[n]`` whether `choose` may take others for a prompt: where one is
+            its own, comes twice, or is cut.
+        """
+        places = np.array(self._walk(first, len(owns) * count)).reshape(-1, count)
+        lengths = np.frombuffer(self._lengths, np.int64)[places]
+        tokens = np.minimum(lengths, rooms[:, None]).sum(1)
+        if self._keep_own:
+            return tokens, np.zeros(len(owns), bool)
+        keys = np.frombuffer(self._keys, np.uint64)[places]
+        keys.sort(1)
+        unsure = (lengths > rooms[:, None]).any(1) | (keys == owns[:, None]).any(1)
+        return tokens, unsure | (keys[:, 1:] == keys[:, :-1]).any(1)
 
     def answer(self, place: int, room: int) -> Answer:
         """The answer at a place of the pool, cut to so many tokens."""

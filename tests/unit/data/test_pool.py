@@ -1,8 +1,12 @@
 """Pools of answers: what is drawn, and what drawing, counting and a fingerprint cost."""
 
+import itertools
 import pickle
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stub import stub_tokenizer
 
 from unlearnkit.data import MismatchStream
@@ -12,7 +16,7 @@ from unlearnkit.data.pool import Answer, AnswerPool
 from unlearnkit.data.sampler import StepDataset
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.errors import Place
+from unlearnkit.errors import DataError, Place
 
 CODEC = Codec(stub_tokenizer(), 16)
 
@@ -86,12 +90,54 @@ def test_a_step_is_counted_without_making_its_answers(mismatch, monkeypatch):
     streams = {"forget": StreamPlan(2, 1), "mismatch": StreamPlan(2, 1, follows="forget")}
     steps = StepDataset(StepPlan(streams, accumulate=2), "mismatch", mismatch, rank=0)
     first = steps[0]
-    assert (len(made), len(chosen)) == (3, 2)  # of 6 answers those of this micro-batch alone
+    assert len(made) == 3  # of 6 answers those of this micro-batch alone
     second = steps[1]
     assert (len(made), len(chosen)) == (6, 2)
     tokens = sum(len(e.response_ids) for e in first.examples + second.examples)
     assert first.token_share == second.token_share == tokens / 2
     assert first.sequence_share == 6 / 2
+
+
+LETTERS = st.text("abc", min_size=1, max_size=3)
+
+
+@given(
+    own=st.lists(st.tuples(LETTERS, st.integers(1, 14)), min_size=1, max_size=4),
+    pool=st.lists(LETTERS, min_size=1, max_size=8),
+    per_prompt=st.integers(1, 4),
+    first=st.integers(0, 40),
+)
+def test_a_count_is_the_sum_over_its_draws(own, pool, per_prompt, first):
+    """Own answers, equal ones and ones that are cut included."""
+    prompts = [([4] * n, CODEC.response(text)[: 16 - n]) for text, n in own]
+    streams = {"forget": encoded("forget", *prompts), "retain": texts("retain", *pool)}
+    try:
+        data = MismatchStream(per_prompt=per_prompt).encode("mismatch", CODEC, streams, 0)
+    except DataError:
+        return  # a prompt whose own answer alone is in the pool
+    rows = np.array([n % len(own) for n in range(first, first + 30)], np.int32)
+    drawn = [data.at(int(row), first + n) for n, row in enumerate(rows)]
+    tokens = sum(len(each.response_ids) for examples in drawn for each in examples)
+    assert data.count(rows, first) == (30 * per_prompt, tokens)
+
+
+def test_of_a_step_over_many_processes_few_draws_are_made_one_by_one(monkeypatch):
+    """64 processes of 8 micro-batches of 4 rows; 300 answers of which no two are alike."""
+    unlike = ["".join(each) for each in itertools.islice(itertools.product("abcde", repeat=4), 300)]
+    rows = {"forget": texts("forget", *"abcde"), "retain": texts("retain", *unlike)}
+    data = MismatchStream(per_prompt=3).encode("mismatch", CODEC, rows, 0)
+    chosen = []
+    choose = AnswerPool.choose
+    monkeypatch.setattr(
+        AnswerPool, "choose", lambda self, *each: chosen.append(each) or choose(self, *each)
+    )
+    streams = {"forget": StreamPlan(10**6, 4), "mismatch": StreamPlan(10**6, 4, "forget")}
+    plan = StepPlan(streams, world=64, accumulate=8)
+    draws = plan.draws_of_window("mismatch", 0)
+    assert len(draws.rows) == 64 * 8 * 4
+    data.count(draws.rows % 5, draws.first)
+    # Three answers in a row may be of two passes over the pool, where two of them may be equal.
+    assert len(chosen) <= 64 * 8 * 4 * 3 // 300
 
 
 def test_lengths_of_many_steps_are_those_of_the_draws(mismatch):

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
+
 from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import Digest, EncodedRows, StreamData
 from unlearnkit.data.example import Example
+from unlearnkit.data.plan import Order
 from unlearnkit.data.pool import Answer, AnswerPool
 from unlearnkit.data.rows.memory import RowSource, is_given
 from unlearnkit.data.rows.packed import Mapped
@@ -202,6 +205,20 @@ class MismatchData(StreamData):
             for place in places
         )
         return len(turns) * self._per_prompt, sum(tokens)
+
+    def count(self, rows: Order, first: int) -> tuple[int, int]:
+        """Number of sequences and of response tokens of successive draws.
+
+        A step over many processes has thousands; few of them have to be looked at one by one.
+        """
+        if self._prompts.sequences != len(self):
+            return super().count(rows, first)  # conversations, in which a row has several turns
+        rooms = self._pool.room(0) - self._prompts.prompt_lengths(rows)
+        owns = np.frombuffer(self._own_keys, np.uint64)[rows]
+        tokens, unsure = self._pool.walked(owns, rooms, first * self._per_prompt, self._per_prompt)
+        for n in np.flatnonzero(unsure).tolist():
+            tokens[n] = self.lengths(int(rows[n]), first + n)[1]
+        return len(rows) * self._per_prompt, int(tokens.sum())
 
     def cuts(self) -> Cut | None:
         """How much the maximal length takes from answers, behind each of the prompts."""
