@@ -36,6 +36,7 @@ from unlearnkit.data import Stream
 from unlearnkit.edits import Edit
 from unlearnkit.metrics import UnlearningMetric
 from unlearnkit.objectives import Objective
+from unlearnkit.robust import Robust
 from unlearnkit.verdict.rules import Rule, rules
 
 DOCS = Path(__file__).parent
@@ -136,6 +137,12 @@ def streams_table() -> str:
     """All streams."""
     rows = [(f"`{name}`", first_line(cls)) for name, cls in _own(Stream).items()]
     return _table(("Stream", "What it is"), rows)
+
+
+def robust_table() -> str:
+    """All robust methods."""
+    rows = [(f"`{name}`", first_line(cls), cls.paper) for name, cls in _own(Robust).items()]
+    return _table(("`model.robust`", "What it does", "Paper"), rows)
 
 
 def papers() -> str:
@@ -259,6 +266,7 @@ def _made(what: str) -> str:
         "papers": papers,
         "ranges": ranges_table,
         "recipes": recipes_table,
+        "robust": robust_table,
         "rules": rules_table,
         "streams": streams_table,
         "systems": lambda: systems_table(read_results()),

@@ -20,6 +20,7 @@ TIERS = (
     {"data"},
     {"engine"},
     {"objectives", "metrics"},
+    {"robust"},
     {"module", "edits", "testing"},
     {"suites"},
     {"verdict"},

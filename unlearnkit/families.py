@@ -51,7 +51,8 @@ CALLBACKS = Family(
 )
 SUITES = Family("suite", "unlearnkit.suites", "Suite", ("evaluate",), listed=True)
 ATTACKS = Family("attack", "unlearnkit.attacks", "Attack", ("attack",), listed=True)
-FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES, ATTACKS)
+ROBUST = Family("robust method", "unlearnkit.robust", "Robust", ("model", "robust"), listed=True)
+FAMILIES = (OBJECTIVES, STREAMS, CALLBACKS, SUITES, ATTACKS, ROBUST)
 
 
 def at(tree: Any, path: KeyPath) -> Any:

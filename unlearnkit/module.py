@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any, Literal, NoReturn
 
@@ -39,7 +40,7 @@ from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.fila import begin_by_importance
 from unlearnkit.engine.training.freezing import restrict
-from unlearnkit.engine.training.fsdp2 import let_go, shard
+from unlearnkit.engine.training.fsdp2 import let_go, shard, step_of
 from unlearnkit.engine.training.fused import use_fused
 from unlearnkit.engine.training.resume import ExactResume, keep_what_is_trained, refuse_gaps
 from unlearnkit.engine.training.salun import Saliency, SalientWeights
@@ -48,10 +49,13 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig, importance_of
 from unlearnkit.models.load import Policy, add_adapter, load_model
 from unlearnkit.models.loaded import ModelSource, as_source
+from unlearnkit.objectives.active import ActiveObjectives
 from unlearnkit.objectives.base import Objective
+from unlearnkit.robust.base import Robust
+from unlearnkit.robust.terms import chosen_method, groups, robust_loss
 
 
-class UnlearningModule(StepMetrics):
+class UnlearningModule(ActiveObjectives, StepMetrics):
     """Minimises ``Σ weight·objective`` over the response tokens of all streams.
 
     With ``gradient_ascent`` on a forget stream, ``random_mismatch`` on random answers to the same
@@ -65,6 +69,7 @@ class UnlearningModule(StepMetrics):
         trainable: Train these weights alone: a list of names of modules or weights, or a regular
             expression that matches such a name from end to end.
         saliency: Train the part of the weights that the forget loss depends on most (SalUn).
+        robust: How the gradient of the forget terms is taken, so that forgetting lasts.
         reference: How the model as it was at the start is kept, if an objective needs it:
             ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values
             on disk, no second model), or ``auto`` (the first where it is right, else the second).
@@ -103,6 +108,7 @@ class UnlearningModule(StepMetrics):
         lora: LoraConfig | None = None,
         trainable: str | list[str] | None = None,
         saliency: Saliency | None = None,
+        robust: Robust | list[Robust] | None = None,
         reference: ReferenceKind = "auto",
         reference_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         # A lambda, since the saved recipe then names the class and its arguments.
@@ -126,6 +132,7 @@ class UnlearningModule(StepMetrics):
         self.objectives = nn.ModuleDict(objectives)
         self.base, self.lora = as_source(base), lora
         self.trainable, self.saliency = trainable, saliency
+        self.robust = chosen_method(robust, self.active)
         self.reference_kind = chosen_reference(reference, lora)
         self.make_optimizer, self.warmup = optimizer, warmup
         self.schedule: Schedule = schedule
@@ -138,31 +145,6 @@ class UnlearningModule(StepMetrics):
         self.reference: Reference | None = None
         self.metrics: dict[str, Tensor] = {}
         refuse(SETTINGS, Values.of(self, reference_kind=reference))
-
-    @property
-    def active(self) -> dict[str, Objective]:
-        """Objectives with a weight above 0."""
-        return {k: o for k, o in self.objectives.items() if o.weight > 0}  # pyright: ignore
-
-    @property
-    def streams_read(self) -> set[str]:
-        """Names of the streams that an active objective reads."""
-        return {stream for o in self.active.values() for stream in o.streams}
-
-    @property
-    def streams_referred(self) -> set[str]:
-        """Names of the streams whose reference values an active objective reads."""
-        return {s for o in self.active.values() if "reference" in o.needs for s in o.streams}
-
-    @property
-    def needs(self) -> set[str]:
-        """What the active objectives need beside log-probabilities of the policy."""
-        return {need for o in self.active.values() for need in o.needs}
-
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Decoder blocks whose outputs an active objective reads."""
-        return tuple(sorted({layer for o in self.active.values() for layer in o.layers}))
 
     def configure_model(self) -> None:
         """Loads the model, and keeps a reference if one is needed. Safe to call twice."""
@@ -198,6 +180,8 @@ class UnlearningModule(StepMetrics):
         """Draws answers, fills FILA's adapter and a cached reference, before a checkpoint loads."""
         data: Any = self.trainer.datamodule  # pyright: ignore
         if stage == "fit":
+            if self.robust is not None:
+                refuse(MODEL, Values.of(self, **step_of(self.trainer)))
             draw_for(self, self.trainer, data)
         weighed = stage == "fit" and importance_of(self.lora) is not None
         if not (weighed or (self.reference_kind == "cached" and "reference" in self.needs)):
@@ -226,12 +210,13 @@ class UnlearningModule(StepMetrics):
         assert self.layout != "auto", "configure_model() comes first"
         read, referred = frozenset(self.streams_read), frozenset(self.streams_referred)
         needed = ("hidden" in self.needs, self.max_tokens_per_micro_batch)
-        return Packer(self.layout, read, referred, *needed, getattr(self.reference, "stored", None))
+        stored, apart = getattr(self.reference, "stored", None), groups(self.robust, self.active)
+        return Packer(self.layout, read, referred, *needed, stored, apart)
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
         policy = ForwardPass(self.policy, self.head, batch, layers=self.layers)
-        kept = self.reference
+        kept = self.reference if self.streams_referred.intersection(batch.streams) else None
         reference = None if kept is None else kept.forward(batch.reference or batch, self.layers)
         return stream_views(batch, policy, reference, self.expected)
 
@@ -247,16 +232,25 @@ class UnlearningModule(StepMetrics):
         Objectives without rows give ``share`` of their value.
         """
         self.metrics = {}
-        part = partial(self._loss_of_part, share=share / len(batches))
+        if self.robust is not None and torch.is_grad_enabled():
+            return robust_loss(self, self.robust, batches, share)
+        part = partial(self.loss_of_part, share=share / len(batches))
         return accumulated(part, batches, self.policy.parameters())
 
-    def _loss_of_part(self, batch: Batch, share: float) -> Tensor:
+    def loss_of_part(
+        self, batch: Batch, share: float, names: Collection[str] | None = None, again: bool = False
+    ) -> Tensor:
+        """The weighted sum of some objectives, by default all, on one part of a batch.
+
+        Adds to `metrics`, unless the part is run ``again``.
+        """
         views = self(batch)
-        terms = {k: o(views) * (1.0 if o.streams else share) for k, o in self.active.items()}
+        asked = {k: o for k, o in self.active.items() if names is None or k in names}
+        terms = {k: o(views) * (1.0 if o.streams else share) for k, o in asked.items()}
         found = {key: term.detach() for key, term in terms.items()}
         for name, view in views.items():
             found |= {f"{name}_{key}": value for key, value in view.metrics().items()}
-        for key, value in found.items():
+        for key, value in () if again else found.items():
             self.metrics[key] = self.metrics.get(key, 0.0) + value
         loss = torch.stack([self.active[key].weight * term for key, term in terms.items()]).sum()
         prove(loss, [each for view in views.values() for each in view.patterns.values()])

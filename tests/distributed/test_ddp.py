@@ -96,3 +96,15 @@ def test_the_first_of_two_processes_samples_for_both(tmp_path, written) -> None:
     assert ours.read_text() == theirs.read_text()
     assert two[0]["weights"] == two[1]["weights"]
     assert two[0]["weights"] == near(one["weights"], size=4.0)
+
+
+@pytest.mark.parametrize("parts", [(), ("parts=4",)], ids=["whole", "parts"])
+def test_two_processes_take_the_robust_gradient_of_one(parts, tmp_path, written) -> None:
+    """SAM's ascent follows the gradient of all rows, of which each process has some."""
+    folder, names = written(**UNEQUAL), ("npo=forget", "retain_nll=retain")
+    two = _fit(tmp_path / "two", folder, 2, 1, 1, *names, "robust=sam", *parts)
+    (one,) = _fit(tmp_path / "one", folder, 1, 2, 1, *names, "robust=sam")
+    (plain,) = _fit(tmp_path / "plain", folder, 1, 2, 1, *names)
+    assert two[0]["weights"] == two[1]["weights"]
+    assert two[0]["weights"] == near(one["weights"], size=4.0)
+    assert two[0]["weights"] != near(plain["weights"], size=4.0)

@@ -1,7 +1,7 @@
 """One fit on one or two processes; run by the tests on each rank.
 
 Its arguments: OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
-[saliency=FRACTION] [lr=RATE] [parts=TOKENS] [reference=KIND]
+[saliency=FRACTION] [robust=NAME] [lr=RATE] [parts=TOKENS] [reference=KIND]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from short_fits import Recorder, objective, qa, stub_data, stub_module
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.streams.sampled import SampledStream
 from unlearnkit.engine.training.salun import Saliency
+from unlearnkit.robust import Robust
 
 
 def main(
@@ -24,7 +25,7 @@ def main(
 ) -> None:
     terms = dict(name.split("=") for name in names)
     lr = float(terms.pop("lr", 0.1))
-    fraction = terms.pop("saliency", None)
+    fraction, robust = terms.pop("saliency", None), terms.pop("robust", None)
     parts, reference = terms.pop("parts", None), terms.pop("reference", "auto")
     lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     files = Path(folder)
@@ -33,6 +34,7 @@ def main(
         {"random_init": 1},
         lr=lr,
         saliency=Saliency(float(fraction)) if fraction else None,
+        robust=Robust.resolve(robust)() if robust else None,
         max_tokens_per_micro_batch=int(parts) if parts else None,
         reference=reference,
         lora=lora if reference == "adapter_off" else None,

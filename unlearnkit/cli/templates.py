@@ -255,6 +255,36 @@ def test_the_words_stand_before_the_prompt():
     assert text == "Go on: the river"
 """
 
+_ROBUST = '''\
+"""An own robust method. In a recipe: robust: {{name: {module}.MyRobust, share: 0.5}}"""
+
+from unlearnkit.robust import Robust
+
+
+class MyRobust(Robust):
+    """Takes a part of the forget gradient."""
+
+    def __init__(self, share: float = 0.5, streams: list[str] | None = None):
+        super().__init__(streams)
+        self.share = share
+
+    def gradient(self, passes):
+        return passes.forget().scaled(self.share)
+'''
+
+_ROBUST_TEST = """\
+import torch
+from {module} import MyRobust
+
+from unlearnkit.robust import Passes
+
+
+def test_it_is_half_of_the_gradient():
+    x = torch.nn.Parameter(torch.tensor([3.0]))
+    passes = Passes([x], lambda *_: (x * x).sum(), [0], [], step=0)
+    assert MyRobust().gradient(passes)[0].tolist() == [3.0]
+"""
+
 TEMPLATES = {
     "objective": Template(_OBJECTIVE, _FIRST + _OBJECTIVE_TEST),
     "stream": Template(_STREAM, _FIRST + _STREAM_TEST),
@@ -262,5 +292,6 @@ TEMPLATES = {
     "metric": Template(_METRIC, _FIRST + _METRIC_TEST),
     "callback": Template(_CALLBACK, _FIRST + _CALLBACK_TEST),
     "attack": Template(_ATTACK, _FIRST + _ATTACK_TEST),
+    "robust": Template(_ROBUST, _FIRST + _ROBUST_TEST),
 }
 """By what they begin."""

@@ -24,6 +24,7 @@ class Packer:
         keep_last: Feed each response's last token too, for objectives on hidden states.
         max_tokens: Most tokens of a part, of which there are several if the rows have more.
         stored: Reads reference values that are kept on disk.
+        apart: Groups of streams that are to have parts of their own; a stream may be in several.
 
     Example:
         >>> rows = StreamBatch((Example((5, 6), (7, 8), 0, "a:1"),), 2, 1)
@@ -38,13 +39,17 @@ class Packer:
     keep_last: bool = False
     max_tokens: int | None = None
     stored: Callable[[Batch], Mapping[str, Tensor]] | None = None
+    apart: tuple[frozenset[str], ...] = ()
 
     def __call__(self, batches: StreamBatches) -> list[Batch]:
         """One batch, or several that are to be run in turn."""
-        read = {name: rows for name, rows in batches.items() if name in self.read}
-        if self.max_tokens is None:
-            return [self._packed(read)]
-        return [self._packed(part) for part in split(read, self.max_tokens, self.layout)]
+        packed: list[Batch] = []
+        for group in self.apart or (self.read,):
+            read = {name: rows for name, rows in batches.items() if name in group}
+            whole = self.max_tokens is None
+            parts = [read] if whole else split(read, self.max_tokens, self.layout)
+            packed += map(self._packed, parts)
+        return packed
 
     def collate(self, batches: StreamBatches) -> Parts:
         """The same, as a loader gives them."""

@@ -19,7 +19,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.leaks import refuse_leaks
 from unlearnkit.data.worded import WordedRows
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
-from unlearnkit.engine.training.fsdp2 import is_sharded, takes_apart
+from unlearnkit.engine.training.fsdp2 import is_sharded, step_of
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
@@ -79,7 +79,7 @@ class Planned:
             vocabulary=len(self.data.tokenizer),
             streams=self.data.streams,
             sharded=is_sharded(self.trainer),
-            apart=takes_apart(self.trainer),
+            **step_of(self.trainer),
         )
 
 

@@ -14,6 +14,7 @@ from unlearnkit.models.adapter import Importance, LoraConfig
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.composite.gated import GatedConfig
 from unlearnkit.models.composite.logit_rules import CombinedConfig
+from unlearnkit.robust import SAM
 
 PLAIN = LoraConfig()
 IN_4_BIT = BaseModel("tiny", quantization="4bit")
@@ -101,6 +102,8 @@ BROKEN_MODEL = {
     "model.saliency.stream: there is no stream 'forget'": {
         "saliency": Saliency(), "streams": ["a"],
     },
+    "sam moves whole weights by the whole gradient": {"robust": SAM(), "apart": True},
+    "trainer.accumulate_grad_batches: 2 gives parts": {"robust": SAM(), "accumulate": 2},
     "trainer.strategy takes them apart": {"saliency": Saliency(), "apart": True},
     "data.max_length: 9999 is longer than the model's": {"config": CONFIG, "max_length": 9999},
     "it has 9999 tokens, but the model's vocabulary": {"config": CONFIG, "vocabulary": 9999},

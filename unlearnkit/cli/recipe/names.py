@@ -96,7 +96,8 @@ def expand(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 def family_at(path: KeyPath) -> Family | None:
     """The family that the path is an entry of, or None."""
-    return next((family for family in FAMILIES if path[:-1] == family.place), None)
+    listed = isinstance(path[-1], int)
+    return next((f for f in FAMILIES if path[:-1] == f.place and f.listed <= listed), None)
 
 
 def path_of(key: str) -> KeyPath:

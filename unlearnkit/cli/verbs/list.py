@@ -11,10 +11,10 @@ from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.shipped import shipped, summary
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
-from unlearnkit.families import ATTACKS, CALLBACKS, OBJECTIVES, STREAMS, SUITES, Family
+from unlearnkit.families import ATTACKS, CALLBACKS, OBJECTIVES, ROBUST, STREAMS, SUITES, Family
 from unlearnkit.registry import did_you_mean
 
-HELP = "Show objectives, streams, suites, recipes, metrics, callbacks, attacks or edits."
+HELP = "Show objectives, streams, suites, recipes, metrics, callbacks, attacks, edits or robust."
 
 FAMILIES = {
     "attacks": ATTACKS,
@@ -22,6 +22,7 @@ FAMILIES = {
     "streams": STREAMS,
     "suites": SUITES,
     "callbacks": CALLBACKS,
+    "robust": ROBUST,
 }
 ROOTS = {
     "metrics": ("unlearnkit.metrics", "UnlearningMetric"),

@@ -11,7 +11,7 @@ from unlearnkit.cli.templates import TEMPLATES
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
 
-HELP = "Write a template of an own loss, stream, suite, metric, callback or attack, and its test."
+HELP = "Write a template of an own loss, stream, suite or the like, and its test."
 
 
 def command(argv: list[str]) -> None:
@@ -23,7 +23,7 @@ def new(kind: str, path: str) -> None:
     """Write a template to start from, and its test next to it.
 
     Args:
-        kind: What is begun: objective, stream, suite, metric, callback or attack.
+        kind: What is begun: objective, stream, suite, metric, callback, attack or robust.
         path: The new file, such as my_losses.py; it must not exist.
     """
     target, test = new_files(kind, path)
@@ -34,7 +34,7 @@ def new_files(kind: str, path: str) -> list[Path]:
     """Writes a template and its test next to it.
 
     Args:
-        kind: What is begun: objective, stream, suite, metric, callback or attack.
+        kind: What is begun: objective, stream, suite, metric, callback, attack or robust.
         path: The new file, whose name is that of a module.
 
     Returns:

@@ -118,6 +118,19 @@ MODEL: tuple[Rule, ...] = (
         "Set trainer.strategy: ddp.",
     ),
     Rule(
+        lambda v: v.robust and v.apart,
+        "model.robust: {v.robust.label} moves whole weights by the whole gradient, and "
+        "trainer.strategy takes them apart",
+        "Set trainer.strategy: ddp.",
+    ),
+    Rule(
+        lambda v: v.robust and v.accumulate > 1,
+        "model.robust: {v.robust.label} is a function of the whole step's forget gradient, and "
+        "trainer.accumulate_grad_batches: {v.accumulate} gives parts of it",
+        "Raise data.batch_size, and set model.max_tokens_per_micro_batch: a batch then runs in "
+        "the memory of one part, and the method stays exact.",
+    ),
+    Rule(
         _too_long,
         "data.max_length: {v.max_length} is longer than the model's {found} positions",
         "Set data.max_length to at most {found}.",

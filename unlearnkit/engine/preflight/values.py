@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 
 _OF_MODULE = (
-    "base", "lora", "trainable", "saliency", "reference_kind", "reference_dtype", "needs", "layers",
-    "warmup", "compiled", "gradient_checkpointing", "head_kernel", "max_tokens_per_micro_batch",
+    "base", "lora", "trainable", "saliency", "robust", "reference_kind", "reference_dtype",
+    "needs", "layers", "warmup", "compiled", "gradient_checkpointing", "head_kernel",
+    "max_tokens_per_micro_batch",
 )  # fmt: skip
 
 
@@ -33,6 +34,8 @@ class Values:
     lora: LoraConfig | None = None
     trainable: str | Sequence[str] | None = None
     saliency: Saliency | None = None
+    robust: Any = None
+    """The robust method, which has a name."""
     reference_kind: str = "auto"
     """As it was asked for."""
     reference_dtype: str | None = None
@@ -54,6 +57,8 @@ class Values:
     streams: Collection[str] | None = None
     sharded: bool = False
     """Whether weights are spread over processes by FSDP2."""
+    accumulate: int = 1
+    """Micro-batches of an optimiser step."""
     apart: bool = False
     """Whether they are spread in any way."""
 

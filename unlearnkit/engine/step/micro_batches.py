@@ -42,7 +42,7 @@ class _Accumulated(Function):
     def forward(
         ctx: Any, loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], *trained: Tensor
     ) -> Tensor:
-        ctx.sums = _Sums(trained)
+        ctx.sums = Sums(trained)
         losses: list[Tensor] = []
         for batch in batches:
             with torch.enable_grad(), ctx.sums:
@@ -57,7 +57,7 @@ class _Accumulated(Function):
         return None, None, *(None if g is None else g.mul_(upstream) for g in ctx.sums.given_up())
 
 
-class _Sums:
+class Sums:
     """Gradients that are added up one parameter at a time, within the context.
 
     The gradient of a part is never whole in memory. Hooks of DDP belong to the accumulation into

@@ -85,6 +85,14 @@ def takes_apart(trainer: L.Trainer) -> bool:
     return isinstance(trainer.strategy, ModelParallelStrategy | DeepSpeedStrategy)
 
 
+def step_of(trainer: L.Trainer) -> dict[str, Any]:
+    """What preflight asks of a trainer: whether weights are whole, and what a step consists of."""
+    return {
+        "apart": takes_apart(trainer),
+        "accumulate": trainer.accumulate_grad_batches,
+    }
+
+
 def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
     """Shards each decoder block of each model, and in one more group what is outside of them.
 

@@ -4,7 +4,7 @@ import pytest
 
 from unlearnkit.cli.recipe.names import dotted, entries, expand, family_at, split_entry
 from unlearnkit.errors import RecipeError
-from unlearnkit.families import OBJECTIVES, SUITES
+from unlearnkit.families import OBJECTIVES, ROBUST, SUITES
 
 
 def test_the_short_form_is_written_out_and_the_key_may_be_the_name() -> None:
@@ -56,3 +56,6 @@ def test_paths() -> None:
     assert family_at(("model", "objectives", "forget")) is OBJECTIVES
     assert family_at(("evaluate", 0)) is SUITES
     assert family_at(("model", "base")) is None
+    # `--model.robust.name sam` is a key of the one method, and no entry.
+    assert family_at(("model", "robust", 0)) is ROBUST
+    assert family_at(("model", "robust", "name")) is None

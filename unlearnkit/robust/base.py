@@ -1,0 +1,55 @@
+"""Base class of robust methods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.registry import Registered
+from unlearnkit.robust.passes import Gradients, Passes
+
+
+class Robust(Registered, ABC):
+    """A way to take the gradient of the forget terms, so that forgetting lasts.
+
+    The forget terms are the objectives that read one of ``streams``; all others are taken at the
+    weights as they are. A subclass gives `gradient`. It is called once for each optimiser step, on
+    every process, and may run the forget terms as often as it likes.
+
+    Example:
+        >>> class Twice(Robust):
+        ...     '''Doubles the forget gradient.'''
+        ...     def gradient(self, passes):
+        ...         return passes.forget().scaled(2.0)
+        >>> Twice().streams
+        ('forget',)
+
+    Args:
+        streams: Streams whose objectives are the forget terms; by default ``forget``.
+
+    Raises:
+        RecipeError: If ``streams`` is empty.
+    """
+
+    paper: ClassVar[str] = ""
+    """Author, year and arXiv number."""
+
+    def __init__(self, streams: Sequence[str] | None = None) -> None:
+        self.streams = ("forget",) if streams is None else tuple(streams)
+        if not self.streams:
+            raise RecipeError(f"{self.label}: streams names no stream")
+
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return self.registered_name or type(self).__name__
+
+    @abstractmethod
+    def gradient(self, passes: Passes) -> Gradients:
+        """The gradient that stands for that of the forget terms.
+
+        Args:
+            passes: Runs the forget terms, at the weights as they are or at others.
+        """

@@ -1,0 +1,150 @@
+"""Passes over the forget terms of a step, at the weights as they are or at others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from unlearnkit.engine.step.micro_batches import Sums
+
+LossOf = Callable[[int, bool], Tensor]
+"""Loss of a part of the step by its number, and whether it is the first pass over it."""
+
+
+class Gradients(list[Tensor | None]):
+    """Gradients of the trained parameters, in their order; None where a loss has none."""
+
+    def scaled(self, factor: float | Tensor) -> Gradients:
+        """All times a factor, in place."""
+        for each in self:
+            if each is not None:
+                each.mul_(factor)
+        return self
+
+    def added(self, others: Gradients, factor: float = 1.0) -> Gradients:
+        """These and others times a factor, in place."""
+        for index, other in enumerate(others):
+            if other is not None:
+                mine = self[index]
+                self[index] = other * factor if mine is None else mine.add_(other, alpha=factor)
+        return self
+
+    def dot(self, others: Gradients) -> Tensor:
+        """Scalar product over all parameters together, float32."""
+        pairs = zip(self, others, strict=True)
+        products = [
+            (a.float() * b.float()).sum() for a, b in pairs if a is not None and b is not None
+        ]
+        return torch.stack(products).sum() if products else torch.zeros(())
+
+    def norm(self) -> Tensor:
+        """Euclidean norm over all parameters together, float32."""
+        return self.dot(self).sqrt()
+
+
+class Passes:
+    """Runs the forget terms of one step.
+
+    Args:
+        trained: The parameters.
+        loss_of: Loss of a part, with its graph.
+        forget: Numbers of the parts with forget rows.
+        rest: Numbers of the others.
+        step: Optimiser steps before this one.
+    """
+
+    def __init__(
+        self,
+        trained: Sequence[nn.Parameter],
+        loss_of: LossOf,
+        forget: Sequence[int],
+        rest: Sequence[int],
+        step: int,
+    ) -> None:
+        self.trained, self.step = list(trained), step
+        self._loss_of, self._parts = loss_of, {True: forget, False: rest}
+        self.losses: dict[int, Tensor] = {}
+        """Loss of each part, of the first pass over it."""
+
+    def forget(self) -> Gradients:
+        """Gradient of the forget terms on this process's rows, at the weights of this moment."""
+        return self._run(True)
+
+    def rest(self) -> Gradients:
+        """Gradient of all other terms on this process's rows, at the weights of this moment."""
+        return self._run(False)
+
+    def shared(self, gradients: Gradients) -> Gradients:
+        """Gradients averaged over all processes, in place: what a single process would find."""
+        if dist.is_available() and dist.is_initialized():
+            for index, parameter in enumerate(self.trained):
+                mine = gradients[index]
+                whole = torch.zeros_like(parameter) if mine is None else mine.contiguous()
+                dist.all_reduce(whole)
+                gradients[index] = whole.div_(dist.get_world_size())
+        return gradients
+
+    @contextmanager
+    def moved(self, by: Gradients) -> Iterator[None]:
+        """Within the context the weights are moved; after it they are bit by bit what they were.
+
+        Args:
+            by: What is added to the weights. Holds the weights as they were meanwhile.
+        """
+        with torch.no_grad():
+            for parameter, change in zip(self.trained, by, strict=True):
+                if change is not None:
+                    before = parameter.clone()
+                    parameter.add_(change)
+                    change.copy_(before)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, before in zip(self.trained, by, strict=True):
+                    if before is not None:
+                        parameter.copy_(before)
+
+    def _run(self, forget: bool) -> Gradients:
+        sums = Sums(self.trained)
+        for part in self._parts[forget]:
+            with torch.enable_grad(), sums:
+                loss = self._loss_of(part, part not in self.losses)
+                torch.autograd.grad(loss, self.trained, allow_unused=True)
+            self.losses.setdefault(part, loss.detach())
+        return Gradients(sums.given_up())
+
+
+def assembled(passes: Passes, gradient: Callable[[Passes], Gradients]) -> Tensor:
+    """The step's loss, whose backward pass hands on a robust gradient.
+
+    To autograd, DDP and Lightning it is a loss like any other. Its value is that of the
+    first passes.
+
+    Args:
+        passes: Runs the terms.
+        gradient: Gives the gradient of the forget terms.
+    """
+    return _Robust.apply(passes, gradient, *passes.trained)  # pyright: ignore
+
+
+class _Robust(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, passes: Passes, gradient: Callable[[Passes], Gradients], *trained: Tensor
+    ) -> Tensor:
+        ctx.found = gradient(passes)
+        ctx.found.added(passes.rest())
+        return torch.stack(list(passes.losses.values())).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        (upstream,) = grad_outputs
+        found, ctx.found = ctx.found, Gradients()
+        return None, None, *found.scaled(upstream)
