@@ -46,8 +46,8 @@ class Packer:
         packed: list[Batch] = []
         for group in self.apart or (self.read,):
             read = {name: rows for name, rows in batches.items() if name in group}
-            whole = self.max_tokens is None
-            parts = [read] if whole else split(read, self.max_tokens, self.layout)
+            limit = self.max_tokens
+            parts = [read] if limit is None else split(read, limit, self.layout)
             packed += map(self._packed, parts)
         return packed
 
