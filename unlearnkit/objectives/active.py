@@ -1,4 +1,4 @@
-"""What the active objectives of a module read."""
+"""Mixin that lists what the active objectives of a module read."""
 
 from __future__ import annotations
 

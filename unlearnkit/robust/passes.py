@@ -1,4 +1,4 @@
-"""Passes over the forget terms of a step, at the weights as they are or at others."""
+"""Passes over the forget terms of a step, at any weights."""
 
 from __future__ import annotations
 

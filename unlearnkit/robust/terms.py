@@ -1,4 +1,4 @@
-"""The forget terms of a module, and the loss of a step by a robust method."""
+"""Forget terms of a module, and the loss by a robust method."""
 
 from __future__ import annotations
 
