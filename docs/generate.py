@@ -61,6 +61,7 @@ _FUNCTIONS = {
     "l2_to_reference": functional.l2,
     "negative_kl": functional.forward_kl,
     "retain_hidden": functional.rmu,
+    "retain_js": functional.jensen_shannon,
     "retain_kl": functional.forward_kl,
     "weighted_gradient_ascent": functional.wga,
 }

@@ -5,6 +5,7 @@ loss is their plain mean, so that the caller chooses the average.
 """
 
 from unlearnkit.functional.activation import control_vector, rmu
+from unlearnkit.functional.bounded import jensen_shannon, jensun, unilogit
 from unlearnkit.functional.core import row_mean, row_sum, token_logps
 from unlearnkit.functional.displacement import ceu, ihl, unlikelihood
 from unlearnkit.functional.distillation import undial
@@ -13,11 +14,19 @@ from unlearnkit.functional.f_divergence import flat
 from unlearnkit.functional.logit_rules import offset_logits, uld_logits, whp_logits
 from unlearnkit.functional.lunar import redirection
 from unlearnkit.functional.parameters import l2, orthogonal_lora
-from unlearnkit.functional.preference import d2o, dpo, npo, safe_unlearning, simnpo
+from unlearnkit.functional.preference import (
+    answer_preservation,
+    d2o,
+    dpo,
+    npo,
+    safe_unlearning,
+    simnpo,
+)
 from unlearnkit.functional.primal_dual import dual_step, pdu
 from unlearnkit.functional.weighted import satimp, wga
 
 __all__ = [
+    "answer_preservation",
     "ceu",
     "control_vector",
     "d2o",
@@ -26,6 +35,8 @@ __all__ = [
     "flat",
     "forward_kl",
     "ihl",
+    "jensen_shannon",
+    "jensun",
     "l2",
     "npo",
     "offset_logits",
@@ -43,6 +54,7 @@ __all__ = [
     "uld_logits",
     "undial",
     "uniform_kl",
+    "unilogit",
     "unlikelihood",
     "wga",
     "whp_logits",

@@ -175,5 +175,29 @@ def safe_unlearning(logps_mean: Tensor, ref_logps_mean: Tensor, beta: float = 1.
     return -logsigmoid(-beta * _log_ratio(logps_mean, ref_logps_mean))
 
 
+def answer_preservation(answer_logps: Tensor, refusal_logps: Tensor, beta: float = 0.1) -> Tensor:
+    r"""Keeps answers likelier than refusals to the same prompts: AP, of IDK+AP.
+
+    $$-\frac{1}{\beta} \log\sigma\!\left(-\beta
+      \log\frac{\pi_\theta(r|x)}{\pi_\theta(y|x)}\right)$$
+
+    Args:
+        answer_logps: ``[S]`` sums of the answers' log-probabilities.
+        refusal_logps: ``[S]`` sums of the refusals'.
+        beta: Inverse temperature, above 0.
+
+    Returns:
+        ``[S]``, at least 0.
+
+    Example:
+        >>> answer_preservation(torch.tensor([-3.0]), torch.tensor([-3.0]), beta=1.0)
+        tensor([0.6931])
+
+    References:
+        Yuan et al. 2024, "A Closer Look at Machine Unlearning for LLMs", arXiv 2410.08109.
+    """
+    return -logsigmoid(beta * _log_ratio(answer_logps, refusal_logps)) / beta
+
+
 def _log_ratio(logps: Tensor, ref_logps: Tensor) -> Tensor:
     return at_least_float32(logps) - at_least_float32(ref_logps)

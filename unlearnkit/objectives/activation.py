@@ -10,6 +10,7 @@ from torch import Tensor
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.activation import control_vector, rmu
+from unlearnkit.functional.core import at_least_float32
 from unlearnkit.objectives.reduction import Reduction, TokenObjective
 
 _OPEN_UNLEARNING = "open-unlearning"
@@ -105,6 +106,55 @@ class RMU(_Hidden, name="rmu"):
         if self._vector is None:
             self._vector = control_vector(size, self.steering, self.seed)
         return self._vector
+
+
+class AdaptiveRMU(_Hidden, name="adaptive_rmu"):
+    r"""Steers hidden states to a random direction, as far as their own norm asks for.
+
+    $$\frac{1}{S} \sum_i \frac{1}{|y_i|} \sum_t \frac{1}{d}
+      \lVert h_t - s\, \lVert h_{\mathrm{ref},t} \rVert_2\, u \rVert_2^2$$
+
+    with $u$ the unit vector of `RMU`. The steering need not be fitted to the block's states.
+
+    Args:
+        weight: Factor of the loss in the total, at least 0.
+        stream: Name of the stream it reads.
+        layer: Decoder block, from 0, whose output is steered.
+        scale: Factor $s$ of the norm that the reference has at the token.
+        seed: Draws the direction; give each topic its own.
+        reduction: ``sequence_mean`` (default), ``token_mean`` or ``sequence_sum``.
+
+    References:
+        Dang et al. 2024, "On Effects of Steering Latent Representation for LLM Unlearning",
+        arXiv 2408.06223. Its code takes one norm, the mean over the first batch of a topic.
+    """
+
+    needs = frozenset({"hidden", "reference"})
+    paper = "Dang et al. 2024, arXiv 2408.06223"
+    compat_values: ClassVar[Mapping[str, str]] = {}
+    ranges = {"scale": {"log": [1.0, 10.0]}}
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        stream: str | None = None,
+        layer: int = 7,
+        scale: float = 5.0,
+        seed: int = 0,
+        reduction: Reduction | None = None,
+    ) -> None:
+        super().__init__(weight, stream, layer, reduction, None)
+        self.scale, self.seed = scale, seed
+        self._unit: Tensor | None = None
+
+    def token_losses(self, view: StreamView) -> Tensor:
+        """``[N]`` squared distances to the scaled direction."""
+        hidden, before = view.hidden(self.layer), view.ref_hidden(self.layer)
+        if self._unit is None:
+            self._unit = control_vector(hidden.shape[-1], 1.0, self.seed)
+        self._unit = self._unit.to(hidden.device, non_blocking=True)
+        norms = at_least_float32(before).norm(dim=-1, keepdim=True)
+        return rmu(hidden, self.scale * norms * self._unit)
 
 
 class RetainHidden(_Hidden, name="retain_hidden"):

@@ -24,6 +24,9 @@ ON_LOGITS = {
     "wga": lambda z, _ref: F.wga(F.token_logps(z, TARGET)),
     "satimp": lambda z, _ref: F.satimp(F.token_logps(z, TARGET)),
     "rmu": F.rmu,
+    "jensen_shannon": F.jensen_shannon,
+    "jensun": lambda z, _ref: F.jensun(F.token_logps(z, TARGET)),
+    "unilogit": lambda z, _ref: F.unilogit(z, TARGET),
 }
 ON_LOGPS = {
     "npo": lambda a, b: F.npo(a, b),
@@ -31,9 +34,10 @@ ON_LOGPS = {
     "dpo": lambda a, b: F.dpo(a, b, 0.5 * a, b),
     "d2o": lambda a, b: F.d2o(a, b),
     "safe_unlearning": F.safe_unlearning,
+    "answer_preservation": F.answer_preservation,
 }
 # A weight that takes no gradient is not differentiated by gradcheck's finite differences.
-DETACHED = {"wga", "satimp", "ceu"}
+DETACHED = {"wga", "satimp", "ceu", "unilogit"}
 
 
 @pytest.mark.parametrize("name", sorted({*ON_LOGITS, *ON_LOGPS} - DETACHED))

@@ -5,6 +5,8 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.objectives import GradientAscent, Objective
 
 EXPECTED = {
+    "adaptive_rmu",
+    "answer_preservation",
     "ceu",
     "d2o",
     "dpo",
@@ -12,6 +14,7 @@ EXPECTED = {
     "gradient_ascent",
     "idk",
     "ihl",
+    "jensun",
     "l2_to_reference",
     "negative_kl",
     "nll",
@@ -20,6 +23,7 @@ EXPECTED = {
     "pdu",
     "random_mismatch",
     "retain_hidden",
+    "retain_js",
     "retain_kl",
     "retain_nll",
     "rmu",
@@ -28,6 +32,7 @@ EXPECTED = {
     "simnpo",
     "undial",
     "uniform_kl",
+    "unilogit",
     "unlikelihood",
     "weighted_gradient_ascent",
 }
