@@ -86,6 +86,8 @@ def _norms(shapes: Shapes, run: Training) -> float:
     """Two norms: what enters, what their weights multiply, and what they give."""
     trained = run.rank is None and not run.quantization
     kept = 2 * (_NORM + run.residual * trained)
+    # Norms behind a part and norms of heads multiply in float32, and their values are added.
+    kept += (shapes.norms - 2) * _NORM * (1 + trained)
     if not _own_copies(run):
         return shapes.hidden * (kept + 2 * run.residual)
     number = _adapter_number(run) if run.rank is not None else run.products
@@ -106,12 +108,13 @@ def _attention(shapes: Shapes, run: Training) -> float:
         given = query * _adapter_number(run)
     elif packed and not at_once:
         given = query * run.products
-    return (query + keys + query) * run.products + given
+    normed = (query + key) * _NORM * 2 if shapes.head_norms else 0
+    return (query + keys + query) * run.products + given + normed
 
 
 def _feed_forward(shapes: Shapes, run: Training) -> float:
     """Projections, the activation function's value, and what enters the last product."""
     last = _adapter_number(run) if _own_copies(run) and run.rank is not None else run.products
-    numbers = (3 if shapes.gated else 1) * run.products + last
+    numbers = ((3 if shapes.gated else 1) + shapes.middles) * run.products + last
     routed = shapes.hidden * run.products * shapes.used if shapes.experts > 1 else 0
     return shapes.inner * shapes.used * numbers + routed

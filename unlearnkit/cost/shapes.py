@@ -18,12 +18,19 @@ _NAMES = {
     "vocabulary": ("vocab_size",),
     "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
     "used": ("num_experts_per_tok", "top_k"),
+    "function": ("hidden_act", "hidden_activation", "activation_function"),
 }
 _UNGATED = {
     "bloom", "codegen", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "mpt",
     "nemotron", "opt", "phi", "starcoder2",
 }  # fmt: skip
 """Types whose feed-forward part has two weights rather than three."""
+_FOUR_NORMS = {"gemma2", "gemma3", "gemma3_text"}
+"""Types with a norm behind attention and feed-forward part too."""
+_HEAD_NORMS = {"gemma3", "gemma3_text", "qwen3", "qwen3_moe"}
+"""Types that norm queries and keys head by head."""
+_MIDDLES = {"gelu_new": 3, "gelu_fast": 3}
+"""Values between the input and the output that an activation function in plain torch keeps."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,9 @@ class Shapes:
         gated: Whether the feed-forward part multiplies two projections.
         experts: Experts of a block; 1 without a router.
         used: Experts that a token goes through.
+        norms: Norms of a block, without those of heads.
+        head_norms: Whether queries and keys are normed.
+        middles: Values that the activation function keeps beside its input and its own.
         counted: All weights, where they were counted on the model rather than by these shapes.
         name: For tables.
 
@@ -62,6 +72,9 @@ class Shapes:
     gated: bool = True
     experts: int = 1
     used: int = 1
+    norms: int = 2
+    head_norms: bool = False
+    middles: int = 0
     counted: int | None = None
     name: str = ""
 
@@ -168,6 +181,9 @@ def shapes_of(config: Any, name: str = "") -> Shapes:
         gated=model_type not in _UNGATED,
         experts=experts,
         used=found["used"] or 1,
+        norms=4 if model_type in _FOUR_NORMS else 2,
+        head_norms=model_type in _HEAD_NORMS,
+        middles=_MIDDLES.get(found["function"], 0),
         name=name,
     )
 

@@ -14,7 +14,14 @@ import torch
 from live import Live
 from peft import LoraConfig
 from short_fits import objective, qa, stub_data, train
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedConfig,
+    Qwen3Config,
+)
 
 from unlearnkit.cost import Shapes, Training, memory_of, shapes_of
 from unlearnkit.module import UnlearningModule
@@ -22,6 +29,10 @@ from unlearnkit.module import UnlearningModule
 PROMPT, ANSWER = 8, 24
 PLAIN = {"forget": "gradient_ascent", "retain": "retain_nll"}
 KL = {"forget": "npo", "retain": "retain_kl"}
+SIZES = {
+    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 4,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
+}  # fmt: skip
 LLAMA = Shapes(4096, 14336, 32, 32, 8, 128, 128256)
 
 
@@ -48,23 +59,22 @@ def _measured(folder, names, *, model=None, half=False, rows=8, ragged=False, pr
     for name in names:
         lines = [row() for _ in range(2 * rows * accumulate)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
-    config = LlamaConfig(**({
-        "vocab_size": 512, "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 4,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64,
-        "tie_word_embeddings": False,
-    } | (model or {})))  # fmt: skip
+    if not isinstance(model, PreTrainedConfig):
+        model = LlamaConfig(**SIZES, **(model or {}))
     optimizer = partial(torch.optim.AdamW, lr=1e-3, foreach=options.pop("foreach", None))
     with Live() as live:
         module = UnlearningModule(
             {key: objective(name) for key, name in names.items()},
             optimizer=optimizer, schedule="constant", **options,
         )  # fmt: skip
-        module.use_model(LlamaForCausalLM(config).to(torch.bfloat16 if half else torch.float32))
+        made = AutoModelForCausalLM.from_config(model)
+        module.use_model(made.to(torch.bfloat16 if half else torch.float32))
+        del made
         data = stub_data({name: qa(folder / f"{name}.jsonl") for name in names}, batch_size=rows)
         second = _SecondStep(live)
         train(module, data, second, max_steps=2, precision=precision,
               accumulate_grad_batches=accumulate, default_root_dir=folder)  # fmt: skip
-    return live.peak, config, second.batches
+    return live.peak, model, second.batches
 
 
 CASES = {
@@ -102,6 +112,16 @@ CASES = {
     "lora-half-base-mixed": (
         {"names": PLAIN, "lora": 4, "precision": "bf16-mixed", "half": True},
         {"rank": 4, "weights": "bfloat16", "autocast": "bfloat16"},
+    ),
+    # Norms of heads; four norms a block; an activation function in plain torch, no gate.
+    "qwen3": ({"names": PLAIN, "model": Qwen3Config(**SIZES, head_dim=16), "rows": 4}, {}),
+    "gemma3": ({"names": PLAIN, "model": Gemma3TextConfig(**SIZES, head_dim=16), "rows": 4}, {}),
+    "gpt2": (
+        {"names": PLAIN, "layout": "rows", "rows": 4, "model": GPT2Config(
+            vocab_size=512, n_embd=64, n_layer=4, n_head=4, n_positions=64,
+            resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
+        )},
+        {"layout": "rows", "padded": False},
     ),
 }  # fmt: skip
 
