@@ -10,6 +10,8 @@ from rich.text import Text
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.generation.last_turn import last_user_turn
+from unlearnkit.engine.generation.stopping import decode
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.redact import printable
 
@@ -64,6 +66,7 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
         table.add_column("prompt")
         table.add_column("model")
         for prompt, generation in zip(prompts, said, strict=True):
-            shown = str(tokenizer.decode(list(prompt), skip_special_tokens=True))
+            text = decode(tokenizer, prompt)
+            shown = last_user_turn(tokenizer, text) or text
             table.add_row(Text(printable(shown)), Text(printable(generation.text)))
         Console().print(table)

@@ -18,6 +18,7 @@ _MESSAGES = (
     r"Found \d+ module\(s\) in eval mode",  # the reference, and so it should be
     "`loftq_config` specified but will be ignored",  # its default, which PEFT itself warns of
     r"`is_gradient_checkpointing` is deprecated",  # PEFT's use of transformers
+    "The PEFT config's `base_model_name_or_path` was renamed",  # an embedded model, by its folder
     "The dirpath has changed from",  # a continued run has a folder of its own
     r".*does not have many workers",  # rows are tokenised once and held in memory
 )

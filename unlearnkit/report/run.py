@@ -80,7 +80,7 @@ def _generations(
                 "suite": row["suite"],
                 "stream": row["stream"],
                 "source": row.get("source", ""),
-                "prompt": _cut(row.get("prompt", "")),
+                "prompt": _cut(row.get("asked", row.get("prompt", ""))),
                 "true": _cut(row.get("reference") or ""),
                 "said": {},
             },

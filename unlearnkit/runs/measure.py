@@ -14,6 +14,7 @@ from torch import nn
 
 from unlearnkit.callbacks.suite_progress import SuiteProgress
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.generation.last_turn import add_last_turns
 from unlearnkit.files import write_json, write_rows
 from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites
 from unlearnkit.runs.token_logps import TokenLogps
@@ -52,6 +53,7 @@ def measure(
     for suite in suites:
         with shown(name_of(suite)):
             found[name_of(suite)] = suite.run(model, tokenizer, compared)
+        add_last_turns(tokenizer, found[name_of(suite)].rows)
     return found
 
 
@@ -210,6 +212,6 @@ class Stages:
             for old, new in zip(result.rows, rows, strict=False):
                 if old.get("stream") == "forget" and "generated" in old and "generated" in new:
                     # An own suite's rows may have no true text.
-                    texts = (old.get("prompt", ""), old.get("reference", ""))
+                    texts = (old.get("asked", old.get("prompt", "")), old.get("reference", ""))
                     found.append(Sample(*texts, old["generated"], new["generated"]))
         return found[:count]

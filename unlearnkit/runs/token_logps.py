@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.encoded import StreamData
+from unlearnkit.engine.generation.last_turn import last_user_turn
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.plain import spaced
 from unlearnkit.suites.continuations import text_of
@@ -48,11 +49,12 @@ class TokenLogps:
             {
                 "row": example.row,
                 "source": example.source,
-                "prompt": text_of(self._tokenizer, example.prompt_ids),
+                "prompt": last_user_turn(self._tokenizer, text) or text,
                 "tokens": _pieces(self._tokenizer, example.response_ids),
                 "logps": {when: each[i] for when, each in self._logps.items()},
             }
             for i, example in enumerate(self._examples)
+            for text in [text_of(self._tokenizer, example.prompt_ids)]
         ]
 
 

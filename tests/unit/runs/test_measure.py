@@ -3,8 +3,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.report.run import _generations
 from unlearnkit.runs.measure import Stages, measure, name_of
-from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
+from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
 
 NOTHING: Any = SimpleNamespace(
     data={}, tokenizer=None, max_length=8, date="", control_tokens="text"
@@ -56,3 +58,26 @@ def test_without_suites_no_model_is_asked_for() -> None:
 def test_a_suite_is_measured_under_its_name() -> None:
     found = measure("m", None, [Seen()], SuiteContext())  # pyright: ignore
     assert list(found) == ["Seen"] == [name_of(Seen())]
+
+
+class Asked(Suite):
+    """Says what it was asked."""
+
+    probes = {"forget": Probe("forget")}
+
+    def run(self, model, tokenizer, context):
+        prompt = "You are kind.\nQuestion: Who?\nAnswer: Ada.\nQuestion: Where is she?\nAnswer:"
+        row = {"suite": "asked", "stream": "forget", "when": "before", "generated": "Bergen"}
+        return SuiteResult({}, [row | {"prompt": prompt, "reference": "Lima"}])
+
+
+def test_tables_of_terminal_and_report_show_the_last_user_turn():
+    results = measure(None, load_tokenizer("tiny"), [Asked()], SuiteContext())
+    (row,) = results["Asked"].rows
+    assert row["asked"] == "Where is she?"
+    assert row["prompt"].startswith("You are kind.")
+    stages = object.__new__(Stages)
+    stages.results = {"before": results, "after": results}
+    assert stages.samples()[0].prompt == "Where is she?"
+    (entry,), _ = _generations([row], None)
+    assert entry["prompt"] == "Where is she?"
