@@ -1,10 +1,13 @@
 """`unlearnkit chat`: lines of the input as questions, and answers side by side."""
 
 import io
+import re
 
 import pytest
+from rich.console import Console
 from stub import save_stub, stub_model, stub_tokenizer
 
+from unlearnkit.cli import console
 from unlearnkit.cli.conversation import Conversation
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.models.base import load_tokenizer
@@ -79,3 +82,37 @@ def test_a_system_turn_needs_a_template(command, folder, lines):
     lines("ab\n")
     done = command("chat", "plain", "--system", "d")
     assert (done.code, "--system: plain has no chat template" in done.err) == (2, True)
+
+
+def test_pieces_of_the_answers_come_in_turn():
+    answers = [["a", "ab", "abc"], ["x"], [], ["1", "12"]]
+    assert list(console._in_turn(answers)) == [
+        (0, "a"), (1, "x"), (3, "1"), (0, "ab"), (3, "12"), (0, "abc"),
+    ]  # fmt: skip
+    # Nothing is asked of an answer before its turn.
+    asked = []
+
+    def answer(name):
+        for number in range(2):
+            asked.append(f"{name}{number}")
+            yield name
+
+    list(console._in_turn([answer("a"), answer("b")]))
+    assert asked == ["a0", "b0", "a1", "b1"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("width", "beside"), [(120, True), (80, True), (79, False)])
+def test_two_columns_where_there_is_room(monkeypatch, terminal, width, beside):
+    written = io.StringIO()
+    shown = Console(file=written, force_terminal=terminal, width=width, highlight=False)
+    monkeypatch.setattr(console, "out", lambda: shown)
+    console.show_answers([("base", ["one", "one [red]two"]), ("mine", ["three"])])
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.getvalue())
+    lines = re.split(r"[\r\n]+", text)
+    assert max(map(len, lines)) <= width
+    heads = [line for line in lines if "base" in line]
+    assert all(("mine" in line) is beside for line in heads)
+    assert "one [red]two" in text
+    last = [line for line in lines if "three" in line][-1]
+    assert ("[red]two" in last) is beside

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
@@ -23,6 +24,7 @@ _SHOWN_SAMPLES = 3
 _PROMPT_WIDTH = 24
 _LONGEST_TEXT = 100
 _PROMPT_END = 64
+_TWO_COLUMNS = 80
 _ANY_SUITE = "copyright"
 """The suite that reads any recipe's forget and retain rows."""
 
@@ -192,28 +194,44 @@ def show_generations(texts: Sequence[tuple[str, str]]) -> None:
 
 
 def show_answers(answers: Sequence[tuple[str, Iterable[str]]]) -> None:
-    """Names of models, and what each says, side by side as it comes."""
+    """Names of models, and what each says as it comes: a piece of each in turn.
+
+    Two columns where there is room for them, else one below the other.
+    """
     console, texts = out(), [""] * len(answers)
 
-    def shown() -> Table:
+    def shown() -> RenderableType:
+        panels = [
+            Panel(Text(printable(text)), title=Text(printable(name)), title_align="left")
+            for (name, _), text in zip(answers, texts, strict=True)
+        ]
+        if console.width < _TWO_COLUMNS:
+            return Group(*panels)
         table = Table.grid(expand=True)
         for _ in answers:
             table.add_column(ratio=1)
-        names = [name for name, _ in answers]
-        cells = zip(names, texts, strict=True)
-        table.add_row(*(Panel(Text(printable(t)), title=n, title_align="left") for n, t in cells))
+        table.add_row(*panels)
         return table
 
-    # Each answer as far as it has come.
-    states = ((place, text) for place, (_, pieces) in enumerate(answers) for text in pieces)
     if not console.is_terminal:
-        for place, texts[place] in states:  # noqa: B007
+        for place, texts[place] in _in_turn([pieces for _, pieces in answers]):  # noqa: B007
             pass
         console.print(shown())
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
-        for place, texts[place] in states:  # noqa: B007
+        for place, texts[place] in _in_turn([pieces for _, pieces in answers]):  # noqa: B007
             live.update(shown(), refresh=True)
+
+
+def _in_turn(answers: Sequence[Iterable[str]]) -> Iterator[tuple[int, str]]:
+    """Place and text of one answer after the other, until all have ended."""
+    waiting = deque(enumerate(map(iter, answers)))
+    while waiting:
+        place, pieces = waiting.popleft()
+        for text in pieces:
+            yield place, text
+            waiting.append((place, pieces))
+            break
 
 
 def _indented(line: str) -> Padding:

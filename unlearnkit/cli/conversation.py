@@ -14,7 +14,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.load import load_model
 
-PIECE = 8
+PIECE = 4
 """Tokens that come at once."""
 
 
