@@ -33,6 +33,8 @@ class Robust(Registered, ABC):
         RecipeError: If ``streams`` is empty.
     """
 
+    needs_rest: ClassVar[bool] = False
+    """Whether it needs objectives beside the forget terms."""
     paper: ClassVar[str] = ""
     """Author, year and arXiv number."""
 
@@ -53,3 +55,11 @@ class Robust(Registered, ABC):
         Args:
             passes: Runs the forget terms, at the weights as they are or at others.
         """
+
+    def whole(self, passes: Passes) -> Gradients:
+        """The gradient of the step: that of the forget terms and that of all others.
+
+        Args:
+            passes: Runs the terms.
+        """
+        return self.gradient(passes).added(passes.rest())

@@ -27,12 +27,12 @@ class Gradients(list[Tensor | None]):
                 each.mul_(factor)
         return self
 
-    def added(self, others: Gradients, factor: float = 1.0) -> Gradients:
+    def added(self, others: Gradients, factor: float | Tensor = 1.0) -> Gradients:
         """These and others times a factor, in place."""
         for index, other in enumerate(others):
             if other is not None:
-                mine = self[index]
-                self[index] = other * factor if mine is None else mine.add_(other, alpha=factor)
+                mine, more = self[index], other * factor
+                self[index] = more if mine is None else mine.add_(more)
         return self
 
     def dot(self, others: Gradients) -> Tensor:
@@ -129,7 +129,7 @@ def assembled(passes: Passes, gradient: Callable[[Passes], Gradients]) -> Tensor
 
     Args:
         passes: Runs the terms.
-        gradient: Gives the gradient of the forget terms.
+        gradient: Gives the gradient of the step.
     """
     return _Robust.apply(passes, gradient, *passes.trained)  # pyright: ignore
 
@@ -140,7 +140,6 @@ class _Robust(Function):
         ctx: Any, passes: Passes, gradient: Callable[[Passes], Gradients], *trained: Tensor
     ) -> Tensor:
         ctx.found = gradient(passes)
-        ctx.found.added(passes.rest())
         return torch.stack(list(passes.losses.values())).sum()
 
     @staticmethod

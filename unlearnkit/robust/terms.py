@@ -44,6 +44,12 @@ def chosen_method(
             f"{' or '.join(map(repr, method.streams))}",
             hint="Set model.robust.streams to the streams whose objectives are the forget terms.",
         )
+    if method.needs_rest and len(terms) == len(active):
+        raise RecipeError(
+            f"model.robust: {method.label} projects by the gradient of the other objectives, and "
+            "there are none",
+            hint="Add one on retain rows, such as retain: {name: retain_nll}.",
+        )
     for key in terms:
         if type(active[key]).after_step is not Objective.after_step:
             raise RecipeError(
@@ -102,4 +108,4 @@ def robust_loss(module: Any, method: Robust, batches: Sequence[Batch], share: fl
     trained = [p for p in module.policy.parameters() if p.requires_grad]
     trainer = module._trainer
     step = 0 if trainer is None else trainer.global_step
-    return assembled(Passes(trained, loss_of, ours, others, step), method.gradient)
+    return assembled(Passes(trained, loss_of, ours, others, step), method.whole)

@@ -31,7 +31,7 @@ def _quadratic(method: Robust) -> tuple[torch.Tensor, torch.Tensor]:
     x = nn.Parameter(torch.tensor([1.0, 2.0]))
     terms = (lambda: x @ A @ x / 6, lambda: B @ x, lambda: x @ A @ x / 3)
     passes = Passes([x], lambda part, _first: terms[part](), [0, 2], [1], step=3)
-    loss = assembled(passes, method.gradient)
+    loss = assembled(passes, method.whole)
     assert x.tolist() == [1.0, 2.0]
     (3 * loss).backward()
     assert x.grad is not None
@@ -76,7 +76,7 @@ def test_the_noise_has_the_deviation_asked_for() -> None:
 
 def test_a_zero_gradient_moves_nothing() -> None:
     x = nn.Parameter(torch.tensor([1.0]))
-    loss = assembled(Passes([x], lambda *_: 0 * x.sum(), [0], [], 0), SAM().gradient)
+    loss = assembled(Passes([x], lambda *_: 0 * x.sum(), [0], [], 0), SAM().whole)
     loss.backward()
     assert x.grad is not None
     assert x.grad.tolist() == [0.0]
