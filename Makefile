@@ -58,6 +58,7 @@ notebook: $(VENV)/installed-test  ## Runs the notebook and stores its outputs
 bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.growth
+	$(BIN)/python -m benchmarks.layouts
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.data

@@ -70,7 +70,7 @@ def draw(
     ]
     retain = [Example(ids(*prompts), ids(*responses), row, "retain") for row in range(batch)]
     streams = {"forget": forget, "mismatch": mismatch, "retain": retain}
-    return {name: _rows(examples) for name, examples in streams.items()}
+    return {name: rows_of(examples) for name, examples in streams.items()}
 
 
 def bound(model: LlamaForCausalLM, streams: dict[str, StreamBatch], live: bool) -> int:
@@ -100,5 +100,6 @@ def _responses(streams: dict[str, StreamBatch]) -> int:
     return sum(len(e.response_ids) for batch in streams.values() for e in batch.examples)
 
 
-def _rows(examples: list[Example]) -> StreamBatch:
+def rows_of(examples: list[Example]) -> StreamBatch:
+    """Rows of a stream, with the shares of one process."""
     return StreamBatch(tuple(examples), sum(len(e.response_ids) for e in examples), len(examples))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, count
+from itertools import accumulate, count, groupby
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
@@ -58,6 +58,16 @@ class AttentionPlan:
             object.__setattr__(self, "ticket", next(_TICKETS))
             _PLANS[self.ticket] = self
         return self
+
+    @property
+    def runs(self) -> tuple[tuple[int, int, int], ...]:
+        """Parts of one size that follow each other: how many, and queries and keys of each."""
+
+        def make() -> tuple[tuple[int, int, int], ...]:
+            sizes = groupby(zip(self.queries, self.keys, strict=True))
+            return tuple((len(list(run)), *size) for size, run in sizes)
+
+        return self.shared("runs", make)
 
     def reaches(self, window: int | None) -> bool:
         """Whether a sliding window of so many tokens hides a key from any query."""

@@ -1,7 +1,8 @@
-"""Attention over a packed row, one call for each part."""
+"""Attention over a packed row, one call for each run of like parts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ def loop(
     query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, *,
     dropout: float, scaling: float | None, window: int | None, softcap: float | None,
 ) -> Tensor:  # fmt: skip
-    """One call for each part: runs on every device, with soft caps and dropout."""
+    """One call for each run of parts of one size: on every device, with soft caps and dropout."""
     if torch.compiler.is_compiling() and not dropout:
         heads = (autocast(query), autocast(key), autocast(value))
         return _attend(*heads, plan.ticket, scaling, window, softcap)
@@ -45,8 +46,7 @@ def _by_part(
     groups = query.shape[1] // key.shape[1]
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     outputs: list[Tensor] = []
-    parts = (query.split(plan.queries, 2), key.split(plan.keys, 2), value.split(plan.keys, 2))
-    for q, k, v in zip(*parts, strict=True):
+    for q, k, v in _runs(plan, query, key, value):
         mask = plan.mask(q.shape[2], k.shape[2], window)
         if softcap is None:
             found = F.scaled_dot_product_attention(
@@ -57,8 +57,34 @@ def _by_part(
                 _weights(q, k, mask, scaling, softcap)[0], dropout, training=dropout > 0
             )
             found = found @ v
-        outputs.append(found)
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous()
+        outputs.append(_joined(found))
+    return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0].contiguous()
+
+
+def _runs(
+    plan: AttentionPlan, query: Tensor, key: Tensor, value: Tensor
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Queries, keys and values of each run of like parts, ``[parts, heads, T, D]`` each."""
+    counts = [count for count, _, _ in plan.runs]
+    queries = _pieces(query, [n * q for n, q, _ in plan.runs])
+    keys, values = (_pieces(each, [n * k for n, _, k in plan.runs]) for each in (key, value))
+    for count, q, k, v in zip(counts, queries, keys, values, strict=True):
+        yield _parts(q, count), _parts(k, count), _parts(v, count)
+
+
+def _pieces(tensor: Tensor, sizes: list[int]) -> Sequence[Tensor]:
+    # The backward pass of `split` copies, even where there is one piece.
+    return tensor.split(sizes, 2) if len(sizes) > 1 else (tensor,)
+
+
+def _parts(run: Tensor, count: int) -> Tensor:
+    """``[1, heads, parts * T, D] -> [parts, heads, T, D]``, a view in both passes."""
+    return run.squeeze(0).unflatten(1, (count, -1)).transpose(0, 1)
+
+
+def _joined(found: Tensor) -> Tensor:
+    """``[parts, heads, T, D] -> [1, parts * T, heads, D]``."""
+    return found.transpose(1, 2).flatten(0, 1)[None]
 
 
 # Random numbers of dropout are drawn part by part, which no graph can hold.
@@ -108,24 +134,25 @@ def _attend_backward(
     """Of each part ``P = softmax(S)``, ``dS = P (dP - sum(P dP))``, worked out from the start."""
     plan = plan_of(ticket)
     groups = query.shape[1] // key.shape[1]
-    keys = repeat_kv(gathered(key, plan, 2), groups).split(plan.keys, 2)
-    values = repeat_kv(gathered(value, plan, 2), groups).split(plan.keys, 2)
+    keys = repeat_kv(gathered(key, plan, 2), groups)
+    values = repeat_kv(gathered(value, plan, 2), groups)
     to_query: list[Tensor] = []
     to_keys: list[Tensor] = []
     to_values: list[Tensor] = []
-    upstream = gradient.transpose(1, 2).split(plan.queries, 2)
-    for up, q, k, v in zip(upstream, query.split(plan.queries, 2), keys, values, strict=True):
+    ups = _pieces(gradient.transpose(1, 2), [n * q for n, q, _ in plan.runs])
+    for whole, (q, k, v) in zip(ups, _runs(plan, query, keys, values), strict=True):
+        up = _parts(whole, len(q))
         mask = plan.mask(q.shape[2], k.shape[2], window)
         weights, slope = _weights(q, k, mask, scaling, softcap)
-        to_values.append(weights.transpose(2, 3) @ up)
+        to_values.append(_joined(weights.transpose(2, 3) @ up))
         inner = weights * (up @ v.transpose(2, 3))
         inner = (inner - weights * inner.sum(-1, keepdim=True)) * slope
-        to_query.append(inner @ k)
-        to_keys.append(inner.transpose(2, 3) @ q)
+        to_query.append(_joined(inner @ k))
+        to_keys.append(_joined(inner.transpose(2, 3) @ q))
     return (
-        torch.cat(to_query, 2),
-        _ungathered(torch.cat(to_keys, 2), key, plan),
-        _ungathered(torch.cat(to_values, 2), value, plan),
+        torch.cat(to_query, 1).transpose(1, 2).contiguous(),
+        _ungathered(torch.cat(to_keys, 1).transpose(1, 2), key, plan),
+        _ungathered(torch.cat(to_values, 1).transpose(1, 2), value, plan),
     )
 
 

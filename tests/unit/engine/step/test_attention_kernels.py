@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -91,6 +92,22 @@ def test_loop_and_varlen_are_a_dense_softmax(seed: int, window: int | None) -> N
     for name in ("loop", "varlen"):
         assert _gap(_run(KERNELS[name], plan, window=window), expected) < 1e-12, name
     wrong = _run(KERNELS["varlen"], plan, window=5 if window is None else window - 1)
+    assert _gap(wrong, expected) > 1e-2
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("answers", [1, 5])
+def test_runs_of_like_parts_are_a_dense_softmax(answers: int, window: int | None) -> None:
+    trees: list[Tree] = []
+    for number in range(8):
+        start = number * (4 + 6 * answers)
+        ends = [start + 4 + 6 * n for n in range(answers + 1)]
+        trees.append(Tree((start, ends[0]), tuple(pairwise(ends))))
+    plan = plan_attention(trees)
+    assert plan.runs == (((8, 10, 10),) if answers == 1 else ((1, 4, 4), (5, 6, 10)) * 8)
+    expected = _run(_by_hand, plan, window=window)
+    assert _gap(_run(KERNELS["loop"], plan, window=window), expected) < 1e-12
+    wrong = _run(KERNELS["loop"], plan, window=2 if window else 3)
     assert _gap(wrong, expected) > 1e-2
 
 

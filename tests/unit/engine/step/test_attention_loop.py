@@ -20,6 +20,11 @@ for row in range(64):
     )
 
 
+# Equal answers of a prompt, then equal prompts with one answer: runs of like parts.
+ALIKE = [Tree((0, 4), ((4, 9), (9, 14), (14, 19), (19, 21)))]
+ALIKE += [Tree((start, start + 3), ((start + 3, start + 9),)) for start in range(21, 57, 9)]
+
+
 def _run(plan: AttentionPlan, compiled: bool, **options) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     length = sum(plan.queries)
@@ -39,7 +44,10 @@ def _run(plan: AttentionPlan, compiled: bool, **options) -> list[Tensor]:
     return [found, *torch.autograd.grad((found * upstream).sum(), (query, key, value))]
 
 
-@pytest.mark.parametrize("trees", [BRANCHES, BRANCHES[1:], MANY], ids=["two", "alone", "64 rows"])
+@pytest.mark.parametrize(
+    "trees", [BRANCHES, BRANCHES[1:], MANY, ALIKE, ALIKE[1:]],
+    ids=["two", "alone", "64 rows", "alike", "all alike"],
+)  # fmt: skip
 @pytest.mark.parametrize(
     "options", [{}, {"window": 6}, {"softcap": 2.0}, {"scaling": 0.7, "window": 3, "softcap": 1.5}]
 )
