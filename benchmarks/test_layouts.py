@@ -1,4 +1,4 @@
-"""The cells of the layouts' benchmark, and what makes packing never the slower layout."""
+"""The cells of the layouts' benchmark, and what a packed step costs."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
+SHORT = 4
+"""Smallest run of parts that is worth the views which make it one call of attention."""
 
 
 class Tree(NamedTuple):
@@ -61,11 +63,17 @@ class AttentionPlan:
 
     @property
     def runs(self) -> tuple[tuple[int, int, int], ...]:
-        """Parts of one size that follow each other: how many, and queries and keys of each."""
+        """Parts of one size that follow each other: how many, and queries and keys of each.
+
+        Fewer than `SHORT` of them are a run each.
+        """
 
         def make() -> tuple[tuple[int, int, int], ...]:
-            sizes = groupby(zip(self.queries, self.keys, strict=True))
-            return tuple((len(list(run)), *size) for size, run in sizes)
+            found: list[tuple[int, int, int]] = []
+            for size, run in groupby(zip(self.queries, self.keys, strict=True)):
+                count = len(list(run))
+                found += [(count, *size)] if count >= SHORT else [(1, *size)] * count
+            return tuple(found)
 
         return self.shared("runs", make)
 

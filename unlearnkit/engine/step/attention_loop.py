@@ -1,4 +1,4 @@
-"""Attention over a packed row, one call for each run of like parts."""
+"""Attention over a packed row, one call for each run."""
 
 from __future__ import annotations
 
@@ -79,12 +79,13 @@ def _pieces(tensor: Tensor, sizes: list[int]) -> Sequence[Tensor]:
 
 def _parts(run: Tensor, count: int) -> Tensor:
     """``[1, heads, parts * T, D] -> [parts, heads, T, D]``, a view in both passes."""
-    return run.squeeze(0).unflatten(1, (count, -1)).transpose(0, 1)
+    return run if count == 1 else run.squeeze(0).unflatten(1, (count, -1)).transpose(0, 1)
 
 
 def _joined(found: Tensor) -> Tensor:
     """``[parts, heads, T, D] -> [1, parts * T, heads, D]``."""
-    return found.transpose(1, 2).flatten(0, 1)[None]
+    found = found.transpose(1, 2)
+    return found if len(found) == 1 else found.flatten(0, 1)[None]
 
 
 # Random numbers of dropout are drawn part by part, which no graph can hold.
