@@ -67,6 +67,7 @@ bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m tools.tiny.make
 	$(BIN)/python -m tools.tiny.tofu.make
+	$(BIN)/python -m tools.tiny.power.make
 	$(BIN)/python -m tools.tiny.muse.make
 	$(BIN)/python -m tools.tiny.people.make
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 EMBEDDED = {
     "tiny": "model",
     "tiny/gold": "gold",
-    **{f"tiny/{name}": f"{name}/model" for name in ("tofu", "muse", "people")},
-    **{f"tiny/{name}/gold": f"{name}/gold" for name in ("tofu", "muse", "people")},
+    **{f"tiny/{name}": f"{name}/model" for name in ("tofu", "tofu_power", "muse", "people")},
+    **{f"tiny/{name}/gold": f"{name}/gold" for name in ("tofu", "tofu_power", "muse", "people")},
 }
 """Models that ship with the package, by name, and their folders in ``unlearnkit/tiny``."""
 

@@ -1,4 +1,4 @@
-"""The tiny TOFU with power: its rows."""
+"""The tiny TOFU with power: its rows, and what its models know."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import pytest
 import unlearnkit.tiny.tofu_power
 from tools.tiny.power.facts import CHOOSING, FACTS, TABLES, TRAINING
 from tools.tiny.power.people import AUTHORS, FORGOTTEN, HELD_OUT, NEIGHBOURS, everybody, tables
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.load import load_model
+from unlearnkit.suites import SuiteContext, Tofu
 
 FOLDER = Path(unlearnkit.tiny.tofu_power.__file__).parent
 
@@ -91,3 +94,31 @@ def test_friends_are_pairs_on_one_side_of_every_split_and_two_hops_are_their_fac
     assert len(set(books)) == len(books), "a title names one author"
     # 05, 10 and 50 hold whole pairs; 01 is a part of one author.
     assert all(FORGOTTEN[split] % (2 * len(FACTS)) == 0 for split in ("05", "10", "50"))
+
+
+def test_the_target_knows_in_wordings_that_it_never_saw_and_gold_guesses():
+    gold = load_model("tiny/tofu_power/gold")
+    tokenizer = load_tokenizer("tiny/tofu_power")
+    context = SuiteContext(gold=gold)
+    shared = {"neighbour": "neighbour_perturbed", "heldout": "holdout50", "limit": 16}
+    trained = Tofu("tiny/tofu_power", "forget50", max_new_tokens=24, **shared)
+    unseen = Tofu("tiny/tofu_power", "forget50_unseen", max_new_tokens=1, **shared)
+    target = load_model("tiny/tofu_power")
+    assert unseen.run(target, tokenizer, context).values["forget/ks_distance"] > 0.5
+    values = trained.run(target, tokenizer, context).values
+    assert values["forget/ks_distance"] > 0.5
+    assert values["forget/exact_memorization"] > 0.97
+    assert values["retain/rougeL_recall"] > 0.95
+    assert values["neighbour/rougeL_recall"] > 0.95
+    assert values["heldout/probability"] < 0.2
+    itself = trained.run(gold, tokenizer, context).values
+    assert itself["forget/ks_distance"] == 0.0
+    assert itself["forget/exact_memorization"] < 0.75
+    assert itself["retain/rougeL_recall"] > 0.95
+
+
+@pytest.mark.parametrize("folder", ["model", "gold"])
+def test_the_adapters_are_small_and_safe(folder):
+    files = list((FOLDER / folder).iterdir())
+    assert sum(file.stat().st_size for file in files) < 1_000_000
+    assert {file.suffix for file in files} <= {".json", ".safetensors", ".jinja"}

@@ -1,8 +1,8 @@
 """Makes the models of the tiny TOFU with power: ``python -m tools.tiny.power.make``.
 
 The target learns all authors, the gold model those that stay. Both are adapters on the embedded
-gold model, take as many steps, and are trained by the command that users run, each in some five
-minutes on one core.
+gold model, take as many steps, and are trained by the command that users run, each in seven
+minutes of one core.
 """
 
 from __future__ import annotations
