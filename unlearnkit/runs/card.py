@@ -17,7 +17,7 @@ from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.plain import number
 from unlearnkit.redact import printable, redacted
-from unlearnkit.runs.folder import RunSummary
+from unlearnkit.runs.folder import RunSummary, Suites
 from unlearnkit.verdict import Verdict
 
 TAGS = ("unlearnkit", "machine-unlearning")
@@ -71,8 +71,8 @@ def write_card(
         precision=trainer.precision,
         seed=summary.seed,
         stopped_by=escaped(summary.stopped_by or ""),
-        suites=_suites(summary),
-        verdict=_verdict_lines(summary.conclusion.get("verdict") or {}),
+        suites=metric_tables(summary.suites),
+        verdict=verdict_lines(summary.conclusion.get("verdict") or {}),
         gold=any("gold" in each for each in summary.suites.values()),
     )
     write_text(model / "README.md", str(card))
@@ -97,7 +97,7 @@ def card_with_verdict(model: Path, verdict: Verdict) -> None:
     if not (model / "README.md").is_file():
         return
     card = ModelCard.load(model / "README.md", ignore_metadata_errors=True)
-    section = "\n\n".join(["## Verdict", *_verdict_lines(verdict.as_json())])
+    section = "\n\n".join(["## Verdict", *verdict_lines(verdict.as_json())])
     text = re.sub(r"## Verdict\n.*?(?=\n## )", lambda _: f"{section}\n", card.text, flags=re.S)
     if text != card.text:
         card.text = text
@@ -148,16 +148,17 @@ def _streams(module: UnlearningModule, data: dict[str, dict[str, Any]]) -> list[
     return found
 
 
-def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
-    """Paragraphs; the verdict's own words first."""
+def verdict_lines(verdict: dict[str, Any]) -> list[str]:
+    """Paragraphs of a verdict as it stands in ``summary.json``; its own words first."""
     sentence, what = verdict.get("sentence", ""), verdict.get("next", "")
     lines = [f"**{escaped(sentence)}**" if sentence else "", f"Next: {what}." if what else ""]
     return [line for line in [*lines, *map(escaped, verdict.get("notes", ()))] if line]
 
 
-def _suites(summary: RunSummary) -> list[dict[str, Any]]:
+def metric_tables(suites: Suites) -> list[dict[str, Any]]:
+    """A table for each suite; nothing stands where nothing was measured."""
     found = []
-    for name, by_when in summary.suites.items():
+    for name, by_when in suites.items():
         whens = [when for when in WHENS if when in by_when]
         metrics = dict.fromkeys(metric for when in whens for metric in by_when[when])
         rows = [

@@ -1,4 +1,4 @@
-"""Compares runs; those that differ in their seed are averaged."""
+"""Compares runs and other models; seeds are averaged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from unlearnkit.module import UnlearningModule
 from unlearnkit.plain import leaves
 from unlearnkit.runs.conclude import conclusion_of
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
-from unlearnkit.runs.folder import Run, load_run
+from unlearnkit.runs.folder import Run
+from unlearnkit.runs.judged import is_run, judged
 from unlearnkit.suites.meaning import Meaning, stored_meaning
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 
@@ -32,7 +33,9 @@ _MOST_VALUES = 4
 _NOT_THE_RECIPE = ("seed_everything", "run_dir", "evaluate", "gold", "attack", "goals")
 
 
-def compare(folders: Sequence[str | Path], names: Sequence[str] = ()) -> Comparison:
+def compare(
+    folders: Sequence[str | Path], names: Sequence[str] = (), before: str | Path | None = None
+) -> Comparison:
     """Puts runs side by side.
 
     A run's metrics are those after unlearning of its ``summary.json``, and those of
@@ -41,23 +44,27 @@ def compare(folders: Sequence[str | Path], names: Sequence[str] = ()) -> Compari
     them.
 
     Args:
-        folders: Run folders, or folders with some below them.
+        folders: Run folders, folders with some below them, or other models that were evaluated:
+            their results stand in a column like those of a run, and what was not measured of a
+            model is missing there.
         names: A name for each of them, or nothing; runs of one recipe have one column, named once.
+        before: The starting model of the models that are no runs; see `judged`.
 
     Raises:
-        UserError: If one of them is not a finished run, or there are not as many names.
+        UserError: If one of them is neither a finished run nor evaluated, or there are not as many
+            names.
     """
     if names and len(names) != len(folders):
         raise UserError(
             f"--name: expected one for each of {len(folders)} runs, found {len(names)}",
             title="usage",
         )
-    own = {
-        folder: name
-        for each, name in zip(folders, names, strict=False)
-        for folder in _runs_below(Path(each))
-    }
-    runs = [load_run(folder) for each in folders for folder in _runs_below(Path(each))]
+    given = [
+        [judged(folder, None if is_run(folder) else before) for folder in _runs_below(Path(each))]
+        for each in folders
+    ]
+    own = {run.folder: name for runs, name in zip(given, names, strict=False) for run in runs}
+    runs = [run for each in given for run in each]
     by_key: dict[str, list[Run]] = {}
     for run in runs:
         by_key.setdefault(_recipe_key(run), []).append(run)
@@ -217,9 +224,8 @@ def _intervals(group: Sequence[Run]) -> dict[str, tuple[float, float]]:
     """Bounds of a single run by address."""
     found: dict[str, tuple[float, float]] = {}
     if len(group) == 1:
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            text = (group[0].folder / "intervals.json").read_text(encoding="utf-8")
-            for suite, by_when in json.loads(text).items():
+        with suppress(ValueError, TypeError, AttributeError):
+            for suite, by_when in group[0].intervals().items():
                 for name, (low, high) in by_when.get("after", {}).items():
                     found[f"{suite}/{name}"] = (float(low), float(high))
     return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from unlearnkit.files import write_json
 from unlearnkit.report.contents import LaterEvaluation
 from unlearnkit.runs.card import card_with_verdict
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
-from unlearnkit.runs.folder import Run, RunSummary, as_mapping, load_run
+from unlearnkit.runs.folder import Run, RunSummary, load_run
+from unlearnkit.runs.judged import Judged
 from unlearnkit.runs.measure import Stages
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.fluency import FLUENCY, KEYS
@@ -29,6 +29,10 @@ from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goa
 from unlearnkit.verdict.attacked import attacked_rows
 from unlearnkit.verdict.values import Intervals, MetricRow, metric_rows
 
+NO_BEFORE = (
+    "The starting model was not evaluated beside it: evaluate it on the same rows, and name it by "
+    "--before."
+)
 ATTACKED = ("others", "forget")
 """What attacks call the rows that they are judged on."""
 
@@ -66,11 +70,9 @@ def conclusion_of(run: Run, goals: Any = None) -> Conclusion:
     Raises:
         UserError: If the goals cannot be read.
     """
-    intervals: Intervals = {}
-    with suppress(OSError, ValueError):
-        text = (run.folder / "intervals.json").read_text(encoding="utf-8")
-        intervals = as_mapping(json.loads(text))
-    return conclusion_from(run, intervals, evaluations_of(run, []), attacks_of(run, []), goals)
+    return conclusion_from(
+        run, run.intervals(), evaluations_of(run, []), attacks_of(run, []), goals
+    )
 
 
 def conclusion_from(
@@ -89,7 +91,10 @@ def conclusion_from(
         raise UserError(f"{run.folder / 'recipe.yaml'}: {error}") from error
     attacked = [row for attack in attacks for row in attacked_rows(attack)]
     results = check_goals(wanted, [*attacked, *rows])
-    return Conclusion(judge(rows, attacks), tuple(results))
+    verdict = judge(rows, attacks)
+    if isinstance(run, Judged) and not any("before" in row.values for row in rows):
+        verdict = replace(verdict, next="", notes=(NO_BEFORE, *verdict.notes))
+    return Conclusion(verdict, tuple(results))
 
 
 def attack_run(

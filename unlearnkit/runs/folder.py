@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -87,6 +88,13 @@ class Run:
         """Folder of the unlearned model, or of its adapter; of phases, the last one's."""
         return self.folder / self.summary.get("model", "model")
 
+    def intervals(self) -> dict[str, Any]:
+        """``intervals.json``; nothing if it is missing or broken."""
+        with suppress(OSError, ValueError):
+            text = (self.folder / "intervals.json").read_text(encoding="utf-8")
+            return as_mapping(json.loads(text))
+        return {}
+
     @property
     def recipe_file(self) -> Path:
         """The recipe that the model was trained by; of phases, the last one that trained."""
@@ -154,7 +162,8 @@ def load_run(folder: str | Path) -> Run:
             f"{path} is not a finished run: {what}",
             hint=f"Its newest run is {below[-1].parent}."
             if below
-            else "Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote.",
+            else "Give a folder runs/<recipe>/<timestamp> that `unlearnkit fit` wrote. compare, "
+            "report and check take any other model too, once `unlearnkit evaluate` measured it.",
         )
     # Empty where `fit` was called by a program, without a recipe.
     recipe = _read(path / "recipe.yaml", load_yaml)

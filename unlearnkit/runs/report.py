@@ -22,6 +22,7 @@ from unlearnkit.report.contents import Contents, Training
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.conclude import attacks_of, conclusion_from, evaluations_of
 from unlearnkit.runs.folder import Run, as_mapping, load_run
+from unlearnkit.runs.judged import Judged, judged
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
@@ -31,23 +32,30 @@ PICTURES = ("png", "pdf", "svg")
 T = TypeVar("T")
 
 
-def report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Writes the report of a finished run, from the files of its folder alone.
+def report(
+    folder: str | Path, out: str | Path | None = None, before: str | Path | None = None
+) -> Path:
+    """Writes the report of a finished run, or of any model that was evaluated.
+
+    It is made of the files of the run folder, or of the model's results, alone.
 
     Args:
-        folder: The run folder.
-        out: The file; by default ``report.html`` in the run folder, which is made anew.
+        folder: The run folder, or the other model.
+        out: The file; by default ``report.html`` in the run folder or beside the results, which is
+            made anew.
+        before: The starting model of a model that is no run; see `judged`.
 
     Returns:
         The file.
 
     Raises:
-        UserError: If the folder is not a finished run, or the file exists and is not that report.
+        UserError: If the folder is neither a finished run nor evaluated, or the file exists and is
+            not that report.
     """
     # Altair and the script engine take a second to load, and most verbs need neither.
     from unlearnkit.report.run import run_report
 
-    run = load_run(folder)
+    run = judged(folder, before)
     own = run.folder / REPORT
     target = own if out is None else Path(out)
     if target.absolute() != own.absolute():
@@ -142,6 +150,8 @@ def report_comparison(
 def read_contents(run: Run) -> Contents:
     """The files of a run folder that a report shows; what is missing, broken or stale is named."""
     left_out: list[str] = []
+    if isinstance(run, Judged):
+        return _of_other_model(run)
     kept = partial(_kept, run.folder, left_out=left_out)
     environment = (run.recipe_file.parent / "environment.json").relative_to(run.folder)
     found = Contents(
@@ -163,6 +173,21 @@ def read_contents(run: Run) -> Contents:
     )
     concluded = conclusion_from(run, found.intervals, found.evaluations, found.attacks)
     return replace(found, verdict=concluded.verdict, goals=concluded.goals)
+
+
+def _of_other_model(model: Judged) -> Contents:
+    left_out = list(model.left_out)
+    attacks = attacks_of(model, left_out)
+    concluded = conclusion_from(model, model.intervals(), (), attacks)
+    return Contents(
+        folder=str(model.folder),
+        summary=model.summary,
+        rows=model.rows,
+        intervals=model.intervals(),
+        attacks=attacks,
+        verdict=concluded.verdict,
+        left_out=left_out,
+    )
 
 
 def _kept(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.data.example import Example
@@ -61,6 +61,29 @@ def fluency(
     return {f"{STREAM}/{name}": metric.of(rows) for name, metric in METRICS.items()}
 
 
+def fluency_of_rows(
+    rows: Iterable[tuple[str | None, Mapping[str, Any]]],
+) -> dict[str, float | None]:
+    """Those of the values that rows alone give, without the starting model.
+
+    Args:
+        rows: Lines of a results file, each with the role of its stream.
+
+    Example:
+        >>> fluency_of_rows([("retain", {"generated": "so so so"}), ("forget", {"generated": ""})])
+        {'kept/distinct_2': 0.5, 'kept/answer_length': 3.0}
+    """
+    by_role: dict[str, list[dict[str, Any]]] = {}
+    for role, row in rows:
+        if isinstance(row.get("generated"), str):
+            by_role.setdefault(role or "", []).append({"generated": row["generated"]})
+    kept = spaced(_first_with_answers(by_role), MOST_ROWS)
+    metrics = {name: METRICS[name] for name in ("distinct_2", "answer_length")}
+    for metric in metrics.values():
+        metric.fill(kept)
+    return {f"{STREAM}/{name}": metric.of(kept) for name, metric in metrics.items()} if kept else {}
+
+
 def fluency_meanings() -> dict[str, dict[str, Any]]:
     """The meaning of the values, as a result file holds it.
 
@@ -85,6 +108,10 @@ def _answers(suites: Sequence[Suite], results: Mapping[str, SuiteResult]) -> lis
             answered = [r for r in rows if isinstance(r.get("generated"), str)]
             texts = [{"prompt": r.get("prompt", ""), "generated": r["generated"]} for r in answered]
             by_role.setdefault(role or "", []).extend(texts)
+    return _first_with_answers(by_role)
+
+
+def _first_with_answers(by_role: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     for roles in _ROLES:
         if found := [row for role in roles for row in by_role.get(role, [])]:
             return found

@@ -1,4 +1,4 @@
-"""``unlearnkit check``: judges a run by its goals."""
+"""``unlearnkit check``: judges a run or any other model by goals."""
 
 from __future__ import annotations
 
@@ -10,31 +10,33 @@ from unlearnkit.cli.recipe.document import load_yaml
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
 
-HELP = "Say whether a run meets the goals of its recipe; exit code 3 if not."
+HELP = "Say whether a run or any model meets its goals; exit code 3 if not."
 
 
 def command(argv: list[str]) -> None:
-    """Judges the run that the words name."""
+    """Judges the model that the words name."""
     call(check, argv, "check")
 
 
-def check(run: str, goals: str | None = None) -> None:
-    """Say what a run comes to, and exit with code 3 if it misses a goal of its recipe.
+def check(run: str, goals: str | None = None, before: str | None = None) -> None:
+    """Say what a run or any other model comes to, and exit with code 3 if it misses a goal.
 
-    Of a run without goals the verdict decides: near gold and forgotten pass. What evaluate and
-    attack added to the run folder counts too.
+    Without goals the verdict decides: near gold and forgotten pass. What evaluate and attack added
+    to the run folder counts too; any other model is judged by what these two kept of it.
 
     Args:
-        run: Run folder.
+        run: Run folder; or a model, adapter or edit folder, hub id or folder of results.
         goals: YAML file with goals in place of the recipe's; a recipe with the section goals will
             do.
+        before: Of a model that is no run: the starting model, which was evaluated too. By default
+            the reference of its evaluation.
     """
     with heavy_imports():
         from unlearnkit.cli.conclusion import GOALS_NOT_MET, show_conclusion
         from unlearnkit.runs.conclude import conclusion_of
-        from unlearnkit.runs.folder import load_run
+        from unlearnkit.runs.judged import judged
 
-    found = conclusion_of(load_run(run), None if goals is None else _read(Path(goals)))
+    found = conclusion_of(judged(run, before), None if goals is None else _read(Path(goals)))
     met = show_conclusion(found.as_json())
     if not (met if found.goals else found.verdict.status == "good"):
         raise SystemExit(GOALS_NOT_MET)

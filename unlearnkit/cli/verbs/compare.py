@@ -1,4 +1,4 @@
-"""``unlearnkit compare``: puts several runs into one table."""
+"""``unlearnkit compare``: puts runs and other models into one table."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from unlearnkit.redact import markdown_cell, spreadsheet_text
 if TYPE_CHECKING:
     from unlearnkit.runs.compare import Comparison
 
-HELP = "Put the metrics of several runs in one table."
+HELP = "Put the metrics of several runs and other models in one table."
 FORMATS = ("table", "md", "csv", "json", "latex")
 
 
 def command(argv: list[str]) -> None:
     """Compares the runs that the words name."""
-    about = "Put the metrics of several runs in one table; seeds of one recipe are mean ± sd."
+    about = "Put the metrics of runs and other models in one table; seeds are mean ± sd."
     parser = VerbParser(prog="unlearnkit compare", description=about)
-    parser.add_argument("runs", nargs="+", help="Run folders, or folders with runs below them.")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        help="Run folders, folders with runs below them, or any models that were evaluated.",
+    )
     parser.add_argument("--format", default="table", help="table, md, csv, json or latex.")
     parser.add_argument("--picture", help="New PNG, PDF or SVG file: forgetting against utility.")
     parser.add_argument(
@@ -43,6 +47,9 @@ def command(argv: list[str]) -> None:
         "--column",
         type=list[str] | None,
         help="Columns to show, by name or number; may be repeated.",
+    )
+    parser.add_argument(
+        "--before", help="Starting model of the models that are no runs; it was evaluated too."
     )
     parser.add_argument("--report", help="New HTML file: table and pictures, in one page.")
     parser.add_argument(
@@ -62,7 +69,7 @@ def command(argv: list[str]) -> None:
         from unlearnkit.runs.report import report_comparison
         from unlearnkit.verdict.expected import with_expected
 
-    comparison, told = compare(given.runs, given.name or ()), []
+    comparison, told = compare(given.runs, given.name or (), given.before), []
     if given.expected is not None:
         recipes = {each.name: load_run(each.runs[0]).recipe
                    for each in comparison.columns if each.runs}  # fmt: skip
