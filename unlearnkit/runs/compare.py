@@ -21,7 +21,7 @@ from unlearnkit.plain import leaves
 from unlearnkit.runs.conclude import conclusion_of
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run
-from unlearnkit.runs.judged import is_run, judged
+from unlearnkit.runs.other.judged import is_run, judged
 from unlearnkit.suites.meaning import Meaning, stored_meaning
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 

@@ -20,8 +20,8 @@ from unlearnkit.report.contents import LaterEvaluation
 from unlearnkit.runs.card import card_with_verdict
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, RunSummary, load_run
-from unlearnkit.runs.judged import Judged
 from unlearnkit.runs.measure import Stages
+from unlearnkit.runs.other.judged import Judged
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.fluency import FLUENCY, KEYS
 from unlearnkit.suites.meaning import address

@@ -22,8 +22,8 @@ from unlearnkit.report.contents import Contents, Training
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.conclude import attacks_of, conclusion_from, evaluations_of
 from unlearnkit.runs.folder import Run, as_mapping, load_run
-from unlearnkit.runs.judged import Judged, judged
 from unlearnkit.runs.measure import Stages
+from unlearnkit.runs.other.judged import Judged, judged
 from unlearnkit.runs.phases.yaml_text import load_yaml
 
 REPORT = "report.html"

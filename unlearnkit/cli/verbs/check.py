@@ -34,7 +34,7 @@ def check(run: str, goals: str | None = None, before: str | None = None) -> None
     with heavy_imports():
         from unlearnkit.cli.conclusion import GOALS_NOT_MET, show_conclusion
         from unlearnkit.runs.conclude import conclusion_of
-        from unlearnkit.runs.judged import judged
+        from unlearnkit.runs.other.judged import judged
 
     found = conclusion_of(judged(run, before), None if goals is None else _read(Path(goals)))
     met = show_conclusion(found.as_json())

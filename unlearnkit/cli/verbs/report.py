@@ -31,7 +31,7 @@ def report(
         card: New Markdown file: the model card, of a model that is no run. A run has one.
     """
     with heavy_imports():
-        from unlearnkit.runs.other_card import write_other_card
+        from unlearnkit.runs.other.card import write_other_card
         from unlearnkit.runs.report import report as written
 
     if card is not None:

@@ -6,9 +6,9 @@ import pytest
 from stub import save_stub
 
 from unit.report.run_folder import write_run
-from unit.runs.test_judged import evaluated, models, values
+from unit.runs.other.test_judged import evaluated, models, values
 from unlearnkit.errors import UserError
-from unlearnkit.runs.other_card import write_other_card
+from unlearnkit.runs.other.card import write_other_card
 
 __all__ = ["models"]
 

@@ -27,7 +27,7 @@ from unlearnkit.report.contents import Contents
 from unlearnkit.runs.compare import compare
 from unlearnkit.runs.conclude import NO_BEFORE, conclusion_of
 from unlearnkit.runs.evaluate import evaluate, results_of
-from unlearnkit.runs.judged import Judged, judged
+from unlearnkit.runs.other.judged import Judged, judged
 from unlearnkit.runs.report import read_contents, report
 from unlearnkit.suites import Copyright, SuiteContext
 from unlearnkit.suites.digest import file_digest

@@ -12,7 +12,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_existing, write_text
 from unlearnkit.runs.card import TAGS, escaped, metric_tables, verdict_lines
 from unlearnkit.runs.conclude import conclusion_of
-from unlearnkit.runs.judged import Judged, judged
+from unlearnkit.runs.other.judged import Judged, judged
 
 
 def write_other_card(name: str | Path, out: str | Path, before: str | Path | None = None) -> Path:
@@ -41,7 +41,7 @@ def write_other_card(name: str | Path, out: str | Path, before: str | Path | Non
             tags=list(TAGS),
             ignore_metadata_errors=True,
         ),
-        template_str=files("unlearnkit.runs").joinpath("other_card.md").read_text(encoding="utf-8"),
+        template_str=files("unlearnkit.runs.other").joinpath("card.md").read_text(encoding="utf-8"),
         # Where it lies is private.
         title=escaped(model.name if model.name.count("/") <= 1 else Path(model.name).name),
         version=version("unlearnkit"),

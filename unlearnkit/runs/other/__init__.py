@@ -1,0 +1,1 @@
+"""Judges models that no run made."""
