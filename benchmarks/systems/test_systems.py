@@ -1,5 +1,7 @@
 """The bench's commands are accepted, and its table matches the results."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.systems import running, table
@@ -17,6 +19,8 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
              "llmu": "llmu", "npo": "npo", "npo_rt": "npo", "o3_adapter": "o3", "rmu": "rmu",
              "safe_unlearning": "safe_unlearning", "simnpo": "simnpo", "sku_stage1": "sku",
              "uld_assistant": "uld"}  # fmt: skip
+# Methods that nobody has run on the tiny TOFU yet; docs/papers.md says so.
+NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "jensun", "me_gd", "npo_sam", "unilogit"}
 
 
 def result(system, seed, value, seconds=10.0):
@@ -58,8 +62,15 @@ def test_every_recipe_of_a_method_has_a_row():
     methods = {name.partition("/")[2] for name in shipped() if name.startswith("methods/")}
     tiny = {name for name in shipped() if name.startswith("tiny_tofu/")}
     used = {recipe for system in SYSTEMS.values() for recipe in system.recipes}
-    assert tiny <= used
-    assert {name for name in methods if f"methods/{name}" not in used} == set(ELSEWHERE)
+    assert tiny - used == {"tiny_tofu/npo_sam"}
+    without = {name for name in methods if f"methods/{name}" not in used}
+    assert without == {*ELSEWHERE, *NOT_RUN}
+    told = (
+        (Path(__file__).parents[2] / "docs" / "papers.md")
+        .read_text(encoding="utf-8")
+        .partition("## Recipes")[0]
+    )
+    assert all(f"`methods/{name}`" in told for name in NOT_RUN)
     assert set(ELSEWHERE.values()) <= set(SYSTEMS)
 
 
