@@ -107,6 +107,7 @@ def describe(
     flat = [each for part in sizes for each in part]
     notes += [f"the layout is {'rows' if rows else 'packed'}, by the model's class"]
     notes += [f"the answers of {name} are not drawn yet, and not counted" for name in unknown]
+    notes += _left_out(module)
     run = Training(
         tokens=largest,
         responses=max(each.responses for each in flat),
@@ -147,6 +148,16 @@ def _readable(data: UnlearningDataModule, notes: list[str]) -> UnlearningDataMod
         notes.append("the model's folder has no tokenizer, so tokens are those of the tiny model")
         return data.with_tokenizer("tiny")
     return data
+
+
+def _left_out(module: UnlearningModule) -> list[str]:
+    """Settings that take memory and time which nothing here counts."""
+    dropout = getattr(module.lora, "lora_dropout", 0)
+    given = {
+        "robust": module.robust, "lora.lora_dropout": dropout, "saliency": module.saliency,
+        "compile": module.compiled,
+    }  # fmt: skip
+    return [f"model.{key} is not counted" for key, value in given.items() if value]
 
 
 def _of_module(module: UnlearningModule, precision: str, model: Any) -> dict[str, Any]:

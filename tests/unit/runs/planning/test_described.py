@@ -106,6 +106,15 @@ def test_the_base_says_its_type(written, config_alone) -> None:
     assert (run.weights, run.adapter_weights) == ("bfloat16", "float32")
 
 
+def test_what_is_not_counted_is_told(written, config_alone) -> None:
+    lora = LoraConfig(r=2, target_modules=["q_proj"], lora_dropout=0.1)
+    found = _described(written, str(config_alone), lora=lora, compile=True)
+    assert [note for note in found.notes if "not counted" in note] == [
+        "model.lora.lora_dropout is not counted", "model.compile is not counted",
+    ]  # fmt: skip
+    assert not any("not counted" in note for note in _described(written, str(config_alone)).notes)
+
+
 def test_without_a_tokenizer_tokens_are_those_of_the_tiny_model(written, tmp_path) -> None:
     stub_model().config.save_pretrained(tmp_path / "model")
     folder = written(forget="a:cd")
