@@ -52,7 +52,7 @@ def test_a_missed_goal_ends_the_fit_with_3_and_the_run_is_whole(command, recipe)
     assert done.code == 3
     assert "goal missed: forget/nll" in done.out
     assert (newest() / "model").is_dir()
-    assert "missed: forget/nll" in (newest() / "report.html").read_text()
+    assert "missed</strong>: forget/nll" in (newest() / "report.html").read_text()
     # Without goals the verdict decides; nothing was forgotten by one step.
     (newest() / "recipe.yaml").write_text(BASE)
     done = command("check", str(newest()))
