@@ -295,11 +295,37 @@ def test_an_attack_says_which_rows_it_trained_on(capsys, attack):
     names = ["trained/nll", "others/nll"] if attack == "relearn" else ["forget/nll"]
     curve = [{"step": 0, **dict.fromkeys(names, 1.0)}]
     found = SimpleNamespace(
-        attack=attack, curves={"unlearned": curve}, created="now", notes=(), changed={}
+        attack=attack,
+        curves={"unlearned": curve},
+        created="now",
+        notes=(),
+        changed={},
+        figures={"comes back": 0.25},
     )
     show_attack(SimpleNamespace(attack=found, reused=False, path=Path("f.json")))
-    said = re.findall(r"^(\w+): ", capsys.readouterr().out, flags=re.M)
+    shown = capsys.readouterr().out
+    said = re.findall(r"^(\w+): ", shown, flags=re.M)
     assert said == (["trained", "others"] if attack == "relearn" else [])
+    assert "comes back: 0.250" in shown
+
+
+def test_an_attack_with_many_measurements_is_a_table_of_lines(capsys):
+    names = [f"relearn lr=0.0003 lora=8 data=domain, step {i}" for i in range(30)]
+    curve = [{"cell": n, "forget/a": i / 100, "forget/b": None} for i, n in enumerate(names)]
+    found = SimpleNamespace(
+        attack="grid",
+        curves={"unlearned": curve, "gold": [{**each, "forget/a": 0.5} for each in curve]},
+        created="now",
+        notes=(),
+        changed={},
+        figures={},
+    )
+    show_attack(SimpleNamespace(attack=found, reused=False, path=Path("f.json")))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    line = next(each for each in shown.splitlines() if "step 7 " in each)
+    assert line.split()[-2:] == ["0.070", "0.500"]
+    assert "forget/b" not in shown  # nothing was measured
 
 
 def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):

@@ -122,6 +122,14 @@ class Attack(Registered, ABC):
         """
         return None
 
+    def figures(self, curves: Mapping[str, Curve]) -> dict[str, float]:
+        """What the curves of all models say together, by name; by default nothing.
+
+        Args:
+            curves: As `run` returned them, by the model's name.
+        """
+        return {}
+
     @property
     def settings(self) -> dict[str, Any]:
         """The options by name."""

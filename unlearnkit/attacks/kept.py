@@ -45,6 +45,8 @@ class Result:
     """What was cut or left out."""
     changed: dict[str, str] = field(default_factory=dict)
     """What the attacker trained of each model, if it trained any."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """What the curves say together."""
 
 
 class Kept(NamedTuple):
@@ -119,6 +121,7 @@ def attack_and_keep(
         curves=curves,
         notes=attack.notes(rows, target),
         changed={n: what for n, base in models.items() if (what := attack.changes(base))},
+        figures=attack.figures(curves),
     )
     return Kept(result, _write_new(place, result), reused=False)
 

@@ -22,6 +22,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import Place, UserError
+from unlearnkit.models.adapter import LoraConfig
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.composite.base import CompositeConfig, open_to_attacker
 from unlearnkit.models.load import load_config, load_model
@@ -42,13 +43,16 @@ class Relearn(Attack, name="relearn"):
     mapping per measurement: ``step``, and ``trained/<metric>`` of the rows that the attacker trains
     on and ``others/<metric>`` of the others.
 
-    All weights are trained; of a composite model, its trained component, or else the base below
-    its gate, context or rule.
+    All weights are trained, or with ``lora`` an adapter; of a composite model, its trained
+    component, or else the base below its gate, context or rule.
 
     Args:
         rows: Rows that are trained on.
         steps: Optimiser steps, AdamW at a constant rate.
         every: Steps between two measurements.
+        at: Steps after which is measured, such as ``[5, 20]``, in place of ``every``; the last is
+            measured too.
+        lora: Rank of an adapter on all linear layers that is trained in place of all weights.
         lr: Learning rate.
         limit: Rows measured at most, evenly spaced.
         data: A stream of the recipe or a file of benign rows to train on, in place of forget rows.
@@ -64,6 +68,8 @@ class Relearn(Attack, name="relearn"):
         rows: int = 8,
         steps: int = 20,
         every: int = 5,
+        at: list[int] | None = None,
+        lora: int | None = None,
         lr: float = 1e-4,
         limit: int = 32,
         data: str | None = None,
@@ -71,6 +77,11 @@ class Relearn(Attack, name="relearn"):
     ) -> None:
         if steps < 1 or every < 1:
             raise UserError(f"--steps and --every: expected at least 1, found {steps} and {every}")
+        if at is not None and not (at and all(1 <= step <= steps for step in at)):
+            raise UserError(f"--at: expected steps from 1 to {steps}, found {at}")
+        if lora is not None and lora < 1:
+            raise UserError(f"--lora: expected a rank of at least 1, found {lora}")
+        self.at, self.lora = at, lora
         self.rows, self.steps, self.every, self.lr = rows, steps, every, lr
         self.limit, self.data, self.seed = check_limit(limit), data, seed
 
@@ -90,11 +101,24 @@ class Relearn(Attack, name="relearn"):
 
     def changes(self, base: str | BaseModel) -> str:
         """The part of the model that has gradients."""
+        if self.lora is not None:
+            return f"an adapter of rank {self.lora}"
         config = load_config(base)
         return config.attacked if isinstance(config, CompositeConfig) else "all weights"
 
     def run(self, base: str | BaseModel, rows: Split, target: Target) -> Curve:
-        """Trains a copy of the model, and measures as it goes."""
+        """Trains a copy of the model, and measures as it goes.
+
+        Raises:
+            UserError: If an adapter is asked for on a composite model.
+        """
+        if self.lora is not None and isinstance(load_config(base), CompositeConfig):
+            raise UserError(
+                "--lora: an adapter goes on one model, and a composite model has several.",
+                hint="Leave --lora away: the part of it that can be trained is.",
+            )
+        rank = self.lora
+        adapter = rank and LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
         L.seed_everything(self.seed, verbose=False)
         module = UnlearningModule(
             {"relearn": NLL(stream="forget")},
@@ -103,6 +127,7 @@ class Relearn(Attack, name="relearn"):
                 parameters, lr=self.lr, weight_decay=0.0
             ),
             schedule="constant",
+            lora=adapter or None,
         )
         data = UnlearningDataModule(
             {"forget": _Rows(rows.held)},
@@ -122,7 +147,8 @@ class Relearn(Attack, name="relearn"):
                 found |= {f"{kind}/{name}": value for name, value in metrics.items()}
             return found
 
-        watch = _Watch(self.every, measured)
+        steps = self.at or range(self.every, self.steps, self.every)
+        watch = _Watch({*steps, self.steps}, measured)
         trainer = L.Trainer(
             max_steps=self.steps,
             callbacks=[watch],
@@ -158,10 +184,10 @@ class _Rows(Stream):
 
 
 class _Watch(L.Callback):
-    """Measures at the start, every so many steps, and at the end."""
+    """Measures at the start, and after some steps."""
 
-    def __init__(self, every: int, measured: Callable[[int], dict[str, Any]]) -> None:
-        self.every, self.measured = every, measured
+    def __init__(self, steps: set[int], measured: Callable[[int], dict[str, Any]]) -> None:
+        self.steps, self.measured = steps, measured
         self.curve: Curve = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -169,5 +195,5 @@ class _Watch(L.Callback):
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         step = trainer.global_step
-        if step % self.every == 0 or step == trainer.max_steps:
+        if step in self.steps:
             self.curve.append(self.measured(step))

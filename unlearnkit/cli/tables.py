@@ -16,7 +16,7 @@ from unlearnkit.plain import number
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
-    from unlearnkit.attacks import Kept
+    from unlearnkit.attacks import Kept, Result
     from unlearnkit.runs.evaluate import Found
 
 
@@ -71,7 +71,10 @@ def show_attack(kept: Kept) -> None:
     numbered = max(map(len, points)) > _WIDEST_COLUMN
     headings = [str(i) for i in range(len(points))] if numbered else points
     columns = max(1, (console.width - _LEFT_COLUMNS) // (max(5, *map(len, headings)) + 3))
-    for start in range(0, len(points), columns):
+    tall = numbered and len(points) > 2 * columns
+    if tall:
+        _show_tall(attack, by, names, points)
+    for start in range(0, 0 if tall else len(points), columns):
         some = slice(start, start + columns)
         table = Table(title=f"{attack.attack}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
         for heading in ("metric", "model"):
@@ -82,7 +85,7 @@ def show_attack(kept: Kept) -> None:
             for model, curve in attack.curves.items():
                 table.add_row(Text(name), model, *(number(each[name]) for each in curve[some]))
         console.print(table)
-    if numbered:
+    if numbered and not tall:
         for heading, point in zip(headings, points, strict=True):
             console.print(Text(f"  {heading}: {printable(point)}"))
     kinds = {name.partition("/")[0] for name in names}
@@ -91,9 +94,26 @@ def show_attack(kept: Kept) -> None:
             console.print(f"{kind}: {which}", markup=False)
     for model, what in attack.changed.items():
         console.print(f"{model}: the attacker trained {what}", markup=False)
+    for name, value in attack.figures.items():
+        console.print(f"{name}: {number(value)}", markup=False)
     show_notes(attack.notes)
     when = f"unchanged since {attack.created}" if kept.reused else attack.created
     console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)
+
+
+def _show_tall(attack: Result, by: str, names: Sequence[str], points: Sequence[str]) -> None:
+    """A table for each metric, with a line for each measurement and a column for each model."""
+    for name in names:
+        table = Table(title=f"{name}, by {by}", box=box.SIMPLE_HEAD, title_justify="left")
+        table.add_column(by, overflow="fold")
+        for model in attack.curves:
+            table.add_column(model, justify="right", no_wrap=True)
+        for i, point in enumerate(points):
+            values = [curve[i].get(name) for curve in attack.curves.values()]
+            if any(value is not None for value in values):
+                table.add_row(Text(printable(point)), *map(number, values))
+        if table.row_count:
+            out().print(table)
 
 
 def show_parcel(where: str, private: bool, sizes: Mapping[str, int], *, sent: bool) -> None:

@@ -15,6 +15,7 @@ from unlearnkit.verdict.values import MetricRow, headline
 
 MODELS = ("before", "after", "gold")
 _MOST_POINTS = 500
+_MOST_ACROSS = 24  # measurements of an attack side by side; more stand below each other
 _RATES = ("rougeL_recall", "extraction_strength", "exact_memorization")
 _GOOD = {"down": "lower", "up": "higher", "zero": "nearest 0", "gold": "nearest gold"}
 Spec = dict[str, Any]
@@ -202,12 +203,30 @@ def attack_curves(attack: Mapping[str, Any]) -> list[Chart]:
             for each in curve
             if _is_number(each.get(name))
         ]
+        if not points:
+            continue
         numeric = all(isinstance(point["at"], int | float) for point in points)
-        shorthand = "at:Q" if numeric else "at:N"
         caption = f"{attack['attack']}: {name}, by {by}"
+        if len(points) > _MOST_ACROSS * len(curves):
+            found.append(_tall(points, list(curves), by, name, caption))
+            continue
         x = {"title": by, "sort": None}
+        shorthand = "at:Q" if numeric else "at:N"
         found.append(_curve(points, shorthand, caption, 150, models=list(curves), zero=None, **x))
     return found
+
+
+def _tall(
+    points: Sequence[Mapping[str, Any]], models: Sequence[str], by: str, name: str, caption: str
+) -> Chart:
+    """A line of points for each of many measurements, one below the other."""
+    chart = alt.Chart(alt.Data(values=points), mark="circle").encode(
+        y=alt.Y("at:N", title=by, sort=None).axis(labelLimit=320),
+        x=alt.X("value:Q", title=name),
+        color=_colour(models),
+        tooltip=tips("model:N", "at:N", "value:Q"),
+    )
+    return Chart(caption, finished(chart, caption, 14 * (len(points) // len(models))))
 
 
 def _curve(

@@ -13,6 +13,7 @@ from unlearnkit.attacks import Relearn, Target
 from unlearnkit.attacks import relearn as module
 from unlearnkit.data.example import Example
 from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.errors import UserError
 from unlearnkit.suites import SuiteContext
 
 BOS, EOS, LR = 2, 3, 1e-3
@@ -131,3 +132,36 @@ def test_an_opened_base_is_in_memory_alone(base, relearned, tmp_path):
     relearned(str(tmp_path / "out"))
     assert {path: path.read_bytes() for path in files} == files
     assert not any(w.requires_grad for w in module.load_model(str(tmp_path / "out")).parameters())
+
+
+def test_an_adapter_is_trained_in_place_of_the_weights_at_the_steps_named(base, monkeypatch):
+    seen = []
+
+    def record(model, tokenizer, examples, context):
+        seen.append({name: value.detach().clone() for name, value in model.named_parameters()})
+        return {}
+
+    monkeypatch.setattr(module, "measure", record)
+    target = Target([HELD, OTHER], Codec(stub_tokenizer(), 64), SuiteContext(max_length=64), None)
+    attack = Relearn(rows=1, steps=4, at=[1, 3], lora=2, lr=LR)
+    curve = attack.run(base, attack.prepare(target), target)
+    assert [point["step"] for point in curve] == [0, 1, 3, 4]
+    moved = changed(seen[0], seen[-1])
+    assert moved == {name for name in seen[0] if "lora_" in name}
+    assert {min(seen[0][name].shape) for name in moved} == {2}
+    assert attack.changes(base) == "an adapter of rank 2"
+
+
+def test_an_adapter_on_a_composite_model_is_refused(base, tmp_path):
+    other = str(save_stub({"random_init": 2}, tmp_path / "other"))
+    whp_model(base, other, tmp_path / "out")
+    target = Target([HELD, OTHER], Codec(stub_tokenizer(), 64), SuiteContext(max_length=64), None)
+    attack = Relearn(rows=1, lora=2)
+    with pytest.raises(UserError, match="a composite model has several"):
+        attack.run(str(tmp_path / "out"), attack.prepare(target), target)
+
+
+@pytest.mark.parametrize("given", [{"at": []}, {"at": [0]}, {"at": [21]}, {"lora": 0}])
+def test_steps_and_ranks_that_are_none_are_refused(given):
+    with pytest.raises(UserError, match=r"--at|--lora"):
+        Relearn(**given)

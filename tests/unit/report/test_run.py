@@ -14,7 +14,7 @@ from jsonschema import ValidationError
 from unit.report.run_folder import HOSTILE, SUITES, TRUE, stages, write_run
 from unlearnkit.attacks import Result
 from unlearnkit.errors import UserError
-from unlearnkit.report.charts import losses, request_curves
+from unlearnkit.report.charts import attack_curves, losses, request_curves
 from unlearnkit.report.page import embedded
 from unlearnkit.report.words import mark_recited
 from unlearnkit.runs import conclude
@@ -304,3 +304,18 @@ def test_requests_are_drawn_in_their_order():
         {"model": "b", "after": "b", "value": 0.1},
     ]
     assert chart.spec["encoding"]["x"]["sort"] == ["original", "b"]
+
+
+def test_many_measurements_of_an_attack_stand_below_each_other():
+    """25 of them are too many side by side, 24 are not; a metric without values has no chart."""
+
+    def drawn(count):
+        curve = [{"cell": f"c{i}", "forget/a": i / 100, "forget/b": None} for i in range(count)]
+        (chart,) = attack_curves({"attack": "grid", "curves": {"unlearned": curve, "gold": curve}})
+        altair.Chart.from_dict(chart.spec)
+        return chart.spec
+
+    tall, wide = drawn(25), drawn(24)
+    assert (tall["encoding"]["y"]["field"], wide["encoding"]["x"]["field"]) == ("at", "at")
+    assert tall["encoding"]["x"]["field"] == "value"
+    assert tall["height"] > 25 * 10
