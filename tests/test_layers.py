@@ -25,7 +25,7 @@ TIERS = (
     {"suites"},
     {"verdict"},
     {"callbacks", "report"},
-    {"attacks"},
+    {"attacks", "inspection"},
     {"runs"},
     {"search"},
     {"cli"},

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,30 @@ def write_json(path: Path, value: Any) -> None:
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes JSON lines, whole or not at all; see `write_bytes`."""
     write_text(path, "".join(as_json(row, indent=None) + "\n" for row in rows))
+
+
+def write_new(place: Path, text: str) -> Path:
+    """Writes a new file: of that name, or with the first number that no process has taken.
+
+    Returns:
+        The file: ``name.json``, ``name-2.json`` and so on.
+
+    Raises:
+        UserError: If it cannot be written.
+    """
+    path, numbers = place, count(2)
+    while True:
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            path = place.with_name(f"{place.stem}-{next(numbers)}{place.suffix}")
+        except OSError as error:
+            with suppress(OSError):  # a full disk leaves a part of it
+                path.unlink()
+            raise UserError(f"cannot write {path}: {error.strerror}") from error
+        else:
+            return path
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:

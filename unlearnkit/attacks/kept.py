@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from unlearnkit.attacks.base import Attack, Curve, Target
 from unlearnkit.attacks.quantize import torchao_version
 from unlearnkit.errors import UserError
-from unlearnkit.files import as_json
+from unlearnkit.files import as_json, write_new
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
@@ -123,7 +121,7 @@ def attack_and_keep(
         changed={n: what for n, base in models.items() if (what := attack.changes(base))},
         figures=attack.figures(curves),
     )
-    return Kept(result, _write_new(place, result), reused=False)
+    return Kept(result, write_new(place, as_json(asdict(result)) + "\n"), reused=False)
 
 
 def read_attack(path: Path) -> Result | None:
@@ -154,21 +152,3 @@ def _by_new_names(curves: dict[str, Curve]) -> dict[str, Curve]:
 
 def _is_curve(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and e for e in value)
-
-
-def _write_new(place: Path, result: Result) -> Path:
-    """Writes the first file of a name and its numbers that no other process has taken."""
-    text = as_json(asdict(result)) + "\n"
-    path, numbers = place, count(2)
-    while True:
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            path = place.with_name(f"{place.stem}-{next(numbers)}{place.suffix}")
-        except OSError as error:
-            with suppress(OSError):  # a full disk leaves a part of it
-                path.unlink()
-            raise UserError(f"cannot write {path}: {error.strerror}") from error
-        else:
-            return path

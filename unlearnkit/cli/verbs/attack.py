@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.signature import own_class
 from unlearnkit.cli.recipe.suites import chosen_suites
+from unlearnkit.cli.targets import target_of_run, target_of_suite
 from unlearnkit.cli.verbs.base import parse, parser_of
 from unlearnkit.errors import UserError
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from unlearnkit.attacks import Attack, Kept, Target
-    from unlearnkit.suites import Suite
+    from unlearnkit.attacks import Attack, Kept
 
 HELP = "Try to bring back what a model was made to forget."
 NONE = "none"
@@ -133,9 +131,9 @@ def attacked(
                 hint="Add --forget FILE, or --suite NAME.",
             )
         place, known = results_of(model), None
-        target = _target_of_suite(model, suites[0], max_length or MAX_LENGTH)
+        target = target_of_suite(model, suites[0], max_length or MAX_LENGTH)
     else:
-        target, place, model, known = _target_of_run(model, suites, max_length)
+        target, place, model, known = target_of_run(model, suites, max_length)
     gold = known if gold is None else None if gold == NONE else gold
     refuse_other_models(model, target.tokenizer, gold=gold)
     models: dict[str, str | BaseModel] = {"unlearned": model}
@@ -150,46 +148,3 @@ def attacked(
             out=Path(out) if out else None,
             on_model=lambda name: status.update(f"{type(attack).__name__}: {name}"),
         )
-
-
-def _target_of_suite(model: str, suite: Suite, max_length: int) -> Target:
-    """The forget rows of a suite, in the tokens of a model."""
-    from unlearnkit.attacks.target import target_of
-    from unlearnkit.models.base import load_tokenizer
-    from unlearnkit.models.check import check_whole
-    from unlearnkit.models.load import load_config
-    from unlearnkit.suites import SuiteContext
-
-    tokenizer = load_tokenizer(model)
-    load_config(model)
-    check_whole(model)
-    return target_of(suite, tokenizer, SuiteContext(max_length=max_length))
-
-
-def _target_of_run(
-    run: str, suites: Sequence[Suite], max_length: int | None
-) -> tuple[Target, Path, str, Any]:
-    """The forget rows of a run's recipe, or of a suite in its place; folder, model and gold."""
-    from unlearnkit.attacks import Target
-    from unlearnkit.attacks.target import target_of
-    from unlearnkit.cli.recipe.build import RecipeCLI
-    from unlearnkit.data.rows.reader import search_folders
-    from unlearnkit.runs import load_run
-    from unlearnkit.suites import SuiteContext
-
-    loaded = load_run(run)
-    search_folders.set((loaded.folder,))
-    cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
-    data = cli.datamodule
-    if max_length is not None:
-        data.max_length = max_length
-    data.check()
-    if suites:
-        target = target_of(suites[0], data.codec().tokenizer, SuiteContext.of(data))
-    elif "forget" in data.data:
-        target = Target.of(data)
-    else:
-        raise UserError(
-            f"the recipe of {run} has no stream 'forget' to attack.", hint="Add --forget FILE."
-        )
-    return target, loaded.folder, str(loaded.model), cli.config.gold

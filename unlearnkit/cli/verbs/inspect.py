@@ -1,0 +1,93 @@
+"""``unlearnkit inspect``: says in which decoder blocks a run's model still carries its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from unlearnkit.cli import console
+from unlearnkit.cli.quiet import heavy_imports
+from unlearnkit.cli.targets import target_of_run
+from unlearnkit.cli.verbs.base import call
+from unlearnkit.errors import UserError
+from unlearnkit.plain import number, spaced
+from unlearnkit.redact import printable
+
+if TYPE_CHECKING:
+    from unlearnkit.inspection.kept import Inspection
+
+HELP = "Say in which decoder blocks a run's model still carries the forget rows."
+_MOST_WEIGHTS = 8
+
+
+def command(argv: list[str]) -> None:
+    """Inspects the run that the words name."""
+    call(inspect, argv, "inspect")
+
+
+def inspect(run: str, gold: str | None = None, limit: int = 32, batch_size: int = 8) -> None:
+    """Say in which decoder blocks a run's model still carries the forget rows, against gold.
+
+    The unlearning depth score is 1 where all blocks that carried a row are like the gold model's,
+    and 0 where only the answer is another. The result is kept in inspection/depth.json of the run.
+
+    Args:
+        run: Run folder.
+        gold: A model that never saw the forget set; by default that of the run's recipe.
+        limit: Rows at most, evenly spaced.
+        batch_size: Rows that go through the models at once.
+    """
+    for name, value in (("limit", limit), ("batch_size", batch_size)):
+        if value < 1:
+            raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
+    with heavy_imports():
+        from unlearnkit.inspection.kept import inspect_and_keep, refuse_no_gold
+        from unlearnkit.models.base import BaseModel
+        from unlearnkit.runs import load_run
+        from unlearnkit.runs.evaluate import refuse_other_models
+
+    target, folder, after, known = target_of_run(run, (), None)
+    chosen = gold or known
+    refuse_no_gold(chosen)
+    before = BaseModel.from_recipe(load_run(run).base)
+    refuse_other_models(after, target.tokenizer, gold=chosen)
+    rows = spaced(target.examples, limit)
+    with console.err().status("") as status:
+        found = inspect_and_keep(
+            before,
+            after,
+            chosen,
+            rows,
+            folder / "inspection",
+            batch_size=batch_size,
+            on_model=lambda name: status.update(f"inspect: {name}"),
+        )
+    show(found)
+
+
+def show(found: Inspection) -> None:
+    """A line for each block, the weights that moved most, and what it comes to."""
+    out, depth = console.out(), found.depth
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("block", "rows it carried", "gone of it"):
+        table.add_column(heading, justify="right")
+    for block, gone in enumerate(depth.by_block):
+        carried = sum(row[block] > depth.tau for row in depth.gold)
+        table.add_row(str(block), f"{carried} of {len(depth.gold)}", number(gone))
+    out.print(table)
+    moved = Table(box=box.SIMPLE_HEAD)
+    moved.add_column("weight", overflow="fold")
+    for heading in ("change", "entries"):
+        moved.add_column(heading, justify="right", no_wrap=True)
+    for each in found.moved[:_MOST_WEIGHTS]:
+        share = f"{100 * each.share:.0f} %"
+        moved.add_row(Text(printable(each.name)), f"{each.relative:.2g}", share)
+    out.print(moved)
+    if len(found.moved) > _MOST_WEIGHTS:
+        out.print(f"and {len(found.moved) - _MOST_WEIGHTS} further weights", style="dim")
+    out.print(f"unlearning depth score: {number(depth.score)}")
+    out.print(depth.sentence, markup=False)
+    out.print(str(found.path), markup=False, soft_wrap=True, style="dim")

@@ -1,0 +1,6 @@
+"""Where in the network a text is left: depth of forgetting, and weights that moved."""
+
+from unlearnkit.inspection.depth import Depth, depth
+from unlearnkit.inspection.moved import Moved, moved
+
+__all__ = ["Depth", "Moved", "depth", "moved"]

@@ -1,0 +1,134 @@
+"""Stores what an inspection found, bound to its models and rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearnkit.data.example import Example
+from unlearnkit.errors import UserError
+from unlearnkit.files import as_json, write_new
+from unlearnkit.inspection.depth import TAU, Depth, depth
+from unlearnkit.inspection.moved import Moved, moved
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.load import load_model
+from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
+
+Base = str | BaseModel
+_MOST_WEIGHTS = 200
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found, and its file.
+
+    Args:
+        depth: By row and block.
+        moved: The weights that changed, the farthest first.
+        sources: File and line of each row.
+        path: The file.
+        reused: Whether it was there already.
+    """
+
+    depth: Depth
+    moved: list[Moved]
+    sources: list[str]
+    path: Path
+    reused: bool = False
+
+
+def inspect_and_keep(
+    before: Base,
+    after: Base,
+    gold: Base,
+    rows: Sequence[Example],
+    folder: Path,
+    *,
+    tau: float = TAU,
+    batch_size: int = 8,
+    on_model: Callable[[str], None] = lambda name: None,
+) -> Inspection:
+    """Inspects an unlearned model, unless the folder has this very inspection already.
+
+    Args:
+        before: The model before unlearning.
+        after: The unlearned model.
+        gold: A model that never saw the rows.
+        rows: Forget rows.
+        folder: Where ``depth.json`` stands.
+        tau: See `depth`.
+        batch_size: Rows that go through the models at once.
+        on_model: Called with each model's name before it is loaded.
+
+    Raises:
+        UserError: If the models do not go together, or the file cannot be written.
+    """
+    models = {"before": before, "after": after, "gold": gold}
+    digests = {name: fingerprint_of(base) for name, base in models.items()}
+    code = code_fingerprint("inspection")
+    fingerprint = digest(digests, digest(rows), tau, code)
+    path = folder / "depth.json"
+    if None not in digests.values() and (known := _read(path, fingerprint)) is not None:
+        return known
+    loaded = {}
+    for name, base in models.items():
+        on_model(name)
+        loaded[name] = load_model(base)
+    on_model("blocks")
+    found = depth(
+        loaded["before"], loaded["after"], loaded["gold"], rows, tau=tau, batch_size=batch_size
+    )
+    weights = moved(loaded["before"], loaded["after"])[:_MOST_WEIGHTS]
+    sources = [each.source for each in rows]
+    made = {
+        "fingerprint": fingerprint,
+        "models": digests,
+        "tau": tau,
+        "score": found.score,
+        "sentence": found.sentence,
+        "by_block": found.by_block,
+        "rows": [
+            {"source": source, "score": score, "gold": g, "after": a}
+            for source, score, g, a in zip(
+                sources, found.scores, found.gold, found.after, strict=True
+            )
+        ],
+        "moved": [each._asdict() for each in weights],
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
+    return Inspection(found, weights, sources, write_new(path, as_json(made) + "\n"))
+
+
+def _read(path: Path, fingerprint: str) -> Inspection | None:
+    for each in sorted(path.parent.glob("depth*.json")) if path.parent.is_dir() else ():
+        try:
+            found: dict[str, Any] = json.loads(each.read_text(encoding="utf-8"))
+            if found["fingerprint"] != fingerprint:
+                continue
+            rows = found["rows"]
+            values = Depth([r["gold"] for r in rows], [r["after"] for r in rows], found["tau"])
+            weights = [Moved(**each) for each in found["moved"]]
+            return Inspection(values, weights, [r["source"] for r in rows], each, reused=True)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def refuse_no_gold(gold: Any) -> None:
+    """Refuses to inspect without a gold model.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if gold is None:
+        raise UserError(
+            "without a gold model nobody knows which blocks carry the rows.",
+            title="inspection",
+            hint="Give --gold FOLDER, a model that never saw the forget set.",
+        )
