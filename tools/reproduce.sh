@@ -17,6 +17,5 @@ for part in $parts; do
         unlearnkit fit --recipe "published/$benchmark" --method "$method" "--$choice" "$part" \
             --run_dir "runs/reproduced/$part/$method" "$@"
     done
-    unlearnkit compare "runs/reproduced/$part" \
-        --expected "recipes/published/$benchmark.expected.json"
+    unlearnkit compare "runs/reproduced/$part" --expected "published/$benchmark"
 done

@@ -16,6 +16,7 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -39,6 +40,8 @@ from unlearnkit.registry import PLUGIN_GROUP
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 RUN = re.compile(r"runs/\w+(/(?!\d{4}-)\w+)?(/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)?")
 HUB = re.compile(r"\b(HuggingFaceTB|meta-llama|PKU-Alignment)/")
+# Pages whose recipes are of models that are not here.
+OF_THE_HUB = ("scale", "published")
 LAUNCHER = re.compile(r"^(torchrun|srun) .*?unlearnkit ")
 WITH_COMMANDS = [page for page in PAGES if shell_lines(page)]
 # The blocks of one page go on from each other: test_from_python.py runs them together.
@@ -119,7 +122,7 @@ def _unlearnkit(page: Path, words: list[str], finished: Path, monkeypatch) -> No
     verb, *words = words
     if verb in ("fit", "validate"):
         _recipe(page, words)
-    elif _places(words):
+    elif _places(words) or "--expected" in words:
         _only_parsed(lambda: run([verb, *words]), VerbParser, monkeypatch)
     elif verb == "tune":
         with monkeypatch.context() as patched:
@@ -147,7 +150,7 @@ def _recipe(page: Path, words: list[str]) -> None:
     if "--print_recipe" in words:
         with pytest.raises(SystemExit, match=r"^0$"):
             run(["validate", *words])
-    elif _places(words) or HUB.search(" ".join(words)) or page.stem == "scale":
+    elif _places(words) or HUB.search(" ".join(words)) or page.stem in OF_THE_HUB:
         line = read_command_line([word.replace("gpu", "cpu") for word in words])
         document = read([find(each) for each in line.recipes])
         try:
@@ -217,11 +220,17 @@ def _pytest(words: list[str], monkeypatch) -> None:
     assert all(Path(each).is_file() for each in words)
 
 
+def _sh(words: list[str], monkeypatch) -> None:
+    """A script that lies there, and that the shell can read."""
+    subprocess.run(["sh", "-n", ROOT / words[0]], check=True)
+
+
 PROGRAMS = {
     "unlearnkit": None,
     "python": _python,
     "pip": _pip,
     "make": _make,
+    "sh": _sh,
     "pytest": _pytest,  # what it tests is of the page's own making, see tests/cli/test_new.py
 }
 

@@ -64,3 +64,14 @@ def recipe_name(path: Path) -> str:
     stem = path.stem.lstrip(". ")
     shown = (each if each == printable(each) and each not in "\\\n\t" else "_" for each in stem)
     return "".join(shown) or "recipe"
+
+
+def expected(name: str) -> Path:
+    """A file of published results: a path, or a shipped one by its recipe's name.
+
+    Example:
+        >>> expected("published/tofu").name
+        'tofu.expected.json'
+    """
+    recipe = shipped().get(name)
+    return Path(name) if recipe is None else recipe.with_suffix(".expected.json")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from unlearnkit.cli.comparison import heading, latex, rows, show_table
 from unlearnkit.cli.console import err
 from unlearnkit.cli.quiet import heavy_imports
+from unlearnkit.cli.recipe.shipped import expected
 from unlearnkit.cli.verbs.base import VerbParser
 from unlearnkit.errors import UserError
 from unlearnkit.redact import markdown_cell, spreadsheet_text
@@ -54,7 +55,7 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--report", help="New HTML file: table and pictures, in one page.")
     parser.add_argument(
         "--expected",
-        help="JSON file of published results, such as recipes/published/tofu.expected.json.",
+        help="Published results: a JSON file, or a shipped one, such as published/tofu.",
     )
     lists = ("--name", "--metric", "--column")
     # jsonargparse lets a list grow by ``--option+``.
@@ -73,7 +74,7 @@ def command(argv: list[str]) -> None:
     if given.expected is not None:
         recipes = {each.name: load_run(each.runs[0]).recipe
                    for each in comparison.columns if each.runs}  # fmt: skip
-        comparison, told = with_expected(comparison, recipes, given.expected)
+        comparison, told = with_expected(comparison, recipes, expected(given.expected))
     comparison = comparison.only(given.metric, given.column)
     files = report_comparison(comparison, given.picture, given.report)
     show(comparison, given.format)
