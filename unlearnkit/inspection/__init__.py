@@ -1,4 +1,4 @@
-"""Where in the network a text is left: depth of forgetting, and weights that moved."""
+"""Depth of forgetting by decoder block, and weights that moved."""
 
 from unlearnkit.inspection.depth import Depth, depth
 from unlearnkit.inspection.moved import Moved, moved
