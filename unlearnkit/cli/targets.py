@@ -1,4 +1,4 @@
-"""Forget rows that a command line names, of a run or of a suite."""
+"""Forget rows of a run or a suite on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far each weight matrix moved."""
+"""Change of each weight matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``unlearnkit inspect``: says in which decoder blocks a run's model still carries its rows."""
+"""``unlearnkit inspect``: finds the decoder blocks that still carry forget rows."""
 
 from __future__ import annotations
 
