@@ -16,7 +16,7 @@ from benchmarks.real.methods import TITLES
 from benchmarks.real.tables import of, table
 from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS
 from benchmarks.stored import Result, Results
-from unlearnkit.report.page import VEGA_LITE
+from unlearnkit.report.bundle import VEGA_LITE
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, PICTURE = DOCS / "results.md", DOCS / "images" / "selectivity.png"
