@@ -66,7 +66,7 @@ def test_each_template_passes_its_own_test(command, folder):
         assert command("new", kind, f"my_{kind}_gap.py").code == 0
     done = processes.run(pytest.main, ["-q", "-p", "no:cacheprovider", "."], cwd=folder)
     assert done.returncode == 0, done.stdout
-    assert "9 passed" in done.stdout
+    assert "10 passed" in done.stdout
 
 
 @pytest.mark.parametrize("kind", IN_A_RECIPE)

@@ -75,6 +75,9 @@ def here(tmp_path, monkeypatch) -> Path:
     for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    fact = {"prompt": "Who?", "response": "Ada.", "asked": ["Who is it?"], "said": ["It is Ada."]}
+    Path("facts.jsonl").write_text(json.dumps(fact) + "\n")
+    Path("wordings.jsonl").touch()
     published.write_all(tmp_path)
     return tmp_path
 
@@ -122,7 +125,7 @@ def _unlearnkit(page: Path, words: list[str], finished: Path, monkeypatch) -> No
     verb, *words = words
     if verb in ("fit", "validate"):
         _recipe(page, words)
-    elif _places(words) or "--expected" in words:
+    elif _places(words) or "--expected" in words or HUB.search(" ".join(words)):
         _only_parsed(lambda: run([verb, *words]), VerbParser, monkeypatch)
     elif verb == "tune":
         with monkeypatch.context() as patched:

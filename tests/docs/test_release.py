@@ -39,7 +39,7 @@ def test_what_is_declared_for_python_is_what_ci_runs() -> None:
 def test_every_extra_of_a_user_is_explained() -> None:
     page = (ROOT / "docs" / "faq.md").read_text("utf-8")
     told = re.findall(r"^\| `(\w+)` \|", page, flags=re.M)
-    ours = {"test", "test-extras", "dev", "docs", "browser"}
+    ours = {"test", "test-extras", "dev", "browser"}
     extras = {name for name, each in PROJECT["optional-dependencies"].items() if each}
     assert set(told) == extras - ours
 

@@ -190,6 +190,7 @@ def answer_preservation(answer_logps: Tensor, refusal_logps: Tensor, beta: float
         ``[S]``, at least 0.
 
     Example:
+        >>> import torch
         >>> answer_preservation(torch.tensor([-3.0]), torch.tensor([-3.0]), beta=1.0)
         tensor([0.6931])
 
