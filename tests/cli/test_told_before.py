@@ -53,3 +53,43 @@ def test_a_wording_that_the_suite_measures_is_told(command, folder, monkeypatch)
     assert "expected wordings in data.streams.forget that no suite measures" in said
     stream = stream.replace("responses: paraphrased_answer", "frames: ['Say this: {prompt}']")
     assert command("validate", "-r", "tiny_tofu/npo", "--data.streams.forget", stream).code == 0
+
+
+def test_all_bad_rows_are_told_at_once_also_those_that_only_the_tokenizer_shows(
+    command, folder
+) -> None:
+    turns = '{{"messages": [{}]}}\n'.format
+    user, bad = '{"role": "user", "content": "a"}', '{"role": "user", "content": 5}'
+    answer = '{"role": "assistant", "content": "b"}'
+    theirs = '{"from": "human", "value": "a"}'
+    rows = (f"{user}, {answer}", user, f"{bad}, {answer}", theirs)
+    (folder / "chats.jsonl").write_text("".join(map(turns, rows)))
+    (folder / "refusals.jsonl").write_text('{"response": "No."}\n\n{"response": 7}\n')
+    streams = "{forget: {name: chat, path: chats.jsonl}, retain: {name: qa, path: retain.jsonl}, "
+    pools = "idk: {answers: refusals.jsonl}, mismatch: {answers: refusals.jsonl}}"
+    done = command("validate", "-r", "good.yaml", "--model.base", "tiny", "--data.streams",
+                   streams + pools)  # fmt: skip
+    assert done.code == 2, done.err
+    told = [line.strip("│ ") for line in done.err.splitlines() if ", line " in line]
+    ends = "(role user) at the end, expected an answer of the assistant at the end"
+    assert told == [
+        f"chats.jsonl, line 2, field 'messages': found turn 1 {ends}",
+        "chats.jsonl, line 3, field 'messages': found turn 1: number as `content`, expected text",
+        f"chats.jsonl, line 4, field 'messages': found turn 1 {ends}",
+        "refusals.jsonl, line 3, field 'response': found number, expected text",
+    ]
+
+
+def test_fast_dev_run_bounds_a_run_and_what_is_off_does_not(command, folder) -> None:
+    text = (folder / "good.yaml").read_text().replace("model:\n", "model:\n  base: tiny\n")
+    for number, fast in enumerate(("2", "false")):
+        recipe = text.replace("max_steps: 1", f"fast_dev_run: {fast}")
+        recipe = recipe.replace("batch_size: 2", "batch_size: 1")
+        (folder / f"fast{number}.yaml").write_text(recipe)
+    done = command("fit", "-r", "fast0.yaml")
+    assert done.code == 0, done.err
+    (summary,) = (folder / "runs" / "fast0").rglob("summary.json")
+    assert '"steps": 2' in summary.read_text()
+    done = command("fit", "-r", "fast1.yaml")
+    assert done.code == 2
+    assert "give max_epochs or max_steps" in done.err

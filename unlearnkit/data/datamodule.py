@@ -15,7 +15,7 @@ from unlearnkit.data.overlap import warn_of_overlap, warn_of_repeats, warn_of_un
 from unlearnkit.data.packer import Packer
 from unlearnkit.data.plan import StepPlan, StreamPlan
 from unlearnkit.data.sampler import StepDataset, StepLoader, StepRows, StepSampler
-from unlearnkit.data.streams.base import Stream, StreamData
+from unlearnkit.data.streams.base import FileStream, Stream, StreamData
 from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
 from unlearnkit.data.tokens.codec import Codec
@@ -116,7 +116,10 @@ class UnlearningDataModule(L.LightningDataModule):
         """
         if self.data:
             return
-        together(stream.check for stream in self.streams.values())
+        try:
+            together(stream.check for stream in self.streams.values())
+        except DataError as error:
+            raise self._with_unfit(error) from None
         codec = self.codec()
         done: dict[str, StreamData] = {}
         for names in self._in_order():
@@ -126,6 +129,22 @@ class UnlearningDataModule(L.LightningDataModule):
         warn_of_repeats(self.data, self.anchor)
         unknown: Any = codec.tokenizer.unk_token_id
         warn_of_unknown(self.data, unknown)
+
+    def _with_unfit(self, error: DataError) -> DataError:
+        """The bad rows, with those among the good ones that the tokenizer shows to be bad."""
+        try:
+            codec = self.codec()
+            together(
+                partial(each.encode, name, codec, {}, self.seed)
+                if isinstance(each, FileStream)
+                else each.check
+                for name, each in self.streams.items()
+            )
+        except DataError as all_of_them:
+            return all_of_them
+        except RecipeError:  # told once the rows are mended
+            return error
+        return error
 
     def setup(self, stage: str) -> None:
         """Checks the data and lays the plan of rows for this number of processes."""

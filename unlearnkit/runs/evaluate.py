@@ -131,6 +131,7 @@ def evaluate(
         compared: dict[str, Any] = {
             "reference": None if reference is None else load(reference),
             "gold": load(gold) if gold is not None and suite.uses_gold else None,
+            "gold_given": gold is not None,
         }
         with shown(name):
             results = measure(load(model), tokenizer, [suite], context, **compared)

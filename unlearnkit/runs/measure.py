@@ -35,6 +35,7 @@ def measure(
     *,
     reference: nn.Module | None = None,
     gold: nn.Module | None = None,
+    gold_given: bool = False,
     shown: Callable[[str], AbstractContextManager[None]] = lambda suite: nullcontext(),
 ) -> Results:
     """Runs each suite on the model.
@@ -46,13 +47,16 @@ def measure(
         context: Streams, seed and sizes.
         reference: The model before unlearning, which is compared with.
         gold: The model that never saw the forget set, which is compared with.
+        gold_given: Whether there is one, also where no suite says that it uses it.
         shown: Shows the progress of a suite, given its name.
     """
     compared = replace(context, reference=reference, gold=gold)
     found: Results = {}
     for suite in suites:
         with shown(name_of(suite)):
-            found[name_of(suite)] = suite.run(model, tokenizer, compared)
+            withheld = (gold is not None or gold_given) and not suite.uses_gold
+            own = compared.without_gold(name_of(suite)) if withheld else compared
+            found[name_of(suite)] = suite.run(model, tokenizer, own)
         add_last_turns(tokenizer, found[name_of(suite)].rows)
     return found
 
@@ -103,6 +107,7 @@ class Stages:
         self.tokens = TokenLogps(data.data, data.tokenizer)
         self._tokenizer = data.tokenizer
         self._gold = (lambda: load(gold)) if gold else lambda: None
+        self._gold_given = gold is not None
 
     def before(self, model: Callable[[], nn.Module]) -> None:
         """Measures the model before unlearning, and the gold model where suites use it."""
@@ -129,6 +134,7 @@ class Stages:
     ) -> None:
         progress = self._progress
         shown: Any = {} if progress is None else {"shown": partial(progress.of, stage)}
+        shown["gold_given"] = self._gold_given
         found = measure(model, self._tokenizer, self.suites, self.context, **compared, **shown)
         self.results[stage] = found
         written = fluency(self.suites, found, starting, self._tokenizer, self.context)

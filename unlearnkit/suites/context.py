@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unlearnkit.data.tokens.chat_template import DEFAULT_DATE
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import ControlInData
+from unlearnkit.errors import RecipeError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,6 +83,31 @@ class SuiteContext:
             kept[key] = make(self.gold)
         return kept[key]
 
+    def without_gold(self, suite: str) -> SuiteContext:
+        """The context of a suite that has not said that it uses the gold model.
+
+        Args:
+            suite: Its name, for the error that ends it where it asks for the gold model.
+        """
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        withheld = _WithoutGold(**given)
+        withheld.__dict__["suite"] = suite
+        return withheld
+
     def codec(self, tokenizer: PreTrainedTokenizerBase) -> Codec:
         """Turns a suite's own texts into tokens as the recipe's streams do."""
         return Codec(tokenizer, self.max_length, self.date, control_tokens=self.control_tokens)
+
+
+class _WithoutGold(SuiteContext):
+    """There is a gold model, and the suite would be given it in some stages and not in others."""
+
+    suite: str
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "gold":
+            raise RecipeError(
+                f"the suite '{self.suite}' reads context.gold, and does not say that it uses it",
+                hint="Set `uses_gold: ClassVar[bool] = True` in its class.",
+            )
+        return super().__getattribute__(name)

@@ -3,6 +3,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.report.run import _generations
 from unlearnkit.runs.measure import Stages, measure, name_of
@@ -81,3 +84,20 @@ def test_tables_of_terminal_and_report_show_the_last_user_turn():
     assert stages.samples()[0].prompt == "Where is she?"
     (entry,), _ = _generations([row], None)
     assert entry["prompt"] == "Where is she?"
+
+
+class Unsaid(Seen):
+    """Reads the gold model without a word of it in its class."""
+
+    uses_gold = False
+
+
+def test_a_suite_that_reads_the_gold_model_has_to_say_so() -> None:
+    stages = Stages([Unsaid()], NOTHING, 0, "g", lambda path: f"gold {path}")  # pyright: ignore
+    # Before the training, where no suite has asked for the gold model to be loaded.
+    with pytest.raises(RecipeError, match=r"'Unsaid' reads context\.gold") as refused:
+        stages.before(lambda: "old")  # pyright: ignore
+    assert "uses_gold: ClassVar[bool] = True" in str(refused.value.hint)
+    alone = Stages([suite := Unsaid()], NOTHING, 0, None, None)  # pyright: ignore
+    alone.before(lambda: "old")  # pyright: ignore
+    assert suite.seen == [("old", None, None)]

@@ -124,8 +124,9 @@ class _Checker:
         trainer = self.tree.get("trainer") or {}
         bounds = ("max_epochs", "max_steps", "max_time")
         # One that is misspelled is a mistake of its own, which says what was meant.
-        if isinstance(trainer, Mapping) and not any(
-            get_close_matches(str(key), bounds, cutoff=0.85) for key in trainer
+        if isinstance(trainer, Mapping) and not (
+            trainer.get("fast_dev_run")
+            or any(get_close_matches(str(key), bounds, cutoff=0.85) for key in trainer)
         ):
             yield ("trainer",), "give max_epochs or max_steps; Lightning's default is 1000 epochs."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from unlearnkit.plain import refuse_yaml_bomb
 COMMAND_LINE = "command line"
 # Sections that a later recipe adds to, key by key; any other value it replaces whole.
 MERGED = ("model", "data", "trainer")
+# YAML has 010 as 8, 12:30 as 750 and 01e5 as 100000.0; who writes them means text.
+_ODD = re.compile(r"[-+]?(0[0-9_]|[0-9][0-9_]*:)")
 
 
 class Mistake(NamedTuple):
@@ -120,6 +123,9 @@ def read(files: list[Path]) -> Document:
                 document.mistakes.append(
                     Mistake(key, "this key stands twice in its mapping.", place)
                 )
+        document.mistakes += [
+            Mistake(key, fault, f"{path}:{line}") for key, line, fault in misread(node)
+        ]
         for section, value in tree.items():
             merged = document.tree.get(section)
             if section in MERGED and isinstance(merged, dict) and isinstance(value, dict):
@@ -160,6 +166,31 @@ def _parse(path: Path) -> tuple[dict[str, Any], yaml.MappingNode]:
             hint="`unlearnkit cp copyright my.yaml` gives one to start from.",
         )
     return tree, node
+
+
+def misread(node: yaml.Node | None, above: KeyPath = ()) -> Iterator[tuple[KeyPath, int, str]]:
+    """Path, line and fault of each number that YAML reads as another one than is written.
+
+    A key is a name, whatever it looks like.
+
+    Example:
+        >>> for path, line, fault in misread(yaml.compose("where: {id: 010}")):
+        ...     print(path, line, fault)
+        ('where', 'id') 1 YAML reads 010 as the number 8; quoted, "010", it is as written.
+    """
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from misread(value, plain((*above, str(key.value))))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from misread(value, (*above, index))
+    elif isinstance(node, yaml.ScalarNode) and not node.style and _ODD.match(node.value):
+        text, number = node.value, get_loader("yaml")(node.value)
+        # The loader of recipes takes 01e5 for a number, and that of YAML itself for text.
+        exempt = node.tag == "tag:yaml.org,2002:str" and "e" not in text.lower()
+        if isinstance(number, int | float) and not exempt:
+            fault = f'YAML reads {text} as the number {number}; quoted, "{text}", it is as written.'
+            yield above, node.start_mark.line + 1, fault
 
 
 def _at(path: Path, error: Exception) -> str:

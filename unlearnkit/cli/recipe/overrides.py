@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from unlearnkit.cli.recipe.choices import lay_choices
-from unlearnkit.cli.recipe.document import COMMAND_LINE, Document, Mistake, load_yaml, plain
+from unlearnkit.cli.recipe.document import (
+    COMMAND_LINE,
+    Document,
+    Mistake,
+    load_yaml,
+    misread,
+    plain,
+)
 from unlearnkit.cli.recipe.names import (
     OPTIMIZER,
     dotted,
@@ -154,9 +161,12 @@ def _override(flag: str, text: str) -> Override:
     if path[-1] in ("name", "class_path") and _is_entry(path[:-1]):
         path = path[:-1]
     try:
-        value = load_yaml(text)
+        node, value = yaml.compose(text, Loader=yaml.SafeLoader), load_yaml(text)
     except yaml.YAMLError:
-        value = text
+        node, value = None, text
+    if told := "\n".join(told for _, _, told in misread(node)):
+        quotes = f" In a shell: {flag} '\"{text}\"'" if isinstance(node, yaml.ScalarNode) else ""
+        raise RecipeError(f"{flag}: {told}{quotes}")
     if value is None and _is_entry(path) and path != OPTIMIZER:
         raise RecipeError(
             f"{flag} null: an entry cannot be taken out of a recipe at the command line.",

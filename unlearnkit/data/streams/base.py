@@ -213,12 +213,16 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: With every bad row.
         """
+        # Kept although it may be refused: `encode` tells the rows that do not fit together with it.
+        self._checked = self._look(table)
+        self._refuse(self._checked.problems, kept=len(self._checked.samples))
+
+    def _look(self, table: Table) -> Checked[SampleT]:
         samples, problems = self.parse(table)
         problems = sorted([*table.problems, *problems], key=in_file_order)
         self._files = table.files
-        self._refuse(problems, kept=len(samples))
         total = self.count(table) + len({problem.place for problem in table.problems})
-        self._checked = Checked(samples, problems, total, table.total, table.row_numbers())
+        return Checked(samples, problems, total, table.total, table.row_numbers())
 
     def encode(
         self, name: str, codec: Codec, others: Mapping[str, StreamData], seed: int
@@ -228,10 +232,7 @@ class FileStream(Stream, ABC, Generic[SampleT]):
         Raises:
             DataError: With every bad row.
         """
-        if self._checked is None:
-            self.check()
-        checked, self._checked = self._checked, None
-        assert checked is not None
+        checked, self._checked = self._checked or self._look(self.read()), None
         data, unfit = self.rows_for(name, seed), []
         data.file_rows, data.taken = checked.file_rows, checked.taken
         data.answered, data.frame = self.answered, self.frame(codec)
@@ -254,10 +255,11 @@ class FileStream(Stream, ABC, Generic[SampleT]):
                 continue
             data.cut |= cut
             data.extend(fitted, sample.place, text)
-        self._refuse(unfit, kept=len(data))
+        problems = sorted([*checked.problems, *unfit], key=in_file_order)
+        self._refuse(problems, kept=len(data))
         spelled.tell()
         data.dropped = checked.total - (len(checked.samples) - len(unfit))
-        self._report([*checked.problems, *unfit], data.dropped, checked.total)
+        self._report(problems, data.dropped, checked.total)
         return data
 
     def selected(self, table: Table) -> Table:

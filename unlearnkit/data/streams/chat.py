@@ -169,7 +169,7 @@ class ChatStream(FileStream[Conversation], name="chat"):
                 found, expected = fault
                 sound = False
                 yield Problem(file, row.place, field, f"turn {turn + 1}: {found}", expected)
-        last = messages[-1]
+        last = plain[-1]
         if sound and not learned and last["role"] == ASSISTANT:
             which = "the last turn" if self.turns == "last" else "every turn of the assistant"
             yield Problem(file, row.place, field, f"weight 0 in {which}", "a turn to learn")

@@ -40,3 +40,17 @@ def test_what_is_no_recipe_is_told(here, content, said) -> None:
 
 def test_the_long_form_of_a_key_is_the_short_one() -> None:
     assert plain(("forget", "init_args", "class_path")) == ("forget", "name")
+
+
+def test_a_number_that_is_not_as_written_is_a_mistake(here) -> None:
+    where = "{id: 01, at: 12:30, run: 01e5, b: '01', c: \"02\", 03: 10, d: 0.5}"
+    text = f"data:\n  where: {where}\n  n: [0, 1, -007]\n"
+    (here / "a.yaml").write_text(text)
+    found = [str(each) for each in read([here / "a.yaml"]).mistakes]
+    assert [each.removeprefix(f"{here}/a.yaml:") for each in found] == [
+        '2: data.where.id: YAML reads 01 as the number 1; quoted, "01", it is as written.',
+        '2: data.where.at: YAML reads 12:30 as the number 750; quoted, "12:30", it is as written.',
+        '2: data.where.run: YAML reads 01e5 as the number 100000.0; quoted, "01e5", it is as '
+        "written.",
+        '3: data.n[2]: YAML reads -007 as the number -7; quoted, "-007", it is as written.',
+    ]

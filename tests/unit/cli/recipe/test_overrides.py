@@ -63,3 +63,11 @@ def test_options_of_a_verb_and_of_a_recipe_are_told_apart() -> None:
     assert with_values(["--merge", "x", "--merge", "false"], ["--merge"]) == [
         "--merge=true", "x", "--merge", "false",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["01", "{id: 01}", "[1, 01]"])
+def test_a_number_that_is_not_as_written_is_refused(word) -> None:
+    with pytest.raises(RecipeError, match="YAML reads 01 as the number 1; quoted"):
+        read_command_line(["--data.where", word])
+    quoted = word.replace("01", '"01"')
+    assert "01" in str(read_command_line(["--data.where", quoted]).overrides[0].value)
