@@ -9,6 +9,7 @@ from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import Split, measured, notes_on, split_rows
 from unlearnkit.data.streams.chat import ChatStream
 from unlearnkit.data.tokens.control import Rendered
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -85,7 +86,7 @@ class Fewshot(Attack, name="fewshot"):
 
     def run(self, base: str | BaseModel, rows: Shots, target: Target) -> Curve:
         """Measures with ever more rows shown."""
-        model = load_model(base)
+        model = on_device(load_model(base))
         return [
             {"shots": n, **measured(model, target.tokenizer, rows.before(n), target.context)}
             for n in rows.numbers

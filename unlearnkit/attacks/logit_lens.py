@@ -14,6 +14,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.generate import device_of
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.engine.step.head import Head
 from unlearnkit.errors import UserError
@@ -62,7 +63,7 @@ class LogitLens(Attack, name="logit_lens"):
         Raises:
             UserError: If the model's final norm is not found.
         """
-        model = load_model(base)
+        model = on_device(load_model(base))
         per_layer: list[list[dict[str, float | None]]] = []
         with torch.no_grad(), evaluating(model):
             head, norm = Head(model), _final_norm(model)

@@ -10,6 +10,7 @@ from torch import nn
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import measured, notes_on
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -57,7 +58,7 @@ class Noise(Attack, name="noise"):
         """Measures the model as it is, and with ever more noise."""
         curve: Curve = []
         for scale in (None, *(SCALES if self.scale is None else (self.scale,))):
-            model = load_model(base)
+            model = on_device(load_model(base))
             if scale is not None:
                 add_noise(model, scale, self.seed)
             metrics = measured(model, target.tokenizer, rows, target.context)

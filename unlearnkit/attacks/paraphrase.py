@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import measured, notes_on
 from unlearnkit.attacks.wording import reworded
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.plain import spaced
@@ -58,7 +59,7 @@ class Paraphrase(Attack, name="paraphrase"):
         target: Target,
     ) -> Curve:
         """Measures in each wording."""
-        model = load_model(base)
+        model = on_device(load_model(base))
         return [
             {"wording": wording, **measured(model, target.tokenizer, examples, target.context)}
             for wording, examples in rows.items()

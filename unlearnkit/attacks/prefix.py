@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import measured, notes_on
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.plain import spaced
@@ -52,7 +53,7 @@ class Prefix(Attack, name="prefix"):
 
     def run(self, base: str | BaseModel, rows: Sequence[Example], target: Target) -> Curve:
         """Measures with ever more of the answer shown."""
-        model = load_model(base)
+        model = on_device(load_model(base))
         numbers, kept = long_enough(rows)
         curve: Curve = []
         for n in numbers:

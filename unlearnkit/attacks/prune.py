@@ -10,6 +10,7 @@ from torch import nn
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import measured, notes_on
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
@@ -60,7 +61,7 @@ class Prune(Attack, name="prune"):
                 "prune: a composite model has several lists of blocks, and none is its own.",
                 hint="Attack the models that it is made of, or take another attack.",
             )
-        model = load_model(base)
+        model = on_device(load_model(base))
         try:
             blocks = decoder_blocks(model)
         except LookupError as error:

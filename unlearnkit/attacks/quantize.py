@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import measured, notes_on
 from unlearnkit.data.example import Example
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -68,9 +69,10 @@ class Quantize(Attack, name="quantize"):
         ways = ["nearest", *(["torchao"] if torchao_version() else [])]
         bits = (8, 4) if self.bits is None else (self.bits,)
         points = [(way, each) for way in ways for each in bits if each <= _MOST_BITS[way]]
-        curve: Curve = [{"weights": None, **measured(load_model(base), tokenizer, rows, context)}]
+        whole = measured(on_device(load_model(base)), tokenizer, rows, context)
+        curve: Curve = [{"weights": None, **whole}]
         for way, each in points:
-            model = load_model(base)
+            model = on_device(load_model(base))
             (_round_weights if way == "nearest" else _use_torchao)(model, each)
             metrics = measured(model, tokenizer, rows, context)
             curve.append({"weights": f"{way}-{each}", **metrics})

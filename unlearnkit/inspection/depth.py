@@ -34,11 +34,14 @@ class Depth:
         gold: ``[rows][blocks]`` nats a token that the true answer loses where a block's output is
             the gold model's.
         after: The same with the unlearned model's.
+        lost: ``[rows]`` nats a token by which the unlearned model itself finds the true answer less
+            likely.
         tau: What a block has to lose with the gold model's states to encode a row.
     """
 
     gold: list[list[float]]
     after: list[list[float]]
+    lost: list[float]
     tau: float = TAU
 
     @property
@@ -72,6 +75,7 @@ class Depth:
         *Gone*: the states of the blocks that carried the rows are like the gold model's.
         *Suppressed before the head*: they are not, but those of the last block are.
         *Redirected*: not even those; the answer is turned away behind the blocks.
+        *Still there*: nor is it, and the model answers as before.
         """
         known = [each for each in self.by_block if each is not None]
         if self.score is None or not known:
@@ -80,6 +84,8 @@ class Depth:
             return "Gone: the blocks that carried the rows no longer do."
         if known[-1] >= GONE:
             return "Suppressed before the head: earlier blocks still carry the rows."
+        if self.score <= KEPT and fmean(self.lost) <= self.tau:
+            return "Still there: all blocks carry the rows, and the model answers as before."
         if self.score <= KEPT:
             return "Redirected: all blocks still carry the rows."
         return "Gone in part: some of the blocks that carried the rows still do."
@@ -125,18 +131,20 @@ def depth(
     """
     _refuse_other_blocks(before, after=after, gold=gold)
     found: dict[str, list[list[float]]] = {"gold": [], "after": []}
+    lost: list[float] = []
     with torch.no_grad(), evaluating(before), evaluating(after), evaluating(gold):
         for start in range(0, len(rows), batch_size):
             some = tuple(rows[start : start + batch_size])
             batch = pack({"probe": StreamBatch(some, 1.0, 1.0)}, "rows").to(device_of(before))
             whole = _logps(before, batch, len(some))
+            lost += (whole - _logps(after, batch, len(some))).tolist()
             for name, other in (("gold", gold), ("after", after)):
-                lost = [
+                changes = [
                     whole - _logps(before, batch, len(some), block, states)
                     for block, states in enumerate(_outputs(other, batch))
                 ]
-                found[name] += torch.stack(lost, dim=1).tolist()
-    return Depth(found["gold"], found["after"], tau)
+                found[name] += torch.stack(changes, dim=1).tolist()
+    return Depth(found["gold"], found["after"], lost, tau)
 
 
 def _score(gold: Sequence[float], after: Sequence[float], tau: float) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.data.example import Example
+from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.errors import UserError
 from unlearnkit.files import as_json, write_new
 from unlearnkit.inspection.depth import TAU, Depth, depth
@@ -76,7 +77,7 @@ def inspect_and_keep(
     loaded = {}
     for name, base in models.items():
         on_model(name)
-        loaded[name] = load_model(base)
+        loaded[name] = on_device(load_model(base))
     on_model("blocks")
     found = depth(
         loaded["before"], loaded["after"], loaded["gold"], rows, tau=tau, batch_size=batch_size
@@ -91,9 +92,9 @@ def inspect_and_keep(
         "sentence": found.sentence,
         "by_block": found.by_block,
         "rows": [
-            {"source": source, "score": score, "gold": g, "after": a}
-            for source, score, g, a in zip(
-                sources, found.scores, found.gold, found.after, strict=True
+            {"source": source, "score": score, "gold": g, "after": a, "lost": lost}
+            for source, score, g, a, lost in zip(
+                sources, found.scores, found.gold, found.after, found.lost, strict=True
             )
         ],
         "moved": [each._asdict() for each in weights],
@@ -112,7 +113,8 @@ def _read(path: Path, fingerprint: str) -> Inspection | None:
             if found["fingerprint"] != fingerprint:
                 continue
             rows = found["rows"]
-            values = Depth([r["gold"] for r in rows], [r["after"] for r in rows], found["tau"])
+            gold, after, lost = ([row[key] for row in rows] for key in ("gold", "after", "lost"))
+            values = Depth(gold, after, lost, found["tau"])
             weights = [Moved(**each) for each in found["moved"]]
             return Inspection(values, weights, [r["source"] for r in rows], each, reused=True)
         except (OSError, ValueError, KeyError, TypeError):

@@ -83,7 +83,6 @@ class GradientAscent(_Likelihood, name="gradient_ascent", aliases=("grad_ascent"
 
     sign = 1.0
     paper = "Yao et al. 2023, arXiv 2310.10683"
-    ranges = {"ceiling": {"uniform": [2.0, 10.0]}}
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from unlearnkit.engine.step.micro_batches import Sums
+from unlearnkit.errors import RecipeError
 
 LossOf = Callable[[int, bool], Tensor]
 """Loss of a part of the step by its number, and whether it is the first pass over it."""
@@ -96,14 +97,24 @@ class Passes:
 
         Args:
             by: What is added to the weights. Holds the weights as they were meanwhile.
+
+        Raises:
+            RecipeError: If the weights are of half precision, and too coarse to move so little.
         """
+        asked: list[Tensor] = []
+        done: list[Tensor] = []
         with torch.no_grad():
             for parameter, change in zip(self.trained, by, strict=True):
                 if change is not None:
                     before = parameter.clone()
                     parameter.add_(change)
+                    if parameter.element_size() < 4:
+                        asked.append(change.float().square().sum())
+                        done.append((parameter.float() - before.float()).square().sum())
                     change.copy_(before)
         try:
+            if asked:
+                _refuse_coarse(asked, done, self.trained)
             yield
         finally:
             with torch.no_grad():
@@ -119,6 +130,20 @@ class Passes:
                 torch.autograd.grad(loss, self.trained, allow_unused=True)
             self.losses.setdefault(part, loss.detach())
         return Gradients(sums.given_up())
+
+
+def _refuse_coarse(
+    asked: Sequence[Tensor], done: Sequence[Tensor], trained: Sequence[nn.Parameter]
+) -> None:
+    length, reached = (float(torch.stack([*each]).sum().sqrt()) for each in (asked, done))
+    if reached < length / 2:
+        dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in trained})
+        raise RecipeError(
+            f"model.robust: weights of {' and '.join(dtypes)} are too coarse: a move of "
+            f"{length:.2g} moved them by {reached:.2g}",
+            hint="Train in float32 (trainer.precision: bf16-mixed, model.base.dtype: float32), or "
+            "set a larger radius.",
+        )
 
 
 def assembled(passes: Passes, gradient: Callable[[Passes], Gradients]) -> Tensor:

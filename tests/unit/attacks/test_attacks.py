@@ -64,7 +64,7 @@ def asked(monkeypatch):
         return {"forget/rougeL_recall": 0.0}
 
     monkeypatch.setattr(showing, "measured", record)
-    monkeypatch.setattr(showing, "load_model", lambda base: None)
+    monkeypatch.setattr(showing, "load_model", lambda base: torch.nn.Identity())
     return calls
 
 

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from architectures import CONFIGS
+from architectures import CONFIGS, VOCABULARY
 from rounding import near
 from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -29,7 +29,8 @@ def _model(name: str, seed: int):
 
 
 def test_the_score_by_hand():
-    found = Depth(gold=[[0.5, 1.0, 0.02], [0.01, 0.04, 0.0]], after=[[0.25, 2.0, 0.5], [1, 1, 1]])
+    gold = [[0.5, 1.0, 0.02], [0.01, 0.04, 0.0]]
+    found = Depth(gold, after=[[0.25, 2.0, 0.5], [1, 1, 1]], lost=[1.0, 1.0])
     # The third block is below tau; of the second block no more can be gone than was there.
     assert found.scores == [near((0.25 + 1.0) / 1.5), None]
     assert found.score == near(1.25 / 1.5)
@@ -37,17 +38,18 @@ def test_the_score_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("after", "sentence"),
+    ("after", "lost", "sentence"),
     [
-        ([1.0, 1.0, 1.0], "Gone:"),
-        ([0.0, 0.1, 1.0], "Suppressed before the head:"),
-        ([0.0, 0.0, 0.1], "Redirected:"),
-        ([1.0, 0.5, 0.5], "Gone in part:"),
+        ([1.0, 1.0, 1.0], 1.0, "Gone:"),
+        ([0.0, 0.1, 1.0], 1.0, "Suppressed before the head:"),
+        ([0.0, 0.0, 0.1], 1.0, "Redirected:"),
+        ([0.0, 0.0, 0.1], 0.01, "Still there:"),
+        ([1.0, 0.5, 0.5], 1.0, "Gone in part:"),
     ],
 )
-def test_what_became_of_the_rows_in_a_sentence(after, sentence):
-    assert Depth([[1.0, 1.0, 1.0]], [after]).sentence.startswith(sentence)
-    assert Depth([[0.0, 0.0, 0.0]], [after]).sentence.startswith("No block")
+def test_what_became_of_the_rows_in_a_sentence(after, lost, sentence):
+    assert Depth([[1.0, 1.0, 1.0]], [after], [lost]).sentence.startswith(sentence)
+    assert Depth([[0.0, 0.0, 0.0]], [after], [lost]).sentence.startswith("No block")
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "gpt2", "opt", "granite"])
@@ -59,14 +61,19 @@ def test_gold_scores_one_and_the_model_before_nought(name):
     same = depth(before, copy.deepcopy(before), gold, ROWS)
     assert all(value == near(0.0, size=10.0) for row in same.after for value in row)
     assert same.score == near(0.0)
-    assert same.sentence.startswith("Redirected")
+    assert same.lost == [near(0.0, size=10.0)] * len(ROWS)
+    assert same.sentence.startswith("Still there")
 
 
 def test_a_model_that_only_answers_otherwise_scores_nought():
     before, gold = _model("llama", 0), _model("llama", 1)
     filtered = copy.deepcopy(before)
-    filtered.lm_head.weight.data.neg_()
-    assert depth(before, filtered, gold, ROWS).score == near(0.0)
+    answers = torch.zeros(VOCABULARY, dtype=torch.float64)
+    answers[20:30] = 10.0
+    filtered.lm_head.register_forward_hook(lambda _module, _given, logits: logits - answers)
+    found = depth(before, filtered, gold, ROWS)
+    assert found.score == near(0.0)
+    assert found.sentence.startswith("Redirected")
 
 
 def test_the_states_of_another_model_go_through_the_blocks_that_follow():

@@ -251,3 +251,15 @@ def test_averaging_by_lightnings_callback_ends_with_the_mean_of_the_steps(writte
     expected = 0.5 * (0.5 * first + 0.5 * second) + 0.5 * third
     assert not torch.allclose(third, expected, atol=margin(2.0), rtol=0)
     assert torch.allclose(_flat(_trained(module)), expected, atol=margin(2.0), rtol=0)
+
+
+def test_weights_that_are_too_coarse_to_move_are_refused_and_left_as_they_were() -> None:
+    # Half a unit in the last place of 1.0 is 2^-8 in bfloat16: a move of 0.001 is rounded away.
+    x = nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    passes = Passes([x], lambda *_: (x * x).sum(), [0], [], 0)
+    with pytest.raises(RecipeError, match="weights of bfloat16 are too coarse"):
+        assembled(passes, SAM(rho=0.001).whole)
+    assert x.tolist() == [1.0] * 4
+    assembled(passes, SAM(rho=0.5).whole)
+    whole = nn.Parameter(torch.ones(4))
+    assembled(Passes([whole], lambda *_: (whole * whole).sum(), [0], [], 0), SAM(0.001).whole)

@@ -40,6 +40,7 @@ class PhasedRecipe:
 
     Attributes:
         warnings: Things in the recipe that are allowed and probably not meant.
+        choices: By the name of each choice, the block that was taken and the names of all.
         base: The model that the first phase starts from.
         run_dir: Folder of the run folders.
         attacks: The attacks that the run ends with.
@@ -58,6 +59,7 @@ class PhasedRecipe:
         print_only: bool = False,
     ) -> None:
         find_own_modules()
+        self.choices = document.choices
         found, self.warnings = layers(document, overrides)
         kind = _Parsed if print_only else RecipeCLI
         self.clis: dict[str, RecipeCLI] = {

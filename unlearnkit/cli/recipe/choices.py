@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import Override
 
 SECTION = "choices"
+_SECTIONS = (
+    "model", "data", "trainer", "evaluate", "gold", "attack", "goals", "phases", "requests", "tune",
+    "seed_everything", "run_dir", SECTION,
+)  # fmt: skip
 
 
 def lay_choices(
@@ -76,6 +80,12 @@ def _chosen(
     document: Document, place: KeyPath, name: str, blocks: Any, given: Mapping[str, Any]
 ) -> Any:
     """The block that is taken of a choice; None for no block."""
+    if name in _SECTIONS:
+        raise RecipeError(
+            f"{document.place(place)}: choices.{name}: a recipe has a section of that name, which "
+            f"--{name} sets.",
+            hint="Give the choice another name.",
+        )
     names = [*_mapping(document, place, blocks)]
     if not names:
         raise RecipeError(f"{document.place(place)}: choices.{name}: it has no block.")

@@ -135,8 +135,9 @@ def wants_template(tokenizer: Any) -> bool:
 
 def _continue(base: str | BaseModel, ids: list[int], max_new_tokens: int) -> str:
     from unlearnkit.engine.generation.generate import generate as continued
+    from unlearnkit.engine.generation.sampling import on_device
     from unlearnkit.models.base import load_tokenizer
     from unlearnkit.models.load import load_model
 
-    tokenizer, model = load_tokenizer(base), load_model(base)
+    tokenizer, model = load_tokenizer(base), on_device(load_model(base))
     return continued(model, tokenizer, [ids], max_new_tokens=max_new_tokens)[0].text

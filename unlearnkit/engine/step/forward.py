@@ -200,11 +200,17 @@ def head_inputs(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:
 
 
 def decoder_blocks(model: nn.Module) -> nn.ModuleList:
-    """The model's decoder blocks: its longest list of modules."""
+    """The model's decoder blocks: the first list of as many modules as its config has layers.
+
+    Where there is none, as in a model that shares blocks, its longest list.
+    """
     lists = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
     if not lists:
         raise LookupError(f"{type(model).__name__} has no list of decoder blocks")
-    return max(lists, key=len)
+    config: Any = getattr(model, "config", None)
+    layers = config and getattr(config.get_text_config(), "num_hidden_layers", None)
+    # Of a mixture of experts, the lists of experts may be longer.
+    return next((each for each in lists if len(each) == layers), max(lists, key=len))
 
 
 def _keep(into: dict[int, Tensor], layer: int) -> Callable[..., None]:

@@ -39,6 +39,8 @@ _OF_TRAINER = (
     "gradient_clip_val", "gradient_clip_algorithm", "precision",
 )  # fmt: skip
 _OF_MODULE = ("schedule", "warmup", "trainable", "max_tokens_per_micro_batch")
+# What PEFT leaves as it was given; shapes are compared with the weights.
+_OF_LORA = ("lora_alpha", "lora_dropout", "bias", "use_rslora", "use_dora", "init_lora_weights")
 _OF_DATA = ("batch_size", "max_length", "anchor", "shuffle", "date", "control_tokens")
 
 
@@ -125,17 +127,29 @@ def _settings(run: Planned) -> dict[str, Any]:
             if key != "params"
         },
         **{f"model.{key}": _plain(getattr(run.module, key)) for key in _OF_MODULE},
+        **{f"model.lora.{key}": _plain(getattr(run.module.lora, key, None)) for key in _OF_LORA},
+        **_values_of("model.saliency", run.module.saliency),
+        **_values_of("model.robust", run.module.robust),
         **{f"data.{key}": _plain(getattr(run.data, key, None)) for key in _OF_DATA},
         **{f"trainer.{key}": _plain(getattr(run.trainer, key, None)) for key in _OF_TRAINER},
     }
     if training := sorted(name for each in _callbacks(run) if (name := _of_lightning(each))):
         found["trainer.callbacks"] = training
     for name, objective in run.module.objectives.items():
-        found[f"model.objectives.{name}"] = type(objective).__name__
-        for key, value in vars(objective).items():
-            if key[0] != "_" and key != "training" and isinstance(value, _PLAIN):
-                found[f"model.objectives.{name}.{key}"] = value
+        found |= _values_of(f"model.objectives.{name}", objective)
     return found
+
+
+def _values_of(key: str, part: Any) -> dict[str, Any]:
+    """An object's class and its plain attributes, by keys below that of a recipe."""
+    if part is None:
+        return {}
+    values = {
+        f"{key}.{name}": value
+        for name, value in vars(part).items()
+        if name[0] != "_" and name != "training" and isinstance(value, _PLAIN)
+    }
+    return {key: type(part).__name__, **values}
 
 
 def _callbacks(run: Planned) -> list[Any]:
@@ -161,7 +175,8 @@ def _plain(value: Any) -> Any:
 
 
 def _parts(run: Planned) -> list[Any]:
-    parts = [*run.module.objectives.values(), *run.data.streams.values(), *_callbacks(run)]
+    own = [*run.module.objectives.values(), run.module.robust]
+    parts = [*own, *run.data.streams.values(), *_callbacks(run)]
     return [*parts, _optimizer(run.module)]
 
 

@@ -105,3 +105,9 @@ def test_mistakes_of_a_block_are_told_at_its_line(chosen) -> None:
 def test_a_section_of_another_form_is_refused(chosen, section) -> None:
     with pytest.raises(RecipeError, match=r"mine\.yaml:2: choices"):
         chosen(text=f"model: {{}}\nchoices: {section}\n")
+
+
+@pytest.mark.parametrize("name", ["gold", "model", "run_dir"])
+def test_a_choice_that_would_hide_a_section_is_refused(chosen, name) -> None:
+    with pytest.raises(RecipeError, match=rf"choices\.{name}: a recipe has a section of that name"):
+        chosen(text=f"model: {{}}\nchoices: {{{name}: {{a: {{}}}}}}\n")

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from architectures import PACKED, VOCABULARY, tiny_model
-from torch import Tensor
+from architectures import CONFIGS, PACKED, VOCABULARY, tiny_model
+from torch import Tensor, nn
 
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.reference.kinds import frozen_copy
 from unlearnkit.engine.step.attention import use_tree_attention
-from unlearnkit.engine.step.forward import ForwardPass, stream_views
+from unlearnkit.engine.step.forward import ForwardPass, decoder_blocks, stream_views
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.layout import choose_layout, packed_refusal
 from unlearnkit.errors import RecipeError
@@ -199,3 +199,12 @@ def test_a_model_that_cannot_be_packed_is_refused_with_the_reason() -> None:
     assert packed_refusal(model) is not None
     with pytest.raises(RecipeError, match=r"MambaForCausalLM cannot be packed"):
         choose_layout(model, "packed")
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_decoder_blocks_are_as_many_as_the_config_has(name) -> None:
+    model = tiny_model(name)
+    layers = model.config.get_text_config().num_hidden_layers
+    # More experts than blocks, as a mixture of experts has that keeps them in a list.
+    model.get_decoder().experts = nn.ModuleList(nn.Linear(1, 1) for _ in range(layers + 3))
+    assert len(decoder_blocks(model)) == layers

@@ -12,8 +12,10 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint, StochasticWeightAveraging
 from processes import run_ranks
 
+from unlearnkit.engine.training.salun import Saliency
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig
+from unlearnkit.robust import SAM
 from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of
 from unlearnkit.runs.trainer import known_to_other_ranks
 
@@ -81,3 +83,23 @@ def test_other_ranks_take_the_checkpoint_of_the_first(tmp_path, monkeypatch) -> 
     with known_to_other_ranks(tmp_path, "old.ckpt"):
         assert checkpoint_of("last", tmp_path) == "old.ckpt"
     assert checkpoint_of("last", tmp_path) == str(tmp_path / "new.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "told"),
+    [
+        ({"robust": SAM(0.01)}, {"robust": SAM(0.02)}, r"model\.robust\.rho: 0\.01 is now 0\.02"),
+        ({}, {"robust": SAM()}, r"model\.robust: not there is now SAM"),
+        ({"saliency": Saliency(0.5)}, {"saliency": Saliency(0.25)}, r"saliency\.fraction: 0\.5 is"),
+        (
+            {"lora": LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj"])},
+            {"lora": LoraConfig(r=2, lora_alpha=8, target_modules=["q_proj"])},
+            r"model\.lora\.lora_alpha: 4 is now 8",
+        ),
+    ],
+)
+def test_what_decides_of_the_gradient_is_held_too(start, tmp_path, then, now, told) -> None:
+    start(STEPS(), max_steps=1, **then)
+    (file,) = tmp_path.rglob("*.ckpt")
+    with pytest.raises(RecipeError, match=told):
+        start(max_steps=1, ckpt_path=str(file), **now)
