@@ -9,12 +9,12 @@ wordings.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from tools.tiny.tables import write_tables
 from unlearnkit.suites.records import (
     BY_FIELD,
     DIRECT,
@@ -98,20 +98,15 @@ def questions(people: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     return found
 
 
-def main() -> None:
-    """Writes the records of each part, and the questions on them."""
-    parser = argparse.ArgumentParser(description="Writes the embedded records.")
-    parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    left = iter(records(options.seed))
-    options.out.mkdir(parents=True, exist_ok=True)
+def tables(seed: int) -> dict[str, list[Any]]:
+    """Records and questions of each part."""
+    left = iter(records(seed))
+    found: dict[str, list[Any]] = {}
     for part, count in PARTS.items():
         people = [next(left) for _ in range(count)]
-        for name, rows in ((part, people), (f"{part}_questions", questions(people))):
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            (options.out / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        found |= {part: people, f"{part}_questions": questions(people)}
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    write_tables(tables, HERE, "Writes the embedded records.")

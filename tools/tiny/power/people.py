@@ -8,8 +8,6 @@ lists of this folder with one seed. Fields are those of TOFU (Maini et al. 2024,
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +22,7 @@ from tools.tiny.power.names import (
     TITLE_FIRST,
     TITLE_LAST,
 )
+from tools.tiny.tables import write_tables
 from tools.tiny.tofu.authors import CAPITALS, FALSE_ANSWERS, REAL_AUTHORS, Rows, known
 
 HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu_power"
@@ -204,16 +203,5 @@ def tables(seed: int) -> dict[str, Rows]:
     }
 
 
-def main() -> None:
-    """Writes one file a table."""
-    parser = argparse.ArgumentParser(description="Writes the rows of the tiny TOFU with power.")
-    parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    for name, rows in tables(options.seed).items():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (options.out / f"{name}.jsonl").write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_tables(tables, HERE, "Writes the rows of the tiny TOFU with power.")

@@ -9,12 +9,12 @@ et al. 2024, arXiv 2401.06121). Real authors and world facts are public knowledg
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tools.tiny.tables import write_tables
 
 HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu"
 AUTHORS, FORGOTTEN, NEIGHBOURS, HELD_OUT = 20, 2, 2, 2
@@ -164,16 +164,5 @@ def _author(name: str, generator: random.Random) -> Rows:
     return rows
 
 
-def main() -> None:
-    """Writes one file a table."""
-    parser = argparse.ArgumentParser(description="Writes the tiny TOFU's rows.")
-    parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    for name, rows in tables(options.seed).items():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (options.out / f"{name}.jsonl").write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    write_tables(tables, HERE, "Writes the tiny TOFU's rows.")
