@@ -42,7 +42,7 @@ class Grid(Attack, name="grid"):
     the untouched model first: ``cell``, ``forget/exact_memorization`` of rows that the attacker did
     not see, and ``forget/leak_rate`` where answers are sampled.
 
-    The figure ``comes back`` is the mean over cells of (exact memorisation minus that of the gold
+    The metric ``comes back`` is the mean over cells of (exact memorisation minus that of the gold
     model), where a cell counts by the mean of its readings. Its interval of 95 % resamples cells,
     and so says how much it depends on which attacks are tried, not on which rows are asked.
 
