@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
 from unlearnkit.functional.core import token_logps
 from unlearnkit.functional.divergence import forward_kl
@@ -30,7 +31,7 @@ class LogitsSource:
         self._logits, self._target, self._hidden = logits, target, hidden
         self.read: set[str] = set()
 
-    def logps(self, tokens: Tensor) -> Tensor:
+    def logps(self, tokens: Tensor, pattern: Pattern | None = None) -> Tensor:
         """``[N]`` log-probabilities of the tokens."""
         self.read.add("logps")
         return token_logps(self._logits[tokens], self._target[tokens])
@@ -47,11 +48,17 @@ class LogitsSource:
             raise LookupError("this source has no hidden states")
         return self._hidden[tokens]
 
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+    def forward_kl(
+        self,
+        reference: TokenSource,
+        tokens: Tensor,
+        ref_tokens: Tensor,
+        pattern: Pattern | None = None,
+    ) -> Tensor:
         """``[N]`` KL(reference ‖ policy)."""
         assert isinstance(reference, LogitsSource)
         reference.read.add("logps")
-        return forward_kl(self._logits[tokens], reference._logits[tokens])
+        return forward_kl(self._logits[tokens], reference._logits[ref_tokens])
 
     def entropy(self, tokens: Tensor) -> Tensor:
         """``[N]`` entropy of the next-token distributions."""

@@ -28,6 +28,7 @@ from unlearnkit.engine.reference.kinds import AdapterOff, Reference
 from unlearnkit.engine.reference.stored import StoredValues
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
+from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.engine.step.token_weights import reads_distributions
 from unlearnkit.engine.step.views import TokenSource
 from unlearnkit.errors import RecipeError
@@ -187,7 +188,7 @@ class _CachedPass:
     def logits_of(self, states: Tensor) -> Tensor:
         return self._head(states)
 
-    def logps(self, tokens: Tensor) -> Tensor:
+    def logps(self, tokens: Tensor, pattern: Pattern | None = None) -> Tensor:
         return self._values["logps"][tokens]
 
     def logits(self, tokens: Tensor) -> Tensor:
@@ -196,7 +197,13 @@ class _CachedPass:
     def hidden(self, layer: int, tokens: Tensor) -> Tensor:
         raise LookupError("decoder block outputs are not cached: set model.reference: frozen")
 
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+    def forward_kl(
+        self,
+        reference: TokenSource,
+        tokens: Tensor,
+        ref_tokens: Tensor,
+        pattern: Pattern | None = None,
+    ) -> Tensor:
         raise LookupError("a reference has no reference of its own")
 
     def entropy(self, tokens: Tensor) -> Tensor:

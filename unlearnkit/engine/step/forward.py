@@ -83,50 +83,22 @@ class ForwardPass:
         return self._blocks[layer][tokens]
 
     def forward_kl(
-        self, reference: TokenSource, tokens: Tensor, pattern: Pattern | None = None
+        self,
+        reference: TokenSource,
+        tokens: Tensor,
+        ref_tokens: Tensor,
+        pattern: Pattern | None = None,
     ) -> Tensor:
-        """``[N]`` KL(reference ‖ this model); the reference's tokens are named as the policy's."""
+        """``[N]`` KL(reference ‖ this model)."""
         states: Any = reference  # every reference of the engine has states and a head
         return self._head.forward_kl(
-            self._states[tokens], states.logits_of, states.states(tokens), pattern
+            self._states[tokens], states.logits_of, states.states(ref_tokens), pattern
         )
 
     def entropy(self, tokens: Tensor) -> Tensor:
         """``[N]`` entropy of the next-token distributions."""
         with self._guard():
             return self._head.entropy(self._states[tokens])
-
-
-class _OneStream:
-    """A pass as one stream sees it: token numbers of the policy's batch, expected weights."""
-
-    def __init__(self, whole: Any, shift: int = 0) -> None:
-        self._whole, self._shift = whole, shift
-        self.patterns: dict[str, Pattern] = {}
-
-    def states(self, tokens: Tensor) -> Tensor:
-        return self._whole.states(tokens + self._shift)
-
-    def logits_of(self, states: Tensor) -> Tensor:
-        return self._whole.logits_of(states)
-
-    def logps(self, tokens: Tensor) -> Tensor:
-        return self._whole.logps(tokens + self._shift, *self._pattern("logps"))
-
-    def logits(self, tokens: Tensor) -> Tensor:
-        return self._whole.logits(tokens + self._shift)
-
-    def hidden(self, layer: int, tokens: Tensor) -> Tensor:
-        return self._whole.hidden(layer, tokens + self._shift)
-
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
-        return self._whole.forward_kl(reference, tokens + self._shift, *self._pattern("forward_kl"))
-
-    def entropy(self, tokens: Tensor) -> Tensor:
-        return self._whole.entropy(tokens + self._shift)
-
-    def _pattern(self, quantity: str) -> tuple[Pattern, ...]:
-        return (self.patterns[quantity],) if quantity in self.patterns else ()
 
 
 def stream_views(
@@ -149,14 +121,13 @@ def stream_views(
     referred = (batch.reference or batch).streams
     for name, part in batch.streams.items():
         tokens = torch.arange(part.tokens.start, part.tokens.stop, device=device)
-        own = _OneStream(policy)
-        refers = None
-        if reference is not None and name in referred:
-            refers = _OneStream(reference, referred[name].tokens.start - part.tokens.start)
+        refers = reference is not None and name in referred
+        shift = referred[name].tokens.start - part.tokens.start if refers else 0
         view = views[name] = StreamView(
-            own,
-            refers,
+            policy,
+            reference if refers else None,
             tokens=tokens,
+            ref_tokens=tokens + shift if shift else tokens,
             target=batch.target[part.tokens],
             sequence=batch.sequence[part.tokens] - first,
             rows=part.rows,
@@ -166,7 +137,7 @@ def stream_views(
             counts=part.lengths,
         )
         for quantity, kind in (expected or {}).get(name, {}).items():
-            view.patterns[quantity] = own.patterns[quantity] = pattern(kind, view)
+            view.patterns[quantity] = pattern(kind, view)
         first += len(part.rows)
     return views
 

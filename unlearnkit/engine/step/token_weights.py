@@ -45,10 +45,16 @@ class _MadeUp:
             for name, reach in _REACH.items()
         }
 
-    def logps(self, tokens: Tensor) -> Tensor:
+    def logps(self, tokens: Tensor, pattern: Pattern | None = None) -> Tensor:
         return self.leaves["logps"]
 
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
+    def forward_kl(
+        self,
+        reference: TokenSource,
+        tokens: Tensor,
+        ref_tokens: Tensor,
+        pattern: Pattern | None = None,
+    ) -> Tensor:
         if isinstance(reference, _Asked):
             reference.whole = True
         return self.leaves["forward_kl"]

@@ -16,8 +16,8 @@ from unlearnkit.functional.core import at_least_float32, row_sum
 class TokenSource(Protocol):
     """Source of a view's values: the policy's or the reference's forward pass."""
 
-    def logps(self, tokens: Tensor) -> Tensor:
-        """``[N]`` log-probabilities of the tokens, float32."""
+    def logps(self, tokens: Tensor, pattern: Pattern | None = None) -> Tensor:
+        """``[N]`` log-probabilities of the tokens, float32; ``pattern`` is that of a view."""
         ...
 
     def logits(self, tokens: Tensor) -> Tensor:
@@ -28,8 +28,14 @@ class TokenSource(Protocol):
         """``[N, H]`` outputs of a decoder block at the tokens."""
         ...
 
-    def forward_kl(self, reference: TokenSource, tokens: Tensor) -> Tensor:
-        """``[N]`` KL(reference ‖ this source), float32."""
+    def forward_kl(
+        self,
+        reference: TokenSource,
+        tokens: Tensor,
+        ref_tokens: Tensor,
+        pattern: Pattern | None = None,
+    ) -> Tensor:
+        """``[N]`` KL(reference ‖ this source), float32; the same tokens by either's numbers."""
         ...
 
     def entropy(self, tokens: Tensor) -> Tensor:
@@ -50,7 +56,8 @@ class StreamView:
     Args:
         policy: The model being trained.
         reference: The model as it was at the start, or None when no objective needs it.
-        tokens: ``[N]`` indices of this stream's tokens in the batch.
+        tokens: ``[N]`` indices of this stream's tokens in the policy's batch.
+        ref_tokens: ``[N]`` the same in the reference's batch; by default ``tokens``.
         target: ``[N]`` token ids.
         sequence: ``[N]`` which of the ``S`` sequences a token belongs to, from 0, ascending.
         rows: ``S`` row indices in the stream.
@@ -73,8 +80,10 @@ class StreamView:
         sequence_share: float | None = None,
         lengths: Tensor | None = None,
         counts: Sequence[int] | None = None,
+        ref_tokens: Tensor | None = None,
     ) -> None:
         self._policy, self._reference, self._tokens = policy, reference, tokens
+        self._ref_tokens = tokens if ref_tokens is None else ref_tokens
         self.target, self.sequence, self.rows = target, sequence, tuple(rows)
         self.token_share = float(target.numel()) if token_share is None else token_share
         self.sequence_share = float(len(self.rows)) if sequence_share is None else sequence_share
@@ -89,13 +98,13 @@ class StreamView:
     @cached_property
     def logps(self) -> Tensor:
         """``[N]`` log-probability of each response token under the policy, in nats."""
-        return self._policy.logps(self._tokens)
+        return self._policy.logps(self._tokens, *self._pattern("logps"))
 
     @cached_property
     def ref_logps(self) -> Tensor:
         """``[N]`` log-probability of each response token under the reference, no gradient."""
         with torch.no_grad():
-            return self._need_reference().logps(self._tokens)
+            return self._need_reference().logps(self._ref_tokens)
 
     @cached_property
     def logits(self) -> Tensor:
@@ -106,7 +115,7 @@ class StreamView:
     def ref_logits(self) -> Tensor:
         """``[N, V]`` reference logits, float32, no gradient."""
         with torch.no_grad():
-            return at_least_float32(self._need_reference().logits(self._tokens))
+            return at_least_float32(self._need_reference().logits(self._ref_tokens))
 
     def hidden(self, layer: int) -> Tensor:
         """``[N, H]`` output of decoder block ``layer`` (from 0) at the response tokens."""
@@ -115,7 +124,7 @@ class StreamView:
     def ref_hidden(self, layer: int) -> Tensor:
         """``[N, H]`` the same of the reference, no gradient."""
         with torch.no_grad():
-            return self._need_reference().hidden(layer, self._tokens)
+            return self._need_reference().hidden(layer, self._ref_tokens)
 
     def forward_kl(self) -> Tensor:
         """``[N]`` KL(reference ‖ policy) at each response token, in nats.
@@ -126,7 +135,8 @@ class StreamView:
 
     @cached_property
     def _forward_kl(self) -> Tensor:
-        return self._policy.forward_kl(self._need_reference(), self._tokens)
+        reference, pattern = self._need_reference(), self._pattern("forward_kl")
+        return self._policy.forward_kl(reference, self._tokens, self._ref_tokens, *pattern)
 
     def entropy(self) -> Tensor:
         """``[N]`` entropy of the policy's next-token distribution, in nats."""
@@ -193,6 +203,9 @@ class StreamView:
         if "_forward_kl" in done:
             found["kl"] = self.mean(self._forward_kl.detach())
         return found
+
+    def _pattern(self, quantity: str) -> tuple[Pattern, ...]:
+        return (self.patterns[quantity],) if quantity in self.patterns else ()
 
     def _need_reference(self) -> TokenSource:
         if self._reference is None:
