@@ -109,3 +109,18 @@ def refuse_yaml_bomb(text: str) -> None:
             raise ValueError(deepest) from None
     except RecursionError:
         raise ValueError(deepest) from None
+
+
+def load_yaml(text: str) -> Any:
+    r"""What a text of plain YAML holds, by the parser in C if PyYAML has it: ten times as fast.
+
+    Raises:
+        ValueError: If it stands for far more than it is.
+        yaml.YAMLError: If it is no YAML.
+
+    Example:
+        >>> load_yaml("seed: 7\nnames: [a, b]")
+        {'seed': 7, 'names': ['a', 'b']}
+    """
+    refuse_yaml_bomb(text)
+    return yaml.load(text, Loader=_LOADER)

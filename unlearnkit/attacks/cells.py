@@ -14,6 +14,7 @@ import yaml
 
 from unlearnkit.attacks.base import Attack
 from unlearnkit.errors import UserError
+from unlearnkit.plain import load_yaml
 
 FILE = "grid.yaml"
 
@@ -33,7 +34,7 @@ def read_cells(path: str | None, words: Mapping[str, str | None]) -> dict[str, d
     name = f"--grid {path}" if path else FILE
     try:
         text = Path(path) if path else files("unlearnkit.attacks").joinpath(FILE)
-        tree = yaml.safe_load(text.read_text(encoding="utf-8"))
+        tree = load_yaml(text.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{name}: cannot be read: {error}") from error
     if not isinstance(tree, dict) or not tree:

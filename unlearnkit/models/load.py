@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import yaml
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, GgufConfig, PreTrainedModel
 
@@ -29,7 +28,7 @@ from unlearnkit.models.headers import refuse_impossible
 from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.models.quantized import keep_differentiable, quantization_config
 from unlearnkit.models.whole import load_adapter, load_whole
-from unlearnkit.plain import refuse_yaml_bomb
+from unlearnkit.plain import load_yaml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -220,9 +219,7 @@ def _named_base(resolved: BaseModel) -> BaseModel:
     if recipe.is_file():
         # The run's own recipe knows more of its base than the adapter does, such as a GGUF file.
         with reading(resolved, "adapter"):
-            text = recipe.read_text(encoding="utf-8")
-            refuse_yaml_bomb(text)
-            sections = yaml.safe_load(text) or {}
+            sections = load_yaml(recipe.read_text(encoding="utf-8")) or {}
             if named := sections.get("model", {}).get("base"):
                 return replace(BaseModel.from_recipe(named), dtype=resolved.dtype)
     with reading(resolved, "adapter"):

@@ -15,7 +15,7 @@ import yaml
 from unlearnkit.errors import UserError
 from unlearnkit.families import named
 from unlearnkit.models.base import model_of_run
-from unlearnkit.runs.phases.yaml_text import load_yaml
+from unlearnkit.plain import load_yaml
 
 Suites = dict[str, dict[str, dict[str, float | None]]]
 Notes = dict[str, dict[str, list[str]]]

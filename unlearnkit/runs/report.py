@@ -18,13 +18,13 @@ from lightning.pytorch.loggers import Logger
 from unlearnkit.engine.training.loggers import send_facts
 from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_existing, write_bytes, write_text
+from unlearnkit.plain import load_yaml
 from unlearnkit.report.contents import Contents, Training
 from unlearnkit.runs.compare import Comparison
 from unlearnkit.runs.conclude import attacks_of, conclusion_from, evaluations_of
 from unlearnkit.runs.folder import Run, as_mapping, load_run
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.other.judged import Judged, judged
-from unlearnkit.runs.phases.yaml_text import load_yaml
 
 REPORT = "report.html"
 PICTURES = ("png", "pdf", "svg")

@@ -39,6 +39,7 @@ def test_cells_are_chosen_by_their_names():
     ("text", "said"),
     [
         ("[", "cannot be read"),
+        ("a: &a [*a]", r"cannot be read: the alias '\*a' inside of what"),
         ("- a", "expected a mapping of names"),
         ("a: {attack: nope}", "a: expected a mapping with attack, one of"),
         ("a: {attack: grid}", "a: expected a mapping with attack, one of"),

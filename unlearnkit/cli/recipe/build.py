@@ -46,7 +46,7 @@ def read_again(text: str) -> Any:
     """
     try:
         value = load_yaml(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
     return value if isinstance(value, dict | list) else text
 

@@ -78,7 +78,12 @@ def load_yaml(text: str) -> Any:
     Example:
         >>> load_yaml("{lr: 2e-6, no: no, 01: 01}")
         {'lr': 2e-06, 'no': False, '01': 1}
+
+    Raises:
+        ValueError: If it stands for far more than it is.
+        yaml.YAMLError: If it is no YAML.
     """
+    refuse_yaml_bomb(text)
     value = get_loader("yaml")(text)
     return _with_names(value, yaml.compose(text, Loader=yaml.SafeLoader)) if _odd(value) else value
 

@@ -161,9 +161,11 @@ def _override(flag: str, text: str) -> Override:
     if path[-1] in ("name", "class_path") and _is_entry(path[:-1]):
         path = path[:-1]
     try:
-        node, value = yaml.compose(text, Loader=yaml.SafeLoader), load_yaml(text)
+        value, node = load_yaml(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         node, value = None, text
+    except ValueError as error:
+        raise RecipeError(f"{flag}: found {error}") from error
     if told := "\n".join(told for _, _, told in misread(node)):
         quotes = f" In a shell: {flag} '\"{text}\"'" if isinstance(node, yaml.ScalarNode) else ""
         raise RecipeError(f"{flag}: {told}{quotes}")

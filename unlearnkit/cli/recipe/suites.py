@@ -63,6 +63,8 @@ def _read(option: str, text: str) -> Any:
         return load_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{option}: {text!r} is not YAML ({error})") from error
+    except ValueError as error:
+        raise RecipeError(f"{option}: found {error}") from error
 
 
 def _made(given: list[Any]) -> list[Suite]:

@@ -11,6 +11,7 @@ import yaml
 
 from unlearnkit.data.rows.values import quoted
 from unlearnkit.errors import DataError, Problem
+from unlearnkit.plain import load_yaml
 
 if TYPE_CHECKING:
     from unlearnkit.data.rows.table import Row
@@ -86,7 +87,7 @@ def _reads_as(text: str, value: Any) -> bool:
         return False
     try:
         # As recipes have it, 1e3 is a number.
-        found = float(text) if isinstance(value, float) else yaml.safe_load(text)
+        found = float(text) if isinstance(value, float) else load_yaml(text)
     except (yaml.YAMLError, ValueError):
         return False
     return isinstance(found, bool) == isinstance(value, bool) and found == value

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.families import named
-from unlearnkit.plain import leaves
+from unlearnkit.plain import leaves, load_yaml
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.phases.yaml_text import load_yaml, without_secrets
+from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.resume.changes import Resolve
 
 _AGAIN = "+"

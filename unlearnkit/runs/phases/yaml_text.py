@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from unlearnkit.plain import refuse_yaml_bomb
+from unlearnkit.plain import load_yaml
 from unlearnkit.redact import redacted_values
 
 
@@ -20,21 +20,6 @@ def dump_yaml(tree: Any) -> str:
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def load_yaml(text: str) -> Any:
-    r"""What a text of plain YAML holds, by the parser in C if PyYAML has it: ten times as fast.
-
-    Raises:
-        ValueError: If it stands for far more than it is.
-        yaml.YAMLError: If it is no YAML.
-
-    Example:
-        >>> load_yaml("seed: 7\nnames: [a, b]")
-        {'seed': 7, 'names': ['a', 'b']}
-    """
-    refuse_yaml_bomb(text)
-    return yaml.load(text, Loader=_LOADER)
-
-
 def without_secrets(text: str) -> str:
     r"""A recipe as it is kept: its text, or one with masked values if it holds secrets.
 
@@ -45,9 +30,6 @@ def without_secrets(text: str) -> str:
     tree = load_yaml(text)
     shown = redacted_values(tree)
     return text if shown == tree else dump_yaml(shown)
-
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(yaml.SafeDumper):

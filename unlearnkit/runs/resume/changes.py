@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from unlearnkit.plain import leaves
-from unlearnkit.runs.phases.yaml_text import load_yaml
+from unlearnkit.plain import leaves, load_yaml
 from unlearnkit.runs.resume.record import WATCHING, MadeWith
 
 Resolve = Callable[[Mapping[str, Any]], dict[str, Any]]

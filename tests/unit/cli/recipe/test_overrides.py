@@ -71,3 +71,8 @@ def test_a_number_that_is_not_as_written_is_refused(word) -> None:
         read_command_line(["--data.where", word])
     quoted = word.replace("01", '"01"')
     assert "01" in str(read_command_line(["--data.where", quoted]).overrides[0].value)
+
+
+def test_yaml_that_stands_for_itself_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"--data.where: found the alias '\*a' inside of what"):
+        read_command_line(["--data.where", "&a [*a]"])

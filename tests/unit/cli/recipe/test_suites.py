@@ -27,3 +27,5 @@ def test_both_ways_at_once_are_refused():
         chosen_suites(None, None, "n.jsonl")
     with pytest.raises(RecipeError, match=r"--forget: .* is not YAML"):
         chosen_suites(None, "{a: [", None)
+    with pytest.raises(RecipeError, match=r"--suite: found the alias '\*a' inside of what"):
+        chosen_suites(["&a [*a]"], None, None)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from unlearnkit.runs.phases.yaml_text import dump_yaml, load_yaml
+from unlearnkit.plain import load_yaml
+from unlearnkit.runs.phases.yaml_text import dump_yaml
 
 
 @pytest.mark.parametrize(
