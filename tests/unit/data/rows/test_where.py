@@ -80,5 +80,5 @@ def test_a_value_that_is_nowhere_has_no_hint(prompts, where):
 def test_cells_that_are_no_values_are_read_as_text(tmp_path, cell):
     (tmp_path / "f.csv").write_text(f"prompt,response,code\na,x,{cell}\n")
     stream = QAStream(str(tmp_path / "f.csv"), where={"code": 1})
-    with pytest.raises(DataError, match="found 0 rows, expected .* code: 1"):
+    with pytest.raises(DataError, match=r"found 0 rows, expected .* code: 1"):
         stream.parse(stream.read())
