@@ -35,6 +35,7 @@ from unlearnkit.engine.step.kernels import HeadKernel, chosen_kernel
 from unlearnkit.engine.step.layout import choose_layout
 from unlearnkit.engine.step.micro_batches import accumulated
 from unlearnkit.engine.step.patterns import prove
+from unlearnkit.engine.step.perturbation import Perturbation
 from unlearnkit.engine.step.step_metrics import StepMetrics, step_share
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
@@ -143,6 +144,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         self.attention: AttentionChoice = attention
         self.head_kernel: HeadKernel = chosen_kernel(head_kernel)
         self.reference: Reference | None = None
+        self.perturbation: Perturbation | None = None
         self.metrics: dict[str, Tensor] = {}
         refuse(SETTINGS, Values.of(self, reference_kind=reference))
 
@@ -215,7 +217,8 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""
-        policy = ForwardPass(self.policy, self.head, batch, layers=self.layers)
+        added = self.perturbation
+        policy = ForwardPass(self.policy, self.head, batch, layers=self.layers, perturbation=added)
         kept = self.reference if self.streams_referred.intersection(batch.streams) else None
         reference = None if kept is None else kept.forward(batch.reference or batch, self.layers)
         return stream_views(batch, policy, reference, self.expected)

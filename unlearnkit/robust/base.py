@@ -35,6 +35,10 @@ class Robust(Registered, ABC):
 
     needs_rest: ClassVar[bool] = False
     """Whether it needs objectives beside the forget terms."""
+    perturbs: ClassVar[bool] = False
+    """Whether it adds to states between decoder blocks."""
+    blocks: tuple[int, ...] | None = None
+    """The decoder blocks, from 0, to whose outputs it adds."""
     paper: ClassVar[str] = ""
     """Author, year and arXiv number."""
 
@@ -63,3 +67,10 @@ class Robust(Registered, ABC):
             passes: Runs the terms.
         """
         return self.gradient(passes).added(passes.rest())
+
+
+def above_zero(name: str | None, **values: float) -> None:
+    """Refuses settings that are not above 0, or not finite."""
+    for key, value in values.items():
+        if not 0 < value < float("inf"):
+            raise RecipeError(f"{name}: {key} must be above 0 and finite, found {value}")

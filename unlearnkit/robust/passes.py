@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from unlearnkit.engine.step.micro_batches import Sums
+from unlearnkit.engine.step.perturbation import Perturbation
 from unlearnkit.errors import RecipeError
 
 LossOf = Callable[[int, bool], Tensor]
 """Loss of a part of the step by its number, and whether it is the first pass over it."""
+Perturb = Callable[[Sequence[int] | None], AbstractContextManager[Perturbation]]
+"""Within the context, what is added to states of the forget rows in the decoder blocks given."""
 
 
 class Gradients(list[Tensor | None]):
@@ -58,6 +61,8 @@ class Passes:
         forget: Numbers of the parts with forget rows.
         rest: Numbers of the others.
         step: Optimiser steps before this one.
+        perturbed: Adds vectors to states of the forget rows, in the decoder blocks of these
+            numbers or, without any, in the block at three eighths of the depth.
     """
 
     def __init__(
@@ -67,8 +72,10 @@ class Passes:
         forget: Sequence[int],
         rest: Sequence[int],
         step: int,
+        perturbed: Perturb | None = None,
     ) -> None:
         self.trained, self.step = list(trained), step
+        self._perturbed = perturbed
         self._loss_of, self._parts = loss_of, {True: forget, False: rest}
         self.losses: dict[int, Tensor] = {}
         """Loss of each part, of the first pass over it."""
@@ -80,6 +87,34 @@ class Passes:
     def rest(self) -> Gradients:
         """Gradient of all other terms on this process's rows, at the weights of this moment."""
         return self._run(False)
+
+    @contextmanager
+    def perturbed(self, blocks: Sequence[int] | None) -> Iterator[Perturbation]:
+        """Within the context, vectors are added to the states of the forget rows.
+
+        Args:
+            blocks: Numbers of the decoder blocks, from 0; by default the one at three eighths of
+                the depth.
+        """
+        assert self._perturbed is not None, "these passes run no decoder blocks"
+        with self._perturbed(blocks) as perturbation:
+            yield perturbation
+
+    def slopes(self, perturbation: Perturbation) -> list[Tensor]:
+        """Gradients of the forget terms by the vectors of a perturbation, as they are listed."""
+        found: list[Tensor] = []
+        for part in self._parts[True]:
+            with torch.enable_grad():
+                loss = self._loss_of(part, part not in self.losses)
+                vectors = perturbation.vectors
+                slopes = torch.autograd.grad(loss, vectors, allow_unused=True)
+            self.losses.setdefault(part, loss.detach())
+            for index, (vector, slope) in enumerate(zip(vectors, slopes, strict=True)):
+                if index == len(found):
+                    found.append(torch.zeros_like(vector))
+                if slope is not None:
+                    found[index] += slope
+        return found
 
     def shared(self, gradients: Gradients) -> Gradients:
         """Gradients averaged over all processes, in place: what a single process would find."""

@@ -8,14 +8,8 @@ import torch
 from torch import Tensor
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.robust.base import Robust
+from unlearnkit.robust.base import Robust, above_zero
 from unlearnkit.robust.passes import Gradients, Passes
-
-
-def _above_zero(name: str | None, **values: float) -> None:
-    for key, value in values.items():
-        if not 0 < value < float("inf"):
-            raise RecipeError(f"{name}: {key} must be above 0 and finite, found {value}")
 
 
 def _ascent(passes: Passes, gradients: Gradients, rho: float) -> Gradients:
@@ -51,7 +45,7 @@ class SAM(Robust, name="sam"):
 
     def __init__(self, rho: float = 0.01, streams: Sequence[str] | None = None) -> None:
         super().__init__(streams)
-        _above_zero(self.registered_name, rho=rho)
+        above_zero(self.registered_name, rho=rho)
         self.rho = rho
 
     def gradient(self, passes: Passes) -> Gradients:
@@ -90,7 +84,7 @@ class GradientPenalty(Robust, name="gradient_penalty"):
         self, strength: float = 0.01, radius: float = 0.01, streams: Sequence[str] | None = None
     ) -> None:
         super().__init__(streams)
-        _above_zero(self.registered_name, strength=strength, radius=radius)
+        above_zero(self.registered_name, strength=strength, radius=radius)
         self.strength, self.radius = strength, radius
 
     def gradient(self, passes: Passes) -> Gradients:
@@ -133,7 +127,7 @@ class RandomSmoothing(Robust, name="random_smoothing"):
         streams: Sequence[str] | None = None,
     ) -> None:
         super().__init__(streams)
-        _above_zero(self.registered_name, sigma=sigma)
+        above_zero(self.registered_name, sigma=sigma)
         if draws < 1:
             raise RecipeError(f"random_smoothing: draws must be at least 1, found {draws}")
         self.sigma, self.draws, self.seed = sigma, draws, seed

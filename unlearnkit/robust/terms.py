@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
 from unlearnkit.data.pack import Batch
+from unlearnkit.engine.step.forward import decoder_blocks
+from unlearnkit.engine.step.perturbation import Perturbation
 from unlearnkit.errors import RecipeError
 from unlearnkit.objectives.base import Objective
 from unlearnkit.robust.base import Robust
@@ -105,7 +108,16 @@ def robust_loss(module: Any, method: Robust, batches: Sequence[Batch], share: fl
             batches[part], share / max(len(others), 1), names, again=not first
         )
 
+    @contextmanager
+    def perturbed(blocks: Sequence[int] | None) -> Iterator[Perturbation]:
+        chosen = blocks or [len(decoder_blocks(module.policy)) * 3 // 8]
+        module.perturbation = Perturbation(chosen, [batches[part] for part in ours])
+        try:
+            yield module.perturbation
+        finally:
+            module.perturbation = None
+
     trained = [p for p in module.policy.parameters() if p.requires_grad]
     trainer = module._trainer
     step = 0 if trainer is None else trainer.global_step
-    return assembled(Passes(trained, loss_of, ours, others, step), method.whole)
+    return assembled(Passes(trained, loss_of, ours, others, step, perturbed), method.whole)

@@ -14,7 +14,7 @@ from unlearnkit.models.adapter import Importance, LoraConfig
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.composite.gated import GatedConfig
 from unlearnkit.models.composite.logit_rules import CombinedConfig
-from unlearnkit.robust import SAM
+from unlearnkit.robust import LAT, SAM
 
 PLAIN = LoraConfig()
 IN_4_BIT = BaseModel("tiny", quantization="4bit")
@@ -69,6 +69,8 @@ BROKEN_SETTINGS = {
     "expected above 0 and at most 1, found 0": {"saliency": Saliency(0)},
     "model.saliency does not go with model.lora": {"saliency": Saliency(), "lora": PLAIN},
     "model.trainable does not go with model.lora": {"trainable": ["x"], "lora": PLAIN},
+    "missing where model.gradient_checkpointing": {"robust": LAT(), "gradient_checkpointing": True},
+    "which blocks that are compiled would not see": {"robust": LAT(), "compiled": True},
 }  # fmt: skip
 """What breaks a rule each, by a part of what is said; three packages' rules are apart."""
 
@@ -102,8 +104,14 @@ BROKEN_MODEL = {
     "model.saliency.stream: there is no stream 'forget'": {
         "saliency": Saliency(), "streams": ["a"],
     },
-    "sam moves whole weights by the whole gradient": {"robust": SAM(), "apart": True},
+    "sam needs whole weights and whole gradients": {"robust": SAM(), "apart": True},
     "trainer.accumulate_grad_batches: 2 gives parts": {"robust": SAM(), "accumulate": 2},
+    "blocks: block 3 is perturbed, but the model has 3 decoder blocks\nSet blocks to at most 2": {
+        "config": CONFIG, "robust": LAT(blocks=[0, 3]),
+    },
+    "lat adds to the outputs of decoder blocks, which a composite": {
+        "config": OFFSET, "robust": LAT(),
+    },
     "trainer.strategy takes them apart": {"saliency": Saliency(), "apart": True},
     "data.max_length: 9999 is longer than the model's": {"config": CONFIG, "max_length": 9999},
     "it has 9999 tokens, but the model's vocabulary": {"config": CONFIG, "vocabulary": 9999},

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
-from peft import LoraConfig
 from rounding import margin
-from short_fits import objective, qa, stub_data, stub_module, train
+from short_fits import qa, stub_data, train
 from torch import nn
 
-from unlearnkit.data.example import Example
-from unlearnkit.data.sampler import StreamBatch
+from tests.unit.robust.steps import (
+    LORA,
+    NAMES,
+    flat,
+    gradient_of,
+    step_module,
+    step_rows,
+    tokens_of,
+    trained,
+)  # fmt: skip
 from unlearnkit.errors import RecipeError
-from unlearnkit.models.wrapped import unwrapped
 from unlearnkit.robust import SAM, GradientPenalty, Passes, RandomSmoothing, Robust
 from unlearnkit.robust.passes import assembled
 
 A = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
 B = torch.tensor([0.5, -1.0])
-NAMES = {"forget": "npo", "retain": "retain_kl"}
-LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
 
 
 def _quadratic(method: Robust) -> tuple[torch.Tensor, torch.Tensor]:
@@ -82,104 +84,52 @@ def test_a_zero_gradient_moves_nothing() -> None:
     assert x.grad.tolist() == [0.0]
 
 
-def _module(names=NAMES, seed=0, **options):
-    torch.manual_seed(seed)
-    objectives = {key: objective(name) for key, name in names.items()}
-    return stub_module(objectives, {"random_init": 1}, **options)
-
-
-def _rows(module):
-    """Two prompts in common, so that streams apart are no streams in one forest."""
-    drawn = {
-        "forget": [((1, 2), (3, 4)), ((2, 1), (4, 3, 2))],
-        "retain": [((1, 2), (2, 4)), ((3,), (4, 4, 1)), ((3, 3), (1,))],
-    }
-    return {
-        name: StreamBatch(
-            tuple(Example(*row, place, f"{name}:{place}") for place, row in enumerate(rows)),
-            float(sum(len(response) for _, response in rows)),
-            float(len(rows)),
-        )
-        for name, rows in drawn.items()
-        if name in module.streams_read
-    }
-
-
-def _gradient(module) -> torch.Tensor:
-    module.zero_grad()
-    module.loss(module.packer(_rows(module))).backward()
-    return _flat([p.grad for p in _trained(module)])
-
-
-def _trained(module):
-    return [p for p in module.policy.parameters() if p.requires_grad]
-
-
-def _flat(tensors) -> torch.Tensor:
-    return torch.cat([each.detach().flatten() for each in tensors])
-
-
 @pytest.mark.parametrize("lora", [None, LORA], ids=["weights", "lora"])
 @pytest.mark.parametrize("layout", ["packed", "rows"])
 @pytest.mark.parametrize("tokens", [None, 1, 7])
 def test_sam_is_the_loop_of_two_passes(lora, layout, tokens) -> None:
     """Ascent by the whole forget gradient, then each side's gradient where it belongs."""
-    forget = _module({"forget": "npo"}, lora=lora, layout=layout)
-    retain = _module({"retain": "retain_kl"}, lora=lora, layout=layout)
+    forget = step_module({"forget": "npo"}, lora=lora, layout=layout)
+    retain = step_module({"retain": "retain_kl"}, lora=lora, layout=layout)
     # Away from the start, where the divergence has no gradient.
-    robust = _module(
+    robust = step_module(
         robust=SAM(rho=0.3), lora=lora, layout=layout, max_tokens_per_micro_batch=tokens
     )
     for module in (forget, retain, robust):
         torch.manual_seed(5)
         with torch.no_grad():
-            for each in _trained(module):
+            for each in trained(module):
                 each.add_(torch.randn_like(each), alpha=0.1)
-    g = _gradient(forget)
-    start = _flat(_trained(forget))
+    g = gradient_of(forget)
+    start = flat(trained(forget))
     with torch.no_grad():
         for each, change in zip(
-            _trained(forget), (0.3 * g / g.norm()).split([p.numel() for p in _trained(forget)]),
+            trained(forget), (0.3 * g / g.norm()).split([p.numel() for p in trained(forget)]),
             strict=True,
         ):  # fmt: skip
             each.add_(change.view_as(each))
-    expected = _gradient(forget) + _gradient(retain)
-    found = _gradient(robust)
-    assert (expected - g - _gradient(retain)).norm() > 0.05 * g.norm()
+    expected = gradient_of(forget) + gradient_of(retain)
+    found = gradient_of(robust)
+    assert (expected - g - gradient_of(retain)).norm() > 0.05 * g.norm()
     assert torch.allclose(found, expected, atol=margin(8.0), rtol=0)
-    assert _flat(_trained(robust)).equal(start)
+    assert flat(trained(robust)).equal(start)
 
 
 def test_what_is_logged_is_of_the_weights_as_they_are() -> None:
-    plain, robust = _module(), _module(robust=SAM(rho=1.0))
-    losses = [each.loss(each.packer(_rows(each))).item() for each in (plain, robust)]
+    plain, robust = step_module(), step_module(robust=SAM(rho=1.0))
+    losses = [each.loss(each.packer(step_rows(each))).item() for each in (plain, robust)]
     assert losses[1] == pytest.approx(losses[0], abs=margin(8.0))
     assert plain.metrics.keys() == robust.metrics.keys()
     for key, value in plain.metrics.items():
         assert float(robust.metrics[key]) == pytest.approx(float(value), abs=margin(8.0))
 
 
-@contextmanager
-def _tokens_of(module):
-    """Tokens that go through the policy."""
-    seen = [0]
-    hook = (
-        unwrapped(module.policy)
-        .get_input_embeddings()
-        .register_forward_hook(
-            lambda _module, inputs, _output: seen.__setitem__(0, seen[0] + inputs[0].numel())
-        )
-    )
-    yield seen
-    hook.remove()
-
-
 def test_sam_costs_at_most_two_point_one_plain_steps() -> None:
     counted = []
     for method in (None, SAM()):
-        module = _module({"forget": "npo", "retain": "retain_nll"}, robust=method)
-        batches = module.packer(_rows(module))
-        with _tokens_of(module) as seen:
+        module = step_module({"forget": "npo", "retain": "retain_nll"}, robust=method)
+        batches = module.packer(step_rows(module))
+        with tokens_of(module) as seen:
             module.loss(batches).backward()
         counted.append(seen[0])
     assert 1.0 < counted[1] / counted[0] <= 2.1
@@ -189,10 +139,10 @@ def test_a_fit_with_sam_is_another_than_without(written) -> None:
     folder = written(forget="a:cd b:ee", retain="c:ab d:ba")
     weights = []
     for method in (None, SAM(rho=0.5), [SAM(rho=0.5)]):
-        module = _module(lr=0.1, robust=method)
+        module = step_module(lr=0.1, robust=method)
         streams = {name: qa(folder / f"{name}.jsonl") for name in NAMES}
         train(module, stub_data(streams, batch_size=2, seed=1), max_steps=2)
-        weights.append(_flat(_trained(module)))
+        weights.append(flat(trained(module)))
     assert weights[1].equal(weights[2])
     assert not torch.allclose(weights[0], weights[1], atol=margin(8.0))
 
@@ -202,7 +152,7 @@ def test_a_step_in_several_micro_batches_is_refused(written) -> None:
     streams = {name: qa(folder / f"{name}.jsonl") for name in NAMES}
     data = stub_data(streams, batch_size=1, seed=1)
     with pytest.raises(RecipeError, match="accumulate_grad_batches: 2 gives parts of it"):
-        train(_module(robust=SAM()), data, max_steps=1, accumulate_grad_batches=2)
+        train(step_module(robust=SAM()), data, max_steps=1, accumulate_grad_batches=2)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +165,7 @@ def test_a_step_in_several_micro_batches_is_refused(written) -> None:
 )
 def test_what_does_not_go_together_is_refused(names, method, said) -> None:
     with pytest.raises(RecipeError, match=said):
-        _module(names, robust=method)
+        step_module(names, robust=method)
 
 
 @pytest.mark.parametrize(
@@ -238,19 +188,19 @@ class _Seen(L.Callback):
         self.weights: list[torch.Tensor] = []
 
     def on_train_batch_end(self, trainer, pl_module, *_) -> None:
-        self.weights.append(_flat(_trained(pl_module)))
+        self.weights.append(flat(trained(pl_module)))
 
 
 def test_averaging_by_lightnings_callback_ends_with_the_mean_of_the_steps(written) -> None:
     folder = written(forget="a:cd b:ee", retain="c:ab d:ba")
     streams = {name: qa(folder / f"{name}.jsonl") for name in NAMES}
-    seen, module = _Seen(), _module(lr=0.1, robust=SAM())
+    seen, module = _Seen(), step_module(lr=0.1, robust=SAM())
     data = stub_data(streams, batch_size=2, seed=1)
     train(module, data, seen, EMAWeightAveraging(decay=0.5), max_steps=3)
     first, second, third = seen.weights
     expected = 0.5 * (0.5 * first + 0.5 * second) + 0.5 * third
     assert not torch.allclose(third, expected, atol=margin(2.0), rtol=0)
-    assert torch.allclose(_flat(_trained(module)), expected, atol=margin(2.0), rtol=0)
+    assert torch.allclose(flat(trained(module)), expected, atol=margin(2.0), rtol=0)
 
 
 def test_weights_that_are_too_coarse_to_move_are_refused_and_left_as_they_were() -> None:

@@ -36,6 +36,12 @@ def _too_long(v: Values) -> Any:
     return longest if v.max_length and longest and v.max_length > longest else None
 
 
+def _perturbed_too_far(v: Values) -> int | None:
+    """A decoder block that a robust method names and the model does not have."""
+    last = max(getattr(v.robust, "blocks", None) or (0,))
+    return last if v.text and last >= v.text.num_hidden_layers else None
+
+
 def _length_limit(v: Values) -> int | None:
     """Tokens up to which rows share passes, where longer rows are allowed."""
     if not v.sharded or v.config is None or v.max_length is None:
@@ -119,16 +125,28 @@ MODEL: tuple[Rule, ...] = (
     ),
     Rule(
         lambda v: v.robust and v.apart,
-        "model.robust: {v.robust.label} moves whole weights by the whole gradient, and "
+        "model.robust: {v.robust.label} needs whole weights and whole gradients, and "
         "trainer.strategy takes them apart",
         "Set trainer.strategy: ddp.",
     ),
     Rule(
         lambda v: v.robust and v.accumulate > 1,
-        "model.robust: {v.robust.label} is a function of the whole step's forget gradient, and "
+        "model.robust: {v.robust.label} is a function of all forget rows of the step, and "
         "trainer.accumulate_grad_batches: {v.accumulate} gives parts of it",
         "Raise data.batch_size, and set model.max_tokens_per_micro_batch: a batch then runs in "
         "the memory of one part, and the method stays exact.",
+    ),
+    Rule(
+        _perturbed_too_far,
+        "model.robust.blocks: block {found} is perturbed, but the model has "
+        "{v.text.num_hidden_layers} decoder blocks",
+        "Set blocks to at most {v.last_block}: they count from 0.",
+    ),
+    Rule(
+        lambda v: v.trained and getattr(v.robust, "perturbs", False),
+        "model.robust: {v.robust.label} adds to the outputs of decoder blocks, which a composite "
+        "model does not have",
+        "Take a robust method that does not perturb states, such as sam.",
     ),
     Rule(
         _too_long,

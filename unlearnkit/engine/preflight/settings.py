@@ -155,4 +155,16 @@ SETTINGS: tuple[Rule, ...] = (
         "model.trainable does not go with model.lora, which trains its adapter alone",
         "Say where the adapter is put: model.lora.target_modules, model.lora.layers_to_transform.",
     ),
+    Rule(
+        lambda v: v.robust and v.robust.perturbs and v.gradient_checkpointing,
+        "model.robust: {v.robust.label} adds to the outputs of decoder blocks, which would be "
+        "missing where model.gradient_checkpointing recomputes them",
+        "Set model.max_tokens_per_micro_batch, which saves memory too.",
+    ),
+    Rule(
+        lambda v: v.robust and v.robust.perturbs and v.compiled,
+        "model.robust: {v.robust.label} adds to the outputs of decoder blocks, which blocks that "
+        "are compiled would not see",
+        "Leave model.compile out.",
+    ),
 )

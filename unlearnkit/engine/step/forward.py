@@ -13,6 +13,7 @@ from unlearnkit.data.pack import Batch, part_of, row_lengths
 from unlearnkit.engine.step.attention import no_mask
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.patterns import Pattern
+from unlearnkit.engine.step.perturbation import Perturbation
 from unlearnkit.engine.step.token_weights import Expected, pattern
 from unlearnkit.engine.step.views import StreamView, TokenSource
 from unlearnkit.models.modes import captured_states
@@ -32,6 +33,7 @@ class ForwardPass:
         batch: The packed rows.
         layers: Decoder blocks whose outputs are wanted.
         head_guard: Context in which the head must run, such as one with adapters off.
+        perturbation: What is added to outputs of decoder blocks.
     """
 
     def __init__(
@@ -42,14 +44,15 @@ class ForwardPass:
         *,
         layers: Collection[int] = (),
         head_guard: Guard = nullcontext,
+        perturbation: Perturbation | None = None,
     ) -> None:
         self._head, self._batch, self._guard = head, batch, head_guard
         groups = row_groups(model, row_lengths(batch))
         if len(groups) < 2:
-            self._states, self._blocks = _run(model, head, batch, layers)
+            self._states, self._blocks = _run(model, head, batch, layers, perturbation)
             return
         parts = [part_of(batch, rows) for rows in groups]
-        found = [_run(model, head, part, layers) for part, _ in parts]
+        found = [_run(model, head, part, layers, perturbation) for part, _ in parts]
         order = torch.cat([tokens for _, tokens in parts]).argsort()
         self._states = torch.cat([states for states, _ in found])[order]
         self._blocks = {k: torch.cat([each[k] for _, each in found])[order] for k in layers}
@@ -143,12 +146,18 @@ def stream_views(
 
 
 def _run(
-    model: nn.Module, head: Head, batch: Batch, layers: Collection[int]
+    model: nn.Module,
+    head: Head,
+    batch: Batch,
+    layers: Collection[int],
+    perturbation: Perturbation | None,
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """``[N, H]`` what the head would see for each token, and outputs of decoder blocks."""
-    blocks = decoder_blocks(model) if layers else None
+    blocks = decoder_blocks(model) if layers or perturbation is not None else None
     outputs: dict[int, Tensor] = {}
     with ExitStack() as hooks:
+        if perturbation is not None and blocks is not None:
+            hooks.enter_context(perturbation.added(blocks, batch))
         for layer in layers:
             assert blocks is not None
             handle = blocks[layer].register_forward_hook(_keep(outputs, layer))

@@ -79,7 +79,9 @@ class Sums:
     def __exit__(self, *_: object) -> None:
         self._hooks.close()
 
-    def _add(self, index: int, gradient: Tensor) -> Tensor:
+    def _add(self, index: int, gradient: Tensor | None) -> Tensor | None:
+        if gradient is None:  # of a part without response tokens
+            return None
         if self._found[index]:
             self._sums[index].add_(gradient)
         else:
