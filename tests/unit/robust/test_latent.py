@@ -150,6 +150,27 @@ def test_a_process_without_forget_rows_takes_the_other_terms(method) -> None:
         assert torch.allclose(ours.grad, theirs.grad, atol=margin(8.0), rtol=0)
 
 
+@pytest.mark.parametrize("layout", ["packed", "rows"])
+def test_inputs_have_numbers_in_order_and_last_tokens_too_where_they_are_inputs(layout) -> None:
+    """Prompt 1 2 has the numbers 1 and 2, its responses 3 4 and 10 11; the other row is between."""
+    rows = step_rows(step_module({"forget": "npo"}))
+    for keep_last in (False, True):
+        batch = pack(rows, layout, keep_last)
+        found = Perturbation([0], [batch]).numbers(batch)
+        last = keep_last
+        responses = [
+            [1, 2, 3, 4][: 3 + last],
+            [5, 6, 7, 8, 9][: 4 + last],
+            [1, 2, 10, 11][: 3 + last],
+        ]
+        if layout == "packed":
+            expected = responses[0] + responses[2][2:] + responses[1]
+        else:
+            width = max(map(len, responses))
+            expected = [n for row in responses for n in row + [0] * (width - len(row))]
+        assert found.tolist() == expected
+
+
 def test_states_of_another_form_are_refused() -> None:
     batch = pack(step_rows(step_module({"forget": "npo"})))
     blocks = nn.ModuleList([nn.Unflatten(0, (1, -1))])

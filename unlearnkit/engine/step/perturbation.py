@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -83,20 +82,26 @@ class Perturbation:
             self._count += length
 
     def _found(self, batch: Batch) -> Tensor:
-        found = torch.zeros(batch.input_ids.numel(), dtype=torch.long)
-        source, place = batch.source.tolist(), batch.place.tolist()
-        ends = [0]
+        # Read on the host are the examples alone: it does not wait for the device.
+        prompts: list[tuple[int, int, int]] = []  # first response token, inputs back, number
+        responses: list[tuple[int, int]] = []  # response token that tells the place, number
+        token, skipped = 0, 0 if batch.keep_last else 1
         for example in batch.examples:
-            ends.append(ends[-1] + len(example.response_ids))
-        for example, (begin, end) in zip(batch.examples, pairwise(ends), strict=True):
-            prompt = len(example.prompt_ids)
+            length, end = len(example.prompt_ids), token + len(example.response_ids)
             first = self._first[(example.prompt_ids,)]
-            stop = source[begin] + 1
-            found[stop - prompt : stop] = torch.arange(first, first + prompt)
+            prompts += [(token, length - 1 - each, first + each) for each in range(length)]
             first = self._first[example.prompt_ids, example.response_ids]
-            inputs = place[begin:end] if batch.keep_last else source[begin + 1 : end]
-            found[inputs] = torch.arange(first, first + len(inputs))
-        return found.to(batch.input_ids.device)
+            responses += zip(range(token + skipped, end), range(first, first + end), strict=False)
+            token = end
+        device = batch.source.device
+        found = torch.zeros(batch.input_ids.numel(), dtype=torch.long, device=device)
+        if prompts:
+            token, back, numbers = torch.tensor(prompts).T.to(device, non_blocking=True)
+            found[batch.source[token] - back] = numbers
+        if responses:
+            token, numbers = torch.tensor(responses).T.to(device, non_blocking=True)
+            found[batch.place[token]] = numbers
+        return found
 
     def _hook(self, block: int, batch: Batch) -> Callable[..., object]:
         def add(module: nn.Module, _arguments: object, output: object) -> object:
