@@ -73,7 +73,7 @@ class Quantize(Attack, name="quantize"):
         curve: Curve = [{"weights": None, **whole}]
         for way, each in points:
             model = on_device(load_model(base))
-            (_round_weights if way == "nearest" else _use_torchao)(model, each)
+            (round_weights if way == "nearest" else _use_torchao)(model, each)
             metrics = measured(model, tokenizer, rows, context)
             curve.append({"weights": f"{way}-{each}", **metrics})
         return curve
@@ -88,7 +88,13 @@ def torchao_version() -> str | None:
 
 
 @torch.no_grad()
-def _round_weights(model: nn.Module, bits: int) -> None:
+def round_weights(model: nn.Module, bits: int) -> None:
+    """Rounds the weights of all linear layers in place; see `Quantize`, ``nearest``.
+
+    Args:
+        model: The model; what is tied to an embedding is left as it is.
+        bits: Bits of a weight that are kept.
+    """
     largest = 2 ** (bits - 1) - 1
     tied = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
     for layer in model.modules():
