@@ -12,8 +12,8 @@ CPU_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_I
 CPU_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 CPUS := default-1 default-2 avx2-1 avx2-2 own-1 own-2
 
-.PHONY: demo test test-all test-slow test-cpus test-extras test-gpu test-ranks check docs notebook bench tiny \
-	fuzz audit package clean
+.PHONY: demo test test-all test-slow test-cpus test-extras test-browser test-gpu test-ranks check docs \
+	notebook bench tiny fuzz audit package clean
 
 demo: $(VENV)/installed  ## Installs, and unlearns the embedded book
 	$(BIN)/unlearnkit fit --recipe recipes/copyright.yaml
@@ -22,10 +22,10 @@ test: $(VENV)/installed-test  ## Installs the test extra, and runs the tests
 	$(BIN)/python -m pytest $(QUICK) $(TESTS)
 
 test-all: $(VENV)/installed-test  ## All tests that need no GPU
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not browser"
 
 test-slow: $(VENV)/installed-test  ## Every family of transformers, kills, compiled blocks: minutes, without the fuzz
-	$(BIN)/python -m pytest -m "slow and not gpu and not ranks" -n 2 --dist worksteal tests \
+	$(BIN)/python -m pytest -m "slow and not gpu and not ranks and not browser" -n 2 --dist worksteal tests \
 		--ignore tests/cli/test_fuzz.py --ignore tests/cli/test_fuzz_folders.py
 
 test-cpus: $(CPUS:%=test-cpu-%)  ## The tests with the kernels of other CPUs, on 1 and 2 threads
@@ -40,6 +40,9 @@ test-ranks: $(VENV)/installed-test  ## Short runs on two processes, interrupted 
 test-extras:  ## Installs the extras that run on a CPU elsewhere, and runs the tests that need them
 	$(MAKE) VENV=$(VENV)-extras $(VENV)-extras/installed-test-extras
 	$(VENV)-extras/bin/python -m pytest -m "extra and not gpu" --need-extras tests benchmarks
+
+test-browser: $(VENV)/installed-test $(VENV)/installed-docs $(VENV)/installed-browser  ## Site and reports in headless Chromium
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-gpu: $(VENV)/installed-test  ## Tests of a CUDA machine
 	$(BIN)/python -m pytest -m gpu tests/gpu

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
 
 from unit.report.run_folder import write_run
+from unlearnkit.cli.main import run
 from unlearnkit.runs.report import report
 
-pytestmark = pytest.mark.slow
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+DRAWN = "[...document.querySelectorAll('.chart')].every((each) => each.querySelector('svg'))"
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +18,15 @@ def page_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        # The browser of the system where there is one, else the one Playwright installed.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def real(tmp_path_factory):
+    """Reports of a short run with an attack, and of two such runs beside each other."""
+    folder = tmp_path_factory.mktemp("real")
+    for recipe in ("copyright", "methods/npo"):
+        fit = ["fit", "-r", recipe, "--trainer.max_steps", "2", "--run_dir", str(folder / "runs")]
+        run([*fit, "--evaluate", "[{name: copyright, limit: 4}]", "--attack", "[quantize]"])
+    compared = folder / "compared.html"
+    run(["compare", str(folder / "runs"), "--report", str(compared)])
+    return [*sorted(folder.rglob("report.html")), compared]
 
 
 @pytest.fixture(
@@ -40,25 +40,29 @@ def page(request, browser, page_file):
     page.on("console", lambda message: problems.append(message.text))
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda r: r.url == page_file.as_uri() or problems.append(r.url))
     page.goto(page_file.as_uri())
-    page.wait_for_function(
-        "[...document.querySelectorAll('.chart')].every((each) => each.querySelector('svg'))"
-    )
+    page.wait_for_function(DRAWN)
     yield page
     assert problems == []
     page.close()
 
 
-def test_it_fits_the_window_in_the_chosen_colours(page):
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    # What is wider than its place scrolls; nothing else sticks out of the window.
-    outside = page.evaluate(
-        "[...document.querySelectorAll('body *')].filter((each) => "
-        "!each.closest('.wide, pre, svg, .skip') "
-        "&& each.getBoundingClientRect().right > innerWidth + 1).map((each) => each.outerHTML)"
-    )
-    assert outside == []
+def opened(page):
+    """All charts are drawn, and what was folded is shown."""
+    page.wait_for_function(DRAWN)
+    page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
+
+
+def test_texts_that_mean_harm_fit_in_both_colours_and_ask_nobody(page_file, faults):
+    assert faults(page_file.as_uri(), ready=opened) == []
+
+
+def test_reports_of_real_runs_fit_in_both_colours_and_ask_nobody(real, faults):
+    assert len(real) == 3
+    assert faults(*(page.as_uri() for page in real), ready=opened) == []
+
+
+def test_colours_are_those_of_the_system(page):
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     ground, ink, label = (
         page.evaluate(f"{what}.match(/\\d+/g).slice(0, 3).reduce((sum, each) => sum + +each, 0)")
