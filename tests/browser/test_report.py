@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from unit.report.run_folder import write_run
+
 from unlearnkit.cli.main import run
 from unlearnkit.runs.report import report
 
