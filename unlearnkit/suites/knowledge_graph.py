@@ -1,4 +1,4 @@
-"""Questions that reach the same facts by other ways: backwards, and by two hops."""
+"""Questions that reach facts by other ways: backwards, by two hops."""
 
 from __future__ import annotations
 
