@@ -69,7 +69,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         lora: Train an adapter of this form; by default all weights are trained.
         trainable: Train these weights alone: a list of names of modules or weights, or a regular
             expression that matches such a name from end to end.
-        saliency: Train the part of the weights that the forget loss depends on most (SalUn).
+        saliency: Train the part of the weights that the forget loss depends on most (SalUn, WAGLE).
         robust: How the gradient of the forget terms is taken, so that forgetting lasts.
         reference: How the model as it was at the start is kept, if an objective needs it:
             ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values

@@ -67,6 +67,8 @@ BROKEN_SETTINGS = {
         "compiled": True, "gradient_checkpointing": Checkpointing(offload=True),
     },
     "expected above 0 and at most 1, found 0": {"saliency": Saliency(0)},
+    "model.saliency.gamma: expected above 0, found 0": {"saliency": Saliency(0.5, gamma=0)},
+    "gamma and retain are of name: wagle": {"saliency": Saliency(0.5, gamma=1.0)},
     "model.saliency does not go with model.lora": {"saliency": Saliency(), "lora": PLAIN},
     "model.trainable does not go with model.lora": {"trainable": ["x"], "lora": PLAIN},
     "missing where model.gradient_checkpointing": {"robust": LAT(), "gradient_checkpointing": True},
@@ -103,6 +105,9 @@ BROKEN_MODEL = {
     "importance.retain: data.streams.retain is missing": {"lora": FILA, "streams": ["forget"]},
     "model.saliency.stream: there is no stream 'forget'": {
         "saliency": Saliency(), "streams": ["a"],
+    },
+    "model.saliency.retain: there is no stream 'kept'": {
+        "saliency": Saliency(name="wagle", retain="kept"), "streams": ["forget"],
     },
     "sam needs whole weights and whole gradients": {"robust": SAM(), "apart": True},
     "trainer.accumulate_grad_batches: 2 gives parts": {"robust": SAM(), "accumulate": 2},

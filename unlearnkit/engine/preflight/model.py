@@ -118,6 +118,16 @@ MODEL: tuple[Rule, ...] = (
         "data.streams has: {v.stream_names}.",
     ),
     Rule(
+        lambda v: (
+            v.saliency
+            and v.streams is not None
+            and v.saliency.name == "wagle"
+            and v.saliency.retain not in v.streams
+        ),
+        "model.saliency.retain: there is no stream '{v.saliency.retain}'",
+        "data.streams has: {v.stream_names}.",
+    ),
+    Rule(
         lambda v: v.saliency and v.apart,
         "model.saliency needs each weight and its gradient whole on every process, and "
         "trainer.strategy takes them apart",

@@ -145,6 +145,19 @@ SETTINGS: tuple[Rule, ...] = (
         "model.saliency.fraction: expected above 0 and at most 1, found {v.saliency.fraction}",
     ),
     Rule(
+        lambda v: v.saliency and v.saliency.gamma is not None and not v.saliency.gamma > 0,
+        "model.saliency.gamma: expected above 0, found {v.saliency.gamma}",
+    ),
+    Rule(
+        lambda v: (
+            v.saliency
+            and v.saliency.name == "salun"
+            and (v.saliency.gamma is not None or v.saliency.retain != "retain")
+        ),
+        "model.saliency: gamma and retain are of name: wagle, and it is salun",
+        "Leave them out, or set name: wagle.",
+    ),
+    Rule(
         lambda v: v.saliency and v.lora is not None,
         "model.saliency does not go with model.lora: one factor of a new adapter is zero, so that "
         "the other has no gradient to choose by",

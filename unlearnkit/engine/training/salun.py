@@ -1,10 +1,10 @@
-"""SalUn: trains only the weights that matter to the forget loss."""
+"""Trains only the weights that matter to the forget loss (SalUn, WAGLE)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -27,23 +27,51 @@ _BITS = tuple(1 << place for place in range(8))
 
 @dataclass(frozen=True)
 class Saliency:
-    r"""Trains the weights with the largest gradients of the forget loss at the start.
+    r"""Trains the weights with the largest scores at the start, and no others.
 
-    $$m = 1\left[\,|\nabla_\theta \ell_f(\theta_0)| \ge \gamma\,\right], \quad
+    $$m = 1\left[s \ge \tau\right], \quad
     \theta = m \odot (\theta_0 + \Delta\theta) + (1 - m) \odot \theta_0$$
 
+    SalUn takes $s = |\nabla \ell_f|$. WAGLE asks what becomes of the forget loss when a weight is
+    taken away and the others make up for it on the retain rows:
+
+    $$s = \left|\nabla \ell_f \odot
+    \left(\theta_0 - \tfrac{1}{\gamma} \nabla \ell_r\right)\right|$$
+
     Args:
-        fraction: Share of the trainable weights that are trained; it sets gamma. A weight without
-            any gradient is never among them.
-        stream: The stream whose negative log-likelihood is differentiated.
+        fraction: Share of the trainable weights that are trained; it sets the bound. A weight
+            whose score is zero is never among them.
+        stream: The stream whose negative log-likelihood is the forget loss.
+        name: ``salun`` or ``wagle``.
+        retain: The stream whose negative log-likelihood, mean over its response tokens, is WAGLE's
+            retain loss.
+        gamma: WAGLE's stand-in for the diagonal of the retain loss's Hessian, above 0; by default
+            the mean of the squared retain gradient over all trainable weights.
 
     References:
         Fan et al. 2024, "SalUn: Empowering Machine Unlearning via Gradient-based Weight
-        Saliency", arXiv 2310.12508, equations 3 and 4.
+        Saliency", arXiv 2310.12508, equations 3 and 4. Jia et al. 2024, "WAGLE: Strategic Weight
+        Attribution", arXiv 2410.17509; the score is that of the published code.
     """
 
     fraction: float = 0.5
     stream: str = "forget"
+    name: Literal["salun", "wagle"] = "salun"
+    retain: str = "retain"
+    gamma: float | None = None
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Streams whose gradients it takes."""
+        return (self.stream, self.retain) if self.name == "wagle" else (self.stream,)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the masks depend on, beside weights and rows."""
+        found: dict[str, Any] = {"fraction": self.fraction, "stream": self.stream}
+        if self.name == "wagle":
+            found |= {"name": self.name, "retain": self.retain, "gamma": self.gamma}
+        return found
 
 
 class SalientWeights(L.Callback):
@@ -74,8 +102,8 @@ class SalientWeights(L.Callback):
             pl_module.policy,
             pl_module.head,
             pl_module.layout,
-            rows[self.saliency.stream],
-            self.saliency.fraction,
+            rows,
+            self.saliency,
         )
         if trainer.world_size > 1:
             # Rounding on two devices may differ; their weights must not.
@@ -106,8 +134,7 @@ class SalientWeights(L.Callback):
     def state_dict(self) -> dict[str, Any]:
         """The masks, eight weights to the byte."""
         return {
-            "fraction": self.saliency.fraction,
-            "stream": self.saliency.stream,
+            **self.saliency.settings,
             "masks": {name: _packed(mask) for name, mask in self.masks.items()},
         }
 
@@ -117,8 +144,8 @@ class SalientWeights(L.Callback):
         Raises:
             RecipeError: If that run had other settings or other weights to train.
         """
-        theirs = {key: state_dict[key] for key in ("fraction", "stream")}
-        ours = {"fraction": self.saliency.fraction, "stream": self.saliency.stream}
+        theirs = {key: value for key, value in state_dict.items() if key != "masks"}
+        ours = self.saliency.settings
         if theirs != ours or state_dict["masks"].keys() != self.masks.keys():
             raise RecipeError(
                 f"model.saliency: the checkpoint is of a run with {theirs} and "
@@ -131,42 +158,95 @@ class SalientWeights(L.Callback):
 
 
 def salient(
-    model: nn.Module, head: Head, layout: Layout, data: StreamData, fraction: float
+    model: nn.Module,
+    head: Head,
+    layout: Layout,
+    rows: Mapping[str, StreamData],
+    saliency: Saliency,
 ) -> dict[str, Tensor]:
-    """A mask for each trainable weight: true where the gradient of the rows' NLL is largest.
+    """A mask for each trainable weight: true where the score is largest.
 
     Args:
         model: The policy; its modes and gradients are as before afterwards.
         head: Its output head.
         layout: How rows are packed.
-        data: The rows; the loss is the sum over all their response tokens.
-        fraction: Share of the weights that are true, over all matrices together.
+        rows: The streams.
+        saliency: The score, and the share of the weights that are true, over all matrices together.
 
     Raises:
         RecipeError: If no trainable weight has a gradient.
     """
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    device = next(iter(named.values())).device
-    sums = [torch.zeros_like(p, dtype=torch.float32) for p in named.values()]
-    with evaluating(model), torch.enable_grad():
-        for first in range(0, len(data), ROWS_AT_ONCE):
-            rows = range(first, min(first + ROWS_AT_ONCE, len(data)))
-            examples = tuple(data.examples(rows))
-            batch = pack({"rows": StreamBatch(examples, 1, 1)}, layout).to(device)
-            tokens = torch.arange(len(batch.target), device=device)
-            loss = -ForwardPass(model, head, batch).logps(tokens).sum()
-            found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-            for total, gradient in zip(sums, found, strict=True):
-                if gradient is not None:
-                    total += gradient
-    sizes = [total.abs_() for total in sums]
-    threshold = _kth_largest(sizes, max(1, round(fraction * sum(s.numel() for s in sizes))))
+    found = [_gradients(model, head, layout, rows[stream]) for stream in saliency.streams]
+    forget = found[0][0]
+    if saliency.name == "wagle":
+        retain, tokens = found[1]
+        retain = [each / tokens for each in retain]
+        gamma = mean_square(retain) if saliency.gamma is None else saliency.gamma
+        if not gamma > 0:
+            raise RecipeError("model.saliency: the retain loss has no gradient in any weight")
+        triples = zip(forget, retain, named.values(), strict=True)
+        scores = [wagle_score(f, r, p.detach().float(), gamma) for f, r, p in triples]
+    else:
+        scores = [each.abs_() for each in forget]
+    threshold = _kth_largest(
+        scores, max(1, round(saliency.fraction * sum(s.numel() for s in scores)))
+    )
     masks = {
-        name: (size >= threshold) & (size > 0) for name, size in zip(named, sizes, strict=True)
+        name: (score >= threshold) & (score > 0) for name, score in zip(named, scores, strict=True)
     }
     if not any(bool(mask.any()) for mask in masks.values()):
         raise RecipeError("model.saliency: the forget loss has no gradient in any trained weight")
     return masks
+
+
+def wagle_score(forget: Tensor, retain: Tensor, weights: Tensor, gamma: float) -> Tensor:
+    """WAGLE's score of each weight, of the shape of its arguments.
+
+    Args:
+        forget: Gradient of the forget loss; its scale changes no order.
+        retain: Gradient of the retain loss.
+        weights: The weights.
+        gamma: Stands for the Hessian's diagonal, above 0.
+
+    Example:
+        >>> wagle_score(*map(torch.tensor, ([2.0, -1.0], [0.5, 4.0], [3.0, 1.0])), gamma=0.5)
+        tensor([4., 7.])
+    """
+    return (forget * (weights - retain / gamma)).abs()
+
+
+def mean_square(gradients: Sequence[Tensor]) -> float:
+    """Mean of all squared values, in double precision.
+
+    Example:
+        >>> mean_square([torch.tensor([1.0, 2.0]), torch.tensor([[3.0]])])
+        4.666666666666667
+    """
+    total = sum(float(each.double().square().sum()) for each in gradients)
+    return total / sum(each.numel() for each in gradients)
+
+
+def _gradients(
+    model: nn.Module, head: Head, layout: Layout, data: StreamData
+) -> tuple[list[Tensor], int]:
+    """Gradients of the summed NLL of all rows' response tokens, float32, and how many these are."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    sums = [torch.zeros_like(p, dtype=torch.float32) for p in weights]
+    count = 0
+    with evaluating(model), torch.enable_grad():
+        for first in range(0, len(data), ROWS_AT_ONCE):
+            rows = range(first, min(first + ROWS_AT_ONCE, len(data)))
+            examples = tuple(data.examples(rows))
+            batch = pack({"rows": StreamBatch(examples, 1, 1)}, layout).to(weights[0].device)
+            tokens = torch.arange(len(batch.target), device=weights[0].device)
+            count += len(tokens)
+            loss = -ForwardPass(model, head, batch).logps(tokens).sum()
+            found = torch.autograd.grad(loss, weights, allow_unused=True)
+            for total, gradient in zip(sums, found, strict=True):
+                if gradient is not None:
+                    total += gradient
+    return sums, count
 
 
 def _kth_largest(sizes: Sequence[Tensor], k: int) -> float:

@@ -93,6 +93,59 @@ def test_the_mask_has_the_largest_gradients_of_the_forget_rows(tmp_path) -> None
     assert sizes[flat].min() >= sizes[~flat].max() * (1 - 1e-4)
 
 
+def _summed(model, tokenizer, pairs):
+    total, tokens = torch.zeros(()), 0
+    for prompt, response in pairs:
+        ids = tokenizer(prompt + response)["input_ids"] + [tokenizer.eos_token_id]
+        logps = model(torch.tensor([ids])).logits.log_softmax(-1)[0, :-1]
+        chosen = logps.gather(1, torch.tensor(ids[1:])[:, None])[len(prompt) - 1 :]
+        total, tokens = total - chosen.sum(), tokens + len(chosen)
+    return total, tokens
+
+
+@pytest.mark.parametrize("gamma", [None, 0.02])
+def test_wagle_looks_at_weights_and_retain_gradients_too(tmp_path, gamma) -> None:
+    kept = [("d", "ae"), ("ba", "c")]
+    rows = [{"prompt": prompt, "response": response} for prompt, response in kept]
+    (tmp_path / "retain.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    asked = [("ab", "cd"), ("a", "bbd")] * 2
+    rows = [{"prompt": prompt, "response": response} for prompt, response in asked]
+    (tmp_path / "forget.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = stub_data(
+        {name: qa(tmp_path / f"{name}.jsonl") for name in ("forget", "retain")}, batch_size=2
+    )
+    module = _module(saliency=Saliency(0.3, name="wagle", gamma=gamma))
+    before = _weights(module)
+    trainer = _fit(module, data, max_steps=1)
+    model, tokenizer = stub_model({"random_init": 1}), stub_tokenizer()
+    weights = list(model.parameters())
+    forget, _ = _summed(model, tokenizer, asked)
+    retain, tokens = _summed(model, tokenizer, kept)
+    grads = torch.autograd.grad(forget, weights)
+    kept_grads = torch.autograd.grad(retain / tokens, weights)
+    flat = torch.cat([g.flatten() for g in kept_grads])
+    divisor = flat.square().mean() if gamma is None else gamma
+    triples = zip(weights, grads, kept_grads, strict=True)
+    scores = torch.cat([(f * (w - r / divisor)).abs().flatten() for w, f, r in triples]).detach()
+    masks = _callback(trainer).masks
+    mask = torch.cat([masks[name].flatten() for name, _ in model.named_parameters()])
+    assert int(mask.sum()) == min(round(0.3 * len(scores)), int((scores > 0).sum()))
+    assert scores[mask].min() >= scores[~mask].max() * (1 - 1e-4)
+    # Another choice than that by the forget gradient alone.
+    plain = torch.cat([g.abs().flatten() for g in grads])
+    assert plain[mask].min() < plain[~mask].max()
+    after = _weights(module)
+    assert all(after[n][~masks[n]].equal(before[n][~masks[n]]) for n in masks)
+
+
+def test_a_checkpoint_of_another_score_is_refused(tmp_path) -> None:
+    saved = _callback(_fit(_module(saliency=Saliency(0.4)), _data(tmp_path), max_steps=1))
+    other = SalientWeights(Saliency(0.4, name="wagle"))
+    other.masks = dict(saved.masks)
+    with pytest.raises(RecipeError, match="wagle"):
+        other.load_state_dict(saved.state_dict())
+
+
 def test_masks_are_of_the_trainable_weights_alone(tmp_path) -> None:
     module = _module(saliency=Saliency(0.5), trainable=["mlp"])
     before = _weights(module)
