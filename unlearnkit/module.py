@@ -24,8 +24,8 @@ from unlearnkit.engine.reference.kinds import (
     Reference,
     ReferenceKind,
     chosen_reference,
-    frozen_copy,
-)
+)  # fmt: skip
+from unlearnkit.engine.reference.other import OtherModel, kept_reference
 from unlearnkit.engine.step.attention_choice import AttentionChoice, attend_to_forests
 from unlearnkit.engine.step.checkpointing import Checkpointing, recompute_blocks
 from unlearnkit.engine.step.compiled import compile_blocks
@@ -74,6 +74,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         reference: How the model as it was at the start is kept, if an objective needs it:
             ``adapter_off`` (no memory, with ``lora``), ``frozen`` (a copy), ``cached`` (its values
             on disk, no second model), or ``auto`` (the first where it is right, else the second).
+            ``{path: MODEL}`` is another model, such as a teacher; in phases ``{phase: NAME}``.
         reference_dtype: Type of a frozen reference's weights, whatever ``trainer.precision`` makes
             of the policy's; by default they are alike.
         optimizer: Makes the optimizer from the trainable parameters.
@@ -110,7 +111,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         trainable: str | list[str] | None = None,
         saliency: Saliency | None = None,
         robust: Robust | list[Robust] | None = None,
-        reference: ReferenceKind = "auto",
+        reference: ReferenceKind | OtherModel = "auto",
         reference_dtype: Literal["float32", "bfloat16", "float16"] | None = None,
         # A lambda, since the saved recipe then names the class and its arguments.
         optimizer: OptimizerCallable = lambda p: torch.optim.AdamW(p, lr=1e-5, weight_decay=0.0),
@@ -135,6 +136,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         self.trainable, self.saliency = trainable, saliency
         self.robust = chosen_method(robust, self.active)
         self.reference_kind = chosen_reference(reference, lora)
+        self.other = reference if isinstance(reference, OtherModel) else None
         self.make_optimizer, self.warmup = optimizer, warmup
         self.schedule: Schedule = schedule
         self.reference_dtype, self.compiled = reference_dtype, compile
@@ -164,7 +166,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         if self.layout == "packed":
             self.attention = attend_to_forests(model, self.attention, self._trainer)
         kind = self.reference_kind if "reference" in self.needs else None
-        reference = frozen_copy(model, self.reference_dtype) if kind == "frozen" else None
+        reference = kept_reference(self, model) if kind == "frozen" else None
         recompute_blocks(model, self.gradient_checkpointing)
         add = add_restorable_adapter if kind == "adapter_off" else add_adapter
         self.policy = add(model, self.lora) if self.lora else model

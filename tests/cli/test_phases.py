@@ -225,7 +225,15 @@ MISTAKES = {
     "phases: [{trainer: {max_stepz: 3}}]": "phases[0].trainer.max_stepz: Trainer has no argument",
     "phases: [{}, {edit: {name: negate}, model: {}}]": "put this in another phase",
     "phases: [{edit: {name: negate}}]": "the first phase trains",
-    "phases: [{}, {edit: {name: nega}}]": "phases[1].edit: expected negate or add, found 'nega'",
+    "phases: [{}, {edit: {name: nega}}]": (
+        "phases[1].edit: expected negate, add or noise, found 'nega'"
+    ),
+    "phases: [{}, {edit: {name: noise, scale: 2}}]": (
+        "phases[1].edit: 'noise' has no scale; it has alpha, beta, seed"
+    ),
+    "phases: [{}, {edit: {name: noise, alpha: 2}}]": (
+        "phases[1].edit: alpha: expected 0 to 1, found 2"
+    ),
     "phases: [{}, {edit: {name: add, skale: 2}}]": "phases[1].edit.skale: Edit has no argument",
     "phases: [{}, {edit: {name: add, scale: .inf}}]": "phases[1].edit: scale: expected a finite",
     "phases: [{}, {edit: negate}]": "phases[1].edit: expected a mapping",
@@ -398,6 +406,37 @@ def test_an_edit_takes_away_what_the_phase_before_learned(written, recipe, comma
     assert run.model == last.model
     assert [each["trained"] for each in run.summary["phases"]] == [True, False, True]
     assert run.summary["steps"] == 4
+
+
+def test_a_damaged_model_is_distilled_from_that_of_an_earlier_phase(
+    written, recipe, command
+) -> None:
+    """All weights are zero after the damage, so that the student begins with equal odds."""
+    phases = """\
+phases:
+  - name: learn
+  - {name: damage, edit: {name: noise, alpha: 1.0, beta: 0.0}}
+  - name: distil
+    model: {reference: {phase: learn}, objectives: {retain: {name: retain_kl}}}
+    trainer: {max_steps: 1}
+"""
+    recipe(f"{COMMON}\n{phases}\n", "undo.yaml")
+    recipe(f"{COMMON}\n{phases.replace('reference: {phase: learn}, ', '')}\n", "own.yaml")
+    first = {}
+    for name in ("undo", "own"):
+        assert command("fit", "-r", f"{name}.yaml").code == 0
+        (top,) = _runs(written, name)
+        with (top / "distil" / "metrics.csv").open() as lines:
+            first[name] = float(next(csv.DictReader(lines))["train/retain_kl"])
+        assert not any(each.any() for each in _weights(top / "damage" / "model").values())
+    # A model is no distance from itself as it was at the start of its phase.
+    assert first["own"] == 0.0
+    assert first["undo"] > 0.001
+    recipe(f"{COMMON}\n{phases.replace('phase: learn', 'phase: lern')}\n", "wrong.yaml")
+    wrong = command("fit", "-r", "wrong.yaml")
+    assert wrong.code == 2
+    assert "phase 'distil': model.reference: there is no phase 'lern' before it" in wrong.err
+    assert "learn, damage" in wrong.err
 
 
 def test_an_edit_may_be_the_last_phase(written, recipe, command) -> None:

@@ -97,6 +97,13 @@ def _adapted_layers(run: Planned) -> None:
         )
 
 
+def _other_reference(run: Planned) -> None:
+    """Refuses a reference that is not there, or has other tokens."""
+    if run.module.other is not None:
+        vocabulary = load_config(run.module.base).get_text_config().vocab_size
+        run.module.other.check(run.data.tokenizer, vocabulary)
+
+
 def _gold(gold: str) -> None:
     """Refuses a gold model that is not there."""
     try:
@@ -188,6 +195,7 @@ FILES: tuple[Rule, ...] = (
     Rule(
         lambda run: run.compared and refuse_other_tokens("gold", run.compared, run.data.tokenizer)
     ),
+    Rule(_other_reference),
     Rule(lambda run: run.compared and _gold(run.compared)),
     Rule(lambda run: run.compared and check_whole(run.compared, "gold")),
 )

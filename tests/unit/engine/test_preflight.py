@@ -7,6 +7,7 @@ from stub import stub_model
 from transformers import Phi3Config
 
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Rule, Values, refuse
+from unlearnkit.engine.reference.other import OtherModel
 from unlearnkit.engine.step.checkpointing import Checkpointing
 from unlearnkit.engine.training.salun import Saliency
 from unlearnkit.errors import RecipeError
@@ -71,6 +72,7 @@ BROKEN_SETTINGS = {
     "gamma and retain are of name: wagle": {"saliency": Saliency(0.5, gamma=1.0)},
     "model.saliency does not go with model.lora": {"saliency": Saliency(), "lora": PLAIN},
     "model.trainable does not go with model.lora": {"trainable": ["x"], "lora": PLAIN},
+    "no objective with a weight above 0 reads a reference": {"reference_kind": OtherModel("tiny")},
     "missing where model.gradient_checkpointing": {"robust": LAT(), "gradient_checkpointing": True},
     "which blocks that are compiled would not see": {"robust": LAT(), "compiled": True},
 }  # fmt: skip

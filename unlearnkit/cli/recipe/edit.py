@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from unlearnkit.cli.recipe.document import Mistake
@@ -10,17 +10,14 @@ from unlearnkit.cli.recipe.phase import Layer
 from unlearnkit.cli.recipe.signature import check_arguments
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel
-from unlearnkit.runs.phases.edit import Edit
+from unlearnkit.runs.phases.edit import OPTIONS, Edit
 from unlearnkit.runs.phases.phase import Base
 
 
 def edit_mistakes(layer: Layer) -> Iterator[Mistake]:
     """What is wrong with the edit of a phase."""
     path = (*layer.path, "edit")
-    given: Any = layer.edit
-    if isinstance(given, Mapping) and "base" not in given:
-        given = {**given, "base": "tiny"}
-    found = list(check_arguments(Edit, given, path, skip=["phase"]))
+    found = list(check_arguments(Edit, layer.edit, path, skip=["phase"]))
     try:
         if not found:
             edit_phase(layer, "tiny")
@@ -32,7 +29,9 @@ def edit_mistakes(layer: Layer) -> Iterator[Mistake]:
 
 def edit_phase(layer: Layer, original: Base) -> Edit:
     """The edit of a phase; its base is the model that the run starts from, unless it gives one."""
-    arguments = {"base": original, **(layer.edit or {})}
-    if isinstance(arguments["base"], dict):
+    arguments: dict[str, Any] = dict(layer.edit or {})
+    if "base" in OPTIONS.get(arguments.get("name", ""), ()):
+        arguments.setdefault("base", original)
+    if isinstance(arguments.get("base"), dict):
         arguments["base"] = BaseModel.from_recipe(arguments["base"])
     return Edit(layer.name, **arguments)

@@ -48,6 +48,11 @@ SETTINGS: tuple[Rule, ...] = (
         "Set model.reference: frozen, or leave model.reference_dtype out.",
     ),
     Rule(
+        lambda v: not isinstance(v.reference_kind, str) and "reference" not in v.needs,
+        "model.reference: no objective with a weight above 0 reads a reference",
+        "Leave it out, or add one that does, such as retain_kl.",
+    ),
+    Rule(
         lambda v: v.quantization and v.lora is None,
         f"{_QUANTIZED} needs an adapter, since quantised weights cannot be trained",
         "Set model.lora, or leave quantization out.",

@@ -36,8 +36,8 @@ class Values:
     saliency: Saliency | None = None
     robust: Any = None
     """The robust method, which has a name."""
-    reference_kind: str = "auto"
-    """As it was asked for."""
+    reference_kind: Any = "auto"
+    """As it was asked for: a kind, or another model."""
     reference_dtype: str | None = None
     needs: Collection[str] = ()
     layers: Collection[int] = ()

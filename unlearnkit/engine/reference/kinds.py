@@ -95,17 +95,22 @@ class Frozen(nn.Module):
         return ForwardPass(self.model, self._head, batch, layers=layers)
 
 
-def chosen_reference(kind: str, lora: LoraConfig | None) -> Any:
+def chosen_reference(kind: Any, lora: LoraConfig | None) -> Any:
     """The kind that ``auto`` stands for: ``adapter_off`` where an adapter leaves the base alone.
+
+    Another model is a frozen one.
 
     Example:
         >>> chosen_reference("auto", None), chosen_reference("auto", LoraConfig())
         ('frozen', 'adapter_off')
     """
+    if not isinstance(kind, str):
+        return "frozen"
     restored = lora is not None and not changes_base(lora)
     return ("adapter_off" if restored else "frozen") if kind == "auto" else kind
 
 
-def frozen_copy(policy: PreTrainedModel, dtype: str | None = None) -> Frozen:
-    """A reference that is a copy of the policy as it is now."""
-    return Frozen(copy.deepcopy(policy), getattr(torch, dtype) if dtype else None)
+def frozen_copy(model: PreTrainedModel, dtype: str | None = None, *, copied: bool = True) -> Frozen:
+    """A reference that is a copy of a model as it is now, or that model itself."""
+    kept = copy.deepcopy(model) if copied else model
+    return Frozen(kept, getattr(torch, dtype) if dtype else None)

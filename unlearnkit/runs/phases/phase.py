@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.reference.other import OtherModel
 from unlearnkit.families import named
 from unlearnkit.models.base import BaseModel
 from unlearnkit.module import UnlearningModule
@@ -42,6 +43,15 @@ class Phase(ABC):
     def text(self, base: Base) -> str:
         """The recipe, starting from a model."""
         return recipe_text(self.recipe, base)
+
+    @property
+    def refers(self) -> str | None:
+        """The earlier phase whose model it needs beside that of the one before."""
+        return None
+
+    def takes(self, model: Base) -> None:
+        """Takes the model of the phase that it refers to."""
+        raise NotImplementedError(f"phase '{self.name}' refers to none")
 
     @abstractmethod
     def check(self) -> None:
@@ -104,10 +114,23 @@ class Training(Phase):
         self.on_start, self.resolve = on_start, resolve
         self.resume_with_changes = resume_with_changes
 
+    @property
+    def refers(self) -> str | None:
+        """The phase that ``model.reference: {phase: NAME}`` names."""
+        return self.module.other and self.module.other.phase
+
+    def takes(self, model: Base) -> None:
+        """Takes it as the reference."""
+        self.module.other = OtherModel(path=model if isinstance(model, str) else model.path)
+
     def check(self) -> None:
         """Checks it as `fit` does."""
         planned = (self.module, self.data, self.trainer, self.evaluate, self.gold, self.seed)
+        other = self.module.other
+        if self.refers:  # a model that is still to be made, of the tokens of this run
+            self.module.other = None
         preflight(Planned(*planned))
+        self.module.other = other
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:
         """Trains; the objectives' reference is the model that the phase starts from."""

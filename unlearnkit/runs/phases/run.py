@@ -14,8 +14,10 @@ import torch
 
 from unlearnkit.attacks import Attack
 from unlearnkit.data.datamodule import together
+from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
+from unlearnkit.registry import did_you_mean
 from unlearnkit.runs.conclude import attack_run, check_goal_addresses, conclude
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.folder import RunSummary, new_folder
@@ -93,7 +95,10 @@ def fit_phases(
         write_text(folder / "recipe.yaml", without_secrets(recipe_text))
     model: Base = base
     done: list[tuple[str, bool, Path]] = []
+    models: dict[str, Base] = {}
     for phase in phases:
+        if phase.refers is not None:
+            phase.takes(models[phase.refers])
         text = phase.text(model)
         inside = before.finished(phase.name, text)
         if inside is None:
@@ -108,7 +113,7 @@ def fit_phases(
         elif main:
             on_phase(phase.name, "was finished before")
         done.append((phase.name, phase.trains, inside))
-        model = started_from(model, inside)
+        model = models[phase.name] = started_from(model, inside)
     trained = [(name, inside) for name, trains, inside in done if trains]
     summary = RunSummary(recipe_name, last.seed, 0, None, folder)
     if not main:
@@ -150,6 +155,15 @@ def check_phases(phases: Sequence[Phase]) -> None:
         DataError: With all bad rows of all phases.
         UserError: For whatever else the first phase with a mistake refuses.
     """
+    before: list[str] = []
+    for phase in phases:
+        if phase.refers is not None and phase.refers not in before:
+            raise RecipeError(
+                f"phase '{phase.name}': model.reference: there is no phase '{phase.refers}' before "
+                f"it.{did_you_mean(phase.refers, before)}",
+                hint=f"Before it: {', '.join(before) or 'none'}.",
+            )
+        before.append(phase.name)
     together(phase.check for phase in phases)
 
 

@@ -133,6 +133,8 @@ def _settings(run: Planned) -> dict[str, Any]:
         **{f"data.{key}": _plain(getattr(run.data, key, None)) for key in _OF_DATA},
         **{f"trainer.{key}": _plain(getattr(run.trainer, key, None)) for key in _OF_TRAINER},
     }
+    if run.module.other is not None:
+        found |= run.module.other.settings
     if training := sorted(name for each in _callbacks(run) if (name := _of_lightning(each))):
         found["trainer.callbacks"] = training
     for name, objective in run.module.objectives.items():
