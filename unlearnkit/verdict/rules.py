@@ -65,8 +65,8 @@ def rules() -> Rules:
     """The rules of ``rules.yaml``.
 
     Example:
-        >>> [kind.name for kind in rules().kinds][:4]
-        ['collapsed', 'damaged', 'not enough', 'relearns']
+        >>> [kind.name for kind in rules().kinds][:5]
+        ['taught', 'collapsed', 'damaged', 'not enough', 'relearns']
     """
     text = files("unlearnkit.verdict").joinpath(FILE).read_text(encoding="utf-8")
     return read_rules(yaml.safe_load(text))

@@ -152,6 +152,18 @@ def test_relearning_is_what_comes_back_beyond_gold():
     assert "Relearning not tested." in verdict.notes
 
 
+def test_a_run_that_teaches_is_not_called_collapsed():
+    """Its answers are unlikely under a model that did not know them."""
+    before = BEFORE | {"forget/rougeL_recall": 0.03}
+    perplexity = ({"kept/answer_perplexity": 11.0}, {"kept/answer_perplexity": 4.6e5})
+    # 1.5 x 0.03 + 0.1 is 0.145.
+    taught = said(before | {"forget/rougeL_recall": 0.15}, before, None, fluency=perplexity)
+    assert (taught.name, taught.status) == ("taught", "none")
+    assert taught.next.startswith("name this run folder as `model.base`")
+    below = said(before | {"forget/rougeL_recall": 0.14}, before, None, fluency=perplexity)
+    assert below.name == "collapsed"
+
+
 def test_nothing_measured_before_and_after_is_said():
     assert said({}, before=BEFORE).name == "not judged"
     assert judge([]).name == "not judged"

@@ -22,7 +22,8 @@ def test_the_shipped_rules_look_at_something_and_say_what_to_do():
             assert rule.metric or rule.headline, rule.look
     names = [kind.name for kind in rules().kinds]
     assert names == [
-        "collapsed", "damaged", "not enough", "relearns", "near gold", "forgotten", "not judged",
+        "taught", "collapsed", "damaged", "not enough", "relearns", "near gold", "forgotten",
+        "not judged",
     ]  # fmt: skip
 
 
