@@ -8,11 +8,9 @@ import math
 import os
 import platform
 import shutil
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,6 @@ from unlearnkit.errors import UserError
 _PACKAGE = Path(__file__).resolve().parent
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 """Tells machines that share a disk apart: a process's number says nothing on another one."""
-_SETTLED_NS = 2 * 10**9
-"""Age from which a file's time of change tells whether it was changed again."""
 
 
 @contextmanager
@@ -229,21 +225,6 @@ def digest_of(data: bytes) -> str:
         'sha256:ca978112ca1bbdca'
     """
     return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"
-
-
-def file_digest(file: Path) -> bytes:
-    """The SHA-256 of a file, cached until the file changes."""
-    found = file.stat()
-    known = (str(file.absolute()), found.st_ino, found.st_size, found.st_mtime_ns)
-    # A file that has just been written may be written again within the clock's grain.
-    settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
-    return _kept_digest(*known) if settled else _kept_digest.__wrapped__(*known)
-
-
-@lru_cache(maxsize=4096)
-def _kept_digest(path: str, inode: int, size: int, changed: int) -> bytes:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _beside(path: Path) -> Path:

@@ -187,6 +187,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
             if self.robust is not None:
                 refuse(MODEL, Values.of(self, **step_of(self.trainer)))
             draw_for(self, self.trainer, data)
+            self.trainer.strategy.barrier()  # the others read what the first has drawn
         weighed = stage == "fit" and importance_of(self.lora) is not None
         if not (weighed or (self.reference_kind == "cached" and "reference" in self.needs)):
             return

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
-import json
 import re
 import shlex
 import subprocess
@@ -22,7 +21,6 @@ import tomllib
 from pathlib import Path
 from typing import NoReturn
 
-import published
 import pytest
 import yaml
 from fences import LANGUAGES, PAGES, PLACE, ROOT, blocks, every_block, shell_lines, written
@@ -61,25 +59,6 @@ def finished(tmp_path_factory) -> Path:
     steps = ["--trainer.max_steps", "2", "--evaluate", "[{name: copyright, limit: 2}]"]
     run(["fit", "--recipe", "copyright", *steps, "--run_dir", str(folder)])
     return next((folder / "copyright").iterdir())
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """A working directory with the files that the pages speak of."""
-    monkeypatch.chdir(tmp_path)
-    # Own modules of one page must not be found by the next.
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    for own in ("my_losses", "my_suites"):
-        monkeypatch.delitem(sys.modules, own, raising=False)
-    kept = ("retain", "heldout", "neighbour", "chat", "chats")
-    for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
-        row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
-        Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
-    fact = {"prompt": "Who?", "response": "Ada.", "asked": ["Who is it?"], "said": ["It is Ada."]}
-    Path("facts.jsonl").write_text(json.dumps(fact) + "\n")
-    Path("wordings.jsonl").touch()
-    published.write_all(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

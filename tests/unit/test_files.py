@@ -7,14 +7,13 @@ import math
 import multiprocessing
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 from stub import save_stub
 
 from unlearnkit.errors import UserError
-from unlearnkit.files import file_digest, whole_file, whole_folder, write_json, write_rows
+from unlearnkit.files import whole_file, whole_folder, write_json, write_rows
 from unlearnkit.runs import export
 
 FORK = multiprocessing.get_context("fork")
@@ -117,29 +116,6 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
     write_rows(tmp_path / "b.jsonl", [{"é": math.inf}, {}])
     assert (tmp_path / "a.json").read_text() == '{\n  "a": null,\n  "p": "x"\n}\n'
     assert (tmp_path / "b.jsonl").read_text() == '{"é": null}\n{}\n'
-
-
-def test_a_digest_is_that_of_the_file_as_it_is_now(tmp_path, monkeypatch):
-    file = tmp_path / "weights"
-    hour = time.time() - 3600
-    found = []
-    for content in (b"one", b"two"):
-        file.write_bytes(content)
-        os.utime(file, (hour, hour + len(found)))
-        found.append(file_digest(file))
-    assert found[0] != found[1]
-    read = []
-    monkeypatch.setattr("hashlib.file_digest", lambda *_: read.append(1))
-    assert file_digest(file) == found[1]
-    assert not read  # kept, since nothing changed
-    # One that was written this moment is read each time: the clock may not tell a second change.
-    os.utime(file)
-    monkeypatch.undo()
-    assert file_digest(file) == found[1]
-    moment = file.stat().st_mtime_ns
-    file.write_bytes(b"six")
-    os.utime(file, ns=(moment, moment))
-    assert file_digest(file) not in found
 
 
 def test_what_a_killed_export_left_is_removed_by_the_next_of_that_name(tmp_path):

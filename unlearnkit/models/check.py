@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from peft import PeftConfig
 from transformers import AutoModelForCausalLM
 
-from unlearnkit.errors import RecipeError
+from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import (
     BaseModel,
     as_base_model,
@@ -18,6 +19,7 @@ from unlearnkit.models.base import (
     reading,
 )
 from unlearnkit.models.digests import refuse_changed
+from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.headers import refuse_impossible
 from unlearnkit.models.load import adapter_base, composite_loader, load_config
 from unlearnkit.models.whole import load_whole, refuse_adapter_gaps
@@ -73,6 +75,37 @@ def check_whole(base: str | BaseModel, key: str = "model.base") -> None:
     except Exception as error:
         # A model that cannot be built without memory says more when it is loaded.
         logger.debug("%s was not looked at before loading: %s", resolved.path, error)
+
+
+def hash_files(base: str | BaseModel, seen: frozenset[Path] = frozenset()) -> None:
+    """Hashes what the checks of a model and of those below it ask for, so that it is known.
+
+    Says nothing of what is wrong; the checks do.
+
+    Args:
+        base: The model.
+        seen: Folders that stand on it, which may name each other.
+    """
+    resolved = as_base_model(base)
+    folder = Path(resolved.path).resolve()
+    with suppress(UserError, OSError):
+        model_fingerprint(base)
+    if not folder.is_dir() or folder in seen:
+        return
+    with suppress(UserError, OSError):
+        refuse_changed(folder)
+    for below in _below(resolved, folder):
+        hash_files(below, seen | {folder})
+
+
+def _below(resolved: BaseModel, folder: Path) -> Iterator[str | BaseModel]:
+    """The models that an adapter or a composite model stands on."""
+    with suppress(UserError, OSError):
+        if (folder / "adapter_config.json").is_file():
+            yield adapter_base(resolved)
+    with suppress(OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        for pointer in json.loads((folder / "config.json").read_bytes())["parts"].values():
+            yield str(folder / pointer["path"])
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.files import file_digest, whole_folder, write_json
+from unlearnkit.files import whole_folder, write_json
+from unlearnkit.hashed import file_digest
 
 DIGESTS = "digests.json"
 _KEPT = (

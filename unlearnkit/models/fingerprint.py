@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unlearnkit.files import digest_of, file_digest
+from unlearnkit.files import digest_of
+from unlearnkit.hashed import file_digest
 from unlearnkit.models.base import BaseModel, as_base_model, reading
 from unlearnkit.models.loaded import LoadedModel
 

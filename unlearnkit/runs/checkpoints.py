@@ -14,6 +14,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from unlearnkit.engine.ranks import found_by_first
 from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import whole_file
@@ -57,8 +58,7 @@ class WholeFiles(TorchCheckpointIO):
         Raises:
             RecipeError: If the file is damaged or holds other objects.
         """
-        path = _agreed(path)
-        refuse_damaged(path)
+        path = found_by_first(lambda: _whole(path))
         with _refused_if_damaged(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
 
@@ -84,13 +84,10 @@ def _refused_if_damaged(path: Any) -> Iterator[None]:
         ) from error
 
 
-def _agreed(path: Any) -> Any:
-    """The path that the first process has, on all: on a shared disk they may see other files."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return path
-    held = [path]
-    torch.distributed.broadcast_object_list(held, src=0)
-    return held[0]
+def _whole(path: Any) -> Any:
+    """The path; the first process's is taken by all, which on a shared disk may see other files."""
+    refuse_damaged(path)
+    return path
 
 
 def newest_checkpoint(folder: Path) -> Path:

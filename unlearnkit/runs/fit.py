@@ -42,6 +42,7 @@ from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.resume.changes import Resolve
 from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of, resumed
+from unlearnkit.runs.resume.ranks import share_digests
 from unlearnkit.runs.resume.record import KeepMadeWith, MadeWith
 from unlearnkit.runs.samples import write_samples
 from unlearnkit.runs.sharded import SaveWhole, plain_copy
@@ -112,6 +113,7 @@ def fit(
     """
     started = time.monotonic()
     planned = Planned(module, data, trainer, evaluate, gold, seed, attack, goals)
+    share_digests(trainer, (module.base, gold))
     batches = preflight(planned)
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
     ckpt_path = checkpoint_of(ckpt_path, Path(run_dir) / recipe_name)

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from unlearnkit.callbacks.collapse_stop import CollapseStop
 from unlearnkit.callbacks.progress import use_epoch_bar
 from unlearnkit.engine.training.loggers import given_loggers, own_logger
+from unlearnkit.hashed import hashed_for_children
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
 from unlearnkit.runs.resume.check import CHECKPOINT_OF_RUN
@@ -60,8 +61,11 @@ def stopped_by(trainer: L.Trainer) -> str | None:
 
 @contextmanager
 def known_to_other_ranks(folder: Path, checkpoint: str | None) -> Iterator[None]:
-    """Tells the processes that Lightning starts where the run writes, and where it resumes."""
-    told = {FOLDER_OF_RUN: str(folder.absolute())}
+    """Tells the processes that Lightning starts where the run writes, and where it resumes.
+
+    They are told the digests that are known too, and hash nothing again.
+    """
+    told = {FOLDER_OF_RUN: str(folder.absolute()), **hashed_for_children()}
     if checkpoint is not None:
         told[CHECKPOINT_OF_RUN] = checkpoint
     before = {name: os.environ.get(name) for name in told}

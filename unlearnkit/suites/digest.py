@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from unlearnkit import files
+from unlearnkit import hashed
 from unlearnkit.files import digest_of
 from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.fingerprint import model_fingerprint
@@ -29,7 +29,7 @@ def digest(*values: Any) -> str:
 
 def file_digest(file: Path) -> str:
     """The first 64 bits of the SHA-256 of a file."""
-    return files.file_digest(file).hex()[:16]
+    return hashed.file_digest(file).hex()[:16]
 
 
 def fingerprint_of(base: str | BaseModel) -> str | None:

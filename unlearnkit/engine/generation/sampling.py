@@ -103,7 +103,8 @@ def lock_of(path: Path) -> Iterator[None]:
 def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
     """Samples what the ``sampled`` streams of a run lack, from the model at the start.
 
-    The first process does; the others wait for it, and read what it wrote.
+    The first process does, and may call this by itself; the others wait for it by a barrier, and
+    read what it wrote.
 
     Args:
         module: An `UnlearningModule`.
@@ -136,7 +137,6 @@ def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
                 drop_torn_line(each.file)
                 done = {ids for ids, row in each.known().items() if len(row.answers) >= each.pool}
                 draw(load, each.codec, each.prompt_ids, each.pool, each.file, each.origin, done)
-    trainer.strategy.barrier()
 
 
 def drop_torn_line(path: Path) -> None:

@@ -15,6 +15,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
+from unlearnkit.engine.ranks import found_by_first
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError
@@ -37,6 +38,12 @@ class FSDP2Strategy(ModelParallelStrategy):
             self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
+    def connect_ranks(self) -> None:
+        """Connects the processes before there is a model; the set-up finds them connected."""
+        assert self.accelerator is not None
+        self.accelerator.setup_device(self.root_device)
+        self._setup_distributed()
+
     def load_checkpoint(
         self, checkpoint_path: str | Path, weights_only: bool | None = None
     ) -> dict[str, Any]:
@@ -48,7 +55,7 @@ class FSDP2Strategy(ModelParallelStrategy):
             RecipeError: If the file is damaged.
         """
         path = Path(self.broadcast(checkpoint_path))
-        refuse_damaged(path)
+        found_by_first(lambda: refuse_damaged(path))
         found = _optimizer_states(path)
         if not found or any(each["state"] for each in found):
             return super().load_checkpoint(path, weights_only)

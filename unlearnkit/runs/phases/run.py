@@ -27,6 +27,7 @@ from unlearnkit.runs.phases.requests import curve_of, write_curve
 from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.report import report_after_fit
+from unlearnkit.runs.resume.ranks import share_digests
 from unlearnkit.runs.sharded import plain_copy
 from unlearnkit.runs.trainer import FOLDER_OF_RUN
 
@@ -70,9 +71,10 @@ def fit_phases(
         UserError: For whatever a phase refuses, or if there is no run to continue.
     """
     started = time.monotonic()
-    check_phases(phases)
     trainings = [phase for phase in phases if isinstance(phase, Training)]
     last = trainings[-1]
+    share_digests(trainings[0].trainer, (base, *(each.gold for each in trainings)))
+    check_phases(phases)
     check_goal_addresses(goals, last.evaluate, attack, last.gold)
     # The run as a whole is measured by the suites and streams of its last training.
     data, suites, gold = last.data, last.evaluate, last.gold

@@ -1,0 +1,29 @@
+"""A working directory with the files that the pages speak of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import published
+import pytest
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A working directory with small files under the names of the pages."""
+    monkeypatch.chdir(tmp_path)
+    # Own modules of one page must not be found by the next.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    for own in ("my_losses", "my_suites", "my_metrics"):
+        monkeypatch.delitem(sys.modules, own, raising=False)
+    kept = ("retain", "heldout", "neighbour", "chat", "chats")
+    for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
+        row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
+        Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    fact = {"prompt": "Who?", "response": "Ada.", "asked": ["Who is it?"], "said": ["It is Ada."]}
+    Path("facts.jsonl").write_text(json.dumps(fact) + "\n")
+    Path("wordings.jsonl").touch()
+    published.write_all(tmp_path)
+    return tmp_path
