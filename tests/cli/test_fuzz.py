@@ -64,6 +64,7 @@ trainer: {max_epochs: 5}
 @given(text=recipes())
 @example(text=FOUND)
 @example(text="model: {objectives: [npo]}")
+@example(text=GOOD.replace("\ndata:\n", "\ndata:\n  anchor: [null]\n"))
 @example(text=GOOD.replace("trainer:", "evaluate: null\ntrainer:"))
 @example(
     text=GOOD.replace("\ntrainer:", "\n    mismatch: {prompts: forget, answers: [[]]}\ntrainer:")

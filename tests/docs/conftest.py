@@ -16,7 +16,7 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     # Own modules of one page must not be found by the next.
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    for own in ("my_losses", "my_suites", "my_metrics"):
+    for own in ("my_losses", "my_suites", "my_metrics", "my_own"):
         monkeypatch.delitem(sys.modules, own, raising=False)
     kept = ("retain", "heldout", "neighbour", "chat", "chats")
     for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):

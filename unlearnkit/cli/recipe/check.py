@@ -192,7 +192,7 @@ class _Checker:
             wanted = lora.get("importance")
             wanted = wanted if isinstance(wanted, Mapping) else {}
             used |= {str(wanted.get(each, each)) for each in ("forget", "retain")}
-        self._warn_of_unused(used | {anchor}, streams)
+        self._warn_of_unused(used | {str(anchor)}, streams)
 
     def _file(self, path: KeyPath, stream: Any) -> Iterator[schema.Finding]:
         """Names a missing file; rows are checked later, all at once."""
