@@ -1,4 +1,4 @@
-"""SHA-256 digests of files, kept until a file changes, and told to other processes."""
+"""Keeps SHA-256 digests of files, and tells them to other processes."""
 
 from __future__ import annotations
 

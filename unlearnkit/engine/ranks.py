@@ -1,4 +1,4 @@
-"""What one process of a run finds out, and tells the others."""
+"""Lookups of the first process of a run, told to the others."""
 
 from __future__ import annotations
 

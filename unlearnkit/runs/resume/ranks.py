@@ -1,4 +1,4 @@
-"""Has one process hash the models of a run, and tells the others."""
+"""Has the first process of a run hash its models."""
 
 from __future__ import annotations
 
