@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from unlearnkit.data.rows.memory import RowSource
 from unlearnkit.data.rows.messages import layout_fault, plain_messages
@@ -25,6 +25,7 @@ from unlearnkit.data.tokens.conversation import (
 )
 from unlearnkit.data.tokens.frame import Frame
 from unlearnkit.data.tokens.printed import Printed
+from unlearnkit.data.tokens.thoughts import CLOSING, Thoughts, placed
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import Place, Problem, RecipeError
 
@@ -73,6 +74,11 @@ class ChatStream(FileStream[Conversation], name="chat"):
         template_arguments: Values for the chat template, such as ``{enable_thinking: false}``.
         tools_field: The file's column of tools, if it has one: an array, or the JSON text of one.
             Null leaves it out.
+        thoughts: What becomes of the thought of an answer, up to ``thought_end``: ``learned`` as a
+            part of the response, ``given`` as the end of the prompt, or ``alone``, without the
+            answer behind it. An answer without a thought is whole where it is ``given``, and
+            refused where it is learned ``alone``.
+        thought_end: The text that ends a thought.
         **file: Which rows of the file, and how they are read; see `FileStream`.
 
     Raises:
@@ -91,9 +97,18 @@ class ChatStream(FileStream[Conversation], name="chat"):
         template: str | None = None,
         template_arguments: dict[str, Any] | None = None,
         tools_field: str | None = TOOLS,
+        thoughts: Thoughts = "learned",
+        thought_end: str = CLOSING,
         **file: Any,
     ) -> None:
         super().__init__(path, **file)
+        if thoughts not in get_args(Thoughts):
+            raise RecipeError(f"thoughts: expected learned, given or alone, found {thoughts!r}")
+        if not thought_end or (thoughts == "learned" and thought_end != CLOSING):
+            raise RecipeError(
+                "thought_end: expected text, beside thoughts: given or alone",
+                hint="Leave it out where thoughts are learned like the rest of an answer.",
+            )
         if (prompt_field is None) != (response_field is None):
             raise RecipeError("prompt_field and response_field: expected both or neither")
         if prompt_field is not None and messages_field != "messages":
@@ -104,6 +119,8 @@ class ChatStream(FileStream[Conversation], name="chat"):
         self.system, self.fold_system = system, fold_system
         self.template, self.template_arguments = template, template_arguments or {}
         self.tools_field = tools_field
+        self.thoughts: Thoughts = thoughts
+        self.thought_end = thought_end
         self._printed: tuple[Codec, Printed] | None = None
 
     def fields(self) -> tuple[str, ...]:
@@ -204,7 +221,9 @@ class ChatStream(FileStream[Conversation], name="chat"):
         rendered = [self._rendered(sample, printed) for sample in samples]
         turns = [turn for each in rendered if not isinstance(each, Problem) for turn in each]
         prompts = codec.tokens([prompt for prompt, _ in turns])
-        responses = map(codec.with_end, codec.tokens([response for _, response in turns]))
+        responses = codec.tokens([response for _, response in turns])
+        if self.thoughts != "alone":  # a thought goes on to the answer
+            responses = map(codec.with_end, responses)
         sequences = zip(prompts, responses, strict=True)
         for each in rendered:
             yield each if isinstance(each, Problem) else [list(islice(sequences, len(each)))]
@@ -217,11 +236,17 @@ class ChatStream(FileStream[Conversation], name="chat"):
             if (role := sample.messages[-1]["role"]) != ASSISTANT:
                 found = f"turn {len(sample.messages)} (role {role}) at the end"
                 raise NoBorder(found, "an answer of the assistant at the end")
-            return printed.turns(sample.messages, sample.learned, sample.tools)
+            found = printed.turns(sample.messages, sample.learned, sample.tools)
         except TurnError as error:
             return self._problem(sample, str(error), "turns that the chat template accepts")
         except NoBorder as error:
             return self._problem(sample, error.found, error.expected)
+        parts = [placed(*each, self.thoughts, self.thought_end) for each in found]
+        turns = [each for each in parts if each is not None and each[1].strip()]
+        if len(turns) < len(found):
+            expected = f"a thought that ends in {self.thought_end}, and an answer behind it"
+            return self._problem(sample, "an answer without a thought, or nothing else", expected)
+        return turns
 
     def _printed_by(self, codec: Codec) -> Printed:
         """What the template prints; known from one batch of rows to the next."""
