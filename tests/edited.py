@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unlearnkit.edits import O3, Add, Delete, Erase, Lunar, OffsetLogits, Uld, Whp
+from unlearnkit.edits import O3, Add, Delete, Erase, Lunar, OffsetLogits, Ucd, Uld, Whp
 
 
 def add_task_vectors(base, tuned, scale, out, *, shard_bytes=2**30, **options):
@@ -11,6 +11,10 @@ def add_task_vectors(base, tuned, scale, out, *, shard_bytes=2**30, **options):
 
 def offset_model(base, small_tuned, small, out, **options):
     return OffsetLogits(base, small_tuned, small, **options).write(out)
+
+
+def ucd_model(base, without, trained, out, **options):
+    return Ucd(base, without, trained, **options).write(out)
 
 
 def uld_model(base, assistant, out, **options):

@@ -95,6 +95,7 @@ def test_the_run_of_sku_stage_1_is_negated_and_the_edit_generates(command, model
     ("words", "part"),
     [
         (("offset", "--small_tuned", "tuned", "--small", "other", "--alpha", "0.5"), "tuned"),
+        (("ucd", "--without", "tuned", "--trained", "other", "--alpha", "2"), None),
         (("uld", "--assistant", "tuned", "--weight", "-0.5"), "assistant"),
         (("whp", "--reinforced", "tuned", "--alpha", "5"), None),
     ],
@@ -116,7 +117,9 @@ def test_a_wrapper_is_a_folder_that_every_verb_takes(command, models, words, par
     assert done.code == 0, done.err
     done = command("export", "made", "whole", "--merge")
     assert (done.code, done.out.strip()) == (0, "whole"), done.err
-    assert len([*(models / "whole").rglob("model.safetensors")]) == 2 + (words[0] == "offset")
+    assert len([*(models / "whole").rglob("model.safetensors")]) == 2 + (
+        words[0] in ("offset", "ucd")
+    )
     done = command("generate", "whole", "ab", "--against", "made", "--max_new_tokens", "3")
     assert done.code == 0, done.err
 

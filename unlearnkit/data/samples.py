@@ -11,6 +11,7 @@ from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.reader import Row, Table, read_rows
 from unlearnkit.data.rows.values import quoted
 from unlearnkit.errors import Place, Problem
+from unlearnkit.functional.self_bleu import least_alike
 
 Ids = tuple[int, ...]
 
@@ -85,6 +86,19 @@ class Sampled(NamedTuple):
     prompt_ids: Ids
     answers: list[SampledAnswer]
     origin: Origin
+
+    def apart(self, most: int | None, count: int | None) -> Sampled:
+        """The same with the answers that are least alike.
+
+        Args:
+            most: Looks at the first answers alone; None for all.
+            count: How many are kept; None for all. Empty ones are not.
+        """
+        if count is None:
+            return self
+        said = [each for each in self.answers[:most] if each.ids]
+        kept = least_alike([each.text for each in said], count)
+        return self._replace(answers=[said[i] for i in kept])
 
 
 class SampleTable(NamedTuple):

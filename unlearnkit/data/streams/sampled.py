@@ -51,6 +51,8 @@ class SampledStream(AnsweringStream, name="sampled"):
         per_prompt: Answers per prompt and draw; ``d2o`` takes several, ``dpo`` takes 1.
         pool: Answers to each prompt that are sampled, ``per_prompt`` by default. If there are
             more, training takes each equally often over the epochs.
+        least_alike: Of the answers to a prompt train on so many alone, those with the lowest
+            self-BLEU, such as 5 of a pool of 20 (Safe Unlearning); None for all.
         template: Text around the prompt while sampling, with ``{prompt}`` in it.
         temperature: Sampling temperature.
         top_p: Share of the probability that is sampled from.
@@ -78,8 +80,13 @@ class SampledStream(AnsweringStream, name="sampled"):
         seed: int = 0,
         cache: str = "samples",
         path: str | None = None,
+        least_alike: int | None = None,
     ) -> None:
         super().__init__(prompts, per_prompt)
+        if least_alike is not None and least_alike < per_prompt:
+            raise RecipeError(
+                f"least_alike: expected at least {per_prompt} (per_prompt), found {least_alike}"
+            )
         if pool is not None and pool < per_prompt:
             raise RecipeError(
                 f"pool: expected at least {per_prompt} (per_prompt), found {pool}",
@@ -93,7 +100,11 @@ class SampledStream(AnsweringStream, name="sampled"):
                 "path: the answers are in a file, and sampling settings are given too",
                 hint="Leave out pool, cache, template, temperature, top_p, max_new_tokens, seed.",
             )
-        self.pool = pool or per_prompt
+        self.pool, self.least_alike = pool or per_prompt, least_alike
+        if path is None and least_alike is not None and least_alike >= self.pool:
+            raise RecipeError(
+                f"least_alike: expected less than the pool of {self.pool}, found {least_alike}"
+            )
         # Not `path`: a stream that has one is read before the model has answered.
         self.cache, self.file = cache, path
         self._table: SampleTable | None = None
@@ -153,34 +164,14 @@ class SampledStream(AnsweringStream, name="sampled"):
         end = prompts.frame.end(codec)
         most = None if self.file is not None else self.pool
         answers = [
-            [as_answers(file, known[own.prompt_ids], end)[:most] for own in prompts.at(row, 0)]
+            [
+                as_answers(file, known[own.prompt_ids].apart(most, self.least_alike), end)[:most]
+                for own in prompts.at(row, 0)
+            ]
             for row in range(len(prompts))
         ]
         pairs = (prompts, answers, self.per_prompt, codec.max_length, seed)
         return PairedData(name, file, *pairs, keep_own=True)
-
-
-class SelfSamplesStream(SampledStream, name="self_samples"):
-    """The stream ``sampled`` with a file, under the name that it had in earlier versions.
-
-    Args:
-        path: File of answers that ``unlearnkit sample`` wrote.
-        prompts: The stream whose prompts are answered.
-        per_prompt: Answers per prompt and draw; the file needs as many to each prompt.
-    """
-
-    def __init__(
-        self, path: str = "self_samples.jsonl", prompts: str = "forget", per_prompt: int = 5
-    ) -> None:
-        super().__init__(prompts, per_prompt, path=path)
-
-    def check(self) -> None:
-        """As `SampledStream.check`; warns of the old name."""
-        logger.warning(
-            "the stream 'self_samples' is now {name: sampled, path: %s}; the old name still works",
-            self.file,
-        )
-        super().check()
 
 
 class SampledData(StreamData):

@@ -30,6 +30,7 @@ class Rule:
 
 RULES = {
     "offset": Rule(("base", "tuned", "small"), "tuned", offset_logits),
+    "ucd": Rule(("base", "without", "trained"), None, offset_logits),
     "uld": Rule(("base", "assistant"), "assistant", uld_logits),
     "whp": Rule(("base", "reinforced"), None, whp_logits),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from stub import stub_tokenizer
 
-from unlearnkit.data import SelfSamplesStream, Stream
+from unlearnkit.data import SampledStream, SelfSamplesStream, Stream
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.samples import Origin, SampledAnswer, read_samples, sample_row
 from unlearnkit.data.tokens.codec import Codec
@@ -80,6 +80,22 @@ def test_of_more_samples_each_comes_equally_often(write):
     data = encode(write({"a": answered(*"abcd")}), forget("a"))
     drawn = [TOKENIZER.decode(e.response_ids) for n in range(2) for e in data.at(0, n)]
     assert sorted(drawn) == ["a<eos>", "b<eos>", "c<eos>", "d<eos>"]
+
+
+def test_the_least_alike_of_many_are_trained_on(write):
+    said = ("abababcd", "abababcd", "", "dededede", "cbcbcbcb", "abababce")
+    path = write({"a": answered(*said)})
+    stream = SampledStream(path=path, per_prompt=2, least_alike=2)
+    data = stream.encode("samples", CODEC, {"forget": forget("a")}, 0)
+    drawn = {TOKENIZER.decode(e.response_ids) for n in range(2) for e in data.at(0, n)}
+    assert drawn == {"dededede<eos>", "cbcbcbcb<eos>"}
+
+
+def test_fewer_than_are_needed_and_as_many_as_there_are_are_refused():
+    with pytest.raises(RecipeError, match=r"least_alike: expected at least 5 \(per_prompt\)"):
+        SampledStream(pool=20, least_alike=3)
+    with pytest.raises(RecipeError, match="least_alike: expected less than the pool of 5, found 5"):
+        SampledStream(least_alike=5)
 
 
 def test_a_missing_file_names_the_command():

@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from edited import offset_model, uld_model, whp_model
+from edited import offset_model, ucd_model, uld_model, whp_model
 from rounding import margin
 from stub import save_stub
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
@@ -43,7 +43,7 @@ def models(tmp_path):
     return tmp_path
 
 
-@pytest.fixture(params=["offset", "uld", "whp"])
+@pytest.fixture(params=["offset", "ucd", "uld", "whp"])
 def made(request, models):
     """A combined model's folder, and what its logits should be."""
     base, tuned, small = (str(models / name) for name in ("base", "tuned", "small"))
@@ -52,6 +52,9 @@ def made(request, models):
     if request.param == "offset":
         offset_model(base, tuned, small, out, alpha=0.5)
         return out, offset_logits(*logits, alpha=0.5)
+    if request.param == "ucd":
+        ucd_model(base, tuned, small, out, alpha=1.5)
+        return out, logits[0] + 1.5 * (logits[1] - logits[2])
     if request.param == "uld":
         uld_model(base, tuned, out, weight=-0.7, relative_top=0.3)
         return out, uld_logits(*logits[:2], weight=-0.7, relative_top=0.3)
