@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rounding import near
 from rows import FORGET, RETAIN
 from safetensors.torch import load_file
 from stub import save_stub
@@ -64,13 +66,22 @@ def _model_folder(folder: Path) -> Path:
 
 
 def test_generation_before_amid_and_after_a_sharded_run(command, tmp_path) -> None:
-    done = command("--evaluate", "[{name: copyright, normal: retain}]")
+    saying = "{name: sample_generations, stream: eval, prompts: 3, every_n_epochs: 1}"
+    done = command(
+        "--evaluate", "[{name: copyright, normal: retain}]",
+        "--trainer.callbacks", f"[{saying}, {{name: evaluate_every, steps: 1}}]",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder = _model_folder(tmp_path)
     summary = json.loads((folder.parent / "summary.json").read_text())
     figures = summary["suites"]["copyright"]
     assert set(figures["before"]) <= set(figures["after"])
     assert figures["before"]["forget/nll"] < figures["after"]["forget/nll"]
+    with (folder.parent / "metrics.csv").open() as file:
+        amid = [line["val/copyright/forget/nll"] for line in csv.DictReader(file)]
+    first, last = (float(each) for each in amid if each)
+    assert figures["before"]["forget/nll"] < first < last
+    assert last == near(figures["after"]["forget/nll"], size=4.0)
     assert "abcdeabcde" in done.stdout
     model, gaps = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert type(model).__name__ == "LlamaForCausalLM"

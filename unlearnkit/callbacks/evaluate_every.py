@@ -13,8 +13,8 @@ from torch import Tensor
 
 from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.data.datamodule import datamodule_of
+from unlearnkit.engine.generation.dealing import Ranks, dealt
 from unlearnkit.engine.step.step_metrics import ends_step
-from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import RecipeError
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.meaning import address, meaning
@@ -57,6 +57,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         self.restore_best = restore_best and score is not None
         self.suites: list[Suite] = []
         self.context = SuiteContext()
+        self.ranks: Ranks | None = None
         self.best_step: int | None = None
         self.best_score = -1.0
         self._best: dict[str, Tensor] = {}
@@ -82,20 +83,16 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         self.suites, self.context = [limited(suite, self.limit) for suite in suites], context
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Refuses what could not be evaluated.
+        """Refuses what could not be evaluated, and joins the processes.
 
         Raises:
-            RecipeError: Without a suite, or for a model whose weights are sharded.
+            RecipeError: Without a suite.
         """
         if not self.suites:
             raise RecipeError(
                 "evaluate_every: the recipe names no suite", hint="Add evaluate: [copyright]."
             )
-        if is_sharded(trainer):
-            raise RecipeError(
-                "evaluate_every: it cannot run while the weights are sharded",
-                hint="Leave it out; suites run before and after.",
-            )
+        self.ranks = Ranks.joined()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Evaluates, if it is this step's turn and the step is complete."""
@@ -144,7 +141,7 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
         found: dict[str, float | None] = {}
         # Suites may draw random numbers; the training must not depend on them.
         devices = [pl_module.device] if pl_module.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+        with torch.random.fork_rng(devices), dealt(self.ranks):
             for suite in self.suites:
                 result = suite.run(model, tokenizer, self.context)  # pyright: ignore
                 found |= {f"{suite.name}/{key}": value for key, value in result.values.items()}

@@ -6,6 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,12 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import Logger
-from torch import nn
 
 from unlearnkit.attacks import Attack
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.generation.dealing import Ranks, dealt
 from unlearnkit.engine.generation.sampling import draw_for
-from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.loggers import send_metrics
 from unlearnkit.errors import optional
@@ -39,13 +39,14 @@ from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
+from unlearnkit.runs.ranks import Together, take_part
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.resume.changes import Resolve
 from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of, resumed
 from unlearnkit.runs.resume.ranks import share_digests
 from unlearnkit.runs.resume.record import KeepMadeWith, MadeWith
 from unlearnkit.runs.samples import write_samples
-from unlearnkit.runs.sharded import SaveWhole, plain_copy
+from unlearnkit.runs.sharded import SaveWhole, plain_copy, policy_or_copy, starting_model
 from unlearnkit.runs.start import Batches, Start
 from unlearnkit.runs.trainer import (
     FOLDER_OF_RUN,
@@ -135,20 +136,32 @@ def fit(
     load = partial(plain_copy, device=trainer.strategy.root_device)
     stages = Stages(evaluate, data, seed, gold, load, progress_of(trainer, evaluate))
     run.prepare()
-    if main:
-        run.begin(recipe_text, on_start)
-        stages.before(partial(run.whole, module.base))
-        send_metrics(run.loggers, "before", stages.of("before"), 0)
+
+    def before(ranks: Ranks | None) -> None:
+        if main:
+            run.begin(recipe_text, on_start)
+        run.measure_before(stages, ranks)
+        if main:
+            send_metrics(run.loggers, "before", stages.of("before"), 0)
+
+    together = Together(before)
+    if take_part(trainer):
+        trainer.callbacks.append(together)  # pyright: ignore
+    elif main:
+        before(None)
     run.train(stages)
     summary = RunSummary(recipe_name, seed, trainer.global_step, stopped_by(trainer), folder)
     if main:
         run.save()
         # From here on the run is a finished one, whatever becomes of its evaluation.
         run.write(summary, stages, started)
-        saved = BaseModel(str(folder / "model"), dtype="auto")
         with evaluated_later(folder):
-            stages.after(partial(run.whole, saved), run.reference)
+            run.measure_after(stages, together)
             run.write(summary, stages, started)
+    elif together.ranks:
+        with suppress(Exception):  # the first process has it too, and tells it
+            run.measure_after(stages, together)
+    if main:
         attack_run(folder, attack, data, gold)
         run.tell(summary, stages, goals)
         for stage in ("after", "gold"):
@@ -220,12 +233,27 @@ class _Run:
         found = self.made_with.resumed if self.made_with else []
         return {"resumed": found} if found else {}
 
+    def measure_before(self, stages: Stages, ranks: Ranks | None) -> None:
+        """Measures the model at the start, on all processes that take part."""
+        with dealt(ranks):
+            stages.before(partial(policy_or_copy, self.module, self.trainer, self.module.base))
+        # Suites may draw random numbers; training starts from the seed anyway.
+        L.seed_everything(self.seed, workers=True, verbose=False)
+
+    def measure_after(self, stages: Stages, together: Together) -> None:
+        """Measures the model at the end, from the first process's folder."""
+        if stages.suites:
+            self.folder = together.folder(self.folder)
+            saved = BaseModel(str(self.folder / "model"), dtype="auto")
+            run = (self.module, self.trainer)
+            with dealt(together.ranks):
+                stages.after(partial(policy_or_copy, *run, saved), partial(starting_model, *run))
+
     def train(self, stages: Stages) -> None:
         """Trains, on every process."""
         for callback in self.trainer.callbacks:  # pyright: ignore
             if isinstance(callback, EvaluateEvery):
                 callback.use(stages.suites, stages.context)
-        # Suites may draw random numbers; training starts from the seed anyway.
         L.seed_everything(self.seed, workers=True, verbose=False)
         with known_to_other_ranks(self.folder, self.ckpt_path), told_with_checkpoint(self.folder):
             self.trainer.fit(
@@ -270,16 +298,3 @@ class _Run:
             if self.merged:
                 card_of_merged(model, model)
         summary.report = report_after_fit(self.folder, stages)
-
-    def whole(self, saved: str | BaseModel) -> nn.Module:
-        """The policy where this process holds it whole, else a copy of it from disk."""
-        if is_sharded(self.trainer):
-            return plain_copy(saved, self.trainer.strategy.root_device)
-        self.module.to(self.trainer.strategy.root_device)
-        return self.module.policy
-
-    def reference(self) -> nn.Module:
-        """The model as it was at the start."""
-        if isinstance(self.module.reference, Frozen) and not is_sharded(self.trainer):
-            return self.module.reference.model
-        return plain_copy(self.module.base, self.trainer.strategy.root_device)

@@ -159,11 +159,6 @@ TRAINER: tuple[Rule, ...] = (
         "evaluate_every: the recipe names no suite",
         "Add evaluate: [copyright].",
     ),
-    Rule(
-        lambda run: run.evaluate_every and is_sharded(run.trainer),
-        "evaluate_every: it cannot run while the weights are sharded",
-        "Leave it out; suites run before and after.",
-    ),
     Rule(lambda run: check_addresses(run.trainer, run.suites)),
     Rule(
         lambda run: (

@@ -8,9 +8,11 @@ from typing import Any
 import lightning as L
 import torch
 
-from unlearnkit.engine.training.fsdp2 import whole_state
+from unlearnkit.engine.reference.kinds import Frozen
+from unlearnkit.engine.training.fsdp2 import is_sharded, whole_state
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
+from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.export import save_model
 
 
@@ -41,3 +43,18 @@ def plain_copy(model: str | BaseModel, device: torch.device) -> Any:
     """
     loaded: Any = load_model(model)
     return loaded.to(device)
+
+
+def policy_or_copy(module: UnlearningModule, trainer: L.Trainer, saved: str | BaseModel) -> Any:
+    """The policy where this process holds it whole, else a copy of it from disk."""
+    if is_sharded(trainer):
+        return plain_copy(saved, trainer.strategy.root_device)
+    module.to(trainer.strategy.root_device)
+    return module.policy
+
+
+def starting_model(module: UnlearningModule, trainer: L.Trainer) -> Any:
+    """The model as it was at the start."""
+    if isinstance(module.reference, Frozen) and not is_sharded(trainer):
+        return module.reference.model
+    return plain_copy(module.base, trainer.strategy.root_device)

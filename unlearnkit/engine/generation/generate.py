@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from unlearnkit.data.plan import derived_seed
 from unlearnkit.data.tokens.turns import ends_of_turns
+from unlearnkit.engine.generation.dealing import over_batches
+from unlearnkit.engine.generation.lockstep import is_apart
 from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode, is_plain
-from unlearnkit.engine.generation.watching import tell
+from unlearnkit.engine.generation.watching import counting
 from unlearnkit.errors import UserError
 from unlearnkit.models.modes import evaluating, without_own_settings
 from unlearnkit.models.rope import forget_long_rows, generation_batches, length_scalings
@@ -64,7 +67,8 @@ def generate(
         stop: Strings that end a continuation; they are not part of its text.
         temperature: 0 is greedy; above it, tokens are sampled.
         top_p: Share of the probability that is sampled from.
-        seed: Of the sampling. Sampled text, unlike greedy text, varies with the batch size.
+        seed: Of the sampling, with the number of the batch. Sampled text, unlike greedy text,
+            varies with the batch size.
         begun: Ids that each greedy continuation is known to begin with, such as those of a true
             text that a forward pass found to be first choices. They are not generated again,
             except by models whose first choices may depend on where the prompt ends.
@@ -90,20 +94,28 @@ def generate(
     prompts = [(*prompt, *ids) for prompt, ids in zip(prompts, known, strict=True)]
     limits = [limit - len(ids) for limit, ids in zip(limits, known, strict=True)]
     order = sorted(open_rows, key=lambda i: (limits[i], len(prompts[i])))
-    seeded = _seeded(model, seed, active=temperature > 0)
-    tell(0, len(order))
-    done = 0
-    with evaluating(model), without_own_settings(model), torch.no_grad(), seeded:
-        lengths = [len(prompt) for prompt in prompts]
-        for rows, near in generation_batches(model, lengths, limits, order, batch_size):
-            forget_long_rows(model)
-            batch_limits = [limits[i] for i in rows]
-            new_ids = _continue(
-                model, tokenizer, [prompts[i] for i in rows], batch_limits, stop, config, near
-            )
-            for i, ids in zip(rows, new_ids, strict=True):
-                found[i] = _finish(tokenizer, [*known[i], *ids[: limits[i]]], ends, stop)
-            tell(done := done + len(rows), len(order))
+    lengths = [len(prompt) for prompt in prompts]
+    batches = list(generation_batches(model, lengths, limits, order, batch_size))
+
+    def run(number: int) -> list[Generation]:
+        rows, near = batches[number]
+        forget_long_rows(model)
+        asked, bounds = [prompts[i] for i in rows], [limits[i] for i in rows]
+        with _seeded(model, derived_seed(seed, number) if number else seed, temperature > 0):
+            new = _continue(model, tokenizer, asked, bounds, stop, config, near)
+        ends_at = zip(rows, new, strict=True)
+        return [
+            _finish(tokenizer, [*known[i], *ids[: limits[i]]], ends, stop) for i, ids in ends_at
+        ]
+
+    costs = [sum(lengths[i] + limits[i] for i in rows) for rows, _ in batches]
+    plan = (tuple(map(tuple, prompts)), tuple(limits), tuple(order), seed, batch_size)
+    with evaluating(model), without_own_settings(model), torch.no_grad():
+        counted = counting([len(rows) for rows, _ in batches])
+        every = over_batches([model], costs, plan, run, counted)
+    for (rows, _), each in zip(batches, every, strict=True):
+        for i, generation in zip(rows, each, strict=True):
+            found[i] = generation
     return [each for each in found if each is not None]
 
 
@@ -153,6 +165,8 @@ def _continue(
             generation_config=config,
             stopping_criteria=StoppingCriteriaList([done]),
             **({} if cache is None else {"cache": cache}),
+            # Processes may have other prompts, and are kept in step where they are dealt.
+            **({"synced_gpus": False} if is_apart(model) else {}),
         )
         for i, new in zip(rows, ids[:, asked:].tolist(), strict=True):
             found[i] = new
@@ -255,7 +269,7 @@ def _config(
 
 
 @contextmanager
-def _seeded(model: nn.Module, seed: int, *, active: bool) -> Iterator[None]:
+def _seeded(model: nn.Module, seed: int, active: bool) -> Iterator[None]:
     """Seeds the sampling inside the block and leaves the global generators as they were."""
     if not active:
         yield

@@ -17,9 +17,10 @@ from transformers import PreTrainedModel
 from unlearnkit.data.example import Example
 from unlearnkit.data.pack import Batch, Layout, pack, part_of
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.generation.dealing import over_batches
 from unlearnkit.engine.generation.forests import planned_passes
 from unlearnkit.engine.generation.generate import device_of
-from unlearnkit.engine.generation.watching import tell
+from unlearnkit.engine.generation.watching import counting
 from unlearnkit.engine.reference.kinds import Reference
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
@@ -124,8 +125,6 @@ def score(
     """
     compared = len(examples) if compared is None else compared
     found: list[Sequence[Tensor]] = [()] * len(examples)
-    tell(0, len(examples))
-    done = 0
     with torch.no_grad(), evaluating(model), ExitStack() as stack:
         head = Head(model)
         if isinstance(reference, PreTrainedModel | PeftModel):
@@ -133,16 +132,22 @@ def score(
         other = getattr(reference, "model", None)
         models = [model, *([other] if isinstance(other, nn.Module) else [])]
         layout, passes = stack.enter_context(planned_passes(models, examples, batch_size))
-        for rows in passes:
-            # Those that are compared come first, so that their tokens do.
-            rows = sorted(rows, key=lambda i: i >= compared)
+        # Those that are compared come first, so that their tokens do.
+        passes = [sorted(rows, key=lambda i: i >= compared) for rows in passes]
+
+        def run(number: int) -> Tensor:
+            rows = passes[number]
             batch = _pack([examples[i] for i in rows], device_of(model), layout)
             known = sum(i < compared for i in rows) if reference is not None else 0
-            lengths = [len(examples[i].response_ids) for i in rows]
-            columns = _columns(model, head, batch, reference, known, standardised)
-            for i, column in zip(rows, columns.split(lengths, dim=1), strict=True):
-                found[i] = column.unbind()
-            tell(done := done + len(rows), len(examples))
+            return _columns(model, head, batch, reference, known, standardised)
+
+        costs = [sum(len(p) + len(r) for p, r, *_ in map(examples.__getitem__, i)) for i in passes]
+        plan = ([(e.prompt_ids, e.response_ids) for e in examples], layout, batch_size, compared)
+        every = over_batches(models, costs, plan, run, counting([len(rows) for rows in passes]))
+    for rows, columns in zip(passes, every, strict=True):
+        sizes = [len(examples[i].response_ids) for i in rows]
+        for i, column in zip(rows, columns.split(sizes, dim=1), strict=True):
+            found[i] = column.unbind()
     lengths = torch.tensor([len(e.response_ids) for e in examples], dtype=torch.long)
     sequence = torch.repeat_interleave(torch.arange(len(examples)), lengths)
     whole = 3 if standardised else 2
@@ -170,18 +175,20 @@ def gradient_norms(
         p: Order of the norms.
         compat: ``open-unlearning`` leaves out each response's last token.
     """
-    device = device_of(model)
-    norms: list[Tensor] = []
+    device, head = device_of(model), Head(model)
+
+    def run(number: int) -> Tensor:
+        batch = _pack([examples[number]], device, "rows")
+        tokens = torch.arange(batch.target.numel(), device=device)
+        if compat == "open-unlearning":
+            tokens = tokens[:-1]
+        loss = -ForwardPass(model, head, batch).logps(tokens).mean()
+        return gradient_norm(loss, model.parameters(), p).cpu()
+
+    plan = [(e.prompt_ids, e.response_ids) for e in examples]
+    costs = [len(prompt) + len(response) for prompt, response in plan]
     with torch.enable_grad(), evaluating(model):
-        head = Head(model)
-        for example in examples:
-            batch = _pack([example], device, "rows")
-            tokens = torch.arange(batch.target.numel(), device=device)
-            if compat == "open-unlearning":
-                tokens = tokens[:-1]
-            loss = -ForwardPass(model, head, batch).logps(tokens).mean()
-            norms.append(gradient_norm(loss, model.parameters(), p).cpu())
-    return torch.stack(norms)
+        return torch.stack(over_batches([model], costs, plan, run))
 
 
 class WholeModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
@@ -36,3 +36,19 @@ def tell(done: int, rows: int) -> None:
     watcher = _watcher.get()
     if watcher is not None:
         watcher(done, rows)
+
+
+def counting(sizes: Sequence[int]) -> Callable[[int], None]:
+    """Tells the watcher that a call begins; gives what to call with each batch that is done.
+
+    Args:
+        sizes: Rows of each batch.
+    """
+    done, rows = 0, sum(sizes)
+    tell(0, rows)
+
+    def count(batch: int) -> None:
+        nonlocal done
+        tell(done := done + sizes[batch], rows)
+
+    return count
