@@ -123,7 +123,7 @@ def score(
         The values on the CPU, in the order of the examples; float32, or float64 for a float64
         model.
     """
-    compared = len(examples) if compared is None else compared
+    among = len(examples) if compared is None else compared
     found: list[Sequence[Tensor]] = [()] * len(examples)
     with torch.no_grad(), evaluating(model), ExitStack() as stack:
         head = Head(model)
@@ -133,16 +133,16 @@ def score(
         models = [model, *([other] if isinstance(other, nn.Module) else [])]
         layout, passes = stack.enter_context(planned_passes(models, examples, batch_size))
         # Those that are compared come first, so that their tokens do.
-        passes = [sorted(rows, key=lambda i: i >= compared) for rows in passes]
+        passes = [sorted(rows, key=lambda i: i >= among) for rows in passes]
 
         def run(number: int) -> Tensor:
             rows = passes[number]
             batch = _pack([examples[i] for i in rows], device_of(model), layout)
-            known = sum(i < compared for i in rows) if reference is not None else 0
+            known = sum(i < among for i in rows) if reference is not None else 0
             return _columns(model, head, batch, reference, known, standardised)
 
         costs = [sum(len(p) + len(r) for p, r, *_ in map(examples.__getitem__, i)) for i in passes]
-        plan = ([(e.prompt_ids, e.response_ids) for e in examples], layout, batch_size, compared)
+        plan = ([(e.prompt_ids, e.response_ids) for e in examples], layout, batch_size, among)
         every = over_batches(models, costs, plan, run, counting([len(rows) for rows in passes]))
     for rows, columns in zip(passes, every, strict=True):
         sizes = [len(examples[i].response_ids) for i in rows]
@@ -154,7 +154,7 @@ def score(
     logps, correct, *own = _joined([each[:whole] for each in found], whole)
     kl, ref_logps = (None, None)
     if reference is not None:
-        kl, ref_logps = _joined([each[whole:] for each in found[:compared]], 2)
+        kl, ref_logps = _joined([each[whole:] for each in found[:among]], 2)
     return TokenScores(logps, correct.bool(), kl, ref_logps, sequence, len(examples), *own)
 
 
