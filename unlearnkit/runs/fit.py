@@ -39,14 +39,13 @@ from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
-from unlearnkit.runs.ranks import Together, take_part
+from unlearnkit.runs.ranks import Models, SaveWhole, Together, plain_copy, take_part
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.resume.changes import Resolve
 from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of, resumed
 from unlearnkit.runs.resume.ranks import share_digests
 from unlearnkit.runs.resume.record import KeepMadeWith, MadeWith
 from unlearnkit.runs.samples import write_samples
-from unlearnkit.runs.sharded import SaveWhole, plain_copy, policy_or_copy, starting_model
 from unlearnkit.runs.start import Batches, Start
 from unlearnkit.runs.trainer import (
     FOLDER_OF_RUN,
@@ -236,7 +235,7 @@ class _Run:
     def measure_before(self, stages: Stages, ranks: Ranks | None) -> None:
         """Measures the model at the start, on all processes that take part."""
         with dealt(ranks):
-            stages.before(partial(policy_or_copy, self.module, self.trainer, self.module.base))
+            stages.before(partial(Models(self.module, self.trainer).policy, self.module.base))
         # Suites may draw random numbers; training starts from the seed anyway.
         L.seed_everything(self.seed, workers=True, verbose=False)
 
@@ -245,9 +244,9 @@ class _Run:
         if stages.suites:
             self.folder = together.folder(self.folder)
             saved = BaseModel(str(self.folder / "model"), dtype="auto")
-            run = (self.module, self.trainer)
+            models = Models(self.module, self.trainer)
             with dealt(together.ranks):
-                stages.after(partial(policy_or_copy, *run, saved), partial(starting_model, *run))
+                stages.after(partial(models.policy, saved), models.start)
 
     def train(self, stages: Stages) -> None:
         """Trains, on every process."""

@@ -19,7 +19,7 @@ from unlearnkit.engine.step.step_metrics import ends_step
 from unlearnkit.errors import RecipeError
 from unlearnkit.runs.measure import Results, measure
 from unlearnkit.runs.preflight import Planned, preflight
-from unlearnkit.runs.sharded import plain_copy
+from unlearnkit.runs.ranks import plain_copy
 from unlearnkit.suites.base import Suite, SuiteContext
 
 Metrics = dict[str, float | None]

@@ -26,9 +26,9 @@ from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve
 from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
 from unlearnkit.runs.phases.yaml_text import without_secrets
+from unlearnkit.runs.ranks import plain_copy
 from unlearnkit.runs.report import report_after_fit
 from unlearnkit.runs.resume.ranks import share_digests
-from unlearnkit.runs.sharded import plain_copy
 from unlearnkit.runs.trainer import FOLDER_OF_RUN
 
 
