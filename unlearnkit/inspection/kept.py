@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,30 @@ def _read(path: Path, fingerprint: str) -> Inspection | None:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def read_inspection(path: Path) -> dict[str, Any] | None:
+    """What stands in an inspection's file; None if it is none.
+
+    Args:
+        path: The file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        shapes = {(len(row["gold"]), len(row["after"])) for row in found["rows"]}
+        blocks = len(found["by_block"])
+        numbers = [found["tau"], *(x for row in found["rows"] for x in row["gold"] + row["after"])]
+        texts = [found["sentence"], *(row["source"] for row in found["rows"])]
+        whole = (
+            shapes == {(blocks, blocks)}
+            and all(math.isfinite(each) for each in numbers)
+            and all(isinstance(each, str) for each in texts)
+            and "after" in found["models"]
+            and "score" in found
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if whole else None
 
 
 def refuse_no_gold(gold: Any) -> None:

@@ -55,6 +55,7 @@ class Contents:
         tokens: Lines of ``tokens.jsonl``.
         evaluations: ``evaluation/*.json`` of the model that is in the folder now.
         attacks: ``attacks/*.json`` of the model that is in the folder now.
+        inspection: The newest ``inspection/depth*.json`` of the model that is in the folder now.
         verdict: What all of it comes to.
         goals: Goals of the recipe, and whether each is met.
         left_out: What the report lacks and why, a sentence each.
@@ -70,6 +71,7 @@ class Contents:
     tokens: Sequence[Mapping[str, Any]] = ()
     evaluations: Sequence[LaterEvaluation] = ()
     attacks: Sequence[Mapping[str, Any]] = ()
+    inspection: Mapping[str, Any] | None = None
     verdict: Verdict | None = None
     goals: Sequence[GoalResult] = ()
     left_out: Sequence[str] = ()

@@ -16,6 +16,7 @@ from unlearnkit.attacks.measuring import MEASURED
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import write_json
+from unlearnkit.inspection.kept import read_inspection
 from unlearnkit.report.contents import LaterEvaluation
 from unlearnkit.runs.card import card_with_verdict
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
@@ -220,6 +221,31 @@ def attacks_of(run: Run, left_out: list[str]) -> list[dict[str, Any]]:
         else:
             found.append(asdict(attack))
     return sorted(found, key=lambda attack: (attack["attack"], attack["created"]))
+
+
+def inspection_of(run: Run, left_out: list[str]) -> dict[str, Any] | None:
+    """The newest inspection of the model that is in the folder now.
+
+    Args:
+        run: The run.
+        left_out: Gets a sentence for each file that is none, or belongs to another model.
+    """
+    files = sorted((run.folder / "inspection").glob("depth*.json"), key=_written)
+    now = fingerprint_of(str(run.model)) if files else None
+    newest: dict[str, Any] | None = None
+    for file in files:
+        found = read_inspection(file)
+        if found is None:
+            left_out.append(f"inspection/{file.name}: it is not what `unlearnkit inspect` writes.")
+        elif found["models"]["after"] != now:
+            left_out.append(f"inspection/{file.name}: it does not belong to this model.")
+        else:
+            newest = found
+    return newest
+
+
+def _written(file: Path) -> int:
+    return file.stat().st_mtime_ns
 
 
 def _rows(

@@ -21,7 +21,12 @@ from unlearnkit.files import refuse_existing, write_bytes, write_text
 from unlearnkit.plain import load_yaml
 from unlearnkit.report.contents import Contents, Training
 from unlearnkit.runs.compare import Comparison
-from unlearnkit.runs.conclude import attacks_of, conclusion_from, evaluations_of
+from unlearnkit.runs.conclude import (
+    attacks_of,
+    conclusion_from,
+    evaluations_of,
+    inspection_of,
+)
 from unlearnkit.runs.folder import Run, as_mapping, load_run
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.other.judged import Judged, judged
@@ -169,6 +174,7 @@ def read_contents(run: Run) -> Contents:
         trainings=_trainings(run, kept),
         evaluations=evaluations_of(run, left_out),
         attacks=attacks_of(run, left_out),
+        inspection=inspection_of(run, left_out),
         left_out=left_out,
     )
     concluded = conclusion_from(run, found.intervals, found.evaluations, found.attacks)
