@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlearnkit.attacks.base import Attack, Curve, Target, check_limit
 from unlearnkit.attacks.measuring import notes_on
@@ -15,9 +15,8 @@ from unlearnkit.data.pack import Batch, pack
 from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.generate import device_of
 from unlearnkit.engine.generation.sampling import on_device
-from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.engine.step.head import Head
-from unlearnkit.errors import UserError
+from unlearnkit.engine.step.states import block_states, final_norm
 from unlearnkit.functional.core import at_least_float32, row_mean
 from unlearnkit.functional.text import rouge
 from unlearnkit.functional.tofu import probability
@@ -28,8 +27,10 @@ from unlearnkit.plain import spaced
 from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.measured import known, mean_of
 
+NAME = "logit_lens"
 
-class LogitLens(Attack, name="logit_lens"):
+
+class LogitLens(Attack, name=NAME):
     """Read the true answer out of each decoder block, by the final norm and the head.
 
     Unlearning that only stops the last blocks from saying what earlier ones still know shows as
@@ -66,12 +67,12 @@ class LogitLens(Attack, name="logit_lens"):
         model = on_device(load_model(base))
         per_layer: list[list[dict[str, float | None]]] = []
         with torch.no_grad(), evaluating(model):
-            head, norm = Head(model), _final_norm(model)
+            head, norm = Head(model), final_norm(model, NAME)
             for start in range(0, len(rows), target.context.batch_size):
                 some = rows[start : start + target.context.batch_size]
                 batch = pack({"probe": StreamBatch(tuple(some), 1.0, 1.0)}, "rows")
                 batch = batch.to(device_of(model))
-                for layer, states in enumerate(_states(model, batch, norm)):
+                for layer, states in enumerate(block_states(model, batch, norm, NAME)):
                     if layer == len(per_layer):
                         per_layer.append([])
                     per_layer[layer] += _rows(head, norm(states), batch, target.tokenizer, some)
@@ -82,30 +83,6 @@ class LogitLens(Attack, name="logit_lens"):
             }
             for layer, found in enumerate(per_layer)
         ]
-
-
-def _states(model: nn.Module, batch: Batch, norm: nn.Module) -> list[Tensor]:
-    """``[N, H]`` output of each block where it predicts the response tokens."""
-    caught: list[Tensor] = []
-
-    def catch(_module: nn.Module, _arguments: object, output: Any) -> None:
-        states = output[0] if isinstance(output, tuple) else output
-        caught.append(states.flatten(0, -2)[batch.source])
-
-    hooks = [block.register_forward_hook(catch) for block in decoder_blocks(model)]
-    try:
-        last = _decoder(model)(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            position_ids=batch.position_ids,
-            use_cache=False,
-        )[0]
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if not torch.allclose(norm(caught[-1]), last.flatten(0, -2)[batch.source]):
-        raise UserError(f"logit_lens: {type(model).__name__} has more after its last layer")
-    return caught
 
 
 def _rows(
@@ -135,18 +112,3 @@ def _rows(
         }
         for i, example in enumerate(examples)
     ]
-
-
-def _decoder(model: nn.Module) -> nn.Module:
-    return model.get_decoder()  # pyright: ignore
-
-
-def _final_norm(model: nn.Module) -> nn.Module:
-    """The last norm among the decoder's own modules, after its blocks."""
-    owner = next(
-        (m for m in _decoder(model).modules() if decoder_blocks(model) in m.children()), None
-    )
-    norms = [m for m in owner.children() if "norm" in type(m).__name__.lower()] if owner else []
-    if not norms:
-        raise UserError(f"logit_lens: {type(model).__name__} has no final norm that is known")
-    return norms[-1]

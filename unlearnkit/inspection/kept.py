@@ -14,6 +14,7 @@ from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.errors import UserError
 from unlearnkit.files import as_json, write_new
 from unlearnkit.inspection.depth import TAU, Depth, depth
+from unlearnkit.inspection.lens import STEPS, Lenses, lenses
 from unlearnkit.inspection.moved import Moved, moved
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -31,6 +32,8 @@ class Inspection:
         depth: By row and block.
         moved: The weights that changed, the farthest first.
         sources: File and line of each row.
+        lenses: Curves of the lenses; see `lenses`.
+        notes: Why a lens is left out, a sentence each.
         path: The file.
         reused: Whether it was there already.
     """
@@ -38,6 +41,8 @@ class Inspection:
     depth: Depth
     moved: list[Moved]
     sources: list[str]
+    lenses: Lenses
+    notes: list[str]
     path: Path
     reused: bool = False
 
@@ -49,6 +54,8 @@ def inspect_and_keep(
     rows: Sequence[Example],
     folder: Path,
     *,
+    normal: Sequence[Example] = (),
+    tuned_steps: int = STEPS,
     tau: float = TAU,
     batch_size: int = 8,
     on_model: Callable[[str], None] = lambda name: None,
@@ -61,6 +68,8 @@ def inspect_and_keep(
         gold: A model that never saw the rows.
         rows: Forget rows.
         folder: Where ``depth.json`` stands.
+        normal: Rows with nothing to forget, which the tuned lens is trained on.
+        tuned_steps: Steps of that training; 0 leaves the tuned lens out.
         tau: See `depth`.
         batch_size: Rows that go through the models at once.
         on_model: Called with each model's name before it is loaded.
@@ -71,7 +80,7 @@ def inspect_and_keep(
     models = {"before": before, "after": after, "gold": gold}
     digests = {name: fingerprint_of(base) for name, base in models.items()}
     code = code_fingerprint("inspection")
-    fingerprint = digest(digests, digest(rows), tau, code)
+    fingerprint = digest(digests, digest(rows), tau, code, digest(normal), tuned_steps)
     path = folder / "depth.json"
     if None not in digests.values() and (known := _read(path, fingerprint)) is not None:
         return known
@@ -83,6 +92,8 @@ def inspect_and_keep(
     found = depth(
         loaded["before"], loaded["after"], loaded["gold"], rows, tau=tau, batch_size=batch_size
     )
+    on_model("lenses")
+    curves, notes = lenses(loaded, rows, normal, steps=tuned_steps, batch_size=batch_size)
     weights = moved(loaded["before"], loaded["after"])[:_MOST_WEIGHTS]
     sources = [each.source for each in rows]
     made = {
@@ -98,13 +109,16 @@ def inspect_and_keep(
                 sources, found.scores, found.gold, found.after, found.lost, strict=True
             )
         ],
+        "lenses": curves,
+        "notes": notes,
         "moved": [each._asdict() for each in weights],
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
-    return Inspection(found, weights, sources, write_new(path, as_json(made) + "\n"))
+    file = write_new(path, as_json(made) + "\n")
+    return Inspection(found, weights, sources, curves, notes, file)
 
 
 def _read(path: Path, fingerprint: str) -> Inspection | None:
@@ -117,7 +131,8 @@ def _read(path: Path, fingerprint: str) -> Inspection | None:
             gold, after, lost = ([row[key] for row in rows] for key in ("gold", "after", "lost"))
             values = Depth(gold, after, lost, found["tau"])
             weights = [Moved(**each) for each in found["moved"]]
-            return Inspection(values, weights, [r["source"] for r in rows], each, reused=True)
+            curves, sources = found["lenses"], [row["source"] for row in rows]
+            return Inspection(values, weights, sources, curves, found["notes"], each, reused=True)
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return None

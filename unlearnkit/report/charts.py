@@ -60,7 +60,7 @@ def trade_off(rows: Sequence[MetricRow]) -> Chart | None:
     base = alt.Chart(alt.Data(values=shown)).encode(
         x=alt.X("x:Q", title=axis_title(forget)).scale(domain=across, zero=False, nice=False),
         y=alt.Y("y:Q", title="metric of utility").scale(domain=up, zero=False, nice=False),
-        color=_colour(MODELS),
+        color=colour(MODELS),
         tooltip=tips("model:N", "figure:N", "forget:Q", "utility:Q"),
     )
     marks = (
@@ -223,7 +223,7 @@ def _tall(
     chart = alt.Chart(alt.Data(values=points), mark="circle").encode(
         y=alt.Y("at:N", title=by, sort=None).axis(labelLimit=320),
         x=alt.X("value:Q", title=name),
-        color=_colour(models),
+        color=colour(models),
         tooltip=tips("model:N", "at:N", "value:Q"),
     )
     return Chart(caption, finished(chart, caption, 14 * (len(points) // len(models))))
@@ -251,7 +251,7 @@ def _curve(
             tooltip=tips(*(["model:N"] if models else []), x, "value:Q"),
         )
     )
-    chart = encoded.encode(color=_colour(models)) if models else encoded
+    chart = encoded.encode(color=colour(models)) if models else encoded
     return Chart(caption, finished(chart, caption, height))
 
 
@@ -263,7 +263,7 @@ def token_chart(models: Sequence[str]) -> Chart:
         .encode(
             x=alt.X("position:Q", title="token of the true text").axis(tickMinStep=1),
             y=alt.Y("logp:Q", title="log-probability, nats"),
-            color=_colour(models),
+            color=colour(models),
             tooltip=tips("token:N", "model:N", "logp:Q"),
         )
     )
@@ -283,7 +283,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _colour(models: Sequence[str]) -> Any:
+def colour(models: Sequence[str]) -> Any:
     """The same colour for a model in every chart."""
     return alt.Color("model:N", title=None, sort=list(models)).scale(domain=list(models))
 

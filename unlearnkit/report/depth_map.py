@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from unlearnkit.report.charts import Chart, finished, tips
+from unlearnkit.report.charts import MODELS, Chart, colour, finished, tips
 
 _ROW_HEIGHT, _LEAST_HEIGHT = 14, 120
 
@@ -53,6 +53,30 @@ def depth_map(found: Mapping[str, Any]) -> Chart | None:
     )
     height = max(_ROW_HEIGHT * len({cell["row"] for cell in cells}), _LEAST_HEIGHT)
     return Chart(caption, finished(chart, f"{found['sentence']} {caption}", height))
+
+
+def lens_curves(found: Mapping[str, Any]) -> list[Chart]:
+    """What each lens reads out of each block, of all models; an older file has none."""
+    charts: list[Chart] = []
+    for lens, curves in (found.get("lenses") or {}).items():
+        points = [
+            {"model": model, "block": block, "value": value}
+            for model, values in curves.items()
+            for block, value in enumerate(values)
+        ]
+        chart = (
+            alt.Chart(alt.Data(values=points))
+            .mark_line(point=True)
+            .encode(
+                x=alt.X("block:O", title="decoder block", axis=alt.Axis(labelAngle=0)),
+                y=alt.Y("value:Q", title="log p of the true answer, nats a token"),
+                color=colour(MODELS),
+                tooltip=[*tips("model:N", "block:O"), alt.Tooltip("value:Q", format=".2f")],
+            )
+        )
+        caption = f"The true answers, read out of each decoder block by the {lens} lens"
+        charts.append(Chart(caption, finished(chart, caption, 180)))
+    return charts
 
 
 def by_block(found: Mapping[str, Any]) -> list[dict[str, Any]]:

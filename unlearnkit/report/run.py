@@ -9,7 +9,7 @@ from unlearnkit.metrics.base import FORGETTING
 from unlearnkit.plain import leaves
 from unlearnkit.report import charts
 from unlearnkit.report.contents import Contents
-from unlearnkit.report.depth_map import by_block, depth_map
+from unlearnkit.report.depth_map import by_block, depth_map, lens_curves
 from unlearnkit.report.page import Charts, render
 from unlearnkit.report.words import mark_recited
 from unlearnkit.suites.meaning import stored_role
@@ -50,7 +50,9 @@ def run_report(contents: Contents) -> str:
         generations_left_out=total - len(generations),
         streams=list(dict.fromkeys(row["stream"] for row in generations)),
         heat_maps=places.place(charts.heat_maps(contents.rows, stored)),
-        depth_maps=places.place([depth_map(contents.inspection)]) if contents.inspection else [],
+        depth_maps=places.place([depth_map(contents.inspection), *lens_curves(contents.inspection)])
+        if contents.inspection
+        else [],
         blocks=by_block(contents.inspection) if contents.inspection else [],
         attacks=[
             {"attack": attack, "charts": places.place(charts.attack_curves(attack))}

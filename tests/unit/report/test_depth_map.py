@@ -10,7 +10,7 @@ import pytest
 from rounding import near
 
 from unit.report.run_folder import HOSTILE, write_run
-from unlearnkit.report.depth_map import by_block, depth_map
+from unlearnkit.report.depth_map import by_block, depth_map, lens_curves
 from unlearnkit.runs import conclude
 from unlearnkit.runs import report as reporting
 
@@ -37,6 +37,17 @@ def test_a_cell_is_the_share_that_is_gone_and_empty_where_nothing_was_carried():
     assert chart.spec["description"].startswith("Gone in part:")
     assert by_block(FOUND) == [{"carried": 2, "gone": 0.75}, {"carried": 0, "gone": None}]
     assert depth_map({**FOUND, "tau": 5.0}) is None
+
+
+def test_a_lens_has_a_curve_for_each_model():
+    curves = {"before": [-3.0, -1.0], "after": [-4.0, -2.0]}
+    (chart,) = lens_curves({**FOUND, "lenses": {"logit": curves}})
+    alt.Chart.from_dict(chart.spec)  # validates
+    assert [tuple(point.values()) for point in chart.spec["data"]["values"]] == [
+        ("before", 0, -3.0), ("before", 1, -1.0), ("after", 0, -4.0), ("after", 1, -2.0),
+    ]  # fmt: skip
+    assert "logit lens" in chart.caption
+    assert lens_curves(FOUND) == []
 
 
 @pytest.fixture

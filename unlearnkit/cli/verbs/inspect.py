@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 HELP = "Say in which decoder blocks a run's model still carries the forget rows."
 _MOST_WEIGHTS = 8
+_NORMAL_ROWS = 64
 
 
 def command(argv: list[str]) -> None:
@@ -28,7 +30,13 @@ def command(argv: list[str]) -> None:
     call(inspect, argv, "inspect")
 
 
-def inspect(run: str, gold: str | None = None, limit: int = 32, batch_size: int = 8) -> None:
+def inspect(
+    run: str,
+    gold: str | None = None,
+    limit: int = 32,
+    tuned_steps: int = 100,
+    batch_size: int = 8,
+) -> None:
     """Say in which decoder blocks a run's model still carries the forget rows, against gold.
 
     The unlearning depth score is 1 where all blocks that carried a row are like the gold model's,
@@ -38,16 +46,21 @@ def inspect(run: str, gold: str | None = None, limit: int = 32, batch_size: int 
         run: Run folder.
         gold: A model that never saw the forget set; by default that of the run's recipe.
         limit: Rows at most, evenly spaced.
+        tuned_steps: Steps in which the tuned lens learns from the recipe's normal rows; 0 leaves
+            it out.
         batch_size: Rows that go through the models at once.
     """
     for name, value in (("limit", limit), ("batch_size", batch_size)):
         if value < 1:
             raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
+    if tuned_steps < 0:
+        raise UserError(f"--tuned_steps: expected 0 or more, found {tuned_steps}", title="usage")
     with heavy_imports():
         from unlearnkit.inspection.kept import inspect_and_keep, refuse_no_gold
         from unlearnkit.models.base import BaseModel
         from unlearnkit.runs import load_run
         from unlearnkit.runs.evaluate import refuse_other_models
+        from unlearnkit.suites.probes import KEPT_NAMES
 
     target, folder, after, known = target_of_run(run, (), None)
     chosen = gold or known
@@ -55,6 +68,8 @@ def inspect(run: str, gold: str | None = None, limit: int = 32, batch_size: int 
     before = BaseModel.from_recipe(load_run(run).base)
     refuse_other_models(after, target.tokenizer, gold=chosen)
     rows = spaced(target.examples, limit)
+    kept = (target.context.data.get(name) for name in KEPT_NAMES.values())
+    normal = spaced([row for stream in kept if stream for row in stream.examples()], _NORMAL_ROWS)
     with console.err().status("") as status:
         found = inspect_and_keep(
             before,
@@ -62,6 +77,8 @@ def inspect(run: str, gold: str | None = None, limit: int = 32, batch_size: int 
             chosen,
             rows,
             folder / "inspection",
+            normal=normal,
+            tuned_steps=tuned_steps,
             batch_size=batch_size,
             on_model=lambda name: status.update(f"inspect: {name}"),
         )
@@ -69,7 +86,7 @@ def inspect(run: str, gold: str | None = None, limit: int = 32, batch_size: int 
 
 
 def show(found: Inspection) -> None:
-    """A line for each block, the weights that moved most, and what it comes to."""
+    """A line for each block, what the lenses read, the weights that moved, and a sentence."""
     out, depth = console.out(), found.depth
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("block", "rows it carried", "gone of it"):
@@ -78,6 +95,10 @@ def show(found: Inspection) -> None:
         carried = sum(row[block] > depth.tau for row in depth.gold)
         table.add_row(str(block), f"{carried} of {len(depth.gold)}", number(gone))
     out.print(table)
+    for lens, curves in found.lenses.items():
+        out.print(_lens_table(lens, curves))
+    for note in found.notes:
+        out.print(f"left out: {note}", markup=False)
     moved = Table(box=box.SIMPLE_HEAD)
     moved.add_column("weight", overflow="fold")
     for heading in ("change", "entries"):
@@ -91,3 +112,14 @@ def show(found: Inspection) -> None:
     out.print(f"unlearning depth score: {number(depth.score)}")
     out.print(depth.sentence, markup=False)
     out.print(str(found.path), markup=False, soft_wrap=True, style="dim")
+
+
+def _lens_table(lens: str, curves: Mapping[str, Sequence[float]]) -> Table:
+    """Nats a token that the true answers cost, read out of each block."""
+    table = Table(box=box.SIMPLE_HEAD, caption=f"log p of the true answer by the {lens} lens")
+    table.add_column("block", justify="right")
+    for model in curves:
+        table.add_column(model, justify="right")
+    for block, values in enumerate(zip(*curves.values(), strict=True)):
+        table.add_row(str(block), *map(number, values))
+    return table
