@@ -23,6 +23,8 @@ from unittest import mock
 import yaml
 
 from benchmarks.attacks import table as attacks_table
+from benchmarks.meta.table import table as meta_table
+from benchmarks.meta.table import zoo_table
 from benchmarks.systems.table import read_results
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
@@ -262,6 +264,7 @@ def _made(what: str) -> str:
         "compat": compat_table,
         "frames": frames,
         "looked_at": looked_at_table,
+        "meta": meta_table,
         "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,
@@ -273,6 +276,7 @@ def _made(what: str) -> str:
         "systems": lambda: systems_table(read_results()),
         "verbs": verbs,
         "verdicts": verdicts_table,
+        "zoo": zoo_table,
     }
     return makers[kind]()
 

@@ -154,10 +154,9 @@ def test_a_low_value_of_a_loss_tells_of_knowledge():
         return reading("", -1.0 if member.made.half == "knows" else -3.0)
 
     by_name = {each.name: each for each in all_of_the_package()}
-    for name in ("nll", "probability", "truth_ratio (true_better)", "perplexity"):
-        found = judged(by_name[name], members(), read)
-        expected = 0.0 if name.startswith("truth") else 1.0
-        assert found["faithfulness"] == expected, name
+    for name in ("nll", "probability", "truth_ratio (true_better)", "perplexity", "accuracy",
+                 "truth_ratio (prob_mean)", "preference_rate"):  # fmt: skip
+        assert judged(by_name[name], members(), read)["faithfulness"] == 1.0, name
 
 
 def test_some_rows_of_a_reading_give_what_they_would_alone():

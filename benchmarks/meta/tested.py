@@ -26,6 +26,13 @@ LEFT_OUT = {
     "semantic_similarity": "it needs an encoder",
 }
 """Metrics of the package that are not tested, and why."""
+LOW_KNOWS = (
+    "answer_perplexity", "hallucination_rate", "kl_to_reference", "preference_gain",
+    "preference_rate",
+)  # fmt: skip
+"""Metrics whose direction is not of forgetting, and that are low for a model that knows."""
+_HIGH_KNOWS = ("true_better", "prob_mean")
+"""Truth ratios that are high for such a model."""
 _VARIANTS: Mapping[str, Sequence[dict[str, Any]]] = {
     "leak_rate": [{"threshold": 50.0}],
     "membership_score": [{"attack": each} for each in ("loss", "zlib", "min_k", "min_k_pp")],
@@ -61,14 +68,14 @@ class Candidate:
     @property
     def direction(self) -> Direction | None:
         """Good values on rows to forget."""
-        if self.settings.get("which") == "prob_mean":
-            return "down"  # a share of the right answer
         return self.cls.direction_on("forget")
 
     @property
     def high_knows(self) -> bool:
         """Whether a high value tells of knowledge."""
-        return self.direction != "up"
+        if self.cls.registered_name in LOW_KNOWS:
+            return False
+        return self.direction != "up" or self.settings.get("which") in _HIGH_KNOWS
 
     def value(self, reading: Reading, gold: Reading, before: Reading) -> float | None:
         """Its value on one model's reading; None if there is none.

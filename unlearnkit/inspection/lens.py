@@ -1,4 +1,4 @@
-"""Logit lens and tuned lens: the answer, read out of each decoder block."""
+"""Logit lens and tuned lens on each decoder block."""
 
 from __future__ import annotations
 
