@@ -21,7 +21,7 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
              "uld_assistant": "uld"}  # fmt: skip
 # Methods that nobody has run on the tiny TOFU yet; docs/papers.md says so.
 NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "jensun", "me_gd", "npo_lat", "npo_sam",
-           "unilogit"}  # fmt: skip
+           "npo_sure", "rep_select", "tar", "unilogit"}  # fmt: skip
 
 
 def result(system, seed, value, seconds=10.0):

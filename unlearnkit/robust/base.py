@@ -33,8 +33,10 @@ class Robust(Registered, ABC):
         RecipeError: If ``streams`` is empty.
     """
 
-    needs_rest: ClassVar[bool] = False
+    needs_rest: bool = False
     """Whether it needs objectives beside the forget terms."""
+    whole_weights: ClassVar[bool] = False
+    """Whether it needs the gradients of weight matrices themselves, and not of an adapter's."""
     perturbs: ClassVar[bool] = False
     """Whether it adds to states between decoder blocks."""
     blocks: tuple[int, ...] | None = None

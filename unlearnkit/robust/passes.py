@@ -61,6 +61,7 @@ class Passes:
         forget: Numbers of the parts with forget rows.
         rest: Numbers of the others.
         step: Optimiser steps before this one.
+        relearn: Loss by which a part's forget rows are learned again.
         perturbed: Adds vectors to states of the forget rows, in the decoder blocks of these
             numbers or, without any, in the block at three eighths of the depth.
     """
@@ -73,9 +74,10 @@ class Passes:
         rest: Sequence[int],
         step: int,
         perturbed: Perturb | None = None,
+        relearn: Callable[[int], Tensor] | None = None,
     ) -> None:
         self.trained, self.step = list(trained), step
-        self._perturbed = perturbed
+        self._perturbed, self._relearn = perturbed, relearn
         self._loss_of, self._parts = loss_of, {True: forget, False: rest}
         self.losses: dict[int, Tensor] = {}
         """Loss of each part, of the first pass over it."""
@@ -87,6 +89,12 @@ class Passes:
     def rest(self) -> Gradients:
         """Gradient of all other terms on this process's rows, at the weights of this moment."""
         return self._run(False)
+
+    def relearn(self) -> Gradients:
+        """Gradient by which an attacker learns the forget rows of this process again."""
+        relearn = self._relearn
+        assert relearn is not None, "these passes have no rows to relearn"
+        return self._summed(self._parts[True], relearn)
 
     @contextmanager
     def perturbed(self, blocks: Sequence[int] | None) -> Iterator[Perturbation]:
@@ -158,12 +166,18 @@ class Passes:
                         parameter.copy_(before)
 
     def _run(self, forget: bool) -> Gradients:
-        sums = Sums(self.trained)
-        for part in self._parts[forget]:
-            with torch.enable_grad(), sums:
-                loss = self._loss_of(part, part not in self.losses)
-                torch.autograd.grad(loss, self.trained, allow_unused=True)
+        def loss_of(part: int) -> Tensor:
+            loss = self._loss_of(part, part not in self.losses)
             self.losses.setdefault(part, loss.detach())
+            return loss
+
+        return self._summed(self._parts[forget], loss_of)
+
+    def _summed(self, parts: Sequence[int], loss_of: Callable[[int], Tensor]) -> Gradients:
+        sums = Sums(self.trained)
+        for part in parts:
+            with torch.enable_grad(), sums:
+                torch.autograd.grad(loss_of(part), self.trained, allow_unused=True)
         return Gradients(sums.given_up())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 
@@ -30,7 +29,7 @@ class GRU(Robust, name="gru"):
     """
 
     paper = "Wang et al. 2025, arXiv 2503.09117"
-    needs_rest: ClassVar[bool] = True
+    needs_rest = True
 
     def __init__(self, follow_retain: bool = False, streams: Sequence[str] | None = None) -> None:
         super().__init__(streams)

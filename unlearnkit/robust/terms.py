@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unlearnkit.data.pack import Batch
@@ -108,6 +109,11 @@ def robust_loss(module: Any, method: Robust, batches: Sequence[Batch], share: fl
             batches[part], share / max(len(others), 1), names, again=not first
         )
 
+    def relearn(part: int) -> Tensor:
+        views = module(batches[part])
+        own = [view for name, view in views.items() if name in method.streams]
+        return -torch.stack([view.logps.sum() / view.token_share for view in own]).sum()
+
     @contextmanager
     def perturbed(blocks: Sequence[int] | None) -> Iterator[Perturbation]:
         chosen = blocks or [len(decoder_blocks(module.policy)) * 3 // 8]
@@ -120,4 +126,5 @@ def robust_loss(module: Any, method: Robust, batches: Sequence[Batch], share: fl
     trained = [p for p in module.policy.parameters() if p.requires_grad]
     trainer = module._trainer
     step = 0 if trainer is None else trainer.global_step
-    return assembled(Passes(trained, loss_of, ours, others, step, perturbed), method.whole)
+    passes = Passes(trained, loss_of, ours, others, step, perturbed, relearn)
+    return assembled(passes, method.whole)

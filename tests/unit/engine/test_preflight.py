@@ -15,7 +15,7 @@ from unlearnkit.models.adapter import Importance, LoraConfig
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.composite.gated import GatedConfig
 from unlearnkit.models.composite.logit_rules import CombinedConfig
-from unlearnkit.robust import LAT, SAM
+from unlearnkit.robust import LAT, SAM, RepSelect
 
 PLAIN = LoraConfig()
 IN_4_BIT = BaseModel("tiny", quantization="4bit")
@@ -73,6 +73,9 @@ BROKEN_SETTINGS = {
     "model.saliency does not go with model.lora": {"saliency": Saliency(), "lora": PLAIN},
     "model.trainable does not go with model.lora": {"trainable": ["x"], "lora": PLAIN},
     "no objective with a weight above 0 reads a reference": {"reference_kind": OtherModel("tiny")},
+    "rep_select reads the directions of a weight's gradient": {
+        "robust": RepSelect(), "lora": PLAIN,
+    },
     "missing where model.gradient_checkpointing": {"robust": LAT(), "gradient_checkpointing": True},
     "which blocks that are compiled would not see": {"robust": LAT(), "compiled": True},
 }  # fmt: skip

@@ -174,6 +174,12 @@ SETTINGS: tuple[Rule, ...] = (
         "Say where the adapter is put: model.lora.target_modules, model.lora.layers_to_transform.",
     ),
     Rule(
+        lambda v: v.robust and v.robust.whole_weights and v.lora is not None,
+        "model.robust: {v.robust.label} reads the directions of a weight's gradient, and the "
+        "factors of model.lora have others",
+        "Train weights themselves (model.trainable picks some).",
+    ),
+    Rule(
         lambda v: v.robust and v.robust.perturbs and v.gradient_checkpointing,
         "model.robust: {v.robust.label} adds to the outputs of decoder blocks, which would be "
         "missing where model.gradient_checkpointing recomputes them",
