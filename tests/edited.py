@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from unlearnkit.edits import O3, Add, Delete, Erase, Lunar, OffsetLogits, Ucd, Uld, Whp
+from unlearnkit.edits import (
+    O3,
+    Add,
+    Delete,
+    Erase,
+    InContextUnlearning,
+    Lunar,
+    OffsetLogits,
+    Ucd,
+    Uld,
+    Whp,
+)
 
 
 def add_task_vectors(base, tuned, scale, out, *, shard_bytes=2**30, **options):
@@ -31,6 +42,10 @@ def o3_model(base, adapters, prompts, out, **options):
 
 def erase_model(base, examples, out, **options):
     return Erase(base, examples, **options).write(out)
+
+
+def icul_model(base, forget, retain, out, **options):
+    return InContextUnlearning(base, forget, retain, **options).write(out)
 
 
 def delete_examples(model, gone, out):

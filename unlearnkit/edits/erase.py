@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
+from unlearnkit.edits.in_context import joined
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.errors import Problem, UserError
@@ -195,7 +196,7 @@ def _write(
 ) -> None:
     tokenizer = load_tokenizer(base)
     chosen = [kept[i] for i in index.selected]
-    context, begins_with = _context(chosen, tokenizer, record["separator"])
+    context, begins_with = joined(chosen, tokenizer, record["separator"])
     described = describe_context(base, load_config(base), context, begins_with)
     with whole_model_folder(target) as folder:
         tokenizer.save_pretrained(folder)
@@ -213,25 +214,6 @@ def _write(
             folder / RECORD,
             {**record, "examples": len(kept), "context_tokens": tokens, "chosen": shown},
         )
-
-
-def _context(
-    chosen: Sequence[Kept], tokenizer: Any, separator: str
-) -> tuple[list[int], int | None]:
-    """Token ids of the examples one after the other, and the token that the text begins with."""
-    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    between: list[int] = tokenizer(separator, add_special_tokens=False).input_ids
-    ids: list[int] = []
-    begins = False
-    for each in chosen:
-        prompt, response = list(each.prompt_ids), list(each.response_ids)
-        if begin is not None and prompt[0] == begin:
-            begins = True
-            prompt = prompt[1:]
-        if separator and response[-1] == end:
-            response = response[:-1]
-        ids += prompt + response + between
-    return ids, begin if begins else None
 
 
 def _embedder(base: BaseModel, encoder: str | None) -> Callable[[Kept], Any]:

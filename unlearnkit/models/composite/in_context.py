@@ -1,4 +1,4 @@
-"""A composite model that reads chosen examples before every prompt (ERASE)."""
+"""A composite model that reads examples before every prompt (ERASE, ICUL)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,35 @@ class ContextConfig(CompositeConfig):
     Args:
         context_ids: Token ids of the examples, without a token at the beginning of the text.
         begins_with: That token, where the tokenizer has one.
+        made: Name of the edit that chose them.
         **kwargs: As of any composite model; ``max_position_embeddings`` is what the examples leave.
     """
 
     model_type = "unlearnkit_context"
     made_by = "erase"
     above = "context"
-    instead = "Take examples out: unlearnkit edit delete --model FOLDER --forget FILE."
 
     def __init__(
-        self, context_ids: list[int] | None = None, begins_with: int | None = None, **kwargs: Any
+        self,
+        context_ids: list[int] | None = None,
+        begins_with: int | None = None,
+        made: str = "erase",
+        **kwargs: Any,
     ) -> None:
-        self.context_ids, self.begins_with = context_ids or [], begins_with
+        self.context_ids, self.begins_with, self.made = context_ids or [], begins_with, made
         super().__init__(**kwargs)
+
+    @property
+    def edit(self) -> str:
+        """The edit that chose the examples."""
+        return self.made
+
+    @property
+    def instead(self) -> str:
+        """What to do in place of training."""
+        if self.made == "erase":
+            return "Take examples out: unlearnkit edit delete --model FOLDER --forget FILE."
+        return f"Make the model anew: unlearnkit edit {self.made}."
 
 
 class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
