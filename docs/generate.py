@@ -23,6 +23,8 @@ from unittest import mock
 import yaml
 
 from benchmarks.attacks import table as attacks_table
+from benchmarks.fair import table as fair
+from benchmarks.fair import wordings
 from benchmarks.meta.table import table as meta_table
 from benchmarks.meta.table import zoo_table
 from benchmarks.systems.table import read_results
@@ -48,6 +50,7 @@ PAGES = (
     "methods.md",
     "papers.md",
     "compat.md",
+    "fair.md",
     "recipes.md",
     "metrics.md",
     "evaluation.md",
@@ -262,6 +265,9 @@ def _made(what: str) -> str:
     makers: Mapping[str, Callable[[], str]] = {
         "attacks": attacks_table,
         "compat": compat_table,
+        "fair": fair.table,
+        "fair_settings": fair.settings,
+        "fair_wordings": wordings.table,
         "frames": frames,
         "looked_at": looked_at_table,
         "meta": meta_table,
