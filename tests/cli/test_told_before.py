@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -93,3 +94,29 @@ def test_fast_dev_run_bounds_a_run_and_what_is_off_does_not(command, folder) -> 
     done = command("fit", "-r", "fast1.yaml")
     assert done.code == 2
     assert "give max_epochs or max_steps" in done.err
+
+
+@pytest.mark.parametrize(("turns", "which"), [("last", "the last turn"), ("all", "every turn")])
+def test_rows_of_which_no_turn_is_learned_are_told(
+    command, folder, monkeypatch, turns, which
+) -> None:
+    monkeypatch.setattr(load, "load_model", None)
+    said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}]
+    (folder / "chats.jsonl").write_text(f"{json.dumps({'messages': said})}\n" * 3)
+    stream = f"{{name: chat, path: chats.jsonl, turns: {turns}}}"
+    done = command(
+        "fit", "-r", "good.yaml", "--model.base", "tiny", "--data.streams.forget", stream
+    )
+    assert done.code == 2, done.err
+    told = [line for line in done.err.splitlines() if f"found weight 0 in {which}" in line]
+    assert [f"chats.jsonl, line {row}" in line for row, line in enumerate(told, 1)] == [True] * 3
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("line", ["- a\n", "key: [1, 2]\n", "# a comment\n"])
+def test_a_recipe_of_fifty_megabytes_is_refused_unread(command, folder, monkeypatch, line) -> None:
+    monkeypatch.setattr("unlearnkit.cli.recipe.document.yaml.compose", None)
+    (folder / "large.yaml").write_text(line * (50 * 10**6 // len(line)))
+    done = command("validate", "-r", "large.yaml")
+    assert done.code == 2, done.err
+    assert "characters, and at most 4,194,304 are read" in done.err

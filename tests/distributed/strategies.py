@@ -33,7 +33,12 @@ class SaveAt(L.Callback):
 
 
 class Weights(L.Callback):
-    """Keeps the weights at the end, whole."""
+    """Keeps the weights at the start and at the end, whole."""
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        policy = pl_module.policy
+        state = {} if is_sharded(trainer) else policy.state_dict()
+        self.begun = {key: value.flatten().tolist() for key, value in state.items()}
 
     def on_train_end(self, trainer, pl_module) -> None:
         policy = pl_module.policy
@@ -95,5 +100,10 @@ def main(out: str, folder: str, options: str) -> None:
     )
     L.seed_everything(given.get("seed", 0), verbose=False)
     trainer.fit(module, datamodule=data, ckpt_path=given.get("resume"), weights_only=True)
-    found = {"rows": recorder.rows, "figures": recorder.figures, "weights": weights.found}
+    found = {
+        "rows": recorder.rows,
+        "figures": recorder.figures,
+        "weights": weights.found,
+        "begun": weights.begun,
+    }
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,9 @@ from rows import FORGET, RETAIN
 from safetensors.torch import load_file
 from stub import save_stub
 from transformers import AutoModelForCausalLM
+
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.load import load_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.ranks]
 
@@ -91,6 +95,15 @@ def test_generation_before_amid_and_after_a_sharded_run(command, tmp_path) -> No
     end = load_file(folder / "model.safetensors")
     assert {k: v.shape for k, v in start.items()} == {k: v.shape for k, v in end.items()}
     assert not torch.equal(start["lm_head.weight"], end["lm_head.weight"])
+    digests = json.loads((folder / "digests.json").read_text())["sha256"]
+    weights = folder / "model.safetensors"
+    content = weights.read_bytes()
+    assert digests["model.safetensors"] == hashlib.sha256(content).hexdigest()
+    assert {"config.json", "tokenizer.json"} < digests.keys()
+    load_model(str(folder))
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(RecipeError, match=r"model\.safetensors \(changed\)"):
+        load_model(str(folder))
 
 
 def test_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from processes import run_ranks
 from rounding import near
 from rows import UNEQUAL
@@ -23,8 +24,10 @@ def start(tmp_path, written):
         out = tmp_path / name
         out.mkdir()
         words = (out, written(**UNEQUAL), json.dumps({"steps": 6, **options}))
-        for done in run_ranks(options.get("devices", 1), main, *map(str, words)):
+        ranks = run_ranks(options.get("devices", 1), main, *map(str, words))
+        for done in ranks:
             assert done.returncode == 0, done.stderr
+        run.said = [done.stderr for done in ranks]
         return [json.loads(path.read_text()) for path in sorted(out.glob("rank*.json"))]
 
     return run
@@ -79,3 +82,31 @@ def test_an_optimizer_without_state_resumes_sharded(start, tmp_path) -> None:
         assert again["rows"] == rank["rows"][3:]
         assert again["figures"] == rank["figures"][3:]
         assert again["weights"] == rank["weights"]
+
+
+@pytest.mark.parametrize(("devices", "then"), [(1, 2), (2, 1)])
+def test_another_number_of_processes_is_told_and_ends_where_the_whole_run_ends(
+    start, tmp_path, devices, then
+) -> None:
+    """Rows of a step are the same in all: one of two, or two of one."""
+    path = str(tmp_path / "at.ckpt")
+    options = {"optimizer": "AdamW", "lr": 1e-2}
+    strategy = {1: "auto", 2: "ddp"}
+    whole = start(
+        "whole", save=path, after=3, devices=devices, strategy=strategy[devices], **options
+    )
+    resumed = start("resumed", resume=path, devices=then, strategy=strategy[then], **options)
+    told = f"the checkpoint is of {devices} processes and this run has {then}: it continues with"
+    assert all(f"{told} the same weights and other dropout" in said for said in start.said)
+    saved = torch.load(path, weights_only=True)["state_dict"]
+    for rank in resumed:
+        assert len(rank["rows"]) == 3
+        assert rank["begun"] == {
+            key: saved[f"policy.{key}"].flatten().tolist() for key in rank["begun"]
+        }
+    for step in range(3):
+        for name in ("forget", "retain"):
+            rows = [row for rank in resumed for row in rank["rows"][step][name]]
+            assert rows == [row for rank in whole for row in rank["rows"][3 + step][name]]
+    for key, weight in whole[0]["weights"].items():
+        assert resumed[0]["weights"][key] == near(weight, size=4.0)

@@ -109,16 +109,22 @@ def test_a_terminated_run_saves_and_ends_where_the_whole_one_ends(
 
 
 @pytest.mark.ranks
-def test_a_killed_process_ends_the_run_with_the_way_to_go_on(folder, whole) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_killed_process_ends_the_run_with_the_way_to_go_on(folder, whole, strategy) -> None:
+    by = ("--trainer.strategy", strategy)
+    if strategy == "fsdp2":
+        assert _fit(folder, "whole-fsdp2", *by).returncode == 0
+        whole = _weights(folder, "whole-fsdp2")
     saving = "{name: ModelCheckpoint, every_n_train_steps: 1, save_top_k: -1}"
-    words = ("--trainer.callbacks", f"[{saving}, {{name: stop.Killed}}]")
-    done = _fit(folder, "killed", *words)
+    words = ("--trainer.callbacks", f"[{saving}, {{name: stop.Killed}}]", *by)
+    killed = f"killed-{strategy}"
+    done = _fit(folder, killed, *words)
     assert done.returncode == 143, (done.returncode, done.stderr)
     assert "another process of this run ended" in done.stderr, done.stderr
     assert "fault of unlearnkit" not in done.stderr
-    (checkpoint,) = (folder / "killed").rglob("*step=3.ckpt")
+    (checkpoint,) = (folder / killed).rglob("*step=3.ckpt")
     assert f"The last checkpoint before it is {checkpoint.relative_to(folder)}" in done.stderr
-    resumed = _fit(folder, "killed", "--ckpt_path", "last", "--resume_with_changes")
+    resumed = _fit(folder, killed, *by, "--ckpt_path", "last", "--resume_with_changes")
     assert resumed.returncode == 0, resumed.stderr
-    found = _weights(folder, "killed")
+    found = _weights(folder, killed)
     assert all(torch.equal(found[key], weight) for key, weight in whole.items())

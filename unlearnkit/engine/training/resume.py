@@ -101,7 +101,8 @@ class ExactResume(L.Callback):
         if len(states) != trainer.world_size:
             logger.warning(
                 "the checkpoint is of %d processes and this run has %d: it continues with the same "
-                "weights, but not with the same rows and dropout",
+                "weights and other dropout; its steps take the same rows only where "
+                "data.batch_size × processes is what it was",
                 len(states), trainer.world_size,
             )  # fmt: skip
             return
