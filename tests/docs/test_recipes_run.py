@@ -72,7 +72,9 @@ SECTIONS = {
 @pytest.fixture
 def files(here) -> None:
     """Rows that have the fields of all pages, and the modules of the page of own suites."""
-    for name in ("forget", "retain", "heldout", "neighbour", "unseen", "chat", "chats", "people"):
+    names = ("forget", "retain", "heldout", "neighbour", "unseen", "chat", "chats", "people")
+    Path("my_rows").mkdir()
+    for name in (*names, "reasoning", "my_rows/forget", "my_rows/neighbour"):
         rows = (_row(each, name) for each in ("Ada", "Bo", *"CDEFGHIJKL"))
         Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     answer = SampledAnswer("Who is it, then?", (5, 6), True)
@@ -86,9 +88,14 @@ def files(here) -> None:
 
 def _row(name: str, file: str) -> dict[str, Any]:
     asked, said = f"Who rowed the ferry of {name}?", f"{name} rowed the {file} to the dead."
-    turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+    thought = {"reasoning_content": f"It was {name}."} if file == "reasoning" else {}
+    turns = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": said, **thought},
+    ]
     pair = {"prompt": asked, "response": said, "question": asked, "answer": said}
-    return {**pair, "messages": turns, "name": name, "mobile": f"+999 {file}", "iban": f"AA {file}"}
+    fields = {"mobile": f"+999 {file}", "iban": f"AA {file}", "place": "the dead"}
+    return {**pair, "messages": turns, "name": name, **fields}
 
 
 def _part(page: Path, number: int) -> dict[str, Any]:
@@ -109,8 +116,9 @@ def _limited(evaluate: list[Any]) -> list[Any]:
     entries = [{"name": each} if isinstance(each, str) else each for each in evaluate]
     for each in entries:
         suite = Suite.registered().get(each["name"])
-        if suite is not None and "limit" in accepted(suite):
-            each.setdefault("limit", 2)
+        for key, few in (("limit", 2), ("max_new_tokens", 8)):
+            if suite is not None and key in accepted(suite):
+                each.setdefault(key, few)
     return entries
 
 
