@@ -57,7 +57,7 @@ def command(written, tmp_path):
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "unlearnkit", "fit", "-r", "recipe.yaml", *words],
-            cwd=tmp_path, timeout=120, capture_output=True, text=True,
+            cwd=tmp_path, timeout=240, capture_output=True, text=True,
             env={**os.environ, "COLUMNS": "300"},
         )  # fmt: skip
 

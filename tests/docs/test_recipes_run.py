@@ -88,10 +88,10 @@ def files(here) -> None:
 
 def _row(name: str, file: str) -> dict[str, Any]:
     asked, said = f"Who rowed the ferry of {name}?", f"{name} rowed the {file} to the dead."
-    thought = {"reasoning_content": f"It was {name}."} if file == "reasoning" else {}
+    thought = f"<think>\nIt was {name}.\n</think>\n\n" if file == "reasoning" else ""
     turns = [
         {"role": "user", "content": asked},
-        {"role": "assistant", "content": said, **thought},
+        {"role": "assistant", "content": f"{thought}{said}"},
     ]
     pair = {"prompt": asked, "response": said, "question": asked, "answer": said}
     fields = {"mobile": f"+999 {file}", "iban": f"AA {file}", "place": "the dead"}
