@@ -20,10 +20,13 @@ from unlearnkit.metrics.base import Direction
 
 LEFT_OUT = {
     "chance": "it is of the questions, not of a model",
+    "closed": "no model of the zoo thinks",
     "harmful_rate": "it needs a classifier",
     "harmfulness": "it needs a classifier",
+    "hidden": "no model of the zoo thinks",
     "model_utility": "it is of rows to keep",
     "semantic_similarity": "it needs an encoder",
+    "thought_rouge": "no model of the zoo thinks",
 }
 """Metrics of the package that are not tested, and why."""
 LOW_KNOWS = (
