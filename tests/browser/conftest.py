@@ -18,14 +18,16 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync",
          "--disable-background-networking", "--disable-component-update"]  # fmt: skip
 
 
+def chromium() -> str | None:
+    """The browser of the system; None for the one that Playwright installed."""
+    return next(filter(None, (os.environ.get("CHROMIUM"), *map(shutil.which, NAMES))), None)
+
+
 @pytest.fixture(scope="session")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api")
-    found = (os.environ.get("CHROMIUM"), *map(shutil.which, NAMES))
-    chromium = next(filter(None, found), None)
     with sync_api.sync_playwright() as playwright:
-        # The browser of the system where there is one, else the one that Playwright installed.
-        started = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        started = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         yield started
         started.close()
 

@@ -76,6 +76,9 @@ def test_no_block_is_passed_over(page) -> None:
 def test_commands_are_carried_out(page, finished, here, monkeypatch) -> None:
     run(["cp", "copyright", "mine.yaml"])
     run(["new", "objective", "my_losses.py"])
+    if page.stem == "from-start-to-end":
+        for name, code in zip(("teach", "forget"), blocks(page, "yaml"), strict=False):
+            Path(f"{name}.yaml").write_text(code)
     if page.stem == "phases":
         Path("mine.yaml").write_text(blocks(page, "yaml")[0])
     if page.stem == "tune":
