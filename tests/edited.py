@@ -6,6 +6,7 @@ from unlearnkit.edits import (
     O3,
     Add,
     Delete,
+    Eco,
     Erase,
     InContextUnlearning,
     Lunar,
@@ -46,6 +47,10 @@ def erase_model(base, examples, out, **options):
 
 def icul_model(base, forget, retain, out, **options):
     return InContextUnlearning(base, forget, retain, **options).write(out)
+
+
+def eco_model(base, forget, retain, out, **options):
+    return Eco(base, forget, retain, **options).write(out)
 
 
 def delete_examples(model, gone, out):

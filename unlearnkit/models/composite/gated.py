@@ -168,7 +168,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         if weights is None:
             weights = getattr(cache, "gate", None)
         if weights is None:
-            mask = _prompts(input_ids, attention_mask, labels, prompt_lengths)
+            mask = prompts_of(input_ids, attention_mask, labels, prompt_lengths)
             weights = self.chosen(self.gate_weights(input_ids, mask))
         if len(weights) != len(input_ids):  # beams, or several samples of a prompt
             weights = weights.repeat_interleave(len(input_ids) // len(weights), dim=0)
@@ -237,7 +237,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         self.generation_config.save_pretrained(folder)
 
 
-def _prompts(
+def prompts_of(
     input_ids: Tensor,
     attention_mask: Tensor | None,
     labels: Tensor | None,
