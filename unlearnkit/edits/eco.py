@@ -134,7 +134,7 @@ def fit_classifier(forget: Tensor, retain: Tensor) -> tuple[Tensor, float]:
     both = torch.cat([forget, retain]).double()
     scale = both.std().clamp(min=1e-12)
     kinds = [1] * len(forget) + [0] * len(retain)
-    fitted = LogisticRegression(C=100.0, class_weight="balanced", max_iter=1000)
+    fitted: Any = LogisticRegression(C=100.0, class_weight="balanced", max_iter=1000)
     fitted.fit((both / scale).numpy(), kinds)
     return torch.tensor(fitted.coef_[0]).div(scale).float(), float(fitted.intercept_[0])
 
