@@ -12,7 +12,7 @@ from unlearnkit.errors import UserError
 def test_the_shipped_grid_is_that_of_the_docs():
     cells = read_cells(None, {"domain": "retain", "benign": "b.jsonl"})
     relearn = [name for name in cells if name.startswith("relearn")]
-    assert (len(relearn), len(cells)) == (18, 25)
+    assert (len(relearn), len(cells)) == (18, 26)
     cell = cells["relearn lr=0.0003 lora=8 data=domain"]
     assert cell == {
         "attack": "relearn", "steps": 100, "at": [5, 20, 100], "lr": 3e-4, "lora": 8,
@@ -23,7 +23,7 @@ def test_the_shipped_grid_is_that_of_the_docs():
 
 def test_cells_of_a_word_that_stands_for_nothing_are_left_out():
     cells = read_cells(None, {"domain": None, "benign": "b.jsonl"})
-    assert len(cells) == 25 - 6
+    assert len(cells) == 26 - 6
     assert not any("data=domain" in name for name in cells)
 
 
