@@ -17,7 +17,6 @@ from unlearnkit.data.packer import Packer
 from unlearnkit.data.parts import Parts, parts_of
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
-from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter
 from unlearnkit.engine.reference.cached import Cached, fill_from, own_reference
 from unlearnkit.engine.reference.kinds import (
     Frozen,
@@ -25,30 +24,30 @@ from unlearnkit.engine.reference.kinds import (
     ReferenceKind,
     chosen_reference,
 )  # fmt: skip
-from unlearnkit.engine.reference.other import OtherModel, kept_reference
-from unlearnkit.engine.step.attention_choice import AttentionChoice, attend_to_forests
-from unlearnkit.engine.step.checkpointing import Checkpointing, recompute_blocks
+from unlearnkit.engine.reference.other import OtherModel
+from unlearnkit.engine.step.attention_choice import AttentionChoice
+from unlearnkit.engine.step.checkpointing import Checkpointing
 from unlearnkit.engine.step.compiled import compile_blocks
 from unlearnkit.engine.step.forward import ForwardPass, stream_views
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.kernels import HeadKernel, chosen_kernel
-from unlearnkit.engine.step.layout import choose_layout
 from unlearnkit.engine.step.micro_batches import accumulated
 from unlearnkit.engine.step.patterns import prove
 from unlearnkit.engine.step.perturbation import Perturbation
 from unlearnkit.engine.step.step_metrics import StepMetrics, step_share
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
+from unlearnkit.engine.training.building import build
 from unlearnkit.engine.training.fila import begin_by_importance
-from unlearnkit.engine.training.freezing import restrict
-from unlearnkit.engine.training.fsdp2 import let_go, shard, step_of
+from unlearnkit.engine.training.fsdp2 import let_go, step_of
 from unlearnkit.engine.training.fused import use_fused
 from unlearnkit.engine.training.resume import ExactResume, keep_what_is_trained, refuse_gaps
 from unlearnkit.engine.training.salun import Saliency, SalientWeights
 from unlearnkit.engine.training.schedule import Schedule, scheduled
+from unlearnkit.engine.training.slices import Slices, slices_of
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig, importance_of
-from unlearnkit.models.load import Policy, add_adapter, load_model
+from unlearnkit.models.load import Policy, load_model
 from unlearnkit.models.loaded import ModelSource, as_source
 from unlearnkit.objectives.active import ActiveObjectives
 from unlearnkit.objectives.base import Objective
@@ -153,27 +152,19 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
     def configure_model(self) -> None:
         """Loads the model, and keeps a reference if one is needed. Safe to call twice."""
         if not hasattr(self, "policy"):
-            self.use_model(load_model(self.base))
+            slices = slices_of(self)
+            self.use_model(load_model(self.base) if slices is None else slices.unread(), slices)
 
-    def use_model(self, model: Any) -> None:
+    def use_model(self, model: Any, slices: Slices | None = None) -> None:
         """Takes a model that is already in memory in place of loading ``base``.
 
         Args:
             model: A causal language model of transformers, not yet wrapped by PEFT.
+            slices: What it is read from once it is sharded, if its weights are not there yet.
         """
         refuse(MODEL, Values.of(self, config=model.config, sharded=self.device_mesh is not None))
-        self.layout, self.layout_reason = choose_layout(model, self.layout)
-        if self.layout == "packed":
-            self.attention = attend_to_forests(model, self.attention, self._trainer)
         kind = self.reference_kind if "reference" in self.needs else None
-        reference = kept_reference(self, model) if kind == "frozen" else None
-        recompute_blocks(model, self.gradient_checkpointing)
-        add = add_restorable_adapter if kind == "adapter_off" else add_adapter
-        self.policy = add(model, self.lora) if self.lora else model
-        restrict(self.policy, self.trainable)
-        self.head = Head(self.policy, kernel=self.head_kernel)
-        if self.device_mesh is not None:
-            shard([self.policy, reference and reference.model], self.device_mesh["data_parallel"])
+        reference = build(self, model, kind, slices)
         if "reference" in self.needs:
             self.reference = reference or own_reference(kind, self.policy, self.head, self.layout)
         self.expected = expected_weights(self.active.values())

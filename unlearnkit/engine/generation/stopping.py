@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from transformers import DynamicCache, StoppingCriteria
 from transformers.cache_utils import DynamicLayer
 
@@ -88,7 +89,10 @@ def cache_of_rows(model: nn.Module) -> DynamicCache | None:
 
 def is_plain(model: nn.Module) -> bool:
     """Whether it is one of transformers' own, adapted or not."""
-    return type(_inner(model)).__module__.startswith("transformers.models.")
+    inner = _inner(model)
+    # Sharding puts a class of its own in front.
+    kind = type(inner).__bases__[-1] if isinstance(inner, FSDPModule) else type(inner)
+    return kind.__module__.startswith("transformers.models.")
 
 
 def _inner(model: Any) -> Any:

@@ -67,6 +67,20 @@ def refuse_changed_base(policy: PeftModel, before: Tensor) -> None:
     )
 
 
+def refuse_trained_base(policy: nn.Module, kind: str | None) -> None:
+    """The same of a sharded policy whose reference is itself without its adapter.
+
+    Its adapter is new, so that without it the policy is what it was.
+
+    Raises:
+        RecipeError: With weights of the base that are trained, if there are any.
+    """
+    if kind == "adapter_off" and isinstance(policy, PeftModel):
+        with policy.disable_adapter():
+            before = outputs_of(policy)
+        refuse_changed_base(policy, before)
+
+
 _PARTS = (".lora_", ".modules_to_save.", ".token_adapter.")
 """What names of an adapter's own weights have in them."""
 

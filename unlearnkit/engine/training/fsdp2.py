@@ -121,8 +121,9 @@ def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
 
 def let_go(model: nn.Module) -> None:
     """Frees what a model that has no backward pass holds beyond its own shard."""
-    if isinstance(model, FSDPModule):
-        model.reshard()
+    inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    if isinstance(inner, FSDPModule):
+        inner.reshard()
 
 
 def whole_state(model: nn.Module) -> dict[str, Any]:
