@@ -77,7 +77,7 @@ def module(base: Path, lora: bool) -> Module:
     )
 
 
-def main(out: str, folder: str, adapter: str) -> None:
+def main(out: str, folder: str, adapter: str, compared: str = "") -> None:
     rank, world = (int(os.environ[name]) for name in ("LOCAL_RANK", "WORLD_SIZE"))
     distributed.init_process_group("gloo", rank=rank, world_size=world)
     mesh = init_device_mesh("cpu", (world, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
@@ -91,13 +91,14 @@ def main(out: str, folder: str, adapter: str) -> None:
         name: [part.to_local().numel(), part.numel()]  # pyright: ignore
         for name, part in loaded.named_parameters()
     }
-    whole = StateDictOptions(full_state_dict=True)
-    states = {"policy": get_model_state_dict(loaded.policy, options=whole)}
-    kept: Any = loaded.reference
-    if not adapter:
-        states["reference"] = get_model_state_dict(kept.model, options=whole)
     found["layout"] = loaded.layout
-    found["equal"] = bool(rank) or _equal(states, Path(folder), bool(adapter))
+    if compared:
+        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        states = {"policy": get_model_state_dict(loaded.policy, options=whole)}
+        kept: Any = loaded.reference
+        if not adapter:
+            states["reference"] = get_model_state_dict(kept.model, options=whole)
+        found["equal"] = bool(rank) or _equal(states, Path(folder), bool(adapter))
     Path(out, f"rank{rank}.json").write_text(json.dumps(found))
     distributed.barrier()
     distributed.destroy_process_group()
