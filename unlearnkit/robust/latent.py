@@ -16,7 +16,8 @@ class LAT(Robust, name="lat"):
     r"""Takes the forget gradient under states that bring the forgotten text back best.
 
     $$\nabla L = \nabla_\theta L_f(\theta, \delta^*) + \nabla L_r(\theta), \qquad
-      \delta^* \approx \arg\max_{\lVert \delta_t \rVert_2 \le \epsilon} L_f(\theta, \delta)$$
+      \delta^* \approx \operatorname{argmax}_{\lVert \delta_t \rVert_2 \le \epsilon}
+      L_f(\theta, \delta)$$
 
     with one vector $\delta_t$ for each token of the forget rows (of equal prompts one, in either
     layout) added to the outputs of the chosen decoder blocks, prompts included. It begins at zero,
