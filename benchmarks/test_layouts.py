@@ -57,9 +57,17 @@ def test_rows_of_one_length_are_one_call_of_attention_and_no_further_copy() -> N
         assert found["packed"][name] <= found["rows"][name]
 
 
-def test_answers_of_one_length_are_one_call_beside_their_prompt() -> None:
+def test_answers_of_one_length_are_one_call_beside_their_prompts() -> None:
+    """One for all prompts and one for all answers, wherever they lie."""
     found = _operations(layouts.Cell("M", 6, 8, 8, 5))
-    assert found["packed"]["_scaled_dot_product_flash_attention_for_cpu"] == 2 * 6
+    assert found["packed"]["_scaled_dot_product_flash_attention_for_cpu"] == 2
+
+
+def test_auto_takes_rows_where_packing_spares_no_token() -> None:
+    taken = {layouts.Cell("M", 4, 8, 8, 1): "rows", layouts.Cell("M", 1, 8, 8, 1): "rows",
+             layouts.Cell("M", 4, 8, 8, 2): "packed",
+             layouts.Cell("M", 4, 8, 8, 1, ragged=True): "packed"}  # fmt: skip
+    assert {cell: layouts.chosen_by_auto(cell) for cell in taken} == taken
 
 
 def test_a_cell_has_ratios_unless_a_round_takes_too_long() -> None:

@@ -61,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--batch", type=int, default=4, help="forget rows of a step")
     parser.add_argument("--json", type=new_file)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -69,8 +70,8 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(
             f"give the folder of a checkout of {known}; none of it comes with this package"
         )
-    if min(options.steps, options.rounds) < 1:
-        parser.error("--steps and --rounds: expected at least 1")
+    if min(options.steps, options.rounds, options.batch) < 1:
+        parser.error("--steps, --rounds and --batch: expected at least 1")
     try:
         peer = recognise(options.checkout)
         # Late, since these import torch, and a refusal needs none of it.
@@ -82,8 +83,9 @@ def main(argv: list[str] | None = None) -> None:
                 parser.error(
                     f"--losses: {peer.title} is compared by {', '.join(names)}, not {name}"
                 )
+        drawn = (options.steps, options.seed, options.lr, options.batch)
         settings = [
-            Setting(options.checkout, loss, model, options.steps, options.seed, options.lr)
+            Setting(options.checkout, loss, model, *drawn)
             for model in options.models
             for loss in options.losses or names
         ]
@@ -91,7 +93,8 @@ def main(argv: list[str] | None = None) -> None:
             warnings.simplefilter("ignore")
             print(json.dumps(run_side(settings[0], options.side)))
             return
-        print(f"{peer.title}, {options.steps} steps, {options.rounds} rounds\n\n{heading()}")
+        size = f"{options.steps} steps of {options.batch} rows, {options.rounds} rounds"
+        print(f"{peer.title}, {size}\n\n{heading()}")
         rows = []
         for setting in settings:
             rows.append(compare(setting, options.rounds))

@@ -36,11 +36,14 @@ class Setting(NamedTuple):
     steps: int
     seed: int
     lr: float
+    batch: int = 4
+    """Forget rows of a step, and retain rows."""
 
     def arguments(self) -> list[str]:
         """The same on the command line of one side's process."""
         given = ("--losses", self.loss, "--models", self.model, "--steps", self.steps)
-        return [str(a) for a in (self.folder, *given, "--seed", self.seed, "--lr", self.lr)]
+        drawn = ("--seed", self.seed, "--lr", self.lr, "--batch", self.batch)
+        return [str(a) for a in (self.folder, *given, *drawn)]
 
 
 def losses_of(folder: Path) -> list[str]:
@@ -60,7 +63,7 @@ def run_side(setting: Setting, name: str) -> dict[str, Any]:
     """
     torch.set_num_threads(1)
     peer = _calls(setting.folder)
-    workload = Workload(peer.FRAME, setting.steps, setting.seed)
+    workload = Workload(peer.FRAME, setting.steps, setting.seed, setting.batch)
     model = _model(setting.model, setting.seed).train()
     if name == "ours":
         objectives = peer.LOSSES[setting.loss]
@@ -119,6 +122,7 @@ def row(
         "loss": setting.loss,
         "model": setting.model,
         "steps": setting.steps,
+        "batch": setting.batch,
         "cpu_ratio": statistics.median(times),
         "cpu_range": [min(times), max(times)],
         "cpu_seconds": [statistics.median(r["seconds"] for r in runs) for runs in (mine, other)],

@@ -127,7 +127,8 @@ def plan_attention(trees: Iterable[Tree]) -> AttentionPlan:
     """The parts of a row: a prompt with its one response, or a prompt and each of its responses.
 
     Args:
-        trees: In the order of the row, without gaps; their responses too.
+        trees: Their spans fill the row without gaps, in any order; an only response follows its
+            prompt.
 
     Example:
         >>> plan = plan_attention([Tree((0, 2), ((2, 3), (3, 5))), Tree((5, 6), ((6, 8),))])
@@ -136,24 +137,18 @@ def plan_attention(trees: Iterable[Tree]) -> AttentionPlan:
         >>> plan.gather.tolist()
         [0, 1, 0, 1, 2, 0, 1, 3, 4, 5, 6, 7]
     """
-    queries: list[int] = []
-    keys: list[int] = []
-    positions: list[int] = []
-    branches = False
+    parts: list[tuple[range, range]] = []  # own positions, and the prompt's before them
     for (start, end), responses in trees:
         if len(responses) == 1:
             end = responses[0][1]
-        queries.append(end - start)
-        keys.append(end - start)
-        positions += range(start, end)
-        if len(responses) < 2:
-            continue
-        branches = True
-        for first, last in responses:
-            queries.append(last - first)
-            keys.append(end - start + last - first)
-            positions += range(start, end)
-            positions += range(first, last)
+        parts.append((range(start, end), range(0)))
+        if len(responses) > 1:
+            parts += [(range(*each), range(start, end)) for each in responses]
+    parts.sort(key=lambda part: part[0].start)
+    queries = [len(own) for own, _ in parts]
+    keys = [len(prompt) + len(own) for own, prompt in parts]
+    branches = any(prompt for _, prompt in parts)
+    positions = [place for own, prompt in parts for each in (prompt, own) for place in each]
     return AttentionPlan(
         tuple(queries),
         tuple(keys),

@@ -147,6 +147,23 @@ def pack(
     )
 
 
+def spares(batches: Mapping[str, StreamBatch], keep_last: bool = False) -> bool:
+    """Whether the rows have fewer tokens packed than padded: by a shared prompt, or by lengths.
+
+    Example:
+        >>> one, other = Example((5,), (7, 8), 0, "a:1"), Example((6,), (4, 9), 1, "a:2")
+        >>> spares({"forget": StreamBatch((one, other), 4, 2)})
+        False
+        >>> spares({"forget": StreamBatch((one, other._replace(prompt_ids=(5,))), 4, 2)})
+        True
+    """
+    examples = [example for batch in batches.values() for example in batch.examples]
+    inputs = [len(_inputs(example, keep_last)) for example in examples]
+    widths = [len(e.prompt_ids) + n for e, n in zip(examples, inputs, strict=True)]
+    packed = sum(inputs) + sum(len(prompt) for prompt in {e.prompt_ids for e in examples})
+    return packed < len(widths) * max(widths, default=0)
+
+
 def row_lengths(batch: Batch) -> list[int]:
     """Inputs of each response with its prompt, in tokens."""
     return [len(e.prompt_ids) + len(_inputs(e, batch.keep_last)) for e in batch.examples]
@@ -182,27 +199,39 @@ def _inputs(example: Example, keep_last: bool) -> tuple[int, ...]:
 
 
 def _lay_packed(examples: list[Example], keep_last: bool) -> _Laid:
+    given = [_inputs(example, keep_last) for example in examples]
     by_prompt: dict[tuple[int, ...], list[int]] = {}
     for index, example in enumerate(examples):
         by_prompt.setdefault(example.prompt_ids, []).append(index)
+    # Prompts, each with its response where it has one alone, then the other responses; those of
+    # one size follow each other, since they share a call of attention.
+    stems: list[_Stem] = []
+    for prompt, members in by_prompt.items():
+        fed = [index for index in members if given[index]]
+        stems.append(_Stem(prompt, given[fed[0]] if len(fed) == 1 else (), fed, members))
+    stems.sort(key=lambda stem: len(stem.prompt) + len(stem.tail))
     ids: list[int] = []
     positions: list[int] = []
-    trees: list[Tree] = []
     spans: list[tuple[int, int]] = [(0, 0)] * len(examples)
-    for prompt, members in by_prompt.items():
-        begin = len(ids)
-        ids += prompt
-        positions += range(len(prompt))
-        end = len(ids)
-        responses: list[tuple[int, int]] = []
-        for index in members:
-            given = _inputs(examples[index], keep_last)
-            spans[index] = (end - 1, len(ids))
-            if given:
-                responses.append((len(ids), len(ids) + len(given)))
-            ids += given
-            positions += range(len(prompt), len(prompt) + len(given))
-        trees.append(Tree((begin, end), tuple(responses)))
+    branches: list[tuple[int, _Stem]] = []
+    for stem in stems:
+        end = len(ids) + len(stem.prompt)
+        for index in stem.members:
+            spans[index] = (end - 1, end)
+        ids += stem.prompt + stem.tail
+        positions += range(len(stem.prompt) + len(stem.tail))
+        branches += [(index, stem) for index in stem.fed if not stem.tail]
+    branches.sort(key=lambda branch: (len(given[branch[0]]), len(branch[1].prompt)))
+    for index, stem in branches:
+        spans[index] = (spans[index][0], len(ids))
+        ids += given[index]
+        positions += range(len(stem.prompt), len(stem.prompt) + len(given[index]))
+    trees: list[Tree] = []
+    for stem in stems:
+        end = spans[stem.members[0]][0] + 1
+        starts = [(spans[index][1], len(given[index])) for index in stem.fed]
+        responses = tuple((start, start + length) for start, length in starts)
+        trees.append(Tree((end - len(stem.prompt), end), responses))
     if not ids:
         ids, positions, trees = [0], [0], [Tree((0, 1), ())]
     tensors = {
@@ -211,6 +240,17 @@ def _lay_packed(examples: list[Example], keep_last: bool) -> _Laid:
         "attention_mask": None,
     }
     return tensors, plan_attention(trees), spans
+
+
+class _Stem(NamedTuple):
+    """A prompt in the packed row, and the responses to it by their numbers."""
+
+    prompt: tuple[int, ...]
+    tail: tuple[int, ...]
+    """Inputs of its response where one alone has any."""
+    fed: list[int]
+    """Responses with inputs."""
+    members: list[int]
 
 
 def _lay_rows(examples: list[Example], keep_last: bool) -> _Laid:

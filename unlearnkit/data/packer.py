@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
 from unlearnkit.data.example import Example
-from unlearnkit.data.pack import Batch, Layout, pack
+from unlearnkit.data.pack import Batch, Layout, pack, spares
 from unlearnkit.data.parts import Parts
 from unlearnkit.data.sampler import StreamBatch, StreamBatches
 
@@ -18,7 +19,7 @@ class Packer:
     """Joins the rows of a micro-batch as a model takes them; it travels to loader processes.
 
     Args:
-        layout: ``packed`` or ``rows``.
+        layout: ``packed``, ``rows``, or ``auto``: packed where that spares tokens.
         read: Streams that an objective reads; rows of others are left out.
         referred: Those of them whose reference values an objective reads.
         keep_last: Feed each response's last token too, for objectives on hidden states.
@@ -33,7 +34,7 @@ class Packer:
         ([[5, 6, 7]], ['forget'])
     """
 
-    layout: Layout
+    layout: Layout | Literal["auto"]
     read: frozenset[str]
     referred: frozenset[str] = frozenset()
     keep_last: bool = False
@@ -47,7 +48,8 @@ class Packer:
         for group in self.apart or (self.read,):
             read = {name: rows for name, rows in batches.items() if name in group}
             limit = self.max_tokens
-            parts = [read] if limit is None else split(read, limit, self.layout)
+            packs: Layout = "rows" if self.layout == "rows" else "packed"
+            parts = [read] if limit is None else split(read, limit, packs)
             packed += map(self._packed, parts)
         return packed
 
@@ -56,14 +58,19 @@ class Packer:
         return Parts(self(batches))
 
     def _packed(self, rows: StreamBatches) -> Batch:
-        batch = pack(rows, self.layout, self.keep_last)
+        batch = self._laid(rows)
         referred = {name: rows[name] for name in rows if name in self.referred}
         if not referred:
             return batch
         if referred.keys() == rows.keys():
             return self._with_stored(batch)
-        reference = pack(referred, self.layout, self.keep_last)
-        return replace(batch, reference=self._with_stored(reference))
+        return replace(batch, reference=self._with_stored(self._laid(referred)))
+
+    def _laid(self, rows: StreamBatches) -> Batch:
+        layout = self.layout
+        if layout == "auto":
+            layout = "packed" if spares(rows, self.keep_last) else "rows"
+        return pack(rows, layout, self.keep_last)
 
     def _with_stored(self, batch: Batch) -> Batch:
         return replace(batch, stored=self.stored(batch)) if self.stored else batch

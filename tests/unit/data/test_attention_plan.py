@@ -19,6 +19,14 @@ def test_a_prompt_with_one_response_is_one_part() -> None:
     assert plan.gather.tolist() == [0, 1, 0, 1, 2, 0, 1, 3, 4, 5, 6, 7, 8, 9]
 
 
+def test_responses_may_lie_anywhere_in_the_row() -> None:
+    plan = plan_attention([Tree((1, 3), ((6, 7), (4, 6))), Tree((0, 1), ()), Tree((3, 4), ())])
+    assert plan.queries == (1, 2, 1, 2, 1)
+    assert plan.keys == (1, 2, 1, 4, 3)
+    assert plan.gather is not None
+    assert plan.gather.tolist() == [0, 1, 2, 3, 1, 2, 4, 5, 1, 2, 6]
+
+
 def test_without_shared_prompts_nothing_is_gathered() -> None:
     plan = plan_attention(FOREST[1:2])
     assert plan.gather is None

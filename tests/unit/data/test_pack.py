@@ -19,12 +19,22 @@ SHARED = batches(forget=[((7, 8), (1, 2, 3))], mismatch=[((7, 8), (4, 5)), ((9,)
 
 def test_equal_prompts_stand_once_and_a_last_token_is_no_input() -> None:
     batch = pack(SHARED)
-    assert batch.input_ids.tolist() == [[7, 8, 1, 2, 4, 9]]
-    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 0]]
+    # The prompts by size, then the responses by size: (9), (7, 8), (4), (1, 2).
+    assert batch.input_ids.tolist() == [[9, 7, 8, 4, 1, 2]]
+    assert batch.position_ids.tolist() == [[0, 0, 1, 2, 2, 3]]
     assert batch.target.tolist() == [1, 2, 3, 4, 5, 6]
     # Each first token is predicted where its prompt ends, the others by the token before.
-    assert batch.source.tolist() == [1, 2, 3, 1, 4, 5]
+    assert batch.source.tolist() == [2, 4, 5, 2, 3, 0]
     assert batch.sequence.tolist() == [0, 0, 0, 1, 1, 2]
+
+
+def test_parts_of_one_size_follow_each_other_whatever_lies_between_them() -> None:
+    """Each run of them is one call of attention."""
+    rows = [((p, p), (1, 2, 3)[: 2 + r % 2]) for p in range(5, 9) for r in range(4)]
+    plan = pack(batches(forget=[*rows, ((9, 9), (4, 5, 6)), ((3, 3, 3), (4,))])).attention
+    assert plan is not None
+    # Four prompts of 2 tokens; (9 9 4 5) and (3 3 3); eight responses each with 1 and 2 inputs.
+    assert plan.runs == ((4, 2, 2), (1, 3, 3), (1, 4, 4), (8, 1, 3), (8, 2, 4))
 
 
 def test_rows_are_padded_on_the_right() -> None:

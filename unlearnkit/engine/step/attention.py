@@ -3,7 +3,8 @@
 Each prompt attends to itself; each response to its prompt and to itself. The plan of the row
 travels through the model's keyword arguments (``attention_plan=``), so recomputation under gradient
 checkpointing and nested models see the right one. Without it the function is transformers' own
-``sdpa``, so a model can keep this implementation for generation and evaluation.
+``sdpa``, and the loop's where scores have a soft cap, so a model can keep this implementation for
+generation and evaluation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers.masking_utils import sdpa_mask
 
 from unlearnkit.data.attention_plan import AttentionPlan
 from unlearnkit.engine.step.attention_kernels import KERNELS, KernelName
+from unlearnkit.engine.step.attention_loop import attend_with_cap
 
 TREE_ATTENTION = "unlearnkit_tree"
 
@@ -48,6 +50,9 @@ def tree_attention(kernel: KernelName, observe: Observer | None = None) -> Any:
         softcap: float | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
+        if attention_plan is None and softcap is not None:
+            options = (dropout, scaling, softcap)
+            return attend_with_cap(query, key, value, attention_mask, *options), None
         if attention_plan is None:
             return sdpa_attention_forward(
                 module, query, key, value, attention_mask,

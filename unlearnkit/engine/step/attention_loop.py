@@ -53,12 +53,43 @@ def _by_part(
                 q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None
             )
         else:
-            found = F.dropout(
-                _weights(q, k, mask, scaling, softcap)[0], dropout, training=dropout > 0
-            )
-            found = found @ v
+            found = _capped(q, k, v, mask, dropout, scaling, softcap)
         outputs.append(_joined(found))
     return torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0].contiguous()
+
+
+def attend_with_cap(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
+    dropout: float, scaling: float | None, softcap: float,
+) -> Tensor:  # fmt: skip
+    """Attention over rows of one length with a soft cap, which torch's own has not.
+
+    Args:
+        query: ``[R, heads, T, D]``; keys and values may have fewer heads and be longer.
+        key: Of all tokens so far.
+        value: The same.
+        mask: True where seen; None stands for a causal one, or for all keys of a single query.
+        dropout: Share of weights that are dropped.
+        scaling: Of the products, by default one over the root of their size.
+        softcap: Scores stay between it and its negative.
+
+    Returns:
+        ``[R, T, heads, D]``.
+    """
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    if mask is None and query.shape[2] == 1:
+        mask = torch.ones(1, key.shape[2], dtype=torch.bool, device=query.device)
+    found = _capped(query, key, value, mask, dropout, scaling, softcap)
+    return found.transpose(1, 2).contiguous()
+
+
+def _capped(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None,
+    dropout: float, scaling: float | None, softcap: float,
+) -> Tensor:  # fmt: skip
+    weights, _ = _weights(q, k, mask, scaling, softcap)
+    return F.dropout(weights, dropout, training=dropout > 0) @ v
 
 
 def _runs(
