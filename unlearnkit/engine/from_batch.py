@@ -179,8 +179,7 @@ def _reference(
         expected = "a model, or 'adapter_off' with a model of PEFT"
         raise UserError(f"views_from_batch: reference: expected {expected}, found {reference!r}")
     with torch.no_grad(), evaluating(adapted), adapted.disable_adapter():
-        off = adapted.disable_adapter
-        return ForwardPass(adapted, _head(adapted), batch, layers=layers, head_guard=off)
+        return ForwardPass(adapted, _head(adapted).without_adapter(), batch, layers=layers)
 
 
 def _head(model: nn.Module) -> Head:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import peft
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
+from torch import nn
 
 FROM_WEIGHTS = ("pissa", "olora", "fila")
 """Initialisations that take a part of the base's weights."""
@@ -118,3 +121,20 @@ def beyond_low_rank(config: peft.LoraConfig) -> list[str]:
         for each in fields(peft.LoraConfig)
         if each.name not in _OF_LOW_RANK and getattr(config, each.name) != getattr(plain, each.name)
     ]
+
+
+def without_adapter(module: nn.Module) -> nn.Module:
+    """What an adapter was put on: the module that runs where the adapter is switched off.
+
+    Example:
+        >>> layer = nn.Linear(2, 3)
+        >>> without_adapter(layer) is layer
+        True
+    """
+    while isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper):
+        module = (
+            module.get_base_layer()
+            if isinstance(module, BaseTunerLayer)
+            else cast(nn.Module, module.original_module)
+        )
+    return module

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection
-from contextlib import nullcontext
 from typing import Any, Literal, Protocol
 
 import torch
 from peft import LoraConfig, PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
-from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unlearnkit.data.pack import Batch
-from unlearnkit.engine.step.forward import ForwardPass, Guard
+from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.views import TokenSource
 from unlearnkit.models.adapter import changes_base
 from unlearnkit.models.modes import evaluating
 
-_ADAPTERS = (BaseTunerLayer, AuxiliaryTrainingWrapper)
 ReferenceKind = Literal["auto", "adapter_off", "frozen", "cached"]
 
 
@@ -40,22 +36,15 @@ class AdapterOff:
     """
 
     def __init__(self, policy: PeftModel, head: Head) -> None:
-        self._policy, self._head = policy, head
+        self._policy = policy
         # Each switch walks over all modules, and the head is called once a chunk.
-        adapted = any(isinstance(each, _ADAPTERS) for each in head.module.modules())
-        self._head_guard: Guard = policy.disable_adapter if adapted else nullcontext
+        self._head = head.without_adapter()
 
     @torch.no_grad()
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> ForwardPass:
         """One pass with the adapter off; the policy's own modes are put back after it."""
         with evaluating(self._policy), self._policy.disable_adapter():
-            return ForwardPass(
-                self._policy,
-                self._head,
-                batch,
-                layers=layers,
-                head_guard=self._head_guard,
-            )
+            return ForwardPass(self._policy, self._head, batch, layers=layers)
 
 
 class Frozen(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -20,8 +20,6 @@ from unlearnkit.models.modes import captured_states
 from unlearnkit.models.rope import forget_long_rows, row_groups
 from unlearnkit.models.wrapped import unwrapped
 
-Guard = Callable[[], AbstractContextManager[object]]
-
 
 class ForwardPass:
     """Hidden states of a batch's response positions, and logits of those alone.
@@ -32,7 +30,6 @@ class ForwardPass:
         head: Its output head.
         batch: The packed rows.
         layers: Decoder blocks whose outputs are wanted.
-        head_guard: Context in which the head must run, such as one with adapters off.
         perturbation: What is added to outputs of decoder blocks.
     """
 
@@ -43,10 +40,9 @@ class ForwardPass:
         batch: Batch,
         *,
         layers: Collection[int] = (),
-        head_guard: Guard = nullcontext,
         perturbation: Perturbation | None = None,
     ) -> None:
-        self._head, self._batch, self._guard = head, batch, head_guard
+        self._head, self._batch = head, batch
         groups = row_groups(model, row_lengths(batch))
         if len(groups) < 2:
             self._states, self._blocks = _run(model, head, batch, layers, perturbation)
@@ -62,15 +58,13 @@ class ForwardPass:
         return self._states[tokens]
 
     def logits_of(self, states: Tensor) -> Tensor:
-        """``[N, H] -> [N, V]`` through the head, in its context."""
-        with self._guard():
-            return self._head.logits(states)
+        """``[N, H] -> [N, V]`` through the head."""
+        return self._head.logits(states)
 
     def logps(self, tokens: Tensor, pattern: Pattern | None = None) -> Tensor:
         """``[N]`` log-probabilities of the tokens."""
-        with self._guard():
-            states = self._states[tokens]
-            return self._head.logps(states, self._batch.target[tokens], pattern)
+        states = self._states[tokens]
+        return self._head.logps(states, self._batch.target[tokens], pattern)
 
     def logits(self, tokens: Tensor) -> Tensor:
         """``[N, V]`` logits that predict the tokens."""
@@ -100,8 +94,7 @@ class ForwardPass:
 
     def entropy(self, tokens: Tensor) -> Tensor:
         """``[N]`` entropy of the next-token distributions."""
-        with self._guard():
-            return self._head.entropy(self._states[tokens])
+        return self._head.entropy(self._states[tokens])
 
 
 def stream_views(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -16,6 +17,7 @@ from unlearnkit.engine.step import kernels
 from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.functional.core import log_probabilities, token_logps
 from unlearnkit.functional.divergence import forward_kl
+from unlearnkit.models.adapter import without_adapter
 from unlearnkit.models.logit_transform import logit_transform
 
 
@@ -64,6 +66,16 @@ class Head:
     def chunk_tokens(self) -> int:
         """Tokens whose logits exist at one time."""
         return self.options.chunk
+
+    def without_adapter(self) -> Head:
+        """The head as it is where an adapter on it is off; itself if it has none."""
+        module = without_adapter(self.module)
+        if module is self.module:
+            return self
+        bare = copy.copy(self)
+        bare.module = module
+        vars(bare).pop("options", None)
+        return bare
 
     @property
     def plain(self) -> bool:

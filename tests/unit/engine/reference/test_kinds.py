@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -47,18 +49,27 @@ def test_the_policy_without_its_adapter_is_the_base_and_gets_its_modes_back() ->
 
 
 @pytest.mark.parametrize(
-    ("adapted", "switches"),
-    # With an adapter on the head, each of five chunks, and in the backward pass again.
-    [(["q_proj", "v_proj"], 1), (["q_proj", "lm_head"], 1 + 2 * 5)],
+    "options",
+    [
+        {"target_modules": ["q_proj", "v_proj"]},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["q_proj", "lm_head"], "use_dora": True},
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+        {"target_modules": ["q_proj"], "trainable_token_indices": {"lm_head": [5, 7]}},
+    ],
+    ids=lambda options: " ".join(options),
 )
-def test_the_adapter_is_switched_once_unless_the_head_has_one(
-    adapted, switches, monkeypatch
+def test_the_adapter_is_switched_once_wherever_it_stands(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A switch walks over all modules of the model: once a step, not once a chunk of logits."""
+    """A switch walks over all modules: once a step, not once a chunk, nor in the backward pass."""
     policy = get_peft_model(
-        stub_model({"random_init": 1}),
-        LoraConfig(target_modules=adapted, init_lora_weights=False),
+        stub_model({"random_init": 1}), LoraConfig(init_lora_weights=False, **options)
     )
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "modules_to_save" in name or "trainable_tokens_delta" in name:
+                parameter.mul_(3.0).add_(0.5)
     rows = StreamBatch((Example((4,), (5, 6, 7, 8, 9), 0, ""),), 5.0, 1.0)
     batch = pack({"retain": rows})
     use_tree_attention(policy.base_model.model)
@@ -74,7 +85,7 @@ def test_the_adapter_is_switched_once_unless_the_head_has_one(
         theirs = reference.forward(batch)
         values.append(mine.forward_kl(theirs, torch.arange(5), torch.arange(5)))
     values[0].sum().backward()
-    assert len(seen) == switches
+    assert len(seen) == 1
     assert torch.allclose(*values, rtol=0, atol=margin())
     assert values[0].sum() > 1e-3
 
