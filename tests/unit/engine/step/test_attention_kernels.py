@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from architectures import PACKED, VOCABULARY, tiny_model
+from forests import OPTIONS, by_hand, forest, gap, run
 from torch import Tensor
 from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
@@ -22,77 +23,21 @@ from unlearnkit.engine.step.attention_kernels import KERNELS, capped_by, seen_by
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 
-OPTIONS = {"dropout": 0.0, "scaling": None, "window": None, "softcap": None}
-
 
 @pytest.fixture(autouse=True)
 def _cpu_kernels() -> None:
     varlen_on_cpu.register()
 
 
-def _forest(seed: int, prompts: int = 4) -> AttentionPlan:
-    """Random trees with 0 to 4 responses each; two at least have several."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def size(low: int, high: int) -> int:
-        return int(torch.randint(low, high + 1, (1,), generator=generator))
-
-    trees: list[Tree] = []
-    end = 0
-    for number in range(prompts):
-        prompt = (end, end + size(1, 12))
-        end = prompt[1]
-        responses = []
-        for _ in range(size(2, 4) if number < 2 else size(0, 4)):
-            responses.append((end, end + size(1, 20)))
-            end = responses[-1][1]
-        trees.append(Tree(prompt, tuple(responses)))
-    return plan_attention(trees)
-
-
-def _run(kernel: Any, plan: AttentionPlan, **options: Any) -> list[Tensor]:
-    """Output and gradients in float64, six heads of queries over two of keys."""
-    generator = torch.Generator().manual_seed(1)
-    total = sum(plan.queries)
-    inputs = [
-        torch.randn(1, n, total, 8, dtype=torch.float64, generator=generator).requires_grad_()
-        for n in (6, 2, 2)
-    ]
-    found = kernel(*inputs, plan, **OPTIONS | options)
-    upstream = torch.randn(found.shape, dtype=torch.float64, generator=generator)
-    return [found.detach(), *torch.autograd.grad(found, inputs, upstream)]
-
-
-def _by_hand(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, **o: Any) -> Tensor:
-    """One dense softmax over the row, from the plan's lengths alone."""
-    key, value = (each.repeat_interleave(3, 1) for each in (key, value))
-    gather = torch.arange(key.shape[2]) if plan.gather is None else plan.gather
-    mask = torch.zeros(query.shape[2], key.shape[2], dtype=torch.bool)
-    for part, (q, k) in enumerate(zip(plan.queries, plan.keys, strict=True)):
-        start, first = int(plan.query_ends[part]), int(plan.key_ends[part])
-        for i in range(q):
-            last = k - q + i
-            low = 0 if o["window"] is None else max(0, last - o["window"] + 1)
-            mask[start + i, gather[first + low : first + last + 1]] = True
-    scores = query @ key.transpose(2, 3) * query.shape[-1] ** -0.5
-    if o["softcap"]:
-        scores = (scores / o["softcap"]).tanh() * o["softcap"]
-    return (scores.masked_fill(~mask, -torch.inf).softmax(-1) @ value).transpose(1, 2)
-
-
-def _gap(found: list[Tensor], expected: list[Tensor]) -> float:
-    return max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=True))
-
-
 @pytest.mark.parametrize("window", [None, 6, 15])
 @pytest.mark.parametrize("seed", range(3))
 def test_loop_and_varlen_are_a_dense_softmax(seed: int, window: int | None) -> None:
-    plan = _forest(seed)
-    expected = _run(_by_hand, plan, window=window)
+    plan = forest(seed)
+    expected = run(by_hand, plan, window=window)
     for name in ("loop", "varlen"):
-        assert _gap(_run(KERNELS[name], plan, window=window), expected) < 1e-12, name
-    wrong = _run(KERNELS["varlen"], plan, window=5 if window is None else window - 1)
-    assert _gap(wrong, expected) > 1e-2
+        assert gap(run(KERNELS[name], plan, window=window), expected) < 1e-12, name
+    wrong = run(KERNELS["varlen"], plan, window=5 if window is None else window - 1)
+    assert gap(wrong, expected) > 1e-2
 
 
 @pytest.mark.parametrize("window", [None, 3])
@@ -105,18 +50,18 @@ def test_runs_of_like_parts_are_a_dense_softmax(answers: int, window: int | None
         trees.append(Tree((start, ends[0]), tuple(pairwise(ends))))
     plan = plan_attention(trees)
     assert plan.runs == (((8, 10, 10),) if answers == 1 else ((1, 4, 4), (5, 6, 10)) * 8)
-    expected = _run(_by_hand, plan, window=window)
-    assert _gap(_run(KERNELS["loop"], plan, window=window), expected) < 1e-12
-    wrong = _run(KERNELS["loop"], plan, window=2 if window else 3)
-    assert _gap(wrong, expected) > 1e-2
+    expected = run(by_hand, plan, window=window)
+    assert gap(run(KERNELS["loop"], plan, window=window), expected) < 1e-12
+    wrong = run(KERNELS["loop"], plan, window=2 if window else 3)
+    assert gap(wrong, expected) > 1e-2
 
 
 def test_the_loop_has_soft_caps() -> None:
-    plan = _forest(0)
-    expected = _run(_by_hand, plan, softcap=0.5)
+    plan = forest(0)
+    expected = run(by_hand, plan, softcap=0.5)
     # Its softmax is in float32, as that of transformers.
-    assert _gap(_run(KERNELS["loop"], plan, softcap=0.5), expected) < 2e-6
-    assert _gap(_run(KERNELS["loop"], plan), expected) > 1e-2
+    assert gap(run(KERNELS["loop"], plan, softcap=0.5), expected) < 2e-6
+    assert gap(run(KERNELS["loop"], plan), expected) > 1e-2
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -124,7 +69,7 @@ def test_the_loop_has_soft_caps() -> None:
 @pytest.mark.parametrize("window", [None, 6])
 def test_flex_is_the_loop_forward(window: int | None, softcap: float | None) -> None:
     """Its backward pass has no CPU form."""
-    plan = _forest(1)
+    plan = forest(1)
     generator = torch.Generator().manual_seed(1)
     query, key, value = (
         torch.randn(1, n, sum(plan.queries), 16, generator=generator) for n in (6, 2, 2)
@@ -136,7 +81,7 @@ def test_flex_is_the_loop_forward(window: int | None, softcap: float | None) -> 
 
 @pytest.mark.parametrize("window", [None, 4])
 def test_the_mask_function_of_flex_is_the_masks_of_the_plan(window: int | None) -> None:
-    plan = _forest(2)
+    plan = forest(2)
     seen = seen_by(plan, window)
     queries, keys = torch.meshgrid(
         torch.arange(sum(plan.queries)), torch.arange(sum(plan.keys)), indexing="ij"
@@ -174,10 +119,10 @@ def test_two_calls_merged_by_their_log_sum_exp_have_wrong_gradients() -> None:
     plan = plan_attention([Tree((0, 5), ((5, 11),))])
     forest = plan_attention([Tree((0, 5), ((5, 11), (11, 12)))])
     two = AttentionPlan((5, 6), (5, 11), forest.gather, forest.query_ends, forest.key_ends)
-    expected = _run(KERNELS["loop"], plan)
-    found = _run(_merged, two)
-    assert _gap(found[:1], expected[:1]) < 1e-12
-    assert _gap(found[1:], expected[1:]) > 1e-2
+    expected = run(KERNELS["loop"], plan)
+    found = run(_merged, two)
+    assert gap(found[:1], expected[:1]) < 1e-12
+    assert gap(found[1:], expected[1:]) > 1e-2
 
 
 @pytest.mark.parametrize("name", [n for n in PACKED if n != "gemma2"])  # soft caps
@@ -208,7 +153,7 @@ def test_models_attend_once_a_layer_and_train_alike(name: str) -> None:
 
 def test_under_autocast_kernels_compute_in_half_precision() -> None:
     """Rotary embeddings hand queries and keys on in float32."""
-    plan = _forest(0)
+    plan = forest(0)
     generator = torch.Generator().manual_seed(1)
     inputs = [torch.randn(1, n, sum(plan.queries), 8, generator=generator) for n in (6, 2, 2)]
     with torch.autocast("cpu", torch.bfloat16):
