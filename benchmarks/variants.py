@@ -101,17 +101,30 @@ def straightforward(model: str, streams: Streams, names: dict[str, str] = METHOD
     return Step(policy, loss, {name: streams[name] for name in names})
 
 
-def finetune(model: str, streams: Streams, lora: bool = False) -> Step:
-    """Plain finetuning on the same sequences: one right-padded batch, the model's own loss."""
+def finetune(model: str, streams: Streams, lora: bool = False, parts: int = 1) -> Step:
+    """Plain finetuning on the same sequences: right-padded batches, the model's own loss.
+
+    Args:
+        model: A key of `SHAPES`.
+        streams: The sequences.
+        lora: Train an adapter.
+        parts: Micro-batches that run forward and backward in turn.
+    """
     policy: Any = random_llama(model).train()
     if lora:
         from peft import get_peft_model
 
         policy = get_peft_model(policy, LORA)
-    ids, mask, labels = padded([e for b in streams.values() for e in b.examples])
+    examples = [e for b in streams.values() for e in b.examples]
+    each = -(-len(examples) // parts)
+    batches = [padded(examples[start : start + each]) for start in range(0, len(examples), each)]
 
     def loss() -> Tensor:
-        return policy(input_ids=ids, attention_mask=mask, labels=labels).loss
+        for number, (ids, mask, labels) in enumerate(batches, start=1):
+            found = policy(input_ids=ids, attention_mask=mask, labels=labels).loss / len(batches)
+            if number < len(batches):
+                found.backward()
+        return found
 
     return Step(policy, loss, streams)
 

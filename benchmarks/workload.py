@@ -83,14 +83,15 @@ def bound(model: LlamaForCausalLM, streams: dict[str, StreamBatch], live: bool) 
     body = sum(
         m.weight.numel() for m in model.modules() if isinstance(m, torch.nn.Linear)
     ) - head  # fmt: skip
-    needed = 6 * body * _inputs(streams) + 6 * head * _responses(streams)
+    needed = 6 * body * inputs(streams) + 6 * head * _responses(streams)
     if live and "retain" in streams:
         retain = {"retain": streams["retain"]}
-        needed += 2 * body * _inputs(retain) + 2 * head * _responses(retain)
+        needed += 2 * body * inputs(retain) + 2 * head * _responses(retain)
     return needed
 
 
-def _inputs(streams: dict[str, StreamBatch]) -> int:
+def inputs(streams: dict[str, StreamBatch]) -> int:
+    """Input tokens of a packed step: each prompt once, and responses but for their last token."""
     examples = [e for batch in streams.values() for e in batch.examples]
     prompts = {e.prompt_ids for e in examples}
     return sum(map(len, prompts)) + sum(len(e.response_ids) - 1 for e in examples)
