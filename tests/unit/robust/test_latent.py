@@ -152,7 +152,7 @@ def test_a_process_without_forget_rows_takes_the_other_terms(method) -> None:
 
 @pytest.mark.parametrize("layout", ["packed", "rows"])
 def test_inputs_have_numbers_in_order_and_last_tokens_too_where_they_are_inputs(layout) -> None:
-    """Prompt 1 2 has the numbers 1 and 2, its responses 3 4 and 10 11; the other row is between."""
+    """Prompt 1 2 has the numbers 1 and 2, its responses 3 4 and 10 11."""
     rows = step_rows(step_module({"forget": "npo"}))
     for keep_last in (False, True):
         batch = pack(rows, layout, keep_last)
@@ -164,7 +164,8 @@ def test_inputs_have_numbers_in_order_and_last_tokens_too_where_they_are_inputs(
             [1, 2, 10, 11][: 3 + last],
         ]
         if layout == "packed":
-            expected = responses[0] + responses[2][2:] + responses[1]
+            # The prompt of two responses, the other prompt with its one, then the two.
+            expected = [1, 2] + responses[1] + responses[0][2:] + responses[2][2:]
         else:
             width = max(map(len, responses))
             expected = [n for row in responses for n in row + [0] * (width - len(row))]
