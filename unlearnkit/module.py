@@ -101,6 +101,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
     """The model being trained; there from `configure_model` on."""
     head: Head
     layout_reason: str
+    _step_layout: Layout | Literal["auto"]
 
     def __init__(
         self,
