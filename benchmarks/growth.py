@@ -12,7 +12,7 @@ in both layouts, run in parts of at most 4096 tokens (``max_tokens_per_micro_bat
 Variants alternate within a round; each figure is the median of the rounds, a ratio one of the same
 round. ``growth`` is the time a forget row over that of the smallest batch; ``a token`` the same a
 token of the packed step, since rows are drawn anew for each batch. Operations are counted on shapes
-alone. One thread.
+alone. One thread; freed memory is kept, as `fit` on a CPU has it (``--give_back``: it is not).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from benchmarks import new_file
 from benchmarks.flops import count_flops
 from benchmarks.variants import Streams, finetune, ours
 from benchmarks.workload import RANDOM_ANSWERS, SHAPES, bound, draw, inputs, random_llama
+from unlearnkit.engine.training.heap import keep_freed_memory
 
 BLOCKS = 2
 LOGITS = 2**30
@@ -133,7 +134,10 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 32, 128])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=new_file)
+    parser.add_argument("--give_back", action="store_true", help="as the C library does by itself")
     options = parser.parse_args()
+    if not options.give_back:
+        keep_freed_memory()
     chosen = ("R", [2, 8], 1) if options.quick else (
         options.models, options.batches, options.rounds
     )  # fmt: skip

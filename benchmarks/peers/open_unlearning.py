@@ -69,10 +69,7 @@ def theirs(folder: Path, loss: str, model: PreTrainedModel, workload: Workload) 
     Raises:
         ImportError: If the checkout needs a package that is not there.
     """
-    pairing = LOSSES[loss]
-    cls = _trainer_class(folder, pairing)
-    arguments = TrainingArguments(tempfile.mkdtemp(), use_cpu=True, report_to=[])
-    trainer = cls(model=model, args=arguments, **pairing.arguments)
+    trainer = trainer_of(folder, loss, model)
 
     def prepare(rows: StepRows) -> dict[str, dict[str, Any]]:
         named = {name: padded(rows.streams[name].examples) for name in ("forget", "retain")}
@@ -80,6 +77,18 @@ def theirs(folder: Path, loss: str, model: PreTrainedModel, workload: Workload) 
         return {name: dict(zip(keys, batch, strict=True)) for name, batch in named.items()}
 
     return Side(prepare, lambda inputs: trainer.compute_loss(model, inputs))
+
+
+def trainer_of(folder: Path, loss: str, model: PreTrainedModel, use_cpu: bool = True) -> Any:
+    """The trainer of the checkout whose ``compute_loss`` is a loss.
+
+    Raises:
+        ImportError: If the checkout needs a package that is not there.
+    """
+    pairing = LOSSES[loss]
+    cls = _trainer_class(folder, pairing)
+    arguments = TrainingArguments(tempfile.mkdtemp(), use_cpu=use_cpu, report_to=[])
+    return cls(model=model, args=arguments, **pairing.arguments)
 
 
 def _trainer_class(folder: Path, pairing: Pairing) -> Any:

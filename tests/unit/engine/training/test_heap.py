@@ -1,0 +1,54 @@
+"""What the C library is told about freed memory, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+BLOCK = 48 * 2**20
+FAULTS = f"""
+import ctypes, resource, sys
+from unlearnkit.engine.training.heap import keep_freed_memory
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes, libc.memset.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+kept = keep_freed_memory() if sys.argv[1] == "kept" else None
+def touch():
+    block = libc.malloc({BLOCK})
+    libc.memset(block, 1, {BLOCK})
+    libc.free(block)
+touch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(4):
+    touch()
+print(kept, (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 4)
+"""  # noqa: E501
+
+
+def _faults(argument: str, **environment: str) -> tuple[str, int]:
+    """Whether memory is kept, and page faults of each use of a block."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, argument],
+        capture_output=True, text=True, check=True, env=dict(os.environ) | environment,
+    )  # fmt: skip
+    kept, faults = done.stdout.split()
+    return kept, int(faults)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc")
+def test_a_block_that_was_freed_is_not_zeroed_again() -> None:
+    _, before = _faults("plain")
+    kept, after = _faults("kept")
+    assert before >= BLOCK // 2**21  # pages of 4 KiB, or of 2 MiB where the system has large ones
+    assert kept == "True"
+    assert after <= before // 20
+
+
+def test_settings_of_the_environment_are_left_alone() -> None:
+    kept, faults = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
+    assert kept == "False"
+    assert faults > 0
