@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--give_back", action="store_true", help="as the C library does by itself")
     options = parser.parse_args()
     if not options.give_back:
-        keep_freed_memory()
+        keep_freed_memory(torch.device("cpu"))
     chosen = ("R", [2, 8], 1) if options.quick else (
         options.models, options.batches, options.rounds
     )  # fmt: skip

@@ -23,7 +23,6 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.dealing import Ranks, dealt
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.training.fsdp2 import is_sharded
-from unlearnkit.engine.training.heap import keep_freed_memory
 from unlearnkit.engine.training.loggers import send_metrics
 from unlearnkit.errors import optional
 from unlearnkit.families import named
@@ -251,8 +250,6 @@ class _Run:
 
     def train(self, stages: Stages) -> None:
         """Trains, on every process."""
-        if self.trainer.strategy.root_device.type == "cpu":
-            keep_freed_memory()
         for callback in self.trainer.callbacks:  # pyright: ignore
             if isinstance(callback, EvaluateEvery):
                 callback.use(stages.suites, stages.context)

@@ -11,12 +11,12 @@ import pytest
 
 BLOCK = 48 * 2**20
 FAULTS = f"""
-import ctypes, resource, sys
+import ctypes, resource, sys, torch
 from unlearnkit.engine.training.heap import keep_freed_memory
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
 libc.free.argtypes, libc.memset.argtypes = [ctypes.c_void_p], [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-kept = keep_freed_memory() if sys.argv[1] == "kept" else None
+kept = keep_freed_memory(torch.device(sys.argv[1])) if sys.argv[1] != "plain" else None
 def touch():
     block = libc.malloc({BLOCK})
     libc.memset(block, 1, {BLOCK})
@@ -42,13 +42,14 @@ def _faults(argument: str, **environment: str) -> tuple[str, int]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of glibc")
 def test_a_block_that_was_freed_is_not_zeroed_again() -> None:
     _, before = _faults("plain")
-    kept, after = _faults("kept")
+    kept, after = _faults("cpu")
     assert before >= BLOCK // 2**21  # pages of 4 KiB, or of 2 MiB where the system has large ones
     assert kept == "True"
     assert after <= before // 20
+    assert _faults("cuda")[0] == "False"
 
 
 def test_settings_of_the_environment_are_left_alone() -> None:
-    kept, faults = _faults("kept", MALLOC_TRIM_THRESHOLD_="131072")
+    kept, faults = _faults("cpu", MALLOC_TRIM_THRESHOLD_="131072")
     assert kept == "False"
     assert faults > 0
