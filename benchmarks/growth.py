@@ -1,4 +1,4 @@
-"""Measures how the CPU time and the operations of a step grow with its rows.
+"""Measures how time and operations of a step grow with its rows.
 
     python -m benchmarks.growth [--quick] [--json FILE] [--models SRV] [--batches 4 32 128]
 

@@ -1,4 +1,4 @@
-"""Measures tokens a second and peak memory of a step on a GPU, beside others.
+"""Measures tokens a second and peak memory on a GPU.
 
     python -m benchmarks.throughput [--device cuda] [--models 135M 1B 8B] [--batches 4 32 128]
                                     [--checkout FOLDER] [--json FILE]

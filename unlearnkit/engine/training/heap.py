@@ -1,4 +1,4 @@
-"""Has the C library keep the memory that a training on a CPU frees."""
+"""Keeps the memory that a training on a CPU frees."""
 
 from __future__ import annotations
 
