@@ -101,6 +101,8 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
     """The model being trained; there from `configure_model` on."""
     head: Head
     layout_reason: str
+    step_layout: Layout | Literal["auto"]
+    """What the packer makes of a step's rows."""
 
     def __init__(
         self,
@@ -207,7 +209,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         read, referred = frozenset(self.streams_read), frozenset(self.streams_referred)
         needed = ("hidden" in self.needs, self.max_tokens_per_micro_batch)
         stored, apart = getattr(self.reference, "stored", None), groups(self.robust, self.active)
-        return Packer(self._layouts.steps, read, referred, *needed, stored, apart)
+        return Packer(self.step_layout, read, referred, *needed, stored, apart)
 
     def forward(self, batch: Batch) -> dict[str, StreamView]:
         """One policy pass over the batch, seen stream by stream."""

@@ -11,7 +11,7 @@ from unlearnkit.engine.reference.other import kept_reference
 from unlearnkit.engine.step.attention_choice import attend_to_forests
 from unlearnkit.engine.step.checkpointing import recompute_blocks
 from unlearnkit.engine.step.head import Head
-from unlearnkit.engine.step.layout import choose_layout
+from unlearnkit.engine.step.layout import layouts_of
 from unlearnkit.engine.training.freezing import restrict
 from unlearnkit.engine.training.fsdp2 import let_go, shard
 from unlearnkit.engine.training.slices import Slices
@@ -68,7 +68,8 @@ def build(module: Any, model: Any, kind: str | None, slices: Slices | None = Non
 def _choose(module: Any, models: Iterable[Any]) -> None:
     """Chooses the layout by running the first model, and has all attend to it."""
     first, *others = models
-    module.layout, module.layout_reason = choose_layout(first, module.layout)
+    found = layouts_of(first, module.layout, module._trainer, module.compiled)
+    module.layout, module.step_layout, module.layout_reason = found
     if module.layout == "packed":
         for each in (first, *others):
             module.attention = attend_to_forests(each, module.attention, module._trainer)
