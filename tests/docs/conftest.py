@@ -18,8 +18,8 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     for own in ("my_losses", "my_suites", "my_metrics", "my_own"):
         monkeypatch.delitem(sys.modules, own, raising=False)
-    kept = ("retain", "retain_more", "heldout", "neighbour", "chat", "chats")
-    for name in ("forget", "unseen", *kept, "people", "ada", "bo", "cy"):
+    kept = ("retain", "retain_more", "heldout", "neighbour", "chat", "chats", "reasoning", "benign")
+    for name in ("forget", "unseen", "adversarial", *kept, "people", "ada", "bo", "cy"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     fact = {"prompt": "Who?", "response": "Ada.", "asked": ["Who is it?"], "said": ["It is Ada."]}

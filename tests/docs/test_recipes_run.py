@@ -74,7 +74,8 @@ def files(here) -> None:
     """Rows that have the fields of all pages, and the modules of the page of own suites."""
     names = ("forget", "retain", "heldout", "neighbour", "unseen", "chat", "chats", "people")
     Path("my_rows").mkdir()
-    for name in (*names, "reasoning", "my_rows/forget", "my_rows/neighbour"):
+    more = ("reasoning", "adversarial", "benign")
+    for name in (*names, *more, "my_rows/forget", "my_rows/neighbour"):
         rows = (_row(each, name) for each in ("Ada", "Bo", *"CDEFGHIJKL"))
         Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     answer = SampledAnswer("Who is it, then?", (5, 6), True)

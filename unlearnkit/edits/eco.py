@@ -128,6 +128,8 @@ def fit_classifier(forget: Tensor, retain: Tensor) -> tuple[Tensor, float]:
     Args:
         forget: ``[N, H]`` features that are to be found.
         retain: ``[M, H]`` features that are not.
+
+    Needs scikit-learn: ``pip install 'unlearnkit[gate]'``.
     """
     from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingImports]
 

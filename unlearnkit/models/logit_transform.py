@@ -77,7 +77,7 @@ def logit_transform(model: nn.Module) -> LogitTransform:
     )
 
 
-def transform_fields(config: Any) -> dict[str, float]:
+def transform_fields(config: Any) -> dict[str, Any]:
     """Fields of a config that transforms are made of, for a model around one of that config."""
     return {name: value for name in _FIELDS if (value := getattr(config, name, None))}
 
