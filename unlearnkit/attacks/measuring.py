@@ -41,6 +41,12 @@ def split_rows(examples: Sequence[Example], held: int, limit: int, seed: int) ->
         UserError: If no other row would be left.
     """
     rows = list(dict.fromkeys((each.source, each.row) for each in examples))
+    if len(rows) < 2:
+        raise UserError(
+            "--rows: the attack is judged on forget rows that the attacker does not hold, and "
+            f"there is {len(rows)} row",
+            hint="Give more forget rows.",
+        )
     if not 1 <= held < len(rows):
         raise UserError(
             f"--rows: expected 1 to {len(rows) - 1}, so that forget rows are left to be "

@@ -19,6 +19,8 @@ def test_the_attackers_rows_are_not_judged() -> None:
     for wrong in (0, 6):
         with pytest.raises(UserError, match="--rows: expected 1 to 5"):
             split_rows(ROWS, wrong, 3, 1)
+    with pytest.raises(UserError, match="does not hold, and there is 1 row"):
+        split_rows(ROWS[:1], 1, 3, 1)
 
 
 def test_benign_rows_leave_all_forget_rows_to_be_judged() -> None:
