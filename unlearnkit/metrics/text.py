@@ -129,7 +129,7 @@ class KnowledgeMemorization(Rouge, name="knowledge_memorization"):
         r"\frac{1}{S} \sum_i \mathrm{ROUGE\text{-}L}_{F_1}(g_i, r_i), \quad r_i \text{ the "
         r"answer}"
     )
-    headline = 0
+    headline = 3
     good = "forget: the gold model's; rows to keep: the starting model's"
     source = "Shi et al. 2024, arXiv 2407.06460, eq. 3"
     keys = ("knowmem",)

@@ -98,10 +98,10 @@ def judge(
         return _given(found.kind("not judged"), main, "", notes)
     if gold:
         kind = found.kind("near gold")
-        beyond = _worst([f for rule in found.remarks for f in _held(rule, rows, gold)])
-        for each in beyond[:1]:
-            values = f"{each.row.address} {values_of(each.row)}"
-            notes.insert(0, f"Beyond the gold model: {values}; {each.rule.next}.")
+        for rule in reversed(found.remarks):
+            for each in _worst([*_held(rule, rows, gold)])[:1]:
+                values = f"{each.row.address} {values_of(each.row)}"
+                notes.insert(0, f"{rule.says}: {values}; {rule.next}.")
         return _given(kind, main, "", notes)
     return _given(found.kind("forgotten"), main, "", [NO_GOLD, *notes])
 

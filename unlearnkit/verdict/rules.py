@@ -35,6 +35,8 @@ class Rule:
     unless: Expression | None = None
     without_gold: bool = False
     measurable: bool = False
+    says: str = ""
+    """Of a remark, what it begins with."""
 
 
 @dataclass(frozen=True)

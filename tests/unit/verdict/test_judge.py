@@ -134,6 +134,26 @@ def test_what_goes_far_beyond_gold_is_remarked():
     assert verdict.notes[0].startswith("Beyond the gold model: copyright/forget/rougeL_recall")
 
 
+def test_questions_of_muse_are_judged_and_a_leak_is_remarked():
+    before = {"forget/verbmem": 90.0, "forget/knowmem": 95.0, "forget/privleak": -99.0}
+    gold = {"forget/verbmem": 20.0, "forget/knowmem": 30.0, "forget/privleak": 0.0}
+    after = {"forget/verbmem": 22.0, "forget/knowmem": 32.0, "forget/privleak": -98.0}
+
+    def verdict(**changed):
+        stages = {"before": before, "after": after | changed, "gold": gold}
+        rows = metric_rows({"muse": stages}, {}, {})
+        return judge([row for each in rows.values() for row in each], ())
+
+    # (32 - 30) / (95 - 30) is 0.03; -98 of -99 is 0.99.
+    found = verdict()
+    assert found.name == "near gold"
+    assert found.notes[0].startswith("Still told from unseen texts: muse/forget/privleak")
+    # (94 - 30) / 65 is 0.98, however little is recited.
+    assert verdict(**{"forget/knowmem": 94.0}).name == "not enough"
+    # -40 of -99 is 0.40.
+    assert verdict(**{"forget/privleak": -40.0}).notes == ("Relearning not tested.",)
+
+
 def test_relearning_is_what_comes_back_beyond_gold():
     assert said(GOOD, attacks=[relearn([0.2, 0.3, 0.5], [0.2, 0.3, 0.45])]).name == "near gold"
     verdict = said(GOOD, attacks=[relearn([0.2, 0.3, 0.5], [0.2, 0.3, 0.35])])
