@@ -40,6 +40,8 @@ STAND_INS = {
     "PKU-Alignment/PKU-SafeRLHF": ("safe_rlhf.jsonl", "a data set of the Hub"),
     "MODEL": ("tiny", "a place to be filled in"),
     "SMALL": ("tiny", "a place to be filled in"),
+    "TAUGHT": ("tiny", "a place to be filled in, with a run of the block before"),
+    "gold: GOLD": ("gold: tiny/gold", "a place to be filled in, as above"),
     r"\.layers\.[567]\.": (r"\.layers\.[01]\.", "the embedded model has fewer blocks"),
     "{enable_thinking: false}": ("{}", "the embedded model's template has no arguments"),
     "accelerator: gpu": ("accelerator: cpu", "no GPU"),
@@ -48,6 +50,7 @@ STAND_INS = {
 """What a page names, what is taken in its place, and why."""
 EXTRA: dict[str, dict[str, Any]] = {
     "own-suite-2": {"evaluate": ["copyright"]},  # of which the callback names values
+    "from-start-to-end-2": {"evaluate": ["copyright"], "gold": "tiny/gold"},
     "verdict-1": {"evaluate": ["copyright"], "gold": "tiny/gold"},
 }
 """What the text around a part says that its recipe has."""
