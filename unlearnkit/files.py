@@ -271,3 +271,16 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def at_home(path: str | Path) -> Path:
+    """A path with its ``~`` resolved; that of a user who is not known is a name like any other.
+
+    Example:
+        >>> at_home("~nobody-of-this-name/rows.jsonl").parts[0]
+        '~nobody-of-this-name'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

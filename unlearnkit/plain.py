@@ -123,4 +123,7 @@ def load_yaml(text: str) -> Any:
         {'seed': 7, 'names': ['a', 'b']}
     """
     refuse_yaml_bomb(text)
-    return yaml.load(text, Loader=_LOADER)
+    try:
+        return yaml.load(text, Loader=_LOADER)
+    except (KeyError, AttributeError, ValueError) as error:
+        raise yaml.YAMLError(f"a value is not of its type: {error}") from error

@@ -11,13 +11,19 @@ from typing import Any
 
 HIDDEN = "***"
 _SECRET = (
-    r"(?:token|api[_-]?key|access[_-]?key(?:[_-]?id)?|wandb[_-]?key|account[_-]?key|private[_-]?key"
-    r"|secret(?:[_-]?(?:access[_-]?)?key)?|password|passwd|passphrase|pwd|credentials?"
+    r"(?:token|(?:api|wandb|account|private|ssh|signing)[_-]?keys?|access[_-]?keys?(?:[_-]?id)?"
+    r"|secrets?(?:[_-]?(?:access[_-]?)?keys?)?|passwords?|passwd|passphrases?|passcodes?|pwd"
+    r"|credentials?"
     r"|auth(?:orization)?|bearer|cookie)"
 )
 _SECRET_VARIABLE = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)S?$")
-_SECRET_OPTION = re.compile(rf"-{{1,2}}(?:[\w.-]*[._-])?{_SECRET}$", re.IGNORECASE)
 _SECRET_KEY = re.compile(rf"(?:.*[._-])?{_SECRET}$", re.IGNORECASE)
+_WORDS_OF_CAMELS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_IN_A_WORD = re.compile(
+    r"(?P<name>[\"']?\b[\w-]*?" + _SECRET + r"[\"']?\s*:\s*)(?P<value>[^,}\]\s]+)",
+    re.IGNORECASE,
+)
+"""A value behind a key, in a mapping that is written as one word."""
 _SPECIAL_TOKEN = re.compile(r"(?:.*_)?(?:bos|eos|pad|unk|sep|cls|mask|start|end|image)_token$")
 """Names of a tokenizer's own, which are no secrets."""
 _SHAPES = re.compile(
@@ -29,7 +35,8 @@ _SHAPES = re.compile(
     r"|\bSG\.[\w-]{16,}\.[\w-]{16,}"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON web token
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?<=://)[^\s/?#]+(?=@)",  # user, password or token of an address
+    # User, password or token of an address; a password may hold a slash.
+    r"|(?<=://)(?:[^\s/?#]+|[^\s/?#@:]+:[^\s@]+)(?=@)",
     re.DOTALL,
 )
 _NAMED = re.compile(
@@ -114,11 +121,16 @@ def redacted_values(value: Any, key: str = "") -> Any:
         >>> redacted_values({"hub_token": "abc", "pad_token": "<pad>", "max_tokens": 5})
         {'hub_token': '***', 'pad_token': '<pad>', 'max_tokens': 5}
     """
+    named = _is_secret(key)
     if isinstance(value, Mapping):
-        return {each: redacted_values(below, str(each)) for each, below in value.items()}
+        return {
+            redacted(each) if isinstance(each, str) else each: redacted_values(
+                below, key if named else str(each)
+            )
+            for each, below in value.items()
+        }
     if isinstance(value, list | tuple):
         return [redacted_values(each, key) for each in value]
-    named = _SECRET_KEY.match(key) is not None and _SPECIAL_TOKEN.match(key) is None
     if named and value and not isinstance(value, bool):
         return HIDDEN
     if not isinstance(value, str):
@@ -139,13 +151,23 @@ def redacted_words(words: Iterable[str]) -> list[str]:
     hide = False
     for word in words:
         flag, equals, _ = word.partition("=")
-        secret = _SECRET_OPTION.match(flag) is not None
+        names = flag.lstrip("-").rstrip("+").split(".") if flag.startswith("-") else []
+        secret = any(map(_is_secret, names))
         if hide and not word.startswith("--"):
             found.append(HIDDEN)
         else:
-            found.append(f"{flag}={HIDDEN}" if secret and equals else redacted(word))
+            shown = redacted(word)
+            if set(word) & {"{", "["}:
+                shown = _IN_A_WORD.sub(rf"\g<name>{HIDDEN}", shown)
+            found.append(f"{flag}={HIDDEN}" if secret and equals else shown)
         hide = secret and not equals
     return found
+
+
+def _is_secret(key: str) -> bool:
+    """Whether the name of a value says that it is a secret."""
+    words = _WORDS_OF_CAMELS.sub("_", key)
+    return _SECRET_KEY.match(words) is not None and _SPECIAL_TOKEN.match(words) is None
 
 
 def _shown(character: str) -> str:

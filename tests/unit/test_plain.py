@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 
 import pytest
+import yaml
 
-from unlearnkit.plain import leaves, number, refuse_yaml_bomb, spaced
+from unlearnkit.cli.recipe.document import load_yaml as load_recipe
+from unlearnkit.plain import leaves, load_yaml, number, refuse_yaml_bomb, spaced
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,10 @@ def test_other_yaml_is_let_pass() -> None:
     # 9 + 9 · 9 + 9 · 81 + 9 · 729 values, and what is no YAML at all.
     for text in ("".join(BOMB.splitlines(keepends=True)[:4]), "[" * 90 + "]" * 90, "a: [", "a: *b"):
         refuse_yaml_bomb(text)
+
+
+@pytest.mark.parametrize("text", ["!!int x", "!!bool x", "!!timestamp x", "1" + 5000 * "0"])
+@pytest.mark.parametrize("load", [load_yaml, load_recipe])
+def test_a_value_that_is_not_of_its_type_is_no_yaml(text, load) -> None:
+    with pytest.raises(yaml.YAMLError, match="not of its type"):
+        load(f"a: {text}")

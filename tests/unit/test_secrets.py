@@ -9,6 +9,7 @@ from unlearnkit.runs.phases.yaml_text import without_secrets
 FORMS = {
     "user and password": "https://me:S3CRET@host/x.jsonl",
     "token as user": "https://S3CRET@host/x.jsonl",
+    "password with a slash": "https://me:S3CRET/1#2@host/x.jsonl",
     "password with an @": "https://me:S3CRET@1@host/x.jsonl",
     "s3 keys": "s3://key:S3CRET@bucket/x",
     "database": "postgresql://me:S3CRET@host:5432/db",

@@ -12,6 +12,7 @@ from unlearnkit.redact import printable
 
 GOALS_NOT_MET = 3
 """Exit code where a goal is missed."""
+COLLAPSED = "collapsed"
 _STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red", "none": "bold"}
 
 
@@ -27,7 +28,7 @@ def show_conclusion(conclusion: Mapping[str, Any]) -> bool:
     """Prints verdict and goals, as they stand in ``summary.json``.
 
     Returns:
-        Whether all goals are met.
+        Whether all goals are met; those of a collapsed model are not.
     """
     console = out()
     verdict = conclusion.get("verdict")
@@ -45,4 +46,7 @@ def show_conclusion(conclusion: Mapping[str, Any]) -> bool:
     for goal in goals:
         word = ("met:    ", "green") if goal["met"] else ("missed: ", "bold red")
         console.print(Text.assemble("goal ", word, printable(goal["sentence"])))
-    return all(goal["met"] for goal in goals)
+    collapsed = bool(goals) and verdict is not None and verdict["name"] == COLLAPSED
+    if collapsed:
+        console.print("A collapsed model passes no check, whatever its goals are.")
+    return not collapsed and all(goal["met"] for goal in goals)

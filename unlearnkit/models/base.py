@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.files import at_home
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -95,7 +96,7 @@ class BaseModel:
         if self.path == "smollm2":
             gguf = _smollm2_file()
             return replace(self, path=str(gguf.parent), gguf_file=gguf.name)
-        folder = Path(self.path).expanduser()
+        folder = at_home(self.path)
         if (model := model_of_run(folder)) is not None:
             return replace(self, path=str(model))
         if folder.is_dir():

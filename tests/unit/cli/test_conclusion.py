@@ -24,3 +24,13 @@ def test_without_goals_none_is_missed(capsys):
     assert show_conclusion({"verdict": VERDICT})
     assert "goal" not in capsys.readouterr().out
     assert show_conclusion({})
+
+
+def test_a_collapsed_model_passes_with_no_goals_that_it_meets(capsys):
+    goals = [{"met": True, "sentence": "forget/rougeL_recall is at most 0.1"}]
+    verdict = {"name": "collapsed", "status": "bad", "sentence": "collapsed: x"}
+    verdict |= {"next": "", "notes": []}
+    assert not show_conclusion({"verdict": verdict, "goals": goals})
+    assert "A collapsed model passes no check" in capsys.readouterr().out
+    assert show_conclusion({"verdict": verdict | {"name": "not enough"}, "goals": goals})
+    assert show_conclusion({"verdict": verdict})

@@ -84,7 +84,10 @@ def load_yaml(text: str) -> Any:
         yaml.YAMLError: If it is no YAML.
     """
     refuse_yaml_bomb(text)
-    value = get_loader("yaml")(text)
+    try:
+        value = get_loader("yaml")(text)
+    except (KeyError, AttributeError, ValueError) as error:
+        raise yaml.YAMLError(f"a value is not of its type: {error}") from error
     return _with_names(value, yaml.compose(text, Loader=yaml.SafeLoader)) if _odd(value) else value
 
 

@@ -21,8 +21,9 @@ def command(argv: list[str]) -> None:
 def check(run: str, goals: str | None = None, before: str | None = None) -> None:
     """Say what a run or any other model comes to, and exit with code 3 if it misses a goal.
 
-    Without goals the verdict decides: near gold and forgotten pass. What evaluate and attack added
-    to the run folder counts too; any other model is judged by what these two kept of it.
+    Without goals the verdict decides: near gold and forgotten pass. With goals they decide; a
+    collapsed model never passes. What evaluate and attack added to the run folder counts too; any
+    other model is judged by what these two kept of it.
 
     Args:
         run: Run folder; or a model, adapter or edit folder, hub id or folder of results.

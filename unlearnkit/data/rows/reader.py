@@ -16,6 +16,7 @@ from unlearnkit.data.rows.opening import Unreadable, as_utf8, read_bytes, suffix
 from unlearnkit.data.rows.splits import TRAIN, sliced, split_names
 from unlearnkit.data.rows.table import Row, Table, joined
 from unlearnkit.errors import DataError, Problem
+from unlearnkit.files import at_home
 
 search_folders: ContextVar[tuple[Path, ...]] = ContextVar("search_folders", default=())
 """Folders in which a relative path is looked up after the working directory: the recipe's."""
@@ -149,7 +150,7 @@ def _matches(pattern: Path) -> list[str]:
 def _files(path: str, found: Path) -> list[tuple[str, Path]]:
     """Name and place of each file that a path stands for."""
     if not found.is_dir():
-        if not _is_pattern(path) or Path(path).expanduser().exists():
+        if not _is_pattern(path) or at_home(path).exists():
             return [(path, found)]
         matches = next(each for each in map(_matches, _candidates(path)) if each)
         return [(each, Path(each)) for each in matches]
@@ -165,7 +166,7 @@ def _files(path: str, found: Path) -> list[tuple[str, Path]]:
 
 
 def _candidates(path: str) -> Iterator[Path]:
-    given = Path(path).expanduser()
+    given = at_home(path)
     yield given
     if not given.is_absolute():
         yield from (folder / given for folder in search_folders.get())

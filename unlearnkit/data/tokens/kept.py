@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from unlearnkit.files import at_home
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def cache_folder() -> Path | None:
     """
     named = os.environ.get(VARIABLE)
     if named is not None:
-        return Path(named).expanduser() if named.strip() else None
+        return at_home(named) if named.strip() else None
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "unlearnkit"
 
 
