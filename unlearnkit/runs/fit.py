@@ -37,7 +37,7 @@ from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import evaluated_later, refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
-from unlearnkit.runs.phases.yaml_text import without_secrets
+from unlearnkit.runs.phases.yaml_text import with_checksums, without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.ranks import Models, SaveWhole, Together, plain_copy, take_part
 from unlearnkit.runs.report import report_after_fit, send_report
@@ -119,7 +119,7 @@ def fit(
     ckpt_path = checkpoint_of(ckpt_path, Path(run_dir) / recipe_name)
     made_with = None
     if main or ckpt_path:
-        made_with = MadeWith.of(planned, without_secrets(recipe_text), batches.total_steps)
+        made_with = MadeWith.of(planned, with_checksums(recipe_text), batches.total_steps)
     if ckpt_path and made_with:
         made_with = resumed(ckpt_path, made_with, resolve, resume_with_changes, trainer)
         trainer.callbacks.append(SameCheckpoint(ckpt_path))  # pyright: ignore

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from unlearnkit.plain import load_yaml
-from unlearnkit.runs.phases.yaml_text import dump_yaml
+from unlearnkit.runs.phases.yaml_text import dump_yaml, with_checksums
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,13 @@ def test_the_parser_builds_plain_values_only() -> None:
         load_yaml("!!python/object/apply:os.system [ls]")
     with pytest.raises(yaml.YAMLError):
         load_yaml("a: [")
+
+
+def test_masked_values_of_a_record_are_told_apart() -> None:
+    recipe = "a: {password: abc, lr: 1}\nsecret: 1.0\nlist: ['https://me:word@host/x']\n"
+    kept = with_checksums(recipe)
+    assert not any(secret in kept for secret in ("abc", "1.0", "word"))
+    assert load_yaml(kept)["a"]["lr"] == 1
+    for old, new in (("abc", "abd"), ("1.0", "5.0"), ("word", "ward")):
+        assert with_checksums(recipe.replace(old, new)) != kept
+    assert with_checksums("lr: 1  # as it is") == "lr: 1  # as it is"
