@@ -75,8 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fault(error: Exception, debug: bool) -> int:
+    from unlearnkit.redact import redacted
+
     _report(
-        f"This is a fault of unlearnkit: {type(error).__name__}: {error}",
+        f"This is a fault of unlearnkit: {type(error).__name__}: {redacted(str(error))}",
         "fault",
         "Run again with --debug for the traceback, and please report it.",
         debug,
