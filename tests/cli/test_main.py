@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from unlearnkit.cli import main as entry
 from unlearnkit.cli import verbs
 from unlearnkit.errors import UserError
+from unlearnkit.plain import number
 
 HEAVY = ("torch", "lightning", "transformers", "peft", "datasets")
 
@@ -83,11 +85,24 @@ def test_user_error_is_a_panel_without_traceback(command, monkeypatch):
 
 
 def test_a_fault_of_ours_says_so(command, monkeypatch):
-    monkeypatch.setattr(entry, "run", fail_with(ZeroDivisionError("division by zero")))
+    # A function of the package that is given what it cannot take.
+    monkeypatch.setattr(entry, "run", number)
     done = command("fit")
     assert done.code == 1
-    assert "a fault of unlearnkit" in done.err
+    assert "a fault of unlearnkit: TypeError" in done.err
     assert "Traceback" not in done.err
+
+
+def test_what_fails_in_code_of_the_users_own_is_told_with_its_line(command, monkeypatch):
+    error = ZeroDivisionError("at https://me:S3CRET@host/x")
+    monkeypatch.setattr(entry, "run", fail_with(error))
+    done = command("fit")
+    said = " ".join(done.err.replace("│", " ").split())
+    assert done.code == 2
+    assert re.search(
+        r"test_main\.py, line \d+, in run: ZeroDivisionError: at https://\*\*\*@", said
+    )
+    assert "fault" not in said
 
 
 @pytest.mark.parametrize("words", [("--debug", "fit"), ("fit", "--debug")])

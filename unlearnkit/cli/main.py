@@ -75,10 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fault(error: Exception, debug: bool) -> int:
+    from unlearnkit.own_code import own_frame
     from unlearnkit.redact import redacted
 
+    said = f"{type(error).__name__}: {redacted(str(error))}"
+    if (own := own_frame(error)) is not None:
+        where = f"{own.filename}, line {own.lineno}, in {own.name}"
+        _report(f"{where}: {said}", "own code", "Run again with --debug for the traceback.", debug)
+        return USER_ERROR
     _report(
-        f"This is a fault of unlearnkit: {type(error).__name__}: {redacted(str(error))}",
+        f"This is a fault of unlearnkit: {said}",
         "fault",
         "Run again with --debug for the traceback, and please report it.",
         debug,

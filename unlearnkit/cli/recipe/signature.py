@@ -10,19 +10,18 @@ import math
 import os
 import re
 import sys
-import sysconfig
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath, constructors
+from unlearnkit.own_code import is_own_file
 from unlearnkit.registry import PACKAGE, did_you_mean
 
 Finding = tuple[KeyPath, str]
@@ -42,17 +41,6 @@ SYNONYMS = {
 
 own_files: dict[str, str] = {}
 """Modules that recipes named and that are no installed packages, with their files."""
-
-
-@cache
-def _installed() -> tuple[Path, ...]:
-    found = sysconfig.get_paths()
-    places = (found[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return (*map(Path, places), Path(__file__).parents[2])
-
-
-def _is_installed(file: Path) -> bool:
-    return any(folder in file.parents for folder in _installed())
 
 
 @cache
@@ -125,7 +113,7 @@ def import_class(class_path: str, bound: type) -> type:
     if not (inspect.isclass(found) and issubclass(found, bound)):
         raise RecipeError(f"'{class_path}' is not a subclass of {bound.__name__} and is refused.")
     file = getattr(sys.modules[module], "__file__", None)
-    if file is not None and not _is_installed(Path(file)):
+    if file is not None and is_own_file(file):
         own_files[module] = file
     if inspect.isabstract(found):
         missing = ", ".join(sorted(found.__abstractmethods__))  # pyright: ignore

@@ -142,6 +142,7 @@ def slices_of(module: Any) -> Slices | None:
         return None
     lora, trainer = module.lora, module._trainer
     if module.other is not None:
+        logger.info("the model is loaded whole before it is sharded: its reference is another one")
         return None
     if lora is not None and (
         start_of(lora)

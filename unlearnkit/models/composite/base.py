@@ -114,6 +114,18 @@ class OnBase(CompositeModel):
     """A composite model around one base, whose embeddings it shares."""
 
     base: PreTrainedModel
+    config: Any
+    generation_config: Any
+
+    def save_pretrained(self, save_directory: str | Path, **given: Any) -> None:
+        """Writes the config, which says where the base is and what stands above it.
+
+        Raises:
+            TypeError: For an argument that would be ignored.
+        """
+        refuse_ignored(self, given)
+        self.config.save_pretrained(save_directory)
+        self.generation_config.save_pretrained(save_directory)
 
     def open_base(self) -> None:
         """Gives the base gradients."""
@@ -144,7 +156,7 @@ def open_to_attacker(model: Any) -> None:
         model.open_base()
 
 
-def refuse_ignored(model: nn.Module, given: dict[str, Any]) -> None:
+def refuse_ignored(model: object, given: dict[str, Any]) -> None:
     """Refuses arguments of ``save_pretrained`` that would be ignored.
 
     Raises:

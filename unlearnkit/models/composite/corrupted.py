@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.models.composite.base import CompositeConfig, OnBase, refuse_ignored
+from unlearnkit.models.composite.base import CompositeConfig, OnBase
 from unlearnkit.models.composite.encoder import own_states
 from unlearnkit.models.composite.gated import prompts_of
 
@@ -122,16 +121,6 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         return torch.cat(
             [embedded[..., : self.config.dims] + added, embedded[..., self.config.dims :]], dim=-1
         )
-
-    def save_pretrained(self, save_directory: str | Path, **given: Any) -> None:
-        """Writes the classifier, and where the base is.
-
-        Raises:
-            TypeError: For an argument that would be ignored.
-        """
-        refuse_ignored(self, given)
-        self.config.save_pretrained(save_directory)
-        self.generation_config.save_pretrained(save_directory)
 
 
 AutoConfig.register(CorruptedConfig.model_type, CorruptedConfig, exist_ok=True)

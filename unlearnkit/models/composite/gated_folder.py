@@ -15,13 +15,11 @@ from unlearnkit.models.composite.detector import load_detector
 from unlearnkit.models.composite.encoder import TextEncoder, load_encoder
 from unlearnkit.models.composite.gated import DETECTOR, GatedConfig, GatedForCausalLM
 from unlearnkit.models.composite.parts import (
+    fields_around,
     load_part,
-    pointer_to,
     use_own_generation_config,
 )
-from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_model, register
-from unlearnkit.models.logit_transform import transform_fields
 from unlearnkit.models.whole import load_adapter
 
 
@@ -41,24 +39,9 @@ def describe_gated(
         encoder: What detectors see prompts through, if not the base.
         **gate: ``score``, ``layers``, ``gate`` and ``threshold`` of `GatedConfig`.
     """
-    text = config.get_text_config()
     parts = {"base": base} | ({} if encoder is None else {"encoder": BaseModel(encoder)})
-    return GatedConfig(
-        adapters=list(adapters),
-        parts={
-            name: {**pointer_to(part), "fingerprint": model_fingerprint(part)}
-            for name, part in parts.items()
-        },
-        vocab_size=text.vocab_size,
-        num_hidden_layers=text.num_hidden_layers,
-        max_position_embeddings=getattr(text, "max_position_embeddings", None),
-        architectures=[GatedForCausalLM.__name__],
-        bos_token_id=text.bos_token_id,
-        eos_token_id=text.eos_token_id,
-        pad_token_id=text.pad_token_id,
-        **transform_fields(text),
-        **gate,
-    )
+    fields = fields_around(config, GatedForCausalLM, **parts)
+    return GatedConfig(adapters=list(adapters), **fields, **gate)
 
 
 def with_adapters(base: PreTrainedModel, folders: dict[str, Path]) -> PeftModel:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from unlearnkit.models.composite.base import CompositeConfig, OnBase, refuse_ignored
+from unlearnkit.models.composite.base import CompositeConfig, OnBase
 
 
 class ContextConfig(CompositeConfig):
@@ -82,16 +81,6 @@ class ContextForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         self.register_buffer("context", ids, persistent=False)
         self.generation_config = copy.deepcopy(base.generation_config)
         self.eval()
-
-    def save_pretrained(self, save_directory: str | Path, **given: Any) -> None:
-        """Writes the examples' tokens, and where the base is.
-
-        Raises:
-            TypeError: For an argument that would be ignored.
-        """
-        refuse_ignored(self, given)
-        self.config.save_pretrained(save_directory)
-        self.generation_config.save_pretrained(save_directory)
 
     def forward(
         self,

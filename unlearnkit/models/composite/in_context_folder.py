@@ -11,13 +11,11 @@ from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel, as_base_model
 from unlearnkit.models.composite.in_context import ContextConfig, ContextForCausalLM
 from unlearnkit.models.composite.parts import (
+    fields_around,
     load_part,
-    pointer_to,
     use_own_generation_config,
 )
-from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_model, register
-from unlearnkit.models.logit_transform import transform_fields
 
 
 def describe_context(
@@ -43,19 +41,10 @@ def describe_context(
             "prompt and answer",
             hint="Choose fewer examples (--k), or shorter ones.",
         )
-    return ContextConfig(
-        context_ids=list(context),
-        begins_with=begins_with,
-        parts={"base": {**pointer_to(base), "fingerprint": model_fingerprint(base)}},
-        vocab_size=text.vocab_size,
-        num_hidden_layers=text.num_hidden_layers,
-        max_position_embeddings=None if longest is None else longest - taken,
-        architectures=[ContextForCausalLM.__name__],
-        bos_token_id=text.bos_token_id,
-        eos_token_id=text.eos_token_id,
-        pad_token_id=text.pad_token_id,
-        **transform_fields(text),
-    )
+    fields = fields_around(config, ContextForCausalLM, base=base)
+    if longest is not None:
+        fields["max_position_embeddings"] = longest - taken
+    return ContextConfig(context_ids=list(context), begins_with=begins_with, **fields)
 
 
 def load_context(base: BaseModel) -> ContextForCausalLM:

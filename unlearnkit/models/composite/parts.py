@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel, as_base_model, is_embedded
 from unlearnkit.models.composite.base import PARTS, CompositeConfig
 from unlearnkit.models.fingerprint import model_fingerprint
+from unlearnkit.models.logit_transform import transform_fields
 
 Loaded = TypeVar("Loaded")
 Config = TypeVar("Config", bound=CompositeConfig)
@@ -123,6 +124,33 @@ def pointer_to(part: BaseModel) -> dict[str, Any]:
     if not is_embedded(part.path) and folder.is_dir():
         found["path"] = str(folder.resolve())
     return found
+
+
+def fields_around(
+    config: PreTrainedConfig, model: type[PreTrainedModel], **parts: BaseModel
+) -> dict[str, Any]:
+    """Fields of the config of a model around a base, from the base's own.
+
+    Args:
+        config: The base's.
+        model: Class of the model around it.
+        **parts: The parts, each with its name; they are fingerprinted.
+    """
+    text = config.get_text_config()
+    return {
+        "parts": {
+            name: {**pointer_to(part), "fingerprint": model_fingerprint(part)}
+            for name, part in parts.items()
+        },
+        "vocab_size": text.vocab_size,
+        "num_hidden_layers": text.num_hidden_layers,
+        "max_position_embeddings": getattr(text, "max_position_embeddings", None),
+        "architectures": [model.__name__],
+        "bos_token_id": text.bos_token_id,
+        "eos_token_id": text.eos_token_id,
+        "pad_token_id": text.pad_token_id,
+        **transform_fields(text),
+    }
 
 
 def pointer_fields(pointer: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,10 +49,6 @@ class Phase(ABC):
         """The earlier phase whose model it needs beside that of the one before."""
         return None
 
-    def takes(self, model: Base) -> None:
-        """Takes the model of the phase that it refers to."""
-        raise NotImplementedError(f"phase '{self.name}' refers to none")
-
     @abstractmethod
     def check(self) -> None:
         """Checks all that can be checked without weights.
@@ -119,9 +115,11 @@ class Training(Phase):
         """The phase that ``model.reference: {phase: NAME}`` names."""
         return self.module.other and self.module.other.phase
 
-    def takes(self, model: Base) -> None:
-        """Takes it as the reference."""
-        self.module.other = OtherModel(path=model if isinstance(model, str) else model.path)
+    def takes(self, models: Mapping[str, Base]) -> None:
+        """Takes the model that it refers to as the reference, of those of the phases before."""
+        if self.refers is not None:
+            model = models[self.refers]
+            self.module.other = OtherModel(path=model if isinstance(model, str) else model.path)
 
     def check(self) -> None:
         """Checks it as `fit` does."""

@@ -99,8 +99,8 @@ def fit_phases(
     done: list[tuple[str, bool, Path]] = []
     models: dict[str, Base] = {}
     for phase in phases:
-        if phase.refers is not None:
-            phase.takes(models[phase.refers])
+        if isinstance(phase, Training):
+            phase.takes(models)
         text = phase.text(model)
         inside = before.finished(phase.name, text)
         if inside is None:

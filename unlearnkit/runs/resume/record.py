@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sysconfig
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
@@ -21,6 +20,7 @@ from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.files import digest_of
 from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.module import UnlearningModule
+from unlearnkit.own_code import is_own_file
 from unlearnkit.runs.facts import PACKAGES, version_of
 from unlearnkit.runs.preflight import Planned
 
@@ -184,8 +184,6 @@ def _parts(run: Planned) -> list[Any]:
 
 def _own_code(parts: Iterable[Any]) -> dict[str, str]:
     """Digests of the files of classes that belong to no installed package, by module."""
-    paths = sysconfig.get_paths()
-    installed = [Path(paths[key]) for key in ("stdlib", "purelib", "platlib")]
     found: dict[str, str] = {}
     for part in parts:
         cls = type(part)
@@ -193,8 +191,7 @@ def _own_code(parts: Iterable[Any]) -> dict[str, str]:
             file = Path(inspect.getfile(cls)).resolve()
         except (OSError, TypeError):  # a class of C, or of an interactive session
             continue
-        known = [Path(unlearnkit.__file__).resolve().parent, *installed]
-        if file.is_file() and not any(file.is_relative_to(each.resolve()) for each in known):
+        if is_own_file(file):
             found[cls.__module__] = digest_of(file.read_bytes())
     return found
 
