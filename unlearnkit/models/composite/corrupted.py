@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
@@ -76,6 +76,7 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
             "coefficients", torch.tensor(config.coefficients, dtype=torch.float32), persistent=False
         )
         self.generation_config = copy.deepcopy(base.generation_config)
+        self._held: Tensor | None = None
         self.eval()
 
     @torch.no_grad()
@@ -100,11 +101,32 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
             kwargs["cache"] = cache
         given: dict[str, Any] = {"input_ids": input_ids}
         if cache is None or not cache.get_seq_length():
-            mask = prompts_of(input_ids, attention_mask, labels, prompt_lengths)
+            mask = self._held_for(input_ids)
+            if mask is None:
+                mask = prompts_of(input_ids, attention_mask, labels, prompt_lengths)
             chosen = self.probability(input_ids, mask) > self.config.threshold
             if bool(chosen.any()):
                 given = {"inputs_embeds": self._corrupted(input_ids, mask, chosen)}
         return self.base(attention_mask=attention_mask, labels=labels, **given, **kwargs)
+
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """As in transformers; the prompt stays what was given, with a cache or without."""
+        given = kwargs.get("input_ids") if inputs is None else inputs
+        if given is None:
+            raise ValueError("a model that corrupts prompts generates from input_ids")
+        self._held = prompts_of(given, kwargs.get("attention_mask"), None, None)
+        try:
+            return super().generate(inputs, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        finally:
+            self._held = None
+
+    def _held_for(self, input_ids: Tensor) -> Tensor | None:
+        """``[B, T]`` where the prompts are that `generate` was given, if it runs."""
+        if self._held is None:
+            return None
+        # Beams, or several samples of a prompt.
+        held = self._held.repeat_interleave(len(input_ids) // len(self._held), dim=0)
+        return nn.functional.pad(held, (0, input_ids.shape[1] - held.shape[1]))
 
     def _corrupted(self, input_ids: Tensor, mask: Tensor, chosen: Tensor) -> Tensor:
         """Embeddings ``[B, T, H]`` of the rows, those of chosen prompts with noise."""

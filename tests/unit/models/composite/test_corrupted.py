@@ -76,6 +76,15 @@ def test_answers_are_those_to_the_corrupted_prompt_in_any_batch(folder) -> None:
     assert alone[0][:1] == (() if first == EOS else (first,))
 
 
+def test_answers_need_no_cache_and_take_several_beams(folder) -> None:
+    model = load_model(str(folder))
+    ids = torch.tensor([[4, 5, 4], [7, 8, 7]])
+    for how in ({"num_beams": 1}, {"num_beams": 2}):
+        given = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, **how}
+        kept, anew = (model.generate(ids, use_cache=cache, **given) for cache in (True, False))
+        assert kept.equal(anew)
+
+
 def test_the_classifier_is_a_line_between_two_kinds() -> None:
     coefficients, bias = fit_classifier(
         torch.tensor([[2.0], [4.0]]), torch.tensor([[-4.0], [-2.0]])
