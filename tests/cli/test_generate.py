@@ -1,12 +1,15 @@
 """`unlearnkit generate`: says when a model wants its chat template."""
 
+import json
+
 import chat_templates
 import pytest
-from stub import stub_model, stub_tokenizer
+from stub import save_stub, stub_model, stub_tokenizer
 from tokenizers import AddedToken
 
 from unlearnkit.cli.verbs.generate import wants_template
 from unlearnkit.models.base import load_tokenizer
+from unlearnkit.runs.folder import RunSummary
 
 
 @pytest.fixture
@@ -30,6 +33,18 @@ def test_a_chat_model_that_is_asked_without_its_template_is_told_of_it(command, 
     asked = command("generate", chat_model, "ab", "--max_new_tokens", "2", "--chat")
     assert asked.code == 0, asked.err
     assert "has a chat template" not in asked.err
+
+
+def test_a_run_on_turns_says_so_where_its_template_is_of_plain_words(command, folder):
+    save_stub({"random_init": 1}, folder / "run" / "model")
+    summary = RunSummary("r", 0, 1, None, folder / "run").as_json()
+    (folder / "run" / "summary.json").write_text(json.dumps(summary))
+    recipe = folder / "run" / "recipe.yaml"
+    for stream, told in (("chat", True), ("qa", False)):
+        recipe.write_text(f"data: {{streams: {{forget: {{name: {stream}}}}}}}\n")
+        done = command("generate", "run", "ab", "--max_new_tokens", "2")
+        assert done.code == 0, done.err
+        assert ("went through the chat template" in " ".join(done.err.split())) is told
 
 
 def test_a_template_of_plain_words_is_not_missed():

@@ -35,7 +35,8 @@ class Split:
 def split_rows(examples: Sequence[Example], held: int, limit: int, seed: int) -> Split:
     """Draws the attacker's rows; of the others, at most ``limit``, evenly spaced.
 
-    The sequences of a row, such as the cuts of one passage, are drawn together.
+    The sequences of a row, such as the cuts of one passage, are drawn together. Rows with an answer
+    that the attacker holds, such as other wordings of a question, are not judged.
 
     Raises:
         UserError: If no other row would be left.
@@ -54,7 +55,14 @@ def split_rows(examples: Sequence[Example], held: int, limit: int, seed: int) ->
         )
     drawn = {rows[place] for place in random.Random(seed).sample(range(len(rows)), held)}
     own = [each for each in examples if (each.source, each.row) in drawn]
-    others = [each for each in examples if (each.source, each.row) not in drawn]
+    told = {each.response_ids for each in own}
+    seen = drawn | {(e.source, e.row) for e in examples if e.response_ids in told}
+    others = [each for each in examples if (each.source, each.row) not in seen]
+    if not others:
+        raise UserError(
+            f"--rows: all forget rows have an answer of the {held} that the attacker holds",
+            hint="Draw fewer rows, or give forget rows with other answers.",
+        )
     return Split(own, spaced(others, limit))
 
 

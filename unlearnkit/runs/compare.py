@@ -64,7 +64,8 @@ def compare(
         for each in folders
     ]
     own = {run.folder: name for runs, name in zip(given, names, strict=False) for run in runs}
-    runs = [run for each in given for run in each]
+    # One that is named twice is no second seed.
+    runs = list({run.folder.resolve(): run for each in given for run in each}.values())
     by_key: dict[str, list[Run]] = {}
     for run in runs:
         by_key.setdefault(_recipe_key(run), []).append(run)

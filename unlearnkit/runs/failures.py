@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
 import signal
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.redact import redacted
 from unlearnkit.runs.checkpoints import newest_checkpoint
-
-logger = logging.getLogger(__name__)
 
 _GONE = (
     "connection closed by peer",
@@ -87,18 +84,6 @@ def evaluated_later(folder: Path) -> Iterator[None]:
             hint=f"The training is complete: model and summary.json are in {folder}. "
             f"`unlearnkit evaluate {folder}` measures what is missing.",
         ) from error
-
-
-@contextmanager
-def left_to_first() -> Iterator[None]:
-    """Lets a process other than the first end well where its part of an evaluation fails.
-
-    The run is finished by then. The first process fails by it too, and says how it is continued.
-    """
-    try:
-        yield
-    except Exception:
-        logger.warning("this process could not evaluate", exc_info=True)
 
 
 def refuse_little_room(folder: Path, policy: nn.Module) -> None:

@@ -33,12 +33,7 @@ from unlearnkit.runs.card import card_of_merged, write_card
 from unlearnkit.runs.conclude import attack_run, conclude
 from unlearnkit.runs.export import save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
-from unlearnkit.runs.failures import (
-    evaluated_later,
-    left_to_first,
-    refuse_little_room,
-    told_with_checkpoint,
-)
+from unlearnkit.runs.failures import evaluated_later, refuse_little_room, told_with_checkpoint
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import with_checksums, without_secrets
@@ -162,7 +157,7 @@ def fit(
             run.measure_after(stages, together)
             run.write(summary, stages, started)
     elif together.ranks:
-        with left_to_first():
+        with together.left_to_first():
             run.measure_after(stages, together)
     if main:
         attack_run(folder, attack, data, gold)

@@ -6,7 +6,7 @@ from unlearnkit.attacks.measuring import benign_split, split_rows
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
 
-ROWS = [Example((4,), (5,), row, "") for row in range(6)]
+ROWS = [Example((4,), (5, row), row, "") for row in range(6)]
 
 
 def test_the_attackers_rows_are_not_judged() -> None:
@@ -23,6 +23,17 @@ def test_the_attackers_rows_are_not_judged() -> None:
         split_rows(ROWS[:1], 1, 3, 1)
 
 
+def test_another_wording_of_what_the_attacker_holds_is_not_judged() -> None:
+    rows = [Example((wording,), (9, fact), 2 * fact + wording, "f") for fact in range(4)
+            for wording in range(2)]  # fmt: skip
+    for seed in range(6):
+        split = split_rows(rows, held=2, limit=9, seed=seed)
+        told = {each.response_ids for each in split.held}
+        assert [e for e in rows if e.response_ids not in told] == split.others
+    with pytest.raises(UserError, match="have an answer of the 3"):
+        split_rows([e._replace(response_ids=(9,)) for e in rows], held=3, limit=9, seed=0)
+
+
 def test_benign_rows_leave_all_forget_rows_to_be_judged() -> None:
     benign = [e._replace(row=e.row + 100) for e in ROWS[:2]]
     split = benign_split(benign, ROWS, held=2, limit=9, seed=0)
@@ -34,7 +45,7 @@ def test_benign_rows_leave_all_forget_rows_to_be_judged() -> None:
 
 def test_the_sequences_of_a_row_are_drawn_together():
     # Three rows of two cuts each: what is trained on says nothing of what is measured.
-    cuts = [Example((row, cut), (9,), row, f"book:{row}") for row in range(3) for cut in (2, 8)]
+    cuts = [Example((row, cut), (9, row), row, f"book:{row}") for row in range(3) for cut in (2, 8)]
     for seed in range(6):
         split = split_rows(cuts, held=1, limit=9, seed=seed)
         assert len(split.held) == 2

@@ -58,3 +58,9 @@ def test_a_later_evaluation_adds_metrics_and_replaces_none(tmp_path, monkeypatch
     (column,) = [each for each in compare([tmp_path]).columns if each.ranked]
     found = {row: each.mean for row, each in column.metrics.items()}
     assert found == {"copyright/forget/nll": 4.0, "copyright/forget/leak_rate": 0.5}
+
+
+def test_a_run_that_is_named_twice_is_no_second_seed(tmp_path):
+    run = write_run(tmp_path / "a", suites={"copyright": {"after": {"forget/nll": 4.0}}})
+    (column,) = [each for each in compare([run, tmp_path / "a" / ".." / "a", tmp_path]).columns]
+    assert len(column.runs) == 1

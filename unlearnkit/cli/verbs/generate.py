@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
@@ -83,6 +84,11 @@ def continuations(
     models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
     if against is not None:
         models.insert(0, (against, rival_of(run, against)))
+    if not chat and _trained_on_turns(run):
+        console.warn(
+            f"the rows of {run} went through the chat template, and the prompt is given bare; "
+            "--chat true asks as they did."
+        )
     ids = [_asked(model, prompt, chat, template, template_arguments) for _, model in models]
     return [
         (name, _continue(model, asked, max_new_tokens))
@@ -117,6 +123,21 @@ def _asked(
         return codec.prompt(codec.turns(template, arguments).prompt(asked))
     except TurnError as error:
         raise UserError(str(error)) from error
+
+
+def _trained_on_turns(run: str) -> bool:
+    """Whether a run's forget rows are turns of a chat."""
+    from yaml import YAMLError
+
+    from unlearnkit.plain import load_yaml
+
+    try:
+        found = load_yaml((Path(run) / "recipe.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, YAMLError):
+        return False  # no run; or one whose model answers all the same
+    for key in ("data", "streams", "forget", "name"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found == "chat"
 
 
 def wants_template(tokenizer: Any) -> bool:
