@@ -1,17 +1,19 @@
 """Whose code failed."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from unlearnkit.own_code import is_own_file, own_frame
 from unlearnkit.plain import number
 
 
-def caught(run):
+def caught(run: Callable[[], object]) -> Exception:
     try:
         run()
     except Exception as error:
         return error
+    raise AssertionError
 
 
 def test_the_innermost_code_that_is_no_librarys_failed() -> None:
