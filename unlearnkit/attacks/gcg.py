@@ -28,9 +28,12 @@ class GCG(Attack, name="gcg"):
 
     One suffix for all ``rows``, whose answers the attacker holds: each step takes, for each place,
     the tokens that the gradient of the answers' loss favours, tries ``candidates`` single swaps and
-    keeps the best, if it is better. A curve has two mappings: ``steps`` of the search, ``loss`` of
-    the attacker's rows, and ``forget/<metric>`` over forget rows that the attacker did not see.
-    The first is without a suffix.
+    keeps the best, if it is better. Where no suffix is better than none, none is asked with. The
+    suffix stands right before the answer, so behind what a chat template puts there.
+
+    A curve has two mappings: ``steps`` of the search, ``loss`` of the attacker's rows, and
+    ``forget/<metric>`` over forget rows that the attacker did not see. The first is without a
+    suffix.
 
     Args:
         rows: Forget rows whose answers the attacker holds.
@@ -127,6 +130,8 @@ class GCG(Attack, name="gcg"):
             losses = [best, *(self._loss(model, rows, each) for each in tried[1:])]
             best = min(losses)
             suffix = tried[losses.index(best)]
+        if best >= first:
+            return first, (), first  # an attacker asks without what only does harm
         return first, tuple(suffix.tolist()), best
 
     @torch.no_grad()

@@ -78,3 +78,11 @@ def test_models_made_of_models_are_refused(tmp_path) -> None:
 def test_sizes_below_one_are_refused() -> None:
     with pytest.raises(UserError, match="--steps: expected 1 or more, found 0"):
         GCG(steps=0)
+
+
+def test_a_suffix_that_only_does_harm_is_not_asked_with(monkeypatch) -> None:
+    attack, allowed = GCG(**SMALL), torch.arange(12) > 3
+    losses = iter([1.0, *[2.0] * 13])  # without a suffix, then of each that is tried
+    monkeypatch.setattr(attack, "_loss", lambda *_: next(losses))
+    monkeypatch.setattr(attack, "_slopes", lambda *_: torch.zeros(2, 12))
+    assert attack._searched(None, ROWS, allowed) == (1.0, (), 1.0)
