@@ -65,7 +65,7 @@ class RepSelect(Robust, name="rep_select"):
         if not 0 < share < 1:
             raise RecipeError(f"rep_select: share must be above 0 and below 1, found {share}")
         self.share, self.collapse, self.directions, self.sides = share, collapse, directions, sides
-        self.needs_rest = directions == "rest"  # pyright: ignore[reportAttributeAccessIssue]
+        self.needs_rest = directions == "rest"
 
     def gradient(self, passes: Passes) -> Gradients:
         """The collapsed forget gradient."""
@@ -146,16 +146,20 @@ class SURE(Robust, name="sure"):
 
     def _masked(self, gradients: Gradients, forget: Gradients) -> Gradients:
         lengths = [None if each is None else _by_neuron(each) for each in forget]
-        known = torch.cat([each for each in lengths if each is not None])
+        found = [each for each in lengths if each is not None]
+        if not found:
+            return gradients.scaled(0.0)  # a step without forget rows: no neuron is salient
+        known = torch.cat(found)
         place = self.percentile / 100 * (len(known) - 1)
         low, high = (
             known.kthvalue(1 + min(int(place) + more, len(known) - 1)).values for more in (0, 1)
         )
         least = low + (high - low) * (place - int(place))
         for each, length in zip(gradients, lengths, strict=True):
-            if each is not None:
-                salient = torch.zeros_like(each[:1]) if length is None else length >= least
-                each.mul_(salient.view(-1, *[1] * (each.dim() - 1)) if length is not None else 0)
+            if each is not None and length is not None:
+                each.mul_((length >= least).view(-1, *[1] * (each.dim() - 1)))
+            elif each is not None:
+                each.zero_()
         return gradients
 
 

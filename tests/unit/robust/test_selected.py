@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
 from rounding import margin, near
@@ -9,7 +12,7 @@ from torch import nn
 
 from tests.unit.robust.steps import NAMES, flat, gradient_of, step_module, trained
 from unlearnkit.errors import RecipeError
-from unlearnkit.robust import SURE, Passes, RepSelect
+from unlearnkit.robust import SURE, Passes, RepSelect, Robust
 
 VALUES = (8.0, 4.0, 2.0, 1.0)
 
@@ -111,3 +114,20 @@ def test_settings_out_of_range_are_refused(build, said) -> None:
 def test_directions_of_the_other_terms_need_other_terms() -> None:
     with pytest.raises(RecipeError, match="rep_select projects by the gradient of the other"):
         step_module({"forget": "npo"}, robust=RepSelect(directions="rest"))
+
+
+@pytest.mark.parametrize("name", Robust.registered())
+def test_a_step_without_forget_rows_is_that_of_the_others(name) -> None:
+    x = nn.Parameter(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    passes = Passes(
+        [x], lambda *_: (x**2).sum() / 2, [], [0], 0, perturbed=unperturbed, relearn=lambda _: x
+    )
+    method = Robust.registered()[name](**({"follow_retain": True} if name == "gru" else {}))
+    (found,) = method.whole(passes)
+    # Of SURE no neuron is salient.
+    assert found.tolist() == (torch.zeros(2, 2) if name == "sure" else x).tolist()
+
+
+@contextmanager
+def unperturbed(blocks):
+    yield SimpleNamespace(vectors=[])
