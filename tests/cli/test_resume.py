@@ -166,9 +166,50 @@ def test_another_version_is_told_and_recorded(command, folder, stopped) -> None:
     torch.save(checkpoint, folder / "old.ckpt")
     done = command("fit", "-r", "recipe.yaml", "--ckpt_path", "old.ckpt", "--run_dir", "again")
     assert done.code == 0, done.err
-    assert "torch: 1.0 is now" in " ".join(done.err.split())
+    told = " ".join(done.err.split())
+    assert "torch: 1.0 is now" in told
+    assert "other versions of what is installed" in told
     (entry,) = _end(folder, "again")[1]["resumed"]
     assert {each["key"] for each in entry["changes"]} == {
         "torch",
         "run_dir",
     }
+
+
+OWN = "from unlearnkit.objectives import NPO\n\nclass Mine(NPO):\n    pass\n"
+SUITE = "from unlearnkit.suites import Copyright\n\nclass Told(Copyright):\n    pass\n"
+
+
+def test_changed_own_code_is_refused_by_file_and_class_unless_it_only_measures(
+    command, folder, recipe
+) -> None:
+    save_stub({"random_init": 1}, folder / "stub")
+    (folder / "own_of_resume.py").write_text(OWN)
+    (folder / "own_suite_of_resume.py").write_text(SUITE)
+    recipe(RECIPE.replace("name: npo", "name: own_of_resume.Mine"))
+    suite = ("--evaluate", "[{name: own_suite_of_resume.Told, max_new_tokens: 2}]")
+    done = command("fit", "-r", "recipe.yaml", "--trainer.callbacks", SAVING, *suite)
+    assert done.code == 0, done.err
+    (stopped,) = folder.rglob("*step=2.ckpt")
+    words = ("fit", "-r", "recipe.yaml", "--ckpt_path", str(stopped), *suite)
+    (folder / "own_suite_of_resume.py").write_text(f"{SUITE}    limit_of_mine = 3\n")
+    done = command(*words, "--run_dir", "again")
+    assert done.code == 0, done.err
+    (change,) = (
+        each
+        for each in _end(folder, "again")[1]["resumed"][0]["changes"]
+        if each["key"].startswith("code of")
+    )
+    assert change["key"] == (
+        "code of suite or attack own_suite_of_resume.Told (own_suite_of_resume.py)"
+    )
+    (folder / "own_of_resume.py").write_text(f"{OWN}    size = 1\n")
+    done = command(*words)
+    assert done.code == 2
+    told = " ".join(done.err.replace("│", " ").split())
+    assert "code of own_of_resume.Mine (own_of_resume.py): sha256:" in told
+    done = command(*words, "--run_dir", "taken", "--resume_with_changes")
+    assert done.code == 0, done.err
+    assert "goes on with changes" in done.err
+    keys = [each["key"] for each in _end(folder, "taken")[1]["resumed"][0]["changes"]]
+    assert "code of own_of_resume.Mine (own_of_resume.py)" in keys

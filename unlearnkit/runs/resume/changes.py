@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from unlearnkit.plain import leaves, load_yaml
-from unlearnkit.runs.resume.record import WATCHING, MadeWith
+from unlearnkit.runs.resume.record import MEASURING, PACKAGE, WATCHING, MadeWith
 
 Resolve = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Gives a recipe of an earlier version as this one writes it."""
@@ -45,7 +45,7 @@ class Changes:
     Args:
         refused: What would make other weights.
         free: What may change.
-        versions: Other versions of code and libraries.
+        versions: Other versions of this package and of libraries.
     """
 
     refused: list[Change]
@@ -68,11 +68,14 @@ def compare(then: MadeWith, now: MadeWith, resolve: Resolve) -> Changes:
         inside = any(change.key == key or change.key.startswith(f"{key}.") for key in FREE)
         (free if inside or _only_longer(change.key, then, now, new) else refused).append(change)
     refused += _differing(_files(then), _files(now))
-    libraries = [*_differing(then.versions, now.versions)]
-    libraries += _differing(
-        *({f"code of {key}": v for key, v in each.code.items()} for each in (then, now))
-    )
-    return Changes(refused, free, libraries)
+    versions = [*_differing(then.versions, now.versions)]
+    for change in _differing(then.code, now.code):
+        named = change._replace(key=f"code of {change.key}")
+        if change.key == PACKAGE:
+            versions.append(named)
+        else:
+            (free if change.key.startswith(f"{MEASURING} ") else refused).append(named)
+    return Changes(refused, free, versions)
 
 
 def _settings(

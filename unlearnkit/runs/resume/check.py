@@ -115,7 +115,7 @@ def resumed(
     found = compare(then, now, resolve)
     if found.refused and not accept:
         raise RecipeError(
-            f"{path} was made with other settings or data:\n{_listed(found.refused)}",
+            f"{path} was made with other settings, data or code:\n{_listed(found.refused)}",
             hint="Give what it was made with (recipe.yaml in its run folder), or take the changes "
             "with --resume_with_changes, which writes them down.",
         )
@@ -124,7 +124,8 @@ def resumed(
         _take(found.refused, trainer)
     if found.versions:
         logger.warning(
-            "%s was made with other versions; the weights may differ in their last bits:\n%s",
+            "%s was made with other versions of what is installed. Where they compute otherwise, "
+            "the run does not end with the weights of one that was never stopped:\n%s",
             path, _listed(found.versions),
         )  # fmt: skip
     changes = [*found.refused, *found.free, *found.versions]

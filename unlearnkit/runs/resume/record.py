@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -20,12 +18,14 @@ from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.files import digest_of
 from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
 from unlearnkit.module import UnlearningModule
-from unlearnkit.own_code import is_own_file
 from unlearnkit.runs.facts import PACKAGES, version_of
 from unlearnkit.runs.preflight import Planned
+from unlearnkit.runs.resume.own import own_code
 
 KEY = "made_with"
 """Where it stands in a checkpoint."""
+PACKAGE, MEASURING = "unlearnkit", "suite or attack"
+"""This package, and what begins the names of own code that measures."""
 WATCHING = frozenset({
     "collapse_stop", "evaluate_every", "sample_generations",
     "DeviceStatsMonitor", "EarlyStopping", "LearningRateMonitor", "ModelCheckpoint",
@@ -55,7 +55,7 @@ class MadeWith:
         model: Fingerprint of the model at the start.
         tokenizer: Fingerprint of its tokenizer.
         versions: Versions of the packages.
-        code: Digest of this package, and of each file of own classes.
+        code: Digest of this package, and of each file of own code.
         steps: Optimiser steps of the whole fit; None if only the clock bounds it.
         resumed: What changed at each resumption before.
     """
@@ -80,7 +80,11 @@ class MadeWith:
             model_fingerprint(run.module.base),
             tokenizer_fingerprint(run.data.tokenizer),
             {name: version_of(name) for name in PACKAGES},
-            {"unlearnkit": _package_digest(), **_own_code(_parts(run))},
+            {
+                PACKAGE: _package_digest(),
+                **{f"{MEASURING} {k}": v for k, v in own_code([*run.suites, *run.attacks]).items()},
+                **own_code(_parts(run)),
+            },
             steps,
         )
 
@@ -177,23 +181,12 @@ def _plain(value: Any) -> Any:
 
 
 def _parts(run: Planned) -> list[Any]:
-    own = [*run.module.objectives.values(), run.module.robust]
-    parts = [*own, *run.data.streams.values(), *_callbacks(run)]
-    return [*parts, _optimizer(run.module)]
-
-
-def _own_code(parts: Iterable[Any]) -> dict[str, str]:
-    """Digests of the files of classes that belong to no installed package, by module."""
-    found: dict[str, str] = {}
-    for part in parts:
-        cls = type(part)
-        try:
-            file = Path(inspect.getfile(cls)).resolve()
-        except (OSError, TypeError):  # a class of C, or of an interactive session
-            continue
-        if is_own_file(file):
-            found[cls.__module__] = digest_of(file.read_bytes())
-    return found
+    """What decides about the steps of a run."""
+    module, trainer = run.module, run.trainer
+    own = [*module.objectives.values(), module.robust, module.saliency, module.other]
+    parts = [*own, *run.data.streams.values(), *_callbacks(run), _optimizer(module)]
+    model = getattr(module.base, "model", None)
+    return [*parts, model, trainer.strategy, trainer.precision_plugin]
 
 
 @cache

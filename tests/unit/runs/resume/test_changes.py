@@ -99,11 +99,14 @@ def test_files_are_told_by_their_digests() -> None:
     ]
 
 
-def test_versions_and_code_are_told_apart() -> None:
-    now = replace(THEN, versions={"torch": "3.0"}, code={"mine": "sha256:d"})
-    found = compare(THEN, now, named)
-    assert (found.refused, found.free) == ([], [])
-    assert [each.key for each in found.versions] == ["torch", "code of mine"]
+def test_versions_are_told_and_own_code_that_trains_is_refused() -> None:
+    code = {"unlearnkit": "sha256:u", "suite or attack mine.Mine (mine.py)": "sha256:s"}
+    then = replace(THEN, code={**THEN.code, **dict.fromkeys(code, "sha256:then")})
+    now = replace(then, versions={"torch": "3.0"}, code={"mine": "sha256:d", **code})
+    found = compare(then, now, named)
+    assert [str(each) for each in found.refused] == ["code of mine: sha256:c is now sha256:d"]
+    assert [each.key for each in found.free] == ["code of suite or attack mine.Mine (mine.py)"]
+    assert [each.key for each in found.versions] == ["torch", "code of unlearnkit"]
 
 
 def test_runs_without_a_recipe_are_compared_by_their_settings() -> None:

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import sys
-
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from short_fits import objective
 
-from unlearnkit.runs.resume.record import MadeWith, _own_code
+from unlearnkit.runs.resume.record import MadeWith
 
 
 def test_a_checkpoint_holds_what_it_was_made_with(start, tmp_path) -> None:
@@ -25,16 +22,3 @@ def test_a_checkpoint_holds_what_it_was_made_with(start, tmp_path) -> None:
 def test_an_older_or_unknown_record_is_none() -> None:
     assert MadeWith.in_checkpoint({}) is None
     assert MadeWith.in_checkpoint({"made_with": {"recipe": ""}}) is None
-
-
-def test_files_of_own_classes_alone_are_read(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    file = tmp_path / "own_part_of_record.py"
-    file.write_text("class Mine:\n    pass\n")
-    from own_part_of_record import Mine  # pyright: ignore
-
-    parts = [Mine(), objective("npo"), torch.optim.SGD([torch.zeros(1)])]
-    before = _own_code(parts)
-    assert list(before) == ["own_part_of_record"]
-    file.write_text("class Mine:\n    size = 1\n")
-    assert _own_code(parts) != before
