@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "unlearnkit"
 TIERS = (
     {"errors"},
     {"redact", "registry", "files", "hashed", "own_code", "plain"},
-    {"families"},
+    {"families", "new_files"},
     {"functional", "tiny", "cost"},
     {"models"},
     {"data"},

@@ -11,7 +11,6 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def whole_file(path: Path, *, said: str = "cannot write", flush: bool = False) -
     Raises:
         UserError: If the disk is full or cannot be written to. Nothing is left half-written.
     """
-    unfinished = _beside(path)
+    unfinished = name_beside(path)
     try:
         yield unfinished
         if flush:
@@ -65,7 +64,7 @@ def whole_folder(folder: Path, *, said: str = "cannot write") -> Iterator[Path]:
     """
     refuse_occupied(folder)
     _remove_left_behind(folder)
-    unfinished = _beside(folder)
+    unfinished = name_beside(folder)
     try:
         unfinished.mkdir(parents=True)
         yield unfinished
@@ -172,30 +171,6 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(as_json(row, indent=None) + "\n" for row in rows))
 
 
-def write_new(place: Path, text: str) -> Path:
-    """Writes a new file: of that name, or with the first number that no process has taken.
-
-    Returns:
-        The file: ``name.json``, ``name-2.json`` and so on.
-
-    Raises:
-        UserError: If it cannot be written.
-    """
-    path, numbers = place, count(2)
-    while True:
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError:
-            path = place.with_name(f"{place.stem}-{next(numbers)}{place.suffix}")
-        except OSError as error:
-            with suppress(OSError):  # a full disk leaves a part of it
-                path.unlink()
-            raise UserError(f"cannot write {path}: {error.strerror}") from error
-        else:
-            return path
-
-
 def as_json(value: Any, indent: int | None = 2) -> str:
     """A value for JSON, with null in place of infinite numbers and NaN.
 
@@ -227,7 +202,7 @@ def digest_of(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()[:16]}"
 
 
-def _beside(path: Path) -> Path:
+def name_beside(path: Path) -> Path:
     """A hidden name in the same folder that no other writer has."""
     own = f"{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     return path.with_name(f".{path.name}.{own}.unfinished")

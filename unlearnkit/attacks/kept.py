@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from unlearnkit.attacks.base import Attack, Curve, Target
 from unlearnkit.attacks.quantize import torchao_version
 from unlearnkit.errors import UserError
-from unlearnkit.files import as_json, write_new
+from unlearnkit.files import as_json
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
+from unlearnkit.new_files import write_new
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel

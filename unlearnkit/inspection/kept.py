@@ -12,12 +12,13 @@ from typing import Any
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.errors import UserError
-from unlearnkit.files import as_json, write_new
+from unlearnkit.files import as_json
 from unlearnkit.inspection.depth import TAU, Depth, depth
 from unlearnkit.inspection.lens import STEPS, Lenses, lenses
 from unlearnkit.inspection.moved import Moved, moved
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
+from unlearnkit.new_files import write_new
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel

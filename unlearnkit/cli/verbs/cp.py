@@ -8,6 +8,7 @@ from unlearnkit.cli import console
 from unlearnkit.cli.recipe.shipped import find
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
+from unlearnkit.new_files import write_exclusively
 
 HELP = "Copy a shipped recipe, to be edited."
 
@@ -31,9 +32,7 @@ def copy_recipe(recipe: str, to: str) -> None:
     if target.is_dir():
         target /= source.name
     try:
-        # Mode x refuses a file that exists, also one made this moment.
-        with target.open("x", encoding="utf-8") as file:
-            file.write(source.read_text(encoding="utf-8"))
+        write_exclusively(target, source.read_text(encoding="utf-8"))
     except FileExistsError:
         raise UserError(
             f"{target} exists and is not overwritten.", hint="Give another name."

@@ -10,6 +10,7 @@ from unlearnkit.cli import console
 from unlearnkit.cli.templates import TEMPLATES
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
+from unlearnkit.new_files import write_exclusively
 
 HELP = "Write a template of an own loss, stream, suite or the like, and its test."
 
@@ -62,8 +63,7 @@ def new_files(kind: str, path: str) -> list[Path]:
         )
     try:
         for file, text in zip((target, test), TEMPLATES[kind], strict=True):
-            with file.open("x", encoding="utf-8") as opened:
-                opened.write(text.format(module=module, test=test.name))
+            write_exclusively(file, text.format(module=module, test=test.name))
     except OSError as error:
         raise UserError(f"{target.parent} cannot be written: {error.strerror}.") from error
     return [target, test]

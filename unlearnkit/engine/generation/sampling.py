@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -144,7 +145,8 @@ def drop_torn_line(path: Path) -> None:
     if path.is_file():
         whole = path.read_bytes()
         if not whole.endswith(b"\n"):
-            path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+            # In one step: a kill while it is written anew would cost all answers.
+            os.truncate(path, whole.rfind(b"\n") + 1)
 
 
 def on_device(model: nn.Module) -> nn.Module:

@@ -17,6 +17,9 @@ from lightning.pytorch.loggers import (
     WandbLogger,
 )
 
+from unlearnkit.engine.training.metrics_csv import MetricsCsv
+from unlearnkit.files import write_bytes
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,7 +30,7 @@ def given_loggers(trainer: L.Trainer) -> list[Logger]:
 
 def own_logger(folder: Path) -> CSVLogger:
     """The logger of ``metrics.csv``, which every run has."""
-    return CSVLogger(folder, name="", version="")
+    return MetricsCsv(folder, name="", version="")
 
 
 def send_metrics(
@@ -79,7 +82,7 @@ def _send_picture(each: Logger, folder: Path, picture: bytes) -> None:
         each.experiment.add_image(name, pixels, dataformats="HWC")
     elif isinstance(each, WandbLogger | MLFlowLogger):
         file = folder / "forgetting.png"
-        file.write_bytes(picture)
+        write_bytes(file, picture)
         if isinstance(each, WandbLogger):
             each.log_image(name, [str(file)])
         else:

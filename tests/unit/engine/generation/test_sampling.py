@@ -15,7 +15,7 @@ from stub import save_stub
 from unlearnkit import UnlearningDataModule, UnlearningModule
 from unlearnkit.data import SampledStream
 from unlearnkit.data.streams.sampled import SampledData
-from unlearnkit.engine.generation.sampling import lock_of
+from unlearnkit.engine.generation.sampling import drop_torn_line, lock_of
 from unlearnkit.errors import UserError
 
 
@@ -102,3 +102,12 @@ def test_a_file_is_written_by_one_process_at_a_time(tmp_path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="cannot be written"), lock_of(tmp_path / "taken" / "f"):
         raise AssertionError("nothing is locked")
+
+
+def test_a_torn_line_is_cut_off_and_the_rest_is_not_written_anew(tmp_path, monkeypatch) -> None:
+    """A kill amid that would cost all answers."""
+    file = tmp_path / "own.jsonl"
+    file.write_bytes(b'{"a": 1}\n{"b')
+    monkeypatch.setattr(Path, "write_bytes", None)
+    drop_torn_line(file)
+    assert file.read_bytes() == b'{"a": 1}\n'
