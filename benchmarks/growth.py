@@ -1,17 +1,21 @@
 """Measures how time and operations of a step grow with its rows.
 
-    python -m benchmarks.growth [--quick] [--json FILE] [--models SRV] [--batches 4 32 128]
+    python -m benchmarks.growth [--quick] [--json FILE] [--models RSV] [--batches 4 32 128]
+                                [--workloads ragged equal] [--variants packed rows finetune]
 
 The workload of `benchmarks.step` with more prompts a step: each has a response and five random
 answers, and as many retain rows go with them. Models have two of their decoder blocks, so that 32
 prompts fit a small machine. ``equal`` is a second workload: prompts of 96 tokens and answers of 64,
 all of one length, in which finetuning has no padding. Plain finetuning of the same sequences holds
-whole logits; it runs in as many parts as keep those within 1 GiB. Our steps of more than 32 rows,
-in both layouts, run in parts of at most 4096 tokens (``max_tokens_per_micro_batch``).
+whole logits; it runs in as many parts as keep those within 1 GiB, with accumulated gradients, which
+costs it nothing. Of more than 16 parts, 16 are timed, evenly spread, and stand for the others by
+their positions, padding included. Our steps of more than 32 rows, in both layouts, run in parts of
+at most 4096 tokens (``max_tokens_per_micro_batch``).
 
-Variants alternate within a round; each figure is the median of the rounds, a ratio one of the same
-round. ``growth`` is the time a forget row over that of the smallest batch; ``a token`` the same a
-token of the packed step, since rows are drawn anew for each batch. Operations are counted on shapes
+Variants alternate within a round, and with them the packed step of the smallest batch; each figure
+is the median of the rounds, a ratio one of the same round. ``growth`` is the time a forget row over
+that of the smallest batch; ``a token`` the same a token of the packed step, since rows are drawn
+anew for each batch. Steps of more than 32 rows have one round. Operations are counted on shapes
 alone. One thread; freed memory is kept, as `fit` on a CPU has it (``--give_back``: it is not).
 """
 
@@ -22,8 +26,8 @@ import json
 import statistics
 import time
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -31,7 +35,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from benchmarks import new_file
 from benchmarks.flops import count_flops
 from benchmarks.variants import Streams, finetune, ours
-from benchmarks.workload import RANDOM_ANSWERS, SHAPES, bound, draw, inputs, random_llama
+from benchmarks.workload import (
+    RANDOM_ANSWERS,
+    SHAPES,
+    bound,
+    draw,
+    inputs,
+    random_llama,
+    rows_of,
+)
+from unlearnkit.data.example import Example
 from unlearnkit.engine.training.heap import keep_freed_memory
 
 BLOCKS = 2
@@ -41,6 +54,9 @@ WHOLE = 32
 """Most forget rows that our steps take at once."""
 PART = 4096
 """Tokens of a part of larger steps."""
+TIMED = 16
+"""Most parts of finetuning that are timed."""
+WORKLOADS = ("ragged", "equal")
 VARIANTS = ("packed", "rows", "finetune")
 
 
@@ -50,14 +66,44 @@ def streams_of(model: str, workload: str, batch: int) -> Streams:
     return draw(SHAPES[model].vocabulary, 0, batch, **sizes)
 
 
-def make(variant: str, model: str, workload: str, batch: int) -> Callable[[], object]:
+class Timed(NamedTuple):
+    """What is run, and how many times its time stands for."""
+
+    run: Callable[[], object]
+    times: float = 1.0
+
+    def seconds(self) -> float:
+        """CPU seconds, forward and backward."""
+        start = time.process_time()
+        self.run()
+        return self.times * (time.process_time() - start)
+
+
+def make(variant: str, model: str, workload: str, batch: int) -> Timed:
     """A step of one of `VARIANTS`; each call runs it forward and backward."""
     streams = streams_of(model, workload, batch)
     if variant == "finetune":
-        step = finetune(model, streams, parts=finetune_parts(model, workload, batch))
-        return step.run
+        return finetuning(model, streams, finetune_parts(model, workload, batch))
     parts = PART if batch > WHOLE else None
-    return ours(model, streams, layout=variant, max_tokens_per_micro_batch=parts).run
+    return Timed(ours(model, streams, layout=variant, max_tokens_per_micro_batch=parts).run)
+
+
+def finetuning(model: str, streams: Streams, parts: int, timed: int = TIMED) -> Timed:
+    """Plain finetuning in parts, of which so many are run."""
+    rows = [example for batch in streams.values() for example in batch.examples]
+    each = -(-len(rows) // parts)
+    every = [rows[start : start + each] for start in range(0, len(rows), each)]
+    chosen = every
+    if len(every) > timed:
+        chosen = [every[number * len(every) // timed] for number in range(timed)]
+    kept = [example for part in chosen for example in part]
+    step = finetune(model, {"all": rows_of(kept)}, parts=len(chosen))
+    return Timed(step.run, sum(map(positions, every)) / sum(map(positions, chosen)))
+
+
+def positions(rows: list[Example]) -> int:
+    """Tokens and padding of a right-padded batch."""
+    return len(rows) * max(len(row.prompt_ids) + len(row.response_ids) for row in rows)
 
 
 def finetune_parts(model: str, workload: str, batch: int) -> int:
@@ -81,48 +127,91 @@ def operations(model: str, workload: str, batch: int) -> dict[str, float]:
     }
 
 
-def cell(model: str, workload: str, batch: int, rounds: int) -> dict[str, Any]:
-    """CPU seconds of each variant, and their ratios."""
-    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    steps = {variant: make(variant, model, workload, batch) for variant in VARIANTS}
-    for _ in range(rounds):
-        for variant, run in steps.items():
-            start = time.process_time()
-            run()
-            seconds[variant].append(time.process_time() - start)
-    row: dict[str, Any] = {"model": model, "workload": workload, "batch": batch}
+def cell(
+    model: str,
+    workload: str,
+    batch: int,
+    rounds: int,
+    first: int | None = None,
+    variants: Sequence[str] = VARIANTS,
+) -> dict[str, Any]:
+    """CPU seconds of each variant, their ratios, and growth from a first batch.
+
+    Args:
+        model: A key of `SHAPES`.
+        workload: Of `WORKLOADS`.
+        batch: Forget rows.
+        rounds: How often each is timed.
+        first: Forget rows of the step that growth counts from; by default ``batch``.
+        variants: Of `VARIANTS`; ``packed`` is among them.
+    """
+    steps = {variant: make(variant, model, workload, batch) for variant in variants}
+    if first is not None and first != batch:
+        steps["first"] = make("packed", model, workload, first)
+        steps["first"].run()  # to warm up
+    every = [{name: step.seconds() for name, step in steps.items()} for _ in range(rounds)]
+
+    def ratio(name: str, other: str) -> float:
+        return statistics.median(each[name] / each[other] for each in every)
+
+    row: dict[str, Any] = {"model": model, "workload": workload, "batch": batch, "rounds": rounds}
     row["tokens"] = inputs(streams_of(model, workload, batch))
-    row |= {f"{name}_seconds": statistics.median(found) for name, found in seconds.items()}
+    for name in variants:
+        row[f"{name}_seconds"] = statistics.median(each[name] for each in every)
     for name, other in (("packed", "rows"), ("packed", "finetune"), ("rows", "finetune")):
-        pairs = zip(seconds[name], seconds[other], strict=True)
-        row[f"{name}_over_{other}"] = statistics.median(a / b for a, b in pairs)
+        if name in variants and other in variants:
+            row[f"{name}_over_{other}"] = ratio(name, other)
+    row["growth"] = row["growth_a_token"] = 1.0
+    if "first" in steps:
+        assert first is not None
+        more = ratio("packed", "first")
+        row["growth"] = more * first / batch
+        row["growth_a_token"] = more * inputs(streams_of(model, workload, first)) / row["tokens"]
     return row | operations(model, workload, batch)
 
 
-def measure(models: str, batches: list[int], rounds: int) -> list[dict[str, Any]]:
+COLUMNS = {
+    "growth": "growth",
+    "growth_a_token": "a token",
+    "packed_over_rows": "packed/rows",
+    "packed_over_finetune": "packed/finetune",
+    "rows_over_finetune": "rows/finetune",
+    "flops_over_bound": "FLOPs/bound",
+    "flops_over_finetune": "FLOPs/finetune",
+}
+
+
+def measure(
+    models: str,
+    batches: Sequence[int],
+    rounds: int,
+    workloads: Sequence[str] = WORKLOADS,
+    variants: Sequence[str] = VARIANTS,
+) -> list[dict[str, Any]]:
     """All cells; each is printed as it is found."""
-    print(f"{'model':6}{'workload':10}{'rows':>5}{'ms a row':>10}{'growth':>8}{'a token':>9}"
-          f"{'packed/rows':>13}{'packed/finetune':>17}{'rows/finetune':>15}"
-          f"{'FLOPs/bound':>13}{'FLOPs/finetune':>16}")  # fmt: skip
+    titles = "".join(f"{title:>{len(title) + 2}}" for title in COLUMNS.values())
+    print(f"{'model':6}{'workload':9}{'rows':>5}{'rounds':>7}{'ms a row':>10}{titles}")
     found: list[dict[str, Any]] = []
     for model in models:
         SHAPES[model] = SHAPES[model]._replace(layers=BLOCKS)
-        for workload in ("ragged", "equal"):
-            first: dict[str, Any] | None = None
+        for workload in workloads:
             for batch in batches:
-                row = cell(model, workload, batch, rounds)
-                first = first or row
-                for name, size in (("growth", "batch"), ("growth_a_token", "tokens")):
-                    row[name] = (row["packed_seconds"] / row[size]) / (
-                        first["packed_seconds"] / first[size]
-                    )
-                print(f"{model:6}{workload:10}{batch:5}{1000 * row['packed_seconds'] / batch:10.1f}"
-                      f"{row['growth']:8.2f}{row['growth_a_token']:9.2f}"
-                      f"{row['packed_over_rows']:13.2f}{row['packed_over_finetune']:17.2f}"
-                      f"{row['rows_over_finetune']:15.2f}{row['flops_over_bound']:13.3f}"
-                      f"{row['flops_over_finetune']:16.2f}", flush=True)  # fmt: skip
+                often = rounds if batch <= WHOLE else 1
+                row = cell(model, workload, batch, often, batches[0], variants)
+                cells = "".join(
+                    f"{_cell(key, row.get(key)):>{len(title) + 2}}"
+                    for key, title in COLUMNS.items()
+                )
+                each = 1000 * row["packed_seconds"] / batch
+                print(f"{model:6}{workload:9}{batch:5}{often:7}{each:10.1f}{cells}", flush=True)
                 found.append(row)
     return found
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if key == "flops_over_bound" else f"{value:.2f}"
 
 
 def main() -> None:
@@ -130,9 +219,11 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="model R, 2 and 8 rows, one round")
-    parser.add_argument("--models", default="SRV")
+    parser.add_argument("--models", default="RSV")
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 32, 128])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS))
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--rounds", type=int, default=3, help="of up to 32 rows")
     parser.add_argument("--json", type=new_file)
     parser.add_argument("--give_back", action="store_true", help="as the C library does by itself")
     options = parser.parse_args()
@@ -141,7 +232,9 @@ def main() -> None:
     chosen = ("R", [2, 8], 1) if options.quick else (
         options.models, options.batches, options.rounds
     )  # fmt: skip
-    rows = measure(*chosen)
+    if "packed" not in options.variants:
+        parser.error("--variants: expected packed among them, which the others are compared with")
+    rows = measure(*chosen, options.workloads, options.variants)
     if options.json:
         options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
 

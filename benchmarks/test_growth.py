@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -32,9 +32,9 @@ class _Written(TorchDispatchMode):
 def _written(batch: int) -> float:
     """Elements written by a step, a row."""
     step = growth.make("packed", "small", "equal", batch)
-    step()
+    step.run()
     with _Written() as written:
-        step()
+        step.run()
     return written.elements / batch
 
 
@@ -52,6 +52,7 @@ def test_what_a_step_writes_grows_with_its_rows() -> None:
 def test_a_cell_has_times_operations_and_ratios() -> None:
     row = growth.cell("small", "ragged", 2, rounds=1)
     assert row["packed_over_rows"] == pytest.approx(row["packed_seconds"] / row["rows_seconds"])
+    assert row["growth"] == 1.0
     assert 1.0 < row["flops_over_bound"] < 2.0  # attention counts for much in so narrow a model
     assert row["flops_over_finetune"] < 0.6
 
@@ -69,7 +70,7 @@ def test_operations_stay_near_the_bound_at_every_batch(
 
 def test_operations_counted_on_shapes_are_those_that_run() -> None:
     streams = growth.streams_of("small", "ragged", 2)
-    ran = count_flops(growth.make("packed", "small", "ragged", 2))
+    ran = count_flops(growth.make("packed", "small", "ragged", 2).run)
     found = growth.operations("small", "ragged", 2)["flops_over_bound"]
     assert found == pytest.approx(ran / bound(random_llama("small"), streams, live=True), rel=1e-12)
 
@@ -80,3 +81,41 @@ def test_finetuning_in_parts_trains_on_all_sequences() -> None:
     whole.run()
     parts.run()
     assert torch.allclose(whole.gradient(), parts.gradient(), atol=margin(terms=64))
+
+
+def test_growth_is_the_time_a_row_over_that_of_the_first_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight rows take 10 s and two take 2 s: 1.25 s a row over 1 s."""
+    monkeypatch.setattr(growth, "operations", lambda *_: {})
+    found = {2: 2.0, 8: 10.0}
+
+    def make(variant: str, model: str, workload: str, batch: int) -> _Fixed:
+        return _Fixed(found[batch])
+
+    monkeypatch.setattr(growth, "make", make)
+    row = growth.cell("small", "equal", 8, rounds=3, first=2, variants=("packed",))
+    assert row["growth"] == row["growth_a_token"] == 1.25
+
+
+class _Fixed(NamedTuple):
+    """Has taken so long."""
+
+    took: float
+
+    def run(self) -> None:
+        """Nothing."""
+
+    def seconds(self) -> float:
+        """What it is said to take."""
+        return self.took
+
+
+def test_parts_of_finetuning_that_are_run_stand_for_all() -> None:
+    """Of 21 rows in parts of three, two are run: rows 0 to 2 and 9 to 11, of equal positions."""
+    streams = growth.streams_of("small", "equal", 3)
+    whole = growth.finetuning("small", streams, parts=7)
+    some = growth.finetuning("small", streams, parts=7, timed=2)
+    assert whole.times == 1.0
+    assert some.times == 3.5
+    assert count_flops(whole.run) == 3.5 * count_flops(some.run)

@@ -1,7 +1,7 @@
 """Losses of other repositories and ours on the same model and data.
 
     python -m benchmarks.peers CHECKOUT [--losses NAME ...] [--models tiny R ...] [--batch 4]
-                              [--json FILE]
+                              [--keep ours|both|neither] [--json FILE]
 
 CHECKOUT is a folder of your disk that holds open-unlearning (locuslab) or llm_unlearn
 (kevinyaobytedance), as ``git clone`` leaves it. Nothing of either is part of this package: the
@@ -12,7 +12,9 @@ Each side trains in a process of its own, one thread, with the same AdamW, for a
 
 * ``CPU``: process CPU time of loss and backward pass, of all steps but the first; median over
   rounds, in each of which both sides run, in an order that is drawn. Packing is part of our time;
-  padding rows for the other loss is not part of theirs.
+  padding rows for the other loss is not part of theirs. Our process keeps the memory that it frees,
+  as `fit` on a CPU has it, and theirs gives it back, as the C library does by itself; ``--keep``
+  has both do the one or the other.
 * ``memory``: peak of the steps above what was resident before the first, in MiB.
 * ``loss gap``: ours less theirs before the first update, over theirs where that is above 1. 0 says
   that both compute the same; anything else, that their definitions differ.
@@ -25,3 +27,4 @@ from __future__ import annotations
 SIDES = ("ours", "theirs")
 MODELS = ("tiny", "S", "R", "V")
 """The embedded model, and the random ones of `benchmarks.step`."""
+KEEP = ("ours", "both", "neither")

@@ -10,7 +10,7 @@ from typing import Any
 
 import benchmarks.peers as package
 from benchmarks import new_file
-from benchmarks.peers import MODELS, SIDES
+from benchmarks.peers import KEEP, MODELS, SIDES
 from benchmarks.peers.checkout import PEERS, NoCheckout, recognise
 
 COLUMNS = (
@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--batch", type=int, default=4, help="forget rows of a step")
+    parser.add_argument("--keep", choices=KEEP, default=KEEP[0], help="who keeps freed memory")
     parser.add_argument("--json", type=new_file)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
                 parser.error(
                     f"--losses: {peer.title} is compared by {', '.join(names)}, not {name}"
                 )
-        drawn = (options.steps, options.seed, options.lr, options.batch)
+        drawn = (options.steps, options.seed, options.lr, options.batch, options.keep)
         settings = [
             Setting(options.checkout, loss, model, *drawn)
             for model in options.models

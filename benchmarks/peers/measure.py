@@ -17,13 +17,14 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from benchmarks.peers import SIDES
+from benchmarks.peers import KEEP, SIDES
 from benchmarks.peers.checkout import NoCheckout, recognise
 from benchmarks.peers.rows import Workload
 from benchmarks.peers.sides import ours
 from benchmarks.variants import padded
 from benchmarks.workload import random_llama
 from unlearnkit.data.example import Example
+from unlearnkit.engine.training.heap import keep_freed_memory
 from unlearnkit.models.load import load_model
 
 
@@ -38,12 +39,14 @@ class Setting(NamedTuple):
     lr: float
     batch: int = 4
     """Forget rows of a step, and retain rows."""
+    keep: str = KEEP[0]
+    """Whose process keeps the memory that it frees, of `KEEP`."""
 
     def arguments(self) -> list[str]:
         """The same on the command line of one side's process."""
         given = ("--losses", self.loss, "--models", self.model, "--steps", self.steps)
         drawn = ("--seed", self.seed, "--lr", self.lr, "--batch", self.batch)
-        return [str(a) for a in (self.folder, *given, *drawn)]
+        return [str(a) for a in (self.folder, *given, *drawn, "--keep", self.keep)]
 
 
 def losses_of(folder: Path) -> list[str]:
@@ -62,6 +65,8 @@ def run_side(setting: Setting, name: str) -> dict[str, Any]:
         NoCheckout: If the folder is none, or a package that its code imports is not there.
     """
     torch.set_num_threads(1)
+    if setting.keep in (name, "both"):
+        keep_freed_memory(torch.device("cpu"))
     peer = _calls(setting.folder)
     workload = Workload(peer.FRAME, setting.steps, setting.seed, setting.batch)
     model = _model(setting.model, setting.seed).train()
@@ -123,6 +128,7 @@ def row(
         "model": setting.model,
         "steps": setting.steps,
         "batch": setting.batch,
+        "keep": setting.keep,
         "cpu_ratio": statistics.median(times),
         "cpu_range": [min(times), max(times)],
         "cpu_seconds": [statistics.median(r["seconds"] for r in runs) for runs in (mine, other)],
@@ -164,7 +170,8 @@ def _in_a_process(setting: Setting, side: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.peers", *setting.arguments(), "--side", side]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NoCheckout(done.stderr.strip().splitlines()[-1])
+        ended = f"{side} of {setting.loss} ended with code {done.returncode} and said nothing"
+        raise NoCheckout((done.stderr.strip() or ended).splitlines()[-1])
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
