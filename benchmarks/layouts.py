@@ -1,14 +1,17 @@
 """Measures a step packed and in rows, over sizes and models.
 
     python -m benchmarks.layouts [--quick] [--json FILE] [--models MRSV] [--rounds 5] [--limit 20]
+                                 [--answers 1 2 5] [--blocks 2]
 
 Models M (1 million parameters) and R, S, V of `benchmarks.step` with two of their decoder blocks.
 A step has `batch` prompts with as many answers each as a cell says: ascent on the first, the
 mismatch loss on the others. Lengths are equal, or ragged: drawn from half of what is said to all of
 it. No step has more than 32768 tokens in rows. The layouts alternate within a round; times are
-process CPU time on one thread, ratios those of a round, and their median is shown. The last column
-is the layout that `layout: auto` takes over the faster one. A cell one round of which takes longer
-than the limit is named and left out.
+process CPU time on one thread, ratios those of a round, and their median is shown. ``FLOPs`` are
+the operations packed over those in rows, counted on shapes: where the processor is busy throughout,
+no exact step has a smaller ratio of times, since the head reads the same response tokens in both.
+The last column is the layout that `layout: auto` takes over the faster one. A cell one round of
+which takes longer than the limit is named and left out.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import argparse
 import json
 import statistics
 import time
+import warnings
 from typing import Any, NamedTuple
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks import new_file
+from benchmarks.flops import count_flops
 from benchmarks.variants import Step, ours
 from benchmarks.workload import SHAPES, Shape, random_llama, rows_of
 from unlearnkit.data.example import Example
@@ -135,6 +141,15 @@ def chosen_by_auto(cell: Cell) -> Layout:
     return "rows" if batch.attention is None else "packed"
 
 
+def operations(cell: Cell) -> float:
+    """Operations packed over those in rows."""
+    found = steps(cell)
+    with FakeTensorMode(allow_non_fake_inputs=True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of data pointers that tell tensors apart
+        packed, rows = (count_flops(found[layout].run) for layout in LAYOUTS)
+    return packed / rows
+
+
 def measured(cell: Cell, rounds: int, limit: float) -> dict[str, Any]:
     """CPU seconds of each layout and ratios; ``skipped`` if a round takes longer than the limit."""
     torch.manual_seed(0)
@@ -157,14 +172,14 @@ def measured(cell: Cell, rounds: int, limit: float) -> dict[str, Any]:
     chosen = chosen_by_auto(cell)
     ratio = row["packed_over_rows"] if chosen == "packed" else 1 / row["packed_over_rows"]
     row |= {"auto": chosen, "auto_over_better": max(1.0, ratio)}
-    return row
+    return row | {"flops_packed_over_rows": operations(cell)}
 
 
 def measure(cells: tuple[Cell, ...], rounds: int, limit: float) -> list[dict[str, Any]]:
     """All cells; each is printed as it is found."""
     print(f"{'model':6}{'batch':>6}{'prompt':>7}{'answer':>7}{'answers':>8}{'lengths':>8}"
-          f"{'packed ms':>10}{'rows ms':>9}{'packed/rows':>12}{'auto':>8}"
-          f"{'auto/better':>12}")  # fmt: skip
+          f"{'packed ms':>10}{'rows ms':>9}{'packed/rows':>12}{'FLOPs':>7}"
+          f"{'auto':>8}{'auto/better':>12}")  # fmt: skip
     found: list[dict[str, Any]] = []
     for cell in cells:
         assert cell.tokens <= TOKENS
@@ -177,8 +192,8 @@ def measure(cells: tuple[Cell, ...], rounds: int, limit: float) -> list[dict[str
             print(f"{line}  not run: a round takes more than {limit:.0f} s", flush=True)
             continue
         print(f"{line}{1000 * row['packed_seconds']:10.1f}{1000 * row['rows_seconds']:9.1f}"
-              f"{row['packed_over_rows']:12.2f}{row['auto']:>8}{row['auto_over_better']:12.2f}",
-              flush=True)  # fmt: skip
+              f"{row['packed_over_rows']:12.2f}{row['flops_packed_over_rows']:7.2f}"
+              f"{row['auto']:>8}{row['auto_over_better']:12.2f}", flush=True)  # fmt: skip
     return found
 
 
@@ -188,15 +203,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.layouts", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="four cells of model M")
     parser.add_argument("--models", default="MRSV")
+    parser.add_argument("--answers", type=int, nargs="+", default=[1, 2, 5], help="of a cell")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="decoder blocks of R, S, V")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=20.0, help="CPU seconds of a round")
     parser.add_argument("--json", type=new_file)
     options = parser.parse_args()
     SHAPES["M"] = Shape(128, 3, 4, 2, 1024)
     for name in "RSV":
-        SHAPES[name] = SHAPES[name]._replace(layers=BLOCKS)
+        SHAPES[name] = SHAPES[name]._replace(layers=options.blocks)
     cells = QUICK if options.quick else CELLS
-    chosen = tuple(cell for cell in cells if cell.model in options.models)
+    chosen = tuple(
+        cell for cell in cells
+        if cell.model in options.models and cell.answers in options.answers
+    )  # fmt: skip
     rows = measure(chosen, options.rounds, options.limit)
     if options.json:
         options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")

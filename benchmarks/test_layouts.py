@@ -74,6 +74,7 @@ def test_a_cell_has_ratios_unless_a_round_takes_too_long() -> None:
     row = layouts.measured(layouts.Cell("M", 2, 8, 8, 2, ragged=True), rounds=1, limit=60.0)
     assert row["auto"] == "packed"
     assert row["auto_over_better"] == pytest.approx(max(1.0, row["packed_over_rows"]))
+    assert 0.5 < row["flops_packed_over_rows"] < 1.0
     assert layouts.measured(layouts.Cell("M", 2, 8, 8, 1), rounds=1, limit=0.0)["skipped"]
 
 
@@ -81,3 +82,19 @@ def test_ragged_lengths_are_drawn_from_half_of_what_is_said() -> None:
     rows = layouts.streams(layouts.Cell("M", 64, 8, 16, 1, ragged=True))["forget"].examples
     assert {len(e.prompt_ids) for e in rows} == set(range(4, 9))
     assert {len(e.response_ids) for e in rows} == set(range(8, 17))
+
+
+def test_operations_are_those_of_the_linear_layers_where_attention_is_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two prompts of 2 tokens with two answers of 2: a row of each has 3 inputs, packed 2 + 2.
+
+    The head reads the 8 response tokens in both, and in the model's own forward pass one position
+    of each row, whose logits nothing reads.
+    """
+    monkeypatch.setitem(SHAPES, "M", Shape(256, 1, 4, 4, 1024))
+    body, head = 4 * 256 * 256 + 3 * 256 * 1024, 256 * 1024
+    packed = 6 * (8 * body + 8 * head) + 2 * head
+    rows = 6 * (12 * body + 8 * head) + 4 * 2 * head
+    found = layouts.operations(layouts.Cell("M", 2, 2, 2, 2))
+    assert found == pytest.approx(packed / rows, rel=1e-3)
