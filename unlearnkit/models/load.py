@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -137,9 +138,11 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
     if (loader := composite_loader(resolved)) and loader.config:
         return loader.config(BaseModel(base) if isinstance(base, str) else base)
     if (Path(resolved.path) / "adapter_config.json").is_file():
-        return load_config(adapter_base(resolved))
-    with reading(resolved):
-        config = AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
+        config = load_config(adapter_base(resolved))
+    else:
+        with reading(resolved):
+            given = from_pretrained_arguments(resolved)
+            config = AutoConfig.from_pretrained(resolved.path, **given)
     return config if resolved.first_blocks is None else _cut(config, resolved.first_blocks)
 
 
@@ -235,6 +238,8 @@ def _named_base(resolved: BaseModel) -> BaseModel:
 
 def _load_merged(resolved: BaseModel) -> PreTrainedModel:
     named = adapter_base(resolved)
+    if resolved.attn_implementation:
+        named = replace(named, attn_implementation=resolved.attn_implementation)
     base = load_model(named)
     if named.quantization:
         base = base.dequantize(_dtype(named.dtype) if named.dtype != "auto" else None)
@@ -243,8 +248,20 @@ def _load_merged(resolved: BaseModel) -> PreTrainedModel:
         merged = adapted.merge_and_unload()
     assert isinstance(merged, PreTrainedModel)
     refuse_not_finite(merged, resolved.path)
+    if resolved.first_blocks is not None:
+        merged = _first_blocks(merged, resolved.first_blocks)
     # PEFT froze the base weights, and merging does not undo that.
     return merged.requires_grad_(True)
+
+
+def _first_blocks(model: PreTrainedModel, blocks: int) -> PreTrainedModel:
+    """A model of its own of the first blocks and the head; an adapter is on all until merged."""
+    made: Any = type(model)(_cut(copy.deepcopy(model.config), blocks))
+    made.to(model.dtype)
+    kept = made.state_dict().keys()
+    made.load_state_dict({name: each for name, each in model.state_dict().items() if name in kept})
+    made.generation_config = model.generation_config
+    return made.eval()
 
 
 def _dtype(name: str) -> torch.dtype | str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 import yaml
 from peft import LoraConfig
 from stub import save_stub, stub_model
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import BaseModel
-from unlearnkit.models.load import add_adapter, load_model
+from unlearnkit.models.load import add_adapter, load_config, load_model
 
 
 def test_the_base_of_a_runs_adapter_is_the_one_its_recipe_names(tmp_path) -> None:
@@ -25,6 +26,33 @@ def test_the_base_of_a_runs_adapter_is_the_one_its_recipe_names(tmp_path) -> Non
     model = load_model(BaseModel(str(tmp_path / "run"), dtype="bfloat16"))
     assert str(model.dtype) == "torch.bfloat16"
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_the_first_blocks_of_an_adapters_model_have_the_adapter(tmp_path) -> None:
+    torch.manual_seed(0)
+    save_stub({"random_init": 1, "layers": 3}, tmp_path / "base")
+    adapter = add_adapter(
+        load_model(str(tmp_path / "base")), LoraConfig(r=2, target_modules=["q_proj", "down_proj"])
+    )
+    adapter.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
+    for name, parameter in adapter.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter)
+    adapter.save_pretrained(tmp_path / "adapter")
+    cut = BaseModel(str(tmp_path / "adapter"), first_blocks=2, attn_implementation="eager")
+    model, whole = load_model(cut), load_model(str(tmp_path / "adapter"))
+    assert load_config(cut).num_hidden_layers == model.config.num_hidden_layers == 2
+    assert whole.config.num_hidden_layers == 3
+    assert model.config._attn_implementation == "eager"
+    del whole.model.layers[2:]
+    whole.config.num_hidden_layers = 2
+    whole.set_attn_implementation("eager")
+    ids = torch.tensor([[1, 2, 3, 4]])
+    torch.testing.assert_close(model(ids).logits, whole(ids).logits, rtol=0, atol=0)
+    assert not model.training
+    assert all(p.requires_grad for p in model.parameters())
+    with pytest.raises(RecipeError, match="first_blocks: expected 1 to 3, found 4"):
+        load_model(BaseModel(str(tmp_path / "adapter"), first_blocks=4))
 
 
 @pytest.mark.parametrize(
