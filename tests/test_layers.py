@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "unlearnkit"
 TIERS = (
     {"errors"},
     {"redact", "registry", "files", "hashed", "own_code", "plain"},
-    {"families", "new_files"},
+    {"families", "new_files", "terminal"},
     {"functional", "tiny", "cost"},
     {"models"},
     {"data"},
@@ -36,7 +36,7 @@ RANK = {name: rank for rank, names in enumerate(TIERS) for name in names}
 HOMES = {
     "peft": {"models", "engine", "module", "edits"},
     "datasets": {"data"},
-    "rich": {"cli", "callbacks"},
+    "rich": {"terminal", "cli", "callbacks"},
     "jsonargparse": {"cli"},
     "optuna": {"search"},
     "altair": {"report"},

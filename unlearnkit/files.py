@@ -7,6 +7,7 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,11 @@ from typing import Any
 from unlearnkit.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
+_CONTROLS = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+"""What JSON lets pass in a text; that below 32 it escapes itself."""
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 """Tells machines that share a disk apart: a process's number says nothing on another one."""
 
@@ -172,14 +178,17 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value for JSON, with null in place of infinite numbers and NaN.
+    r"""A value for JSON, with null in place of infinite numbers and NaN.
+
+    Characters that control a terminal or break a line are escaped.
 
     Example:
-        >>> as_json({"a": [1.0, math.nan], "b": (math.inf,)}, indent=None)
-        '{"a": [1.0, null], "b": [null]}'
+        >>> as_json({"a": [1.0, math.nan], "b": (math.inf,), "c": "é\u202e"}, indent=None)
+        '{"a": [1.0, null], "b": [null], "c": "é\\u202e"}'
     """
     found = _finite(value)
-    return json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(found, indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+    return text if text.isascii() else _CONTROLS.sub(lambda each: f"\\u{ord(each[0]):04x}", text)
 
 
 def _finite(value: Any) -> Any:

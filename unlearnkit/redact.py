@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from unlearnkit.errors import RecipeError
+
 HIDDEN = "***"
 _SECRET = (
     r"(?:token|(?:api|wandb|account|private|ssh|signing)[_-]?keys?|access[_-]?keys?(?:[_-]?id)?"
@@ -68,7 +70,43 @@ def printable(text: str) -> str:
         >>> printable("a\x1b[31mb")
         'a\\x1b[31mb'
     """
+    if text.isprintable():
+        return text
     return "".join(_shown(character) for character in text)
+
+
+def one_line(text: str) -> str:
+    r"""The text with line breaks and tabs written out too, as a name of a file is shown.
+
+    Example:
+        >>> one_line("a\nb.jsonl")
+        'a\\nb.jsonl'
+    """
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def refuse_control_characters(name: str, key: str) -> None:
+    r"""Refuses a name of a file or folder that would not be shown as it is.
+
+    Args:
+        name: The name.
+        key: What it is given by.
+
+    Raises:
+        RecipeError: If it has a line break or a control character.
+
+    Example:
+        >>> refuse_control_characters("rows 1.jsonl", "path")
+        >>> refuse_control_characters("a\nb.jsonl", "path")
+        Traceback (most recent call last):
+        unlearnkit.errors.RecipeError: path: line breaks or control characters in 'a\nb.jsonl'
+        Give the file or folder a name without them.
+    """
+    if (shown := one_line(name)) != name:
+        raise RecipeError(
+            f"{key}: line breaks or control characters in '{shown}'",
+            hint="Give the file or folder a name without them.",
+        )
 
 
 def spreadsheet_text(text: str) -> str:
@@ -173,7 +211,9 @@ def _is_secret(key: str) -> bool:
 def _shown(character: str) -> str:
     if character in "\n\t\u200c\u200d":
         return character
-    if unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs"):
+    if unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp"):
         code = ord(character)
-        return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+        if code < 256:
+            return f"\\x{code:02x}"
+        return f"\\u{code:04x}" if code < 2**16 else f"\\U{code:08x}"
     return character

@@ -35,3 +35,39 @@ def test_a_run_of_such_a_file_stays_inside(command, folder, file) -> None:
     assert "\u202e" not in done.out + done.err
     assert len(list((folder / "runs").glob("*/*/summary.json"))) == 1
     assert {p for p in folder.parent.iterdir()} == before
+
+
+EVIL = "x\x1b[2J\u202e\nwarning: done"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--data.streams.forget.path", f"{EVIL}.jsonl"), ".jsonl: found line breaks or control"),
+        (("--data.streams.forget.path", "rows"), ".jsonl: found line breaks or control"),
+        (("--model.base", EVIL), "model.base: line breaks or control characters in 'x"),
+        (("--run_dir", EVIL), "run_dir: line breaks or control characters in 'x"),
+        ((f"--model.objectives.{EVIL}", "npo"), f"{'x'}\\x1b[2J\\u202e\\nwarning: done"),
+        ((f"--data.streams.{EVIL}", "{name: qa, path: forget.jsonl}"), "line breaks or control"),
+    ],
+)  # fmt: skip
+def test_names_that_are_not_shown_as_they_are_are_refused(command, folder, words, told) -> None:
+    """A name of a file, a model, a folder, a stream or an objective; also one that is found."""
+    (folder / "rows").mkdir()
+    for place in (folder / f"{EVIL}.jsonl", folder / "rows" / f"{EVIL}.jsonl"):
+        place.write_text((folder / "forget.jsonl").read_text())
+    done = command("validate", "-r", "good.yaml", *words)
+    assert done.code == 2, done.err
+    assert told in " ".join(done.err.replace("│", " ").split())
+    for order in ("\x1b", "\u202e", "\nwarning: done"):
+        assert order not in done.out + done.err
+
+
+def test_a_file_that_is_written_is_told_in_one_line(command, folder) -> None:
+    done = command("cp", "copyright", f"{EVIL}.yaml")
+    assert done.code == 0, done.err
+    assert (folder / f"{EVIL}.yaml").is_file()
+    assert done.out.splitlines()[0] == "x\\x1b[2J\\u202e\\nwarning: done.yaml"
+    done = command("validate", "-r", f"{EVIL}.yaml", "--print_recipe", "--gold", "\u202ea")
+    assert done.code == 2
+    assert "\u202e" not in done.out + done.err

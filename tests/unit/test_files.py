@@ -118,6 +118,17 @@ def test_json_has_null_for_what_is_no_number(tmp_path):
     assert (tmp_path / "b.jsonl").read_text() == '{"é": null}\n{}\n'
 
 
+def test_json_escapes_what_controls_a_terminal_or_breaks_a_line(tmp_path):
+    value = {"a\u202e": "é\x9b2J\u2028\x85\x1b\ufeff", "b": "🛶\u200d"}
+    write_rows(tmp_path / "a.jsonl", [value])
+    text = (tmp_path / "a.jsonl").read_text()
+    assert "é" in text
+    assert "🛶\u200d" in text
+    assert text.replace("\u200d", "")[:-1].isprintable()
+    assert json.loads(text) == value
+    assert len(text.splitlines()) == 1
+
+
 def test_what_a_killed_export_left_is_removed_by_the_next_of_that_name(tmp_path):
     def killed() -> None:
         with whole_folder(tmp_path / "out") as unfinished:

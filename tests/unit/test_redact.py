@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from unlearnkit.redact import printable, redacted, redacted_values, redacted_words
+from unlearnkit.redact import one_line, printable, redacted, redacted_values, redacted_words
 
 
 def test_control_characters_are_written_out() -> None:
     assert printable("a\x1b[2J\u202eb\nc\td") == "a\\x1b[2J\\u202eb\nc\td"
+    assert printable("a\u2028\U000e0041") == "a\\u2028\\U000e0041"
+    assert one_line("a\nb\t\x1bc d") == "a\\nb\\t\\x1bc d"
     assert printable("🛶\u200dé") == "🛶\u200dé"  # joins an emoji
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lightning as L
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from unlearnkit.engine.generation.last_turn import last_user_turn
 from unlearnkit.engine.generation.stopping import decode
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.redact import printable
+from unlearnkit.terminal import TextConsole
 
 
 class SampleGenerations(NamedCallback, name="sample_generations"):
@@ -69,4 +69,4 @@ class SampleGenerations(NamedCallback, name="sample_generations"):
             text = decode(tokenizer, prompt)
             shown = last_user_turn(tokenizer, text) or text
             table.add_row(Text(printable(shown)), Text(printable(generation.text)))
-        Console().print(table)
+        TextConsole().print(table)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from unlearnkit.engine.generation.watching import watched
 from unlearnkit.redact import printable
+from unlearnkit.terminal import TextConsole
 
 BETWEEN_LINES = 10.0
 """Seconds between two lines where there is no terminal; a suite that takes less has none."""
@@ -49,7 +50,7 @@ class SuiteProgress:
             stage: Which model it is, such as ``before``.
             suite: Name of the suite.
         """
-        console = self._console or Console(stderr=True, highlight=False)
+        console = self._console or TextConsole(stderr=True)
         place = f"({self._suites.index(suite) + 1} of {len(self._suites)})"
         what = printable(f"{stage}: {suite} {place if len(self._suites) > 1 else ''}".strip())
         come = _Come(self._rows.get(suite), self._clock)

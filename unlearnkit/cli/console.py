@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.panel import Panel
@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.plain import number
-from unlearnkit.redact import printable
+from unlearnkit.redact import one_line, printable
+from unlearnkit.terminal import TextConsole
 
 if TYPE_CHECKING:
     from unlearnkit.runs import RunSummary
@@ -29,14 +30,14 @@ _ANY_SUITE = "copyright"
 """The suite that reads any recipe's forget and retain rows."""
 
 
-def out() -> Console:
+def out() -> TextConsole:
     """The console for results."""
-    return Console(highlight=False)
+    return TextConsole()
 
 
-def err() -> Console:
+def err() -> TextConsole:
     """The console for errors and warnings."""
-    return Console(stderr=True, highlight=False)
+    return TextConsole(stderr=True)
 
 
 def panel(message: str, *, title: str, hint: str | None = None) -> None:
@@ -44,9 +45,7 @@ def panel(message: str, *, title: str, hint: str | None = None) -> None:
     lines = [_indented(line) for line in printable(message).splitlines()]
     if hint:
         lines += [Text(), Text(printable(hint), style="dim")]
-    err().print(
-        Panel(Group(*lines), title=title, title_align="left", border_style="red", box=box.ROUNDED)
-    )
+    err().print(_panel(Group(*lines), title, border_style="red"))
 
 
 def warn(message: str) -> None:
@@ -95,13 +94,11 @@ def show_summary(summary: RunSummary) -> None:
         console.print(
             "no suite was run, so what it forgot and what it cost is not known: add "
             f"evaluate: [{_ANY_SUITE}] to the recipe, or",
-            markup=False,
         )
-        line = f"unlearnkit evaluate {summary.folder} --suite {_ANY_SUITE}"
-        console.print(Text(line), soft_wrap=True)
-    console.print(Text(f"run folder: {summary.folder}"), soft_wrap=True)
+        console.show_line(f"unlearnkit evaluate {summary.folder} --suite {_ANY_SUITE}")
+    console.show_line(f"run folder: {summary.folder}")
     if summary.report is not None:
-        console.print(Text(f"report: {summary.report}"), soft_wrap=True)
+        console.show_line(f"report: {summary.report}")
 
 
 def show_notes(notes: Iterable[str]) -> None:
@@ -149,7 +146,7 @@ def show_data(facts: Sequence[tuple[str, str]], streams: Iterable[Sequence[Any]]
     for heading in ("rows", "response tokens", "dropped", "rows per step"):
         table.add_column(heading, justify="right")
     for row in streams:
-        table.add_row(*(Text(printable(str(cell))) for cell in row))
+        table.add_row(*(Text(one_line(str(cell))) for cell in row))
     console = out()
     console.print(table)
     for name, value in facts:
@@ -166,7 +163,7 @@ def show_example(stream: str, source: str, prompt: Any, response: Any) -> None:
         response: Ids and text of the response, the supervised part.
     """
     console = out()
-    console.print(Text(f"\n{stream}: {printable(source)}", style="bold"))
+    console.print(Text(f"\n{stream}: {one_line(source)}", style="bold"))
     for word, (ids, text), short, style in (
         ("prompt    ", prompt, _short_prompt, "dim"),
         ("supervised", response, _short, "green"),
@@ -190,7 +187,7 @@ def show_list(rows: Iterable[tuple[str, str, str]]) -> None:
 def show_generations(texts: Sequence[tuple[str, str]]) -> None:
     """Names of models, and what each said."""
     for name, text in texts:
-        out().print(Panel(Text(printable(text)), title=name, title_align="left", box=box.ROUNDED))
+        out().print(_panel(Text(printable(text)), name))
 
 
 def show_answers(answers: Sequence[tuple[str, Iterable[str]]]) -> None:
@@ -202,7 +199,7 @@ def show_answers(answers: Sequence[tuple[str, Iterable[str]]]) -> None:
 
     def shown() -> RenderableType:
         panels = [
-            Panel(Text(printable(text)), title=Text(printable(name)), title_align="left")
+            _panel(Text(printable(text)), name)
             for (name, _), text in zip(answers, texts, strict=True)
         ]
         if console.width < _TWO_COLUMNS:
@@ -232,6 +229,17 @@ def _in_turn(answers: Sequence[Iterable[str]]) -> Iterator[tuple[int, str]]:
             yield place, text
             waiting.append((place, pieces))
             break
+
+
+def _panel(content: RenderableType, title: str, border_style: str = "none") -> Panel:
+    # A title that is no Text is markup on any console.
+    return Panel(
+        content,
+        title=Text(one_line(title)),
+        title_align="left",
+        border_style=border_style,
+        box=box.ROUNDED,
+    )
 
 
 def _indented(line: str) -> Padding:

@@ -29,11 +29,11 @@ def show_plan(plan: Plan) -> None:
     how = f"fsdp2 over {run.shards}" if run.shards > 1 else "ddp" if run.replicas > 1 else "one GPU"
     console.print(
         f"{printable(of.shapes.name)}: {of.shapes.weights:,} weights on {spread}, {how}",
-        markup=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
     trained = "all weights" if run.rank is None else f"an adapter of rank {run.rank}"
     parts = f"parts of at most {run.tokens} tokens, {run.predicted} of them responses"
-    console.print(f"trained: {trained}; {parts}; {'; '.join(of.notes)}", markup=False)
+    console.print(f"trained: {trained}; {parts}; {'; '.join(of.notes)}")
     _show("memory of a GPU", {**plan.memory.terms, "in all": plan.memory.peak})
     share = plan.memory.peak / gpu.bytes
     verdict = "it fits" if plan.fits else "it does not fit"
@@ -50,7 +50,6 @@ def show_plan(plan: Plan) -> None:
         "All figures are reasoned: computed from config and rows, and measured on no GPU. Terms "
         "of memory are held within a tenth of measured peaks of tiny models on a CPU. "
         f"{gpu.name}: {gpu.source}.",
-        markup=False,
     )
 
 
@@ -75,7 +74,6 @@ def _show_time(plan: Plan) -> None:
     out().print(table)
     out().print(
         f"supposed: {OF_PEAK:.0%} of the peak of products, {OF_BANDWIDTH:.0%} of bandwidths",
-        markup=False,
     )
     if plan.evaluated > plan.described.machine.gpu.room:
         out().print(
@@ -106,7 +104,7 @@ def _show_changes(plan: Plan) -> None:
     settings, peak = plan.fitting
     out().print(f"It fits with these together, in {_gib(peak)} GiB:")
     for setting in settings:
-        out().print(f"  {setting}", markup=False, soft_wrap=True)
+        out().print(f"  {setting}", soft_wrap=True)
 
 
 def duration(seconds: float) -> str:

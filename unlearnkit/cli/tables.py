@@ -58,7 +58,7 @@ def show_evaluations(found: Sequence[Found], gold: Sequence[Found] = ()) -> None
             console.print(Text.assemble(("left out: ", "yellow"), f"{name} ({printable(reason)})"))
         show_notes(evaluation.notes)
         when = f"unchanged since {evaluation.created}" if each.reused else evaluation.created
-        console.print(Text(f"{each.path} ({when})"), soft_wrap=True)
+        console.show_line(f"{each.path} ({when})")
 
 
 def show_attack(kept: Kept) -> None:
@@ -91,14 +91,14 @@ def show_attack(kept: Kept) -> None:
     kinds = {name.partition("/")[0] for name in names}
     for kind, which in _ATTACKED_ROWS.items():
         if kind in kinds:
-            console.print(f"{kind}: {which}", markup=False)
+            console.print(f"{kind}: {which}")
     for model, what in attack.changed.items():
-        console.print(f"{model}: the attacker trained {what}", markup=False)
+        console.print(f"{model}: the attacker trained {what}")
     for name, value in attack.figures.items():
-        console.print(f"{name}: {number(value)}", markup=False)
+        console.print(f"{name}: {number(value)}")
     show_notes(attack.notes)
     when = f"unchanged since {attack.created}" if kept.reused else attack.created
-    console.print(Text(f"{kept.path} ({when})"), soft_wrap=True)
+    console.show_line(f"{kept.path} ({when})")
 
 
 def _show_tall(attack: Result, by: str, names: Sequence[str], points: Sequence[str]) -> None:

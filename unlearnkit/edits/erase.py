@@ -163,7 +163,7 @@ class Delete(Edit, name="delete"):
         if not (folder / RECORD).is_file():
             raise UserError(f"{folder}: expected a folder made by 'edit erase', found no {RECORD}")
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        lines = (folder / EXAMPLES).read_text("utf-8").splitlines()
+        lines = (folder / EXAMPLES).read_text("utf-8").removesuffix("\n").split("\n")
         kept = [Kept(*_fields(line)) for line in lines]
         options = {name: record[name] for name in ("k", "epsilon", "steps", "seed")}
         keys = [each.key(options["seed"]) for each in kept]

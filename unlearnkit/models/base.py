@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import at_home
+from unlearnkit.redact import refuse_control_characters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -96,6 +97,7 @@ class BaseModel:
         if self.path == "smollm2":
             gguf = _smollm2_file()
             return replace(self, path=str(gguf.parent), gguf_file=gguf.name)
+        refuse_control_characters(self.path, "model.base")
         folder = at_home(self.path)
         if (model := model_of_run(folder)) is not None:
             return replace(self, path=str(model))

@@ -16,6 +16,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.families import named
 from unlearnkit.models.base import model_of_run
 from unlearnkit.plain import load_yaml
+from unlearnkit.redact import refuse_control_characters
 
 Suites = dict[str, dict[str, dict[str, float | None]]]
 Notes = dict[str, dict[str, list[str]]]
@@ -113,6 +114,7 @@ def new_folder(run_dir: str | Path, recipe: str) -> Path:
     Raises:
         UserError: If it cannot be made or written to.
     """
+    refuse_control_characters(str(run_dir), "run_dir")
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     parent = Path(run_dir) / recipe
     try:
@@ -151,6 +153,7 @@ def load_run(folder: str | Path) -> Run:
     Raises:
         UserError: If the folder is not one, the run did not finish, or its files are broken.
     """
+    refuse_control_characters(str(folder), "run folder")
     path = Path(folder)
     missing = [name for name in ("recipe.yaml", "summary.json") if not (path / name).exists()]
     if not missing and model_of_run(path) is None:

@@ -30,6 +30,7 @@ from unlearnkit.families import (
     with_plain_lora,
 )
 from unlearnkit.module import UnlearningModule
+from unlearnkit.redact import one_line
 from unlearnkit.registry import Registered, did_you_mean
 from unlearnkit.verdict.goals import faults_of
 
@@ -109,6 +110,8 @@ class _Checker:
                     yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {value!r}"
                 elif isinstance(value, int) and not 0 <= value < 2**32:
                     yield (key,), f"expected a number from 0 to {2**32 - 1}, found {value}"
+                elif isinstance(value, str) and (shown := one_line(value)) != value:
+                    yield (key,), f"line breaks or control characters in '{shown}'"
             elif key == "goals":
                 yield from (((key, *path), fault) for path, fault in faults_of(value))
             elif key not in ("evaluate", "attack"):
@@ -116,11 +119,7 @@ class _Checker:
         for section, name in (("model", "objectives"), ("data", "streams")):
             if not isinstance(at(self.tree, (section, name)), Mapping):
                 yield (section, name), f"a recipe needs a mapping of named {name} here."
-        objectives = at(self.tree, OBJECTIVES.place)
-        for name in objectives if isinstance(objectives, Mapping) else ():
-            # They are modules of a torch module, and stand in the names of its weights.
-            if not isinstance(name, str) or not name or "." in name:
-                yield (*OBJECTIVES.place, name), f"expected a name without dots, found {name!r}"
+        yield from self._names()
         trainer = self.tree.get("trainer") or {}
         bounds = ("max_epochs", "max_steps", "max_time")
         # One that is misspelled is a mistake of its own, which says what was meant.
@@ -129,6 +128,18 @@ class _Checker:
             or any(get_close_matches(str(key), bounds, cutoff=0.85) for key in trainer)
         ):
             yield ("trainer",), "give max_epochs or max_steps; Lightning's default is 1000 epochs."
+
+    def _names(self) -> Iterator[schema.Finding]:
+        """Names that the recipe gives, which stand in names of metrics, weights and files."""
+        for family in (OBJECTIVES, STREAMS):
+            given = at(self.tree, family.place)
+            for name in given if isinstance(given, Mapping) else ():
+                path = (*family.place, name)
+                # Objectives are modules of a torch module, and stand in the names of its weights.
+                if family is OBJECTIVES and (not isinstance(name, str) or not name or "." in name):
+                    yield path, f"expected a name without dots, found {name!r}"
+                elif (shown := one_line(str(name))) != str(name):
+                    yield path, f"line breaks or control characters in '{shown}'"
 
     def _entries(self) -> Iterator[schema.Finding]:
         for entry in entries(self.tree):

@@ -60,7 +60,7 @@ def command(argv: list[str]) -> None:
                 hint=f"unlearnkit attack MODEL {next(iter(known))}. Attacks: {', '.join(known)}.",
             )
         usage = "usage: unlearnkit attack MODEL ATTACK [OPTIONS]"
-        console.out().print(f"{usage}      unlearnkit attack MODEL ATTACK --help\n", markup=False)
+        console.out().print(f"{usage}      unlearnkit attack MODEL ATTACK --help\n")
         console.show_list(
             [(k, (inspect.getdoc(each) or "").partition("\n")[0], "") for k, each in known.items()]
         )

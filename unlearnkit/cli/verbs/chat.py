@@ -71,12 +71,12 @@ def _questions() -> Iterator[str]:
     typed = sys.stdin.isatty()
     while True:
         try:
-            line = console.out().input("[bold]you:[/] ") if typed else sys.stdin.readline()
+            line = console.out().input("you: ") if typed else sys.stdin.readline()
         except EOFError:
             return
         if (not typed and not line) or line.strip() in _END:
             return
         if line.strip():
             if not typed:
-                console.out().print(f"you: {line.strip()}", markup=False)
+                console.out().print(f"you: {line.strip()}")
             yield line.strip()

@@ -79,10 +79,10 @@ def command(argv: list[str]) -> None:
     files = report_comparison(comparison, given.picture, given.report)
     show(comparison, given.format)
     for line in told:
-        err().print(line, markup=False, soft_wrap=True, style="yellow")
+        err().print(line, soft_wrap=True, style="yellow")
     for file in files:
         # The table may be piped on; these lines are no part of it.
-        err().print(str(file), markup=False, soft_wrap=True)
+        err().show_line(file)
 
 
 def show(comparison: Comparison, form: str) -> None:

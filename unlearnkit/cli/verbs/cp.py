@@ -39,4 +39,5 @@ def copy_recipe(recipe: str, to: str) -> None:
         ) from None
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror}.") from error
-    console.out().print(f"{target}\nunlearnkit fit --recipe {target}", markup=False)
+    for line in (target, f"unlearnkit fit --recipe {target}"):
+        console.out().show_line(line)

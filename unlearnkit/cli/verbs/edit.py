@@ -46,8 +46,8 @@ def command(argv: list[str]) -> None:
     made.read_runs(_model_and_prompts)
     folder = made.write(out)
     if made.remark:
-        console.err().print(made.remark, markup=False, soft_wrap=True)
-    console.out().print(str(folder), markup=False, soft_wrap=True)
+        console.err().print(made.remark, soft_wrap=True)
+    console.out().show_line(folder)
 
 
 def _read(edit: type[Edit], name: str, argv: list[str]) -> tuple[Edit, str]:

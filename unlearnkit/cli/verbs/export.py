@@ -26,4 +26,4 @@ def export(run: str, out: str, merge: bool = False) -> None:
     with heavy_imports():
         from unlearnkit import runs
 
-    console.out().print(str(runs.export(run, out, merge=merge)), markup=False, soft_wrap=True)
+    console.out().show_line(runs.export(run, out, merge=merge))

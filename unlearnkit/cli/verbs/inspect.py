@@ -98,7 +98,7 @@ def show(found: Inspection) -> None:
     for lens, curves in found.lenses.items():
         out.print(_lens_table(lens, curves))
     for note in found.notes:
-        out.print(f"left out: {note}", markup=False)
+        out.print(f"left out: {note}")
     moved = Table(box=box.SIMPLE_HEAD)
     moved.add_column("weight", overflow="fold")
     for heading in ("change", "entries"):
@@ -110,8 +110,8 @@ def show(found: Inspection) -> None:
     if len(found.moved) > _MOST_WEIGHTS:
         out.print(f"and {len(found.moved) - _MOST_WEIGHTS} further weights", style="dim")
     out.print(f"unlearning depth score: {number(depth.score)}")
-    out.print(depth.sentence, markup=False)
-    out.print(str(found.path), markup=False, soft_wrap=True, style="dim")
+    out.print(depth.sentence)
+    out.show_line(found.path, style="dim")
 
 
 def _lens_table(lens: str, curves: Mapping[str, Sequence[float]]) -> Table:

@@ -47,7 +47,7 @@ def command(argv: list[str]) -> None:
     with heavy_imports():
         shown = [(what, ", ".join(name for name, _, _ in rows(what)), "") for what in LISTS]
     console.show_list(shown)
-    console.out().print("\nunlearnkit list WHAT says what each is.", markup=False)
+    console.out().print("\nunlearnkit list WHAT says what each is.")
 
 
 def list_names(what: str) -> None:

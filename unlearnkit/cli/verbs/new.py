@@ -28,7 +28,8 @@ def new(kind: str, path: str) -> None:
         path: The new file, such as my_losses.py; it must not exist.
     """
     target, test = new_files(kind, path)
-    console.out().print(f"{target}\n{test}\npytest {test}", markup=False, soft_wrap=True)
+    for line in (target, test, f"pytest {test}"):
+        console.out().show_line(line)
 
 
 def new_files(kind: str, path: str) -> list[Path]:

@@ -37,4 +37,4 @@ def push(
     tables.show_parcel(parcel.where, private, parcel.sizes, sent=not dry_run)
     if not dry_run:
         address = hub.send(parcel, private=private)
-        console.out().print(f"sent to {address}", markup=False, soft_wrap=True)
+        console.out().show_line(f"sent to {address}")

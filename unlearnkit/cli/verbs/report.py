@@ -36,5 +36,5 @@ def report(
 
     if card is not None:
         write_other_card(run, card, before)
-        console.out().print(card, markup=False, soft_wrap=True)
-    console.out().print(str(written(run, out, before)), markup=False, soft_wrap=True)
+        console.out().print(card, soft_wrap=True)
+    console.out().show_line(written(run, out, before))

@@ -93,7 +93,7 @@ def sample(
     for job in jobs:
         answered = run(job, how)
         words = f"{job.path}: {answered} prompts answered, {job.per_prompt} answers each"
-        console.out().print(words, markup=False, soft_wrap=True)
+        console.out().print(words, soft_wrap=True)
 
 
 class Job(NamedTuple):

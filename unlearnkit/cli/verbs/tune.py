@@ -79,7 +79,7 @@ def tune(
             console.out().print(f"method {name}", style="bold")
         url = storage or f"sqlite:///{(folder / STUDY).absolute()}"
         job = replace(job, folder=folder, storage=url, name=f"{job.name} {_digest(job)}")
-        console.out().print(f"search folder: {folder}", markup=False, soft_wrap=True)
+        console.out().show_line(f"search folder: {folder}")
         if not (folder / STAGES).is_file():
             measure_once(job, folders)
         search = job.search()
@@ -289,5 +289,5 @@ def _finish(job: Job, found: Found, line: CommandLine) -> tuple[Found, list[Metr
     write_text(job.folder / _PAGE, page)
     show_search(found, lines)
     for what, path in (("recipe", _BEST), ("report", _PAGE)):
-        console.out().print(f"{what}: {job.folder / path}", markup=False, soft_wrap=True)
+        console.out().show_line(f"{what}: {job.folder / path}")
     return found, lines

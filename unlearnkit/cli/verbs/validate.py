@@ -98,7 +98,7 @@ def preview_phases(phased: PhasedRecipe) -> None:
     clis = dict(phased.clis)
     check_phases(phased.phases())
     for name, (chosen, names) in phased.choices.items():
-        console.out().print(f"choice {name}: {chosen}; of {', '.join(names)}", markup=False)
+        console.out().print(f"choice {name}: {chosen}; of {', '.join(names)}")
     for name, cli in clis.items():
         console.show_phase(name)
         preview(cli)

@@ -17,6 +17,7 @@ from unlearnkit.data.rows.splits import TRAIN, sliced, split_names
 from unlearnkit.data.rows.table import Row, Table, joined
 from unlearnkit.errors import DataError, Problem
 from unlearnkit.files import at_home
+from unlearnkit.redact import one_line
 
 search_folders: ContextVar[tuple[Path, ...]] = ContextVar("search_folders", default=())
 """Folders in which a relative path is looked up after the working directory: the recipe's."""
@@ -57,6 +58,7 @@ def read_rows(
     Raises:
         DataError: If the file is missing, cannot be read or has no rows.
     """
+    _refuse_unshown(path)
     file = find_file(path)
     if file is not None and config is not None:
         path, file = _configured(path, file, config)
@@ -175,6 +177,7 @@ def _candidates(path: str) -> Iterator[Path]:
 
 
 def _read_file(name: str, file: Path, lines: bool) -> Table:
+    _refuse_unshown(name)
     suffix = suffix_of(file)
     if suffix not in formats.READERS and not lines:
         suffixes = ", ".join(formats.READERS)
@@ -193,6 +196,13 @@ def _read_file(name: str, file: Path, lines: bool) -> Table:
     if lines and formats.is_lines(suffix, raw):
         return read_lines(name, raw)
     return formats.READERS[suffix](name, raw)
+
+
+def _refuse_unshown(name: str) -> None:
+    """Refuses a name that is not shown as it is; each row is told by its file's."""
+    if (shown := one_line(name)) != name:
+        found = "line breaks or control characters in the name"
+        raise _unreadable(shown, found, "one without them")
 
 
 def _near_files(path: str) -> str:

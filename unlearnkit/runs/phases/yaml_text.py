@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from unlearnkit.plain import load_yaml
-from unlearnkit.redact import redacted_values
+from unlearnkit.redact import printable, redacted_values
 
 
 def dump_yaml(tree: Any) -> str:
@@ -18,7 +18,9 @@ def dump_yaml(tree: Any) -> str:
         >>> dump_yaml({"no": "no", "name": "1e3", "text": "plain"})
         "'no': 'no'\nname: '1e3'\ntext: plain\n"
     """
-    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    # Between the double quotes that such text stands in, these are YAML's own escapes.
+    return printable(text)
 
 
 def without_secrets(text: str) -> str:
@@ -69,7 +71,7 @@ class _Dumper(yaml.SafeDumper):
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         """Quoted where it is a number: in YAML 1.1, by which the dumper quotes, 1e3 is none."""
-        style = "'" if _is_number(data) else None
+        style = '"' if printable(data) != data else "'" if _is_number(data) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 

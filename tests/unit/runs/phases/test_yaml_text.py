@@ -8,10 +8,16 @@ from unlearnkit.runs.phases.yaml_text import dump_yaml, with_checksums
 
 
 @pytest.mark.parametrize(
-    "text", ["1e3", "no", "01", "null", "# a", "a: b", "é\n", " x", "1_000", ""]
+    "text",
+    [
+        *("1e3", "no", "01", "null", "# a", "a: b", "é\n", " x", "1_000", "", "a\\x1b"),
+        *("'\u202e\\\n\x9b\"", "\U000e0041\u2028"),
+    ],
 )
 def test_text_stays_text(text) -> None:
-    assert load_yaml(dump_yaml({"key": text, text: 1})) == {"key": text, text: 1}
+    kept = dump_yaml({"key": text, text: 1})
+    assert load_yaml(kept) == {"key": text, text: 1}
+    assert all(character.isprintable() for character in kept if character != "\n")
 
 
 def test_what_stands_in_two_places_is_written_twice_and_keys_keep_their_order() -> None:
