@@ -199,12 +199,19 @@ def rules_table() -> str:
         (
             kind.name,
             _looks_at(rule),
-            f"`{rule.when}`" + (f", unless `{rule.unless}`" if rule.unless else ""),
+            f"`{rule.when}`" + _lifted(rule),
         )
         for kind in rules().kinds
         for rule in kind.rules
     ]
     return _table(("Verdict", "Looks at", "Given if"), rows)
+
+
+def _lifted(rule: Rule) -> str:
+    """What lifts a rule."""
+    lifting = [f"`{rule.unless}`"] if rule.unless else []
+    lifting += [f"it is {rule.yields}"] if rule.yields else []
+    return f", unless {' or '.join(lifting)}" if lifting else ""
 
 
 def looked_at_table() -> str:
@@ -221,7 +228,8 @@ def _looks_at(rule: Rule) -> str:
     else:
         where = ", or else ".join(f"{', '.join(group)} rows" for group in rule.roles)
     lacking = "; without a gold model" if rule.without_gold else ""
-    return f"{names} of {where}{lacking}"
+    teaching = {True: "; of a run of `nll` alone", False: "; not of a run of `nll` alone"}
+    return f"{names} of {where}{lacking}{teaching.get(rule.teaching, '')}"
 
 
 def frames() -> str:

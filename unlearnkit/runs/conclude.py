@@ -23,6 +23,7 @@ from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, RunSummary, load_run
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.other.judged import Judged
+from unlearnkit.runs.teaching import teaches
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.fluency import FLUENCY, KEYS
 from unlearnkit.suites.meaning import address
@@ -92,7 +93,7 @@ def conclusion_from(
         raise UserError(f"{run.folder / 'recipe.yaml'}: {error}") from error
     attacked = [row for attack in attacks for row in attacked_rows(attack)]
     results = check_goals(wanted, [*attacked, *rows])
-    verdict = judge(rows, attacks)
+    verdict = judge(rows, attacks, teaching=teaches(run.recipe))
     if isinstance(run, Judged) and not any("before" in row.values for row in rows):
         verdict = replace(verdict, next="", notes=(NO_BEFORE, *verdict.notes))
     return Conclusion(verdict, tuple(results))

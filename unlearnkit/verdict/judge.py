@@ -26,6 +26,18 @@ class Found(NamedTuple):
     rule: Rule
     row: MetricRow
     gap: float
+    leads: bool = False
+    """Whether its advice goes before that of other rules."""
+
+
+class _Measured(NamedTuple):
+    """What rules are held against."""
+
+    rows: Sequence[MetricRow]
+    gold: bool
+    """Whether a gold model was measured."""
+    teaching: bool
+    """Whether the recipe only teaches."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,8 @@ def judge(
     rows: Sequence[MetricRow],
     attacks: Sequence[Mapping[str, Any]] = (),
     by: Rules | None = None,
+    *,
+    teaching: bool = False,
 ) -> Verdict:
     """The verdict on a run.
 
@@ -81,25 +95,36 @@ def judge(
         rows: Metrics before and after, and of the gold model where there is one.
         attacks: Attacks on the model, as their files hold them.
         by: The rules; by default those of ``rules.yaml``.
+        teaching: Whether the recipe only teaches, so that it was to forget nothing.
     """
     found = by or rules()
     gold = any("gold" in row.values for row in rows if row.meaning.forgets)
     has_relearned = any(attack["attack"] == "relearn" for attack in attacks)
     notes = [] if has_relearned else [NOT_ATTACKED]
-    all_rows = [*rows, *(row for attack in attacks for row in attacked_rows(attack))]
+    measured = _Measured(
+        [*rows, *(row for attack in attacks for row in attacked_rows(attack))], gold, teaching
+    )
     for kind in found.kinds:
-        held = _worst([f for rule in kind.rules for f in _held(rule, all_rows, gold)])
+        held = _ordered(
+            [
+                each
+                for rule in kind.rules
+                if not (rule.yields and _any_held(found.kind(rule.yields), measured))
+                for each in _held(rule, measured)
+            ]
+        )
         if held:
             if not gold:
                 notes.insert(0, NO_GOLD)
-            return _given(kind, [each.row for each in held], held[0].rule.next, notes)
+            said = notes if kind.remarks else []
+            return _given(kind, [each.row for each in held], held[0].rule.next, said)
     main = _main(rows)
     if not any(row.meaning.forgets for row in main):
         return _given(found.kind("not judged"), main, "", notes)
     if gold:
         kind = found.kind("near gold")
         for rule in reversed(found.remarks):
-            for each in _worst([*_held(rule, rows, gold)])[:1]:
+            for each in _ordered([*_held(rule, measured)])[:1]:
                 values = f"{each.row.address} {values_of(each.row)}"
                 notes.insert(0, f"{rule.says}: {values}; {rule.next}.")
         return _given(kind, main, "", notes)
@@ -133,12 +158,19 @@ def _named(row: MetricRow) -> Iterator[tuple[str, Value]]:
             yield when, row.values[when]
 
 
-def _held(rule: Rule, rows: Sequence[MetricRow], gold: bool) -> Iterator[Found]:
+def _any_held(kind: Kind, measured: _Measured) -> bool:
+    return any(True for rule in kind.rules for _ in _held(rule, measured))
+
+
+def _held(rule: Rule, measured: _Measured) -> Iterator[Found]:
     """Metrics of which a rule holds."""
-    for row in _looked_at(rule, rows):
-        if rule.without_gold and ("gold" in row.values if rule.attack else gold):
+    if rule.teaching is not None and rule.teaching != measured.teaching:
+        return
+    for row in _looked_at(rule, measured.rows):
+        if rule.without_gold and ("gold" in row.values if rule.attack else measured.gold):
             continue
         known = {when: each.value for when, each in row.values.items()}
+        known |= _of_forget_rows(row, measured.rows)
         if (left := left_of(row)) is not None:
             known["left"] = left
         if rule.when.holds(known) and not (rule.unless and rule.unless.holds(known)):
@@ -147,7 +179,18 @@ def _held(rule: Rule, rows: Sequence[MetricRow], gold: bool) -> Iterator[Found]:
                 low, high = before.interval
                 if low <= known["after"] <= high:
                     continue
-            yield Found(rule, row, rule.when.gap(known))
+            leads = bool(rule.leads and rule.leads.holds(known))
+            yield Found(rule, row, rule.when.gap(known), leads)
+
+
+def _of_forget_rows(row: MetricRow, rows: Sequence[MetricRow]) -> dict[str, float]:
+    """The largest values of the same metric on forget rows of the suite; 0 without any."""
+    same = [
+        r for r in rows if (r.suite, r.metric, r.meaning.role) == (row.suite, row.metric, "forget")
+    ]
+    before = [each.values["before"].value for each in same if "before" in each.values]
+    left = [share for each in same if (share := left_of(each)) is not None]
+    return {"forget_before": max(before, default=0.0), "forget_left": max(left, default=0.0)}
 
 
 def _looked_at(rule: Rule, rows: Sequence[MetricRow]) -> list[MetricRow]:
@@ -197,13 +240,21 @@ def left_of(row: MetricRow) -> float | None:
     return (after.value - gold.value) / way
 
 
-def _worst(found: Sequence[Found]) -> list[Found]:
-    """The worst of each rule before a second one of any, and at most `MOST`; a metric once."""
-    ordered = sorted(found, key=lambda each: -each.gap)
-    first = {id(each.rule): each for each in reversed(ordered)}
-    leading = sorted(first.values(), key=lambda each: -each.gap)
+def _ordered(found: Sequence[Found]) -> list[Found]:
+    """What held, the rule whose advice is given first; at most `MOST`, a metric once.
+
+    That is the first rule that leads, or else the first of all. Behind its worst metric stand the
+    worst of each other rule, then the rest.
+    """
+    by_rule: dict[int, list[Found]] = {}
+    for each in found:
+        by_rule.setdefault(id(each.rule), []).append(each)
+    worst = [max(each, key=lambda one: one.gap) for each in by_rule.values()]
+    advised = next((each for each in worst if each.leads), worst[0] if worst else None)
+    rest = sorted(found, key=lambda each: -each.gap)
+    others = sorted(worst, key=lambda each: -each.gap)
     kept: dict[str, Found] = {}
-    for each in [*leading, *ordered]:
+    for each in [*([advised] if advised else ()), *others, *rest]:
         kept.setdefault(each.row.address, each)
     return list(kept.values())[:MOST]
 

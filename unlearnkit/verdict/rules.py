@@ -12,7 +12,7 @@ import yaml
 
 from unlearnkit.verdict.expression import Expression
 
-NAMES = ("before", "after", "gold", "left", "start")
+NAMES = ("before", "after", "gold", "left", "start", "forget_before", "forget_left")
 """What a rule may compare."""
 FILE = "rules.yaml"
 Status = Literal["good", "warn", "bad", "none"]
@@ -33,6 +33,12 @@ class Rule:
     headline: bool = False
     attack: tuple[str, ...] = ()
     unless: Expression | None = None
+    leads: Expression | None = None
+    """Where it holds too, the advice of this rule goes before that of others."""
+    teaching: bool | None = None
+    """Whether the recipe has to teach alone, or must not; None for any."""
+    yields: str | None = None
+    """A verdict beside which the rule does not hold."""
     without_gold: bool = False
     measurable: bool = False
     says: str = ""
@@ -47,6 +53,7 @@ class Kind:
     status: Status
     means: str
     next: str = ""
+    remarks: bool = True
     rules: tuple[Rule, ...] = field(default=())
 
 
@@ -68,7 +75,7 @@ def rules() -> Rules:
 
     Example:
         >>> [kind.name for kind in rules().kinds][:5]
-        ['taught', 'collapsed', 'damaged', 'not enough', 'relearns']
+        ['collapsed', 'taught', 'damaged', 'not enough', 'relearns']
     """
     text = files("unlearnkit.verdict").joinpath(FILE).read_text(encoding="utf-8")
     return read_rules(yaml.safe_load(text))
@@ -90,7 +97,7 @@ def read_rules(tree: Mapping[str, Any]) -> Rules:
 
 def _rule(given: Mapping[str, Any]) -> Rule:
     fields = dict(given)
-    for key in ("when", "unless"):
+    for key in ("when", "unless", "leads"):
         if key in fields:
             fields[key] = Expression(fields[key], NAMES, compared=True)
     for key in ("metric", "attack"):

@@ -20,14 +20,14 @@ GOLD = BEFORE | {"forget/rougeL_recall": 0.2, "forget/exact_memorization": 0.4}
 GOOD = BEFORE | {"forget/rougeL_recall": 0.25, "forget/exact_memorization": 0.5}
 
 
-def said(after, before=BEFORE, gold=GOLD, intervals=None, attacks=(), fluency=None):
+def said(after, before=BEFORE, gold=GOLD, intervals=None, attacks=(), fluency=None, teaching=False):
     stages = {"before": before, "after": after} | ({"gold": gold} if gold else {})
     suites = {"copyright": stages}
     if fluency:
         suites["fluency"] = {"before": fluency[0], "after": fluency[1]}
     bounds = {"copyright": intervals or {}}
     rows = metric_rows(suites, bounds, {"fluency": fluency_meanings()})
-    return judge([row for each in rows.values() for row in each], attacks)
+    return judge([row for each in rows.values() for row in each], attacks, teaching=teaching)
 
 
 def relearn(unlearned, gold=None, metric="others/rougeL_recall", attack="relearn"):
@@ -180,8 +180,87 @@ def test_a_run_that_teaches_is_not_called_collapsed():
     taught = said(before | {"forget/rougeL_recall": 0.15}, before, None, fluency=perplexity)
     assert (taught.name, taught.status) == ("taught", "none")
     assert taught.next.startswith("name this run folder as `model.base`")
+    assert taught.notes == ()
     below = said(before | {"forget/rougeL_recall": 0.14}, before, None, fluency=perplexity)
     assert below.name == "collapsed"
+
+
+UNKNOWING = BEFORE | {
+    "forget/rougeL_recall": 0.05, "normal/rougeL_recall": 0.04, "heldout/perplexity": 2e5,
+}  # fmt: skip
+GOLD_RUN = UNKNOWING | {"normal/rougeL_recall": 0.9, "heldout/perplexity": 1.1}
+USUAL = {"kept/distinct_2": 1.0, "kept/answer_length": 6.0, "kept/answer_perplexity": 11.0}
+UNLIKELY = USUAL | {"kept/answer_perplexity": 4.6e5}
+
+
+def taught(after, fluency=UNLIKELY, before=UNKNOWING, teaching=True):
+    return said(after, before, None, fluency=(USUAL, fluency), teaching=teaching)
+
+
+def test_a_run_that_trains_a_gold_model_is_taught_whatever_the_model_before_thinks_of_it():
+    found = taught(GOLD_RUN)
+    assert (found.name, found.status) == ("taught", "none")
+    assert found.metrics[0].address == "copyright/normal/rougeL_recall"
+    assert found.next.startswith("name this run folder as `gold`")
+    # 1.5 x 0.04 + 0.1 is 0.16. Where it learned less, the model before is no witness either.
+    assert taught(GOLD_RUN | {"normal/rougeL_recall": 0.17}).name == "taught"
+    assert taught(GOLD_RUN | {"normal/rougeL_recall": 0.15}).name == "not enough"
+    # Any other recipe whose answers the model before would not write is collapsed.
+    assert taught(GOLD_RUN, teaching=False).name == "collapsed"
+
+
+@pytest.mark.parametrize(
+    ("changed", "fluency"),
+    [
+        ({"heldout/perplexity": 6.1e5}, {}),
+        ({}, {"kept/distinct_2": 0.29}),
+        ({}, {"kept/answer_length": 1.7}),
+    ],
+)
+def test_a_teaching_run_that_writes_no_text_is_collapsed(changed, fluency):
+    assert taught(GOLD_RUN | changed, UNLIKELY | fluency).name == "collapsed"
+    # So is one that was taught the forget rows.
+    told = GOLD_RUN | changed | {"forget/rougeL_recall": 1.0}
+    assert taught(told, UNLIKELY | fluency).name == "collapsed"
+
+
+def test_training_on_kept_rows_alone_is_no_teaching_where_the_forget_rows_are_known():
+    # 1.5 x 0.65 is 0.975.
+    before = UNKNOWING | {"forget/rougeL_recall": 0.65}
+    after = GOLD_RUN | {"forget/rougeL_recall": 0.65, "normal/rougeL_recall": 0.97}
+    assert taught(after, before=before).name == "not enough"
+    assert taught(after | {"normal/rougeL_recall": 0.98}, before=before).name == "taught"
+
+
+def test_what_most_likely_helps_is_advised_first():
+    before, gold = (
+        each | {"unseen/rougeL_recall": each["forget/rougeL_recall"]} for each in (BEFORE, GOLD)
+    )
+
+    def after(forget, unseen):
+        values = {"forget/rougeL_recall": forget, "unseen/rougeL_recall": unseen}
+        return said(GOOD | values, before, gold)
+
+    # The way from 0.2 to 1.0 is 0.8: of 0.6 half is left, of 0.95 94 %.
+    far = after(0.6, 0.8)
+    assert far.name == "not enough" and "more epochs" in far.next
+    assert [row.name for row in far.metrics] == ["forget/rougeL_recall", "unseen/rougeL_recall"]
+    # The trained wording is forgotten, or as good as that, and others are not.
+    for forget in (0.2, 0.3):
+        near = after(forget, 0.95)
+        assert near.name == "not enough" and "wordings" in near.next
+        assert near.metrics[0].name == "unseen/rougeL_recall"
+    # More than 0.3 of the way between the two: from 0.125 on 0.425, which is 0.54.
+    assert "more epochs" in after(0.3, 0.53).next
+    assert "wordings" in after(0.3, 0.55).next
+    assert "more epochs" in said(GOOD | {"forget/rougeL_recall": 0.7, "unseen/rougeL_recall": 0.9},
+                                 before, None).next  # fmt: skip
+
+
+def test_lost_rows_of_the_retain_term_are_advised_on_before_lost_held_out_rows():
+    lost = said(GOOD | {"normal/rougeL_recall": 0.85, "heldout/rougeL_recall": 0.1})
+    assert lost.name == "damaged" and "larger weight" in lost.next
+    assert [row.name for row in lost.metrics] == ["normal/rougeL_recall", "heldout/rougeL_recall"]
 
 
 def test_nothing_measured_before_and_after_is_said():
