@@ -20,6 +20,26 @@ def newest(folder: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("rate", "verdict"), [("2.0e-3", "taught"), ("1.0", "collapsed")])
+def test_a_model_that_was_taught_rows_to_keep_alone(here, rate, verdict):
+    """Of the forget rows it says no more than before, and the model before knew none of its rows."""
+    exec(compile(blocks(FILE, "python")[0], FILE.name, "exec"), {})
+    Path("teach.yaml").write_text(blocks(FILE, "yaml")[0])
+    words = ["--model.optimizer.lr", rate, "--trainer.max_epochs", "8"]
+    # Rows of another kind, which nothing that it learns helps to guess.
+    Path("forget.jsonl").write_text('{"prompt": "Zuri Kwan?", "response": "Born 1911, blind."}\n')
+    assert main(["fit", "-r", "teach.yaml", "--model.objectives.forget.weight", "0", *words]) == 0
+    summary = json.loads((Path(newest("runs")) / "summary.json").read_text("utf-8"))
+    assert summary["verdict"]["name"] == verdict
+    kept, fluency = summary["suites"]["copyright"], summary["suites"]["fluency"]
+    assert (kept["after"]["normal/rougeL_recall"] > 0.5) == (verdict == "taught")
+    assert kept["after"]["forget/rougeL_recall"] < 0.1
+    # What the rule for other runs would have called collapsed.
+    bound = max(200, 30 * fluency["before"]["kept/answer_perplexity"])
+    assert fluency["after"]["kept/answer_perplexity"] > bound
+
+
+@pytest.mark.slow
 def test_the_page_leads_to_a_defended_no(here, capsys):
     exec(compile(blocks(FILE, "python")[0], FILE.name, "exec"), {})
     names = ("teach.yaml", "forget.yaml", "lasting.yaml")

@@ -187,6 +187,7 @@ def test_a_run_that_teaches_is_not_called_collapsed():
 
 UNKNOWING = BEFORE | {
     "forget/rougeL_recall": 0.05, "normal/rougeL_recall": 0.04, "heldout/perplexity": 2e5,
+    "normal/perplexity": 5.0,
 }  # fmt: skip
 GOLD_RUN = UNKNOWING | {"normal/rougeL_recall": 0.9, "heldout/perplexity": 1.1}
 USUAL = {"kept/distinct_2": 1.0, "kept/answer_length": 6.0, "kept/answer_perplexity": 11.0}
@@ -213,6 +214,8 @@ def test_a_run_that_trains_a_gold_model_is_taught_whatever_the_model_before_thin
     ("changed", "fluency"),
     [
         ({"heldout/perplexity": 6.1e5}, {}),
+        # 3 x 5 is 15.
+        ({"normal/perplexity": 15.1}, {}),
         ({}, {"kept/distinct_2": 0.29}),
         ({}, {"kept/answer_length": 1.7}),
     ],
