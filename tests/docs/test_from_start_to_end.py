@@ -22,7 +22,7 @@ def newest(folder: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(("rate", "verdict"), [("2.0e-3", "taught"), ("1.0", "collapsed")])
 def test_a_model_that_was_taught_rows_to_keep_alone(here, rate, verdict):
-    """Of the forget rows it says no more than before, and the model before knew none of its rows."""
+    """Of the forget rows it says no more than before; the model before knew none of its rows."""
     exec(compile(blocks(FILE, "python")[0], FILE.name, "exec"), {})
     Path("teach.yaml").write_text(blocks(FILE, "yaml")[0])
     words = ["--model.optimizer.lr", rate, "--trainer.max_epochs", "8"]

@@ -246,12 +246,14 @@ def test_what_most_likely_helps_is_advised_first():
 
     # The way from 0.2 to 1.0 is 0.8: of 0.6 half is left, of 0.95 94 %.
     far = after(0.6, 0.8)
-    assert far.name == "not enough" and "more epochs" in far.next
+    assert far.name == "not enough"
+    assert "more epochs" in far.next
     assert [row.name for row in far.metrics] == ["forget/rougeL_recall", "unseen/rougeL_recall"]
     # The trained wording is forgotten, or as good as that, and others are not.
     for forget in (0.2, 0.3):
         near = after(forget, 0.95)
-        assert near.name == "not enough" and "wordings" in near.next
+        assert near.name == "not enough"
+        assert "wordings" in near.next
         assert near.metrics[0].name == "unseen/rougeL_recall"
     # More than 0.3 of the way between the two: from 0.125 on 0.425, which is 0.54.
     assert "more epochs" in after(0.3, 0.53).next
@@ -262,7 +264,8 @@ def test_what_most_likely_helps_is_advised_first():
 
 def test_lost_rows_of_the_retain_term_are_advised_on_before_lost_held_out_rows():
     lost = said(GOOD | {"normal/rougeL_recall": 0.85, "heldout/rougeL_recall": 0.1})
-    assert lost.name == "damaged" and "larger weight" in lost.next
+    assert lost.name == "damaged"
+    assert "larger weight" in lost.next
     assert [row.name for row in lost.metrics] == ["normal/rougeL_recall", "heldout/rougeL_recall"]
 
 
