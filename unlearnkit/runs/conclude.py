@@ -23,12 +23,12 @@ from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, RunSummary, load_run
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.other.judged import Judged
-from unlearnkit.runs.teaching import teaches
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.fluency import FLUENCY, KEYS
 from unlearnkit.suites.meaning import address
 from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goals
 from unlearnkit.verdict.attacked import attacked_rows
+from unlearnkit.verdict.teaching import teaches
 from unlearnkit.verdict.values import Intervals, MetricRow, metric_rows
 
 NO_BEFORE = (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from unlearnkit.runs.teaching import teaches
+from unlearnkit.verdict.teaching import teaches
 
 
 def recipe(streams=None, **objectives):
