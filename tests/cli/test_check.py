@@ -45,6 +45,20 @@ def test_a_run_ends_with_its_attacks_and_goals(command, recipe):
     assert done.code == 3
     assert "goal missed: copyright/normal/rougeL_recall" in done.out
     assert "forget/nll" not in done.out
+    # What nothing measures is refused; what this run did not measure is missed, and why is said.
+    Path("wrong.yaml").write_text(
+        "goals: {forget/rougeL_recal: {at_most: 1}, copyrigth/forget/nll: {at_most: 1}}"
+    )
+    done = command("check", str(run), "--goals", "wrong.yaml")
+    said = " ".join(done.err.replace("│", " ").split())
+    assert (done.code, done.out) == (2, "")
+    assert "measures 'forget/rougeL_recal'. Did you mean 'forget/rougeL_recall'?" in said
+    assert "Did you mean 'copyright/forget/nll'?" in said
+    assert "Measured here: relearn/others/rougeL_recall" in said
+    Path("more.yaml").write_text("goals: {unseen/nll: {at_most: 1}}")
+    done = command("check", str(run), "--goals", "more.yaml")
+    assert done.code == 3
+    assert "not measured: copyright had no rows 'unseen'" in " ".join(done.out.split())
 
 
 def test_a_missed_goal_ends_the_fit_with_3_and_the_run_is_whole(command, recipe):

@@ -13,6 +13,7 @@ from unlearnkit.redact import printable
 GOALS_NOT_MET = 3
 """Exit code where a goal is missed."""
 COLLAPSED = "collapsed"
+_NOT_GOOD = ("bad", "warn")
 _STYLES = {"good": "bold green", "warn": "bold yellow", "bad": "bold red", "none": "bold"}
 
 
@@ -49,4 +50,13 @@ def show_conclusion(conclusion: Mapping[str, Any]) -> bool:
     collapsed = bool(goals) and verdict is not None and verdict["name"] == COLLAPSED
     if collapsed:
         console.print("A collapsed model passes no check, whatever its goals are.")
-    return not collapsed and all(goal["met"] for goal in goals)
+    met = all(goal["met"] for goal in goals)
+    if goals and met and verdict is not None and verdict["status"] in _NOT_GOOD and not collapsed:
+        metrics = [each["metric"] for each in verdict.get("metrics", ())]
+        more = f" A goal on {metrics[0]} makes it count." if metrics else ""
+        console.print(
+            f"The goals are met and decide the exit code: that it is '{verdict['name']}' does not "
+            f"count.{printable(more)}",
+            markup=False,
+        )
+    return not collapsed and met

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.attacks import Attack, Target, attack_and_keep, read_attack
-from unlearnkit.attacks.measuring import MEASURED
+from unlearnkit.attacks.addresses import missing_reason, unknown_goals
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import UserError
 from unlearnkit.files import write_json
 from unlearnkit.inspection.kept import read_inspection
 from unlearnkit.report.contents import LaterEvaluation
@@ -23,9 +23,6 @@ from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run, RunSummary, load_run
 from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.other.judged import Judged
-from unlearnkit.suites.base import Suite
-from unlearnkit.suites.fluency import FLUENCY, KEYS
-from unlearnkit.suites.meaning import address
 from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goals
 from unlearnkit.verdict.attacked import attacked_rows
 from unlearnkit.verdict.teaching import teaches
@@ -35,8 +32,6 @@ NO_BEFORE = (
     "The starting model was not evaluated beside it: evaluate it on the same rows, and name it by "
     "--before."
 )
-ATTACKED = ("others", "forget")
-"""What attacks call the rows that they are judged on."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,8 @@ def conclusion_of(run: Run, goals: Any = None) -> Conclusion:
         goals: Goals in place of those of its recipe, in the form of a recipe.
 
     Raises:
-        UserError: If the goals cannot be read.
+        UserError: If the goals cannot be read, or those in place of the recipe's name what nothing
+            measures.
     """
     return conclusion_from(
         run, run.intervals(), evaluations_of(run, []), attacks_of(run, []), goals
@@ -92,7 +88,15 @@ def conclusion_from(
     except ValueError as error:
         raise UserError(f"{run.folder / 'recipe.yaml'}: {error}") from error
     attacked = [row for attack in attacks for row in attacked_rows(attack)]
-    results = check_goals(wanted, [*attacked, *rows])
+    measured = [*attacked, *rows]
+    if goals is not None and (unknown := unknown_goals(wanted, measured)):
+        raise unknown
+    results = [
+        replace(each, reason=missing_reason(each.goal.address, measured))
+        if each.value is None
+        else each
+        for each in check_goals(wanted, measured)
+    ]
     verdict = judge(rows, attacks, teaching=teaches(run.recipe))
     if isinstance(run, Judged) and not any("before" in row.values for row in rows):
         verdict = replace(verdict, next="", notes=(NO_BEFORE, *verdict.notes))
@@ -117,39 +121,6 @@ def attack_run(
                 f"complete, and `unlearnkit attack {folder} {kind}` tries again",
                 stacklevel=2,
             )
-
-
-def check_goal_addresses(
-    goals: Any, suites: Sequence[Suite], attacks: Sequence[Attack], gold: str | None
-) -> None:
-    """Refuses goals that no suite and no attack of a recipe measures.
-
-    Raises:
-        RecipeError: With the known addresses, or if a goal needs a gold model and there is none.
-    """
-    by_attack = {each.registered_name or type(each).__name__ for each in attacks}
-    known = [f"{FLUENCY}/{key}" for key in KEYS] if suites else []
-    known += [f"{name}/{rows}/{each}" for name in sorted(by_attack)
-              for rows in ATTACKED for each in MEASURED]  # fmt: skip
-    for goal in read_goals(goals):
-        field = f"goals.{goal.address}"
-        if "gold" in goal.limit.names and not gold:
-            raise RecipeError(
-                f"{field}.{goal.bound}: '{goal.limit}' needs a gold model, and the recipe has none",
-                hint="Add gold: FOLDER, a model that never saw the forget set.",
-            )
-        if goal.address in known:
-            continue
-        first = goal.address.partition("/")[0]
-        if first in Attack.registered() and first not in by_attack:
-            raise RecipeError(
-                f"{field}: the recipe has no attack '{first}'", hint=f"Add attack: [{first}]."
-            )
-        try:
-            address(goal.address, suites, field)
-        except RecipeError as error:
-            also = f" {', '.join(known)}." if known else ""
-            raise RecipeError(error.message, hint=f"{error.hint}{also}") from error
 
 
 def conclude(folder: Path, stages: Stages, summary: RunSummary, goals: Any = None) -> Conclusion:

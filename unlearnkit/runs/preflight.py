@@ -13,6 +13,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import nn
 
 from unlearnkit.attacks import Attack, Target
+from unlearnkit.attacks.addresses import check_goal_addresses
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery, check_addresses
 from unlearnkit.callbacks.monitors import check_monitors
 from unlearnkit.data.datamodule import UnlearningDataModule
@@ -25,7 +26,6 @@ from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import load_config
 from unlearnkit.module import UnlearningModule
-from unlearnkit.runs.conclude import check_goal_addresses
 from unlearnkit.runs.start import Batches
 from unlearnkit.suites.base import Suite, SuiteContext
 

@@ -46,6 +46,8 @@ class GoalResult:
     limit: float | None
     """None if it names what was not measured."""
     met: bool
+    reason: str = ""
+    """Why there is no value."""
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in ``summary.json``."""
@@ -63,7 +65,7 @@ class GoalResult:
         word = "at most" if self.goal.bound == "at_most" else "at least"
         text = f"{self.goal.address}: {number(self.value)}"
         if self.value is None:
-            return f"{text}, not measured"
+            return f"{text}, not measured{f': {self.reason}' if self.reason else ''}"
         if self.limit is None:
             return f"{text}; {self.goal.limit} cannot be worked out from what was measured"
         spelled = "" if self.goal.limit.text == f"{self.limit:g}" else f" ({self.goal.limit})"

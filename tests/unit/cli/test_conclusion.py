@@ -34,3 +34,24 @@ def test_a_collapsed_model_passes_with_no_goals_that_it_meets(capsys):
     assert "A collapsed model passes no check" in capsys.readouterr().out
     assert show_conclusion({"verdict": verdict | {"name": "not enough"}, "goals": goals})
     assert show_conclusion({"verdict": verdict})
+
+
+def test_goals_that_are_met_leave_a_bad_verdict_aside_and_that_is_said(capsys):
+    verdict = VERDICT | {
+        "name": "relearns",
+        "metrics": [{"metric": "relearn/others/rougeL_recall"}],
+    }
+    goal = {"met": True, "sentence": "x"}
+    said = (
+        "The goals are met and decide the exit code: that it is 'relearns' does not count. A goal "
+        "on relearn/others/rougeL_recall makes it count."
+    )
+    assert show_conclusion({"verdict": verdict, "goals": [goal]})
+    assert said in " ".join(capsys.readouterr().out.split())
+    for shown in (
+        {"verdict": verdict},
+        {"verdict": verdict, "goals": [goal | {"met": False}]},
+        {"verdict": verdict | {"status": "good"}, "goals": [goal]},
+    ):
+        show_conclusion(shown)
+        assert "decide the exit code" not in capsys.readouterr().out

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from unlearnkit.attacks import Attack
+from unlearnkit.attacks.addresses import check_goal_addresses
 from unlearnkit.data.datamodule import together
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
 from unlearnkit.registry import did_you_mean
-from unlearnkit.runs.conclude import attack_run, check_goal_addresses, conclude
+from unlearnkit.runs.conclude import attack_run, conclude
 from unlearnkit.runs.facts import peak_memory_mb
 from unlearnkit.runs.folder import RunSummary, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
