@@ -30,8 +30,8 @@ CONFIGS = {
     "cohere": lambda: models.cohere.CohereConfig(**_COMMON, logit_scale=0.25),
     "granite": lambda: models.granite.GraniteConfig(**_COMMON, logits_scaling=3.0),
     "gemma2": lambda: models.gemma2.Gemma2Config(
-        **_COMMON, head_dim=8, final_logit_softcapping=3.0, attn_logit_softcapping=2.0,
-        sliding_window=4,
+        **_COMMON, head_dim=8, query_pre_attn_scalar=1, final_logit_softcapping=3.0,
+        attn_logit_softcapping=2.0, sliding_window=4,
     ),
     "gemma3": lambda: models.gemma3.Gemma3TextConfig(
         **_COMMON, head_dim=8, final_logit_softcapping=3.0, sliding_window=4,

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,11 @@ import pytest
 import torch
 from architectures import CONFIGS, tiny_model
 from peft import LoraConfig
-from rounding import DOT, margin, near
-from short_fits import objective
+from rounding import margin
 from torch import Tensor
 
 from unit.engine.step import varlen_on_cpu
-from unit.engine.step.sixty_four import (
-    NPO,
-    RMU,
+from unit.engine.step.sixty_four.rows import (
     ROWS,
     YAO,
     logps_of,
@@ -35,7 +30,14 @@ from unit.engine.step.sixty_four import (
     plain_pass,
     streams,
 )  # fmt: skip
-from unlearnkit.data.attention_plan import AttentionPlan
+from unit.engine.step.sixty_four.steps import (
+    NAMES,
+    dropped_prompt,
+    module_of_step,
+    plain_step,
+    same,
+    step,
+)  # fmt: skip
 from unlearnkit.data.encoded import EncodedRows
 from unlearnkit.data.pack import Batch, pack
 from unlearnkit.engine.reference.cached import Cached
@@ -48,53 +50,6 @@ from unlearnkit.errors import Place
 from unlearnkit.module import UnlearningModule
 
 LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-
-
-def _module(
-    name: str = "llama", names: dict[str, str] = YAO, prepare: Any = None, **options: Any
-) -> UnlearningModule:
-    given = {"rmu": {"layer": 0}, "retain_hidden": {"layer": 0}}
-    objectives = {key: objective(each, **given.get(each, {})) for key, each in names.items()}
-    module = UnlearningModule(objectives, **options)
-    module.use_model(model_of(name))
-    if prepare is not None:
-        prepare(module)
-    moved(module.policy)
-    module.policy.train(bool(module.gradient_checkpointing))
-    return module
-
-
-def _step(
-    module: UnlearningModule, fault: Callable[[Batch], Batch] = lambda batch: batch, lost: int = 0
-) -> tuple[float, Tensor]:
-    """Loss, and the gradients of all that is trained; without some of the parts."""
-    batches = module.packer({name: streams()[name] for name in module.streams_read})
-    loss = module.loss([fault(batch) for batch in batches[lost:]])
-    loss.backward()
-    gradients = [p.grad.flatten() for p in module.policy.parameters() if p.grad is not None]
-    return float(loss.detach()), torch.cat(gradients)
-
-
-NAMES = {"yao": YAO, "npo": NPO, "rmu": RMU}
-
-
-@cache
-def _expected(name: str = "llama", method: str = "yao") -> tuple[float, Tensor]:
-    policy = moved(model_of(name))
-    loss = plain_loss(NAMES[method], policy, model_of(name))
-    loss.backward()
-    gradients = [p.grad.flatten() for p in policy.parameters() if p.grad is not None]
-    return float(loss.detach()), torch.cat(gradients)
-
-
-def _gap(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
-
-
-def _same(found: tuple[float, Tensor], expected: tuple[float, Tensor]) -> bool:
-    terms = DOT if expected[1].dtype == torch.float64 else ROWS * DOT  # a gradient sums over tokens
-    alike = _gap(found[1], expected[1]) < margin(terms=terms)
-    return found[0] == near(expected[0], size=4.0) and alike
 
 
 def _fill_cache(module: UnlearningModule, folder: Path) -> None:
@@ -154,7 +109,7 @@ def test_every_switch_is_plain_passes(switch: str, tmp_path: Path) -> None:
     options = dict(SWITCHES[switch])
     if options.get("reference") == "cached":
         options["prepare"] = lambda module: _fill_cache(module, tmp_path)
-    assert _same(_step(_module(**options)), _expected())
+    assert same(step(module_of_step(**options)), plain_step())
 
 
 @torch.no_grad()
@@ -177,7 +132,7 @@ def test_values_are_those_of_plain_passes_on_every_architecture(name: str) -> No
 @pytest.mark.parametrize("layout", ["packed", "rows"])
 @pytest.mark.parametrize("name", ["mistral-window", "gemma2", "gpt2", "qwen3"])
 def test_windows_soft_caps_and_other_positions_are_plain_passes(name: str, layout: str) -> None:
-    assert _same(_step(_module(name, layout=layout)), _expected(name))
+    assert same(step(module_of_step(name, layout=layout)), plain_step(name))
 
 
 @pytest.mark.parametrize(
@@ -185,7 +140,7 @@ def test_windows_soft_caps_and_other_positions_are_plain_passes(name: str, layou
 )
 @pytest.mark.parametrize("method", ["npo", "rmu"])
 def test_losses_of_whole_responses_and_of_states_are_plain_passes(method, options) -> None:
-    assert _same(_step(_module(names=NAMES[method], **options)), _expected("llama", method))
+    assert same(step(module_of_step(names=NAMES[method], **options)), plain_step("llama", method))
 
 
 def test_an_adapter_is_its_own_reference() -> None:
@@ -197,7 +152,7 @@ def test_an_adapter_is_its_own_reference() -> None:
     ]
 
     def plain() -> tuple[float, Tensor]:
-        policy: Any = _module(lora=LORA, layout="rows").policy  # with its own attention
+        policy: Any = module_of_step(lora=LORA, layout="rows").policy  # with its own attention
         loss = plain_loss(YAO, policy, model_of("llama"))
         loss.backward()
         trained = [p.grad.flatten() for p in policy.parameters() if p.grad is not None]
@@ -207,27 +162,16 @@ def test_an_adapter_is_its_own_reference() -> None:
     expected = plain()
     for options in kinds:
         torch.manual_seed(0)
-        assert _same(_step(_module(lora=LORA, **options)), expected), options
-
-
-def _dropped_prompt(batch: Batch) -> Batch:
-    """The last response of a prompt sees itself and no longer its prompt."""
-    plan = batch.attention
-    assert plan is not None
-    assert plan.gather is not None
-    part = max(i for i, q in enumerate(plan.queries) if q < plan.keys[i])
-    own, start = plan.queries[part], int(plan.key_ends[part])
-    dropped = plan.keys[part] - own
-    gather = torch.cat([plan.gather[:start], plan.gather[start + dropped :]])
-    keys = (*plan.keys[:part], own, *plan.keys[part + 1 :])
-    ends = plan.key_ends.clone()
-    ends[part + 1 :] -= dropped
-    changed = AttentionPlan(plan.queries, keys, gather, plan.query_ends, ends)
-    return replace(batch, attention=changed)
+        assert same(step(module_of_step(lora=LORA, **options)), expected), options
 
 
 def _wrong_window(module: UnlearningModule) -> None:
     module.policy.config.sliding_window -= 1
+
+
+def _no_cap(module: UnlearningModule) -> None:
+    """The last block's scores have no soft cap."""
+    module.policy.model.layers[-1].self_attn.attn_logit_softcapping = None  # pyright: ignore
 
 
 def _lost_token(module: UnlearningModule) -> None:
@@ -256,16 +200,16 @@ def _stale_cache(module: UnlearningModule, folder: Path) -> None:
 
 def test_planted_faults_are_found(tmp_path: Path) -> None:
     """One part, row or token of all of a step's is enough."""
-
-    expected, windowed = _expected(), _expected("mistral-window")
-    assert not _same(_step(_module(), _dropped_prompt), expected)
-    assert not _same(_step(_module("mistral-window", prepare=_wrong_window)), windowed)
-    assert not _same(_step(_module(prepare=_lost_token)), expected)
-    parts = _module(max_tokens_per_micro_batch=40)
-    assert not _same(_step(parts, lost=1), expected)
-    stale = _module(reference="cached", prepare=lambda module: _stale_cache(module, tmp_path))
-    assert not _same(_step(stale), expected)
-    other = _module()
+    expected, windowed = plain_step(), plain_step("mistral-window")
+    assert not same(step(module_of_step(), dropped_prompt), expected)
+    assert not same(step(module_of_step("mistral-window", prepare=_wrong_window)), windowed)
+    assert not same(step(module_of_step("gemma2", prepare=_no_cap)), plain_step("gemma2"))
+    assert not same(step(module_of_step(prepare=_lost_token)), expected)
+    parts = module_of_step(max_tokens_per_micro_batch=40)
+    assert not same(step(parts, lost=1), expected)
+    stale = module_of_step(reference="cached", prepare=lambda m: _stale_cache(m, tmp_path))
+    assert not same(step(stale), expected)
+    other = module_of_step()
     other.reference = copy.deepcopy(other.reference)
     moved(other.reference.model.requires_grad_(True))  # pyright: ignore
-    assert not _same(_step(other), expected)
+    assert not same(step(other), expected)
