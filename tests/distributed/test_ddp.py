@@ -108,3 +108,24 @@ def test_two_processes_take_the_robust_gradient_of_one(parts, tmp_path, written)
     assert two[0]["weights"] == two[1]["weights"]
     assert two[0]["weights"] == near(one["weights"], size=4.0)
     assert two[0]["weights"] != near(plain["weights"], size=4.0)
+
+
+@pytest.mark.slow
+@pytest.mark.ranks
+def test_two_processes_share_steps_of_64_rows_as_one_takes_them(tmp_path, written) -> None:
+    """Steps of 64 and of 32 rows of many lengths, whole and in parts."""
+
+    codes = [f"{'abcde'[n // 25]}{'abcde'[n // 5 % 5]}{'abcde'[n % 5]}" for n in range(96)]
+    rows = [f"{'e' * (n % 4)}{code}:{(code * 3)[: 1 + n % 7]}" for n, code in enumerate(codes)]
+    kept = [f"eeee{row}" for row in reversed(rows)]
+    folder = written(forget=" ".join(rows), retain=" ".join(kept))
+    (one,) = _fit(tmp_path / "one", folder, 1, 64, 1, *METHOD)
+    assert [len(step["forget"]) for step in one["rows"]] == [64, 32] * 2
+    for name, words in (("whole", ()), ("parts", ("parts=200",))):
+        two = _fit(tmp_path / name, folder, 2, 32, 1, *METHOD, *words)
+        assert two[0]["weights"] == two[1]["weights"]
+        assert two[0]["weights"] == near(one["weights"], size=4.0)
+        for ours, whole in zip(two[0]["steps"], one["steps"], strict=True):
+            assert ours == near(whole, size=4.0)
+    faulty = _fit(tmp_path / "faulty", folder, 2, 32, 1, *METHOD, "fault=own")
+    assert faulty[0]["weights"] != near(one["weights"], size=4.0)

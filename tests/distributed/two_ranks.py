@@ -1,7 +1,7 @@
 """One fit on one or two processes; run by the tests on each rank.
 
 Its arguments: OUT DEVICES BATCH_SIZE ACCUMULATE FOLDER [OBJECTIVE=STREAM ...]
-[saliency=FRACTION] [robust=NAME] [lr=RATE] [parts=TOKENS] [reference=KIND]
+[saliency=FRACTION] [robust=NAME] [lr=RATE] [parts=TOKENS] [reference=KIND] [fault=own]
 """
 
 from __future__ import annotations
@@ -14,10 +14,20 @@ import torch
 from peft import LoraConfig
 from short_fits import Recorder, objective, qa, stub_data, stub_module
 
+from unlearnkit.data.sampler import StepDataset
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.streams.sampled import SampledStream
 from unlearnkit.engine.training.salun import Saliency
 from unlearnkit.robust import Robust
+
+
+def _own_counts(dataset: StepDataset, step: int) -> tuple[int, int]:
+    """What is wrong: each rank takes the step for as large as it would be of rows like its own."""
+    plan = dataset.plan
+    draws = plan.draws(dataset.stream, step, dataset.rank)
+    examples = [each for draw in draws for each in dataset.data.at(*draw)]
+    tokens = sum(len(each.response_ids) for each in examples)
+    return len(examples) * plan.world, tokens * plan.world
 
 
 def main(
@@ -26,6 +36,8 @@ def main(
     terms = dict(name.split("=") for name in names)
     lr = float(terms.pop("lr", 0.1))
     fraction, robust = terms.pop("saliency", None), terms.pop("robust", None)
+    if terms.pop("fault", None):
+        StepDataset._of_whole_step = _own_counts
     parts, reference = terms.pop("parts", None), terms.pop("reference", "auto")
     lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     files = Path(folder)

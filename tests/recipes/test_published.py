@@ -11,6 +11,7 @@ import torch
 import yaml
 from chat_templates import LLAMA3, chat_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig
+from waits import Waits
 
 from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.build_phases import PhasedRecipe, recipe_of
@@ -96,6 +97,7 @@ def build(models, tmp_path, monkeypatch):
             "model.base": str(models["mistral" if name == "wmdp" else "llama"]),
             "gold": "null",
             "evaluate": "[]",
+            "model.layout": "packed",  # as on a GPU; on a CPU a step that gains nothing is not
             "trainer.max_steps": 2,
             "trainer.accelerator": "cpu",
             "trainer.enable_progress_bar": "false",
@@ -119,13 +121,21 @@ def build(models, tmp_path, monkeypatch):
 def test_two_steps(build, name, choice, value) -> None:
     cli = build(name, f"--{choice}", value)
     if isinstance(cli, PhasedRecipe):
+        waits = [Waits() for _ in cli.clis]
+        for each, phase in zip(waits, cli.clis.values(), strict=True):
+            phase.trainer.callbacks.append(each)
         summary = fit_phases(cli.phases(), base=cli.base, recipe_text=cli.recipe_text)
         assert [phase["name"] for phase in summary.phases] == ["first", "second", "third", "fourth"]
         assert summary.steps == 8
+        for each in waits:
+            assert list(map(len, each.steps)) == [1, 1], each.steps
         return
     assert cli.choices[choice][0] == value
+    waits = Waits()
+    cli.trainer.callbacks.append(waits)
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     assert cli.trainer.global_step == 2
+    assert list(map(len, waits.steps)) == [1, 1], waits.steps
     assert math.isfinite(cli.trainer.callback_metrics["train/loss"])
 
 

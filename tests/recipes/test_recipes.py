@@ -41,7 +41,6 @@ def test_two_steps(build, name):
     cli.trainer.callbacks.append(waits)
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)
     assert cli.trainer.global_step == 2
-    # Phases of recipes train as these do; what they wait for between steps is their own.
     assert len(waits.steps) == 2
     assert all(len(step) <= 1 for step in waits.steps), waits.steps
     assert math.isfinite(cli.trainer.callback_metrics["train/loss"])
@@ -52,8 +51,14 @@ def test_two_steps(build, name):
 def test_two_steps_a_phase(build, name):
     recipe = build(name, *SHORT.get(name, ()))
     trained = len(recipe.clis)
+    waits = {phase: Waits() for phase in recipe.clis}
+    for phase, cli in recipe.clis.items():
+        cli.trainer.callbacks.append(waits[phase])
     summary = fit_phases(recipe.phases(), base=recipe.base, recipe_text=recipe.recipe_text)
     assert summary.steps == 2 * trained
+    for phase, each in waits.items():
+        assert len(each.steps) == 2, phase
+        assert all(len(step) <= 1 for step in each.steps), (phase, each.steps)
     assert load_run(summary.folder).model == summary.folder / summary.phases[-1]["name"] / "model"
 
 
