@@ -81,7 +81,7 @@ def test_a_prompt_that_sees_its_padding_is_found(monkeypatch) -> None:
 
     monkeypatch.setattr(generating, "left_pad", faulty)
     found = _generated(model, ROWS)
-    assert 1 == sum(one != other for one, other in zip(found, expected, strict=True))
+    assert sum(one != other for one, other in zip(found, expected, strict=True)) == 1
 
 
 @cache
