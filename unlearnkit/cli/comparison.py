@@ -84,6 +84,8 @@ def show_table(comparison: Comparison) -> None:
     several = any(len(column.runs) > 1 for column in comparison.columns)
     note = "Best values are bold." + (" Several seeds: mean ± sd." if several else "")
     console.print(note, style="dim")
+    for each in comparison.notes:
+        console.print(Text(printable(each), style="dim"))
 
 
 def latex(comparison: Comparison) -> str:
@@ -91,6 +93,7 @@ def latex(comparison: Comparison) -> str:
     names = [heading(column) for column in comparison.columns]
     heads = _short(comparison.columns, names)
     key = [f"% {h}: {printable(n)}\n" for h, n in zip(heads, names, strict=True) if h != n]
+    key += [f"% {printable(note)}\n" for note in comparison.notes]
     lines = [["", *map(_escaped, heads)]]
     if any(column.verdict for column in comparison.columns):
         lines.append(["verdict", *(column.verdict or "" for column in comparison.columns)])

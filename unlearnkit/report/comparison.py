@@ -57,18 +57,22 @@ class Line(NamedTuple):
     best: Sequence[str] = ()
 
 
-def comparison_report(columns: Sequence[Compared], lines: Mapping[str, Line]) -> str:
+def comparison_report(
+    columns: Sequence[Compared], lines: Mapping[str, Line], notes: Sequence[str] = ()
+) -> str:
     """The page, as HTML.
 
     Args:
         columns: What is compared.
         lines: The metrics by address, in their order.
+        notes: Why values cannot be compared, or are missing, a sentence each.
     """
     places = Charts()
     return render(
         "comparison.html.j2",
         columns=columns,
         lines=lines,
+        notes=notes,
         judged=any(column.verdicts for column in columns),
         several=any(column.seeds > 1 for column in columns),
         trade_offs=places.place(trade_offs(columns, lines)),

@@ -21,6 +21,7 @@ from unlearnkit.plain import leaves
 from unlearnkit.runs.conclude import conclusion_of
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run
+from unlearnkit.runs.other.alike import unlike_rows
 from unlearnkit.runs.other.judged import is_run, judged
 from unlearnkit.suites.meaning import Meaning, stored_meaning
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
@@ -85,8 +86,16 @@ def compare(
         if common:
             metrics = {row: OverSeeds(value, None, 1) for row, value in common.items()}
             columns.insert(0, Column(when, (), metrics, ranked=False))
-    rows = dict.fromkeys(row for column in columns for row in column.metrics)
-    return Comparison(tuple(columns), {row: meanings[row] for row in rows})
+    kept = {row: meanings[row] for row in _rows_in_order(columns)}
+    return Comparison(tuple(columns), kept, unlike_rows(runs))
+
+
+def _rows_in_order(columns: Sequence[Column]) -> list[str]:
+    """Addresses in the order of the runs, those of a suite together."""
+    ordered = sorted(columns, key=lambda column: not column.ranked)
+    rows = list(dict.fromkeys(row for column in ordered for row in column.metrics))
+    suites = list(dict.fromkeys(row.partition("/")[0] for row in rows))
+    return sorted(rows, key=lambda row: suites.index(row.partition("/")[0]))
 
 
 def _runs_below(folder: Path) -> list[Path]:

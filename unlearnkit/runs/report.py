@@ -148,7 +148,7 @@ def report_comparison(
             raise UserError("--picture: no suite of these runs measures forgetting and utility.")
         write_bytes(Path(picture), drawing)
     if page is not None:
-        write_text(Path(page), comparison_report(columns, lines))
+        write_text(Path(page), comparison_report(columns, lines, comparison.notes))
     return targets
 
 

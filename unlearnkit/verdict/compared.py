@@ -14,6 +14,9 @@ from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.fluency import FLUENCY
 from unlearnkit.suites.meaning import Meaning
 
+BESIDE = ("before", "gold")
+"""Columns of the models that runs started from, and are held against."""
+
 
 class OverSeeds(NamedTuple):
     """A metric of a recipe over its seeds."""
@@ -66,6 +69,38 @@ class Comparison:
 
     columns: tuple[Column, ...]
     metrics: dict[str, Meaning]
+    unlike: frozenset[str] = frozenset()
+    """``<suite>/<stream>`` of rows that are not the same in all runs: nothing of theirs is best."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Why values cannot be compared, or are missing, a sentence each."""
+        by_place: dict[str, list[str]] = {}
+        for row in self.metrics:
+            by_place.setdefault(row.rpartition("/")[0], []).append(row)
+        found: list[str] = []
+        if unlike := [self._place(place) for place in by_place if place in self.unlike]:
+            found.append(
+                f"The runs were measured on different rows of {', '.join(unlike)}: these values "
+                "cannot be compared, and none is best."
+            )
+        runs = [column for column in self.columns if column.runs]
+        lacking: list[str] = []
+        for place, rows in by_place.items():
+            missing = [row for row in rows if any(row not in column.metrics for column in runs)]
+            whole = len(missing) == len(rows)
+            lacking += [self._place(place)] if whole else [self.label(row) for row in missing]
+        if lacking:
+            found.append(f"A dash stands where a run did not measure it: {', '.join(lacking)}.")
+        apart = [row for row in self.metrics if row.rpartition("/")[0] in self.unlike]
+        beside = [c for c in self.columns if c.name in BESIDE and not c.ranked]
+        if any(row not in column.metrics for column in beside for row in apart):
+            names = " and ".join(column.name for column in beside)
+            found.append(f"A dash of {names} stands where the runs do not agree on the value.")
+        return found
+
+    def _place(self, place: str) -> str:
+        return self.label(f"{place}/").removesuffix("/")
 
     def label(self, address: str) -> str:
         """The address, without the suite if there is only one beside fluency."""
@@ -78,8 +113,11 @@ class Comparison:
 
         Of metrics of forgetting that were measured on the gold model, the nearest to it is best.
         Of those to be kept, nothing is better than the value before. A value that cannot be told
-        from the best one is best too. A collapsed run is never best.
+        from the best one is best too. A collapsed run is never best, and nothing is where runs were
+        measured on other rows.
         """
+        if address.rpartition("/")[0] in self.unlike:
+            return ()
         beside = {c.name: c.metrics[address].mean for c in self.columns
                   if not c.ranked and address in c.metrics}  # fmt: skip
         able = {

@@ -51,7 +51,9 @@ def test_names_are_escaped_and_the_best_marked():
             ROWS[0]: LINES[ROWS[0]]._replace(best=["<b>ga</b>"]),
             ROWS[1]: LINES[ROWS[1]]._replace(best=["npo"]),
         },
+        ["Different rows of <i>forget</i>."],
     )
+    assert "<p>Different rows of &lt;i&gt;forget&lt;/i&gt;.</p>" in html
     assert "<b>ga" not in html
     assert "<mark>0.100</mark>" in html
     assert "<mark>0.900 ± 0.010</mark>" in html

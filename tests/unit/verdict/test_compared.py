@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,43 @@ def test_a_choice_of_rows_and_columns():
     with pytest.raises(UserError, match=r"--column: nothing is called '3'") as refused:
         whole.only(None, ["3"])
     assert "1, 2, before, gold, a, b" in (refused.value.hint or "")
+
+
+def test_of_other_rows_nothing_is_best_and_why_is_said():
+    whole = comparison(FORGET, a=0.1, b=0.35)
+    assert whole.best(FORGET) == ("a",)
+    assert whole.notes == []
+    apart = replace(whole, unlike=frozenset({"copyright/forget"}))
+    assert apart.best(FORGET) == ()
+    assert apart.notes == [
+        "The runs were measured on different rows of forget: these values cannot be compared, and "
+        "none is best."
+    ]
+    before, gold, *runs = apart.columns
+    without = replace(apart, columns=(before, replace(gold, metrics={}), *runs))
+    assert without.notes[1:] == [
+        "A dash of before and gold stands where the runs do not agree on the value."
+    ]
+    # Rows that are not shown are not spoken of.
+    assert replace(comparison(KEPT, a=0.1, b=0.3), unlike=apart.unlike).notes == []
+
+
+def test_what_a_run_did_not_measure_is_named():
+    unseen, leak = "copyright/unseen/nll", "copyright/forget/leak_rate"
+    whole = comparison(FORGET, a=0.1, b=0.3)
+    before, gold, a, b = whole.columns
+    a = replace(a, metrics={**a.metrics, unseen: value(0.5), leak: value(0.1)})
+    found = replace(
+        whole,
+        columns=(before, gold, a, b),
+        metrics={
+            **whole.metrics,
+            unseen: Meaning("unseen", "down"),
+            leak: Meaning("forget", "down"),
+        },
+    )
+    assert found.notes == [
+        "A dash stands where a run did not measure it: forget/leak_rate, unseen."
+    ]
+    # Neither a published column nor that of a starting model is a run.
+    assert replace(found, columns=(before, gold, a)).notes == []

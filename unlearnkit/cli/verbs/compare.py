@@ -78,6 +78,8 @@ def command(argv: list[str]) -> None:
     comparison = comparison.only(given.metric, given.column)
     files = report_comparison(comparison, given.picture, given.report)
     show(comparison, given.format)
+    if given.format == "csv":
+        told = [*comparison.notes, *told]  # which no line of it has room for
     for line in told:
         err().print(line, soft_wrap=True, style="yellow")
     for file in files:
@@ -111,7 +113,7 @@ def _markdown(comparison: Comparison) -> str:
             markdown_cell(comparison.label(name)),
             *(f"**{cell}**" if best else cell for cell, best in cells),
         )
-    return text
+    return text + "".join(f"\n{markdown_cell(note)}\n" for note in comparison.notes)
 
 
 def _csv(comparison: Comparison) -> str:
@@ -146,4 +148,5 @@ def _json(comparison: Comparison) -> str:
         for column in comparison.columns
     ]
     best = {comparison.label(row): list(comparison.best(row)) for row in comparison.metrics}
-    return as_json({"columns": columns, "best": best}) + "\n"
+    found = {"columns": columns, "best": best}
+    return as_json(found | ({"notes": comparison.notes} if comparison.notes else {})) + "\n"

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from unlearnkit.cli.verbs.compare import show
 from unlearnkit.runs.compare import Column, Comparison, OverSeeds
@@ -34,6 +38,24 @@ def test_texts_of_a_markdown_table_are_no_html_and_no_columns(capsys) -> None:
     assert "\\\\x1b\\[2J\\\\u202eb" in heading
     assert line == "| --- |" + " ---: |" * len(NAMES)
     assert row.startswith("| f/&lt;b&gt;nll&lt;/b&gt;\\|x | -0.5")
+
+
+NOTE = "The runs were measured on different rows of f: these values cannot be compared"
+
+
+@pytest.mark.parametrize("form", ["table", "md", "json", "latex"])
+def test_why_values_cannot_be_compared_stands_in_each_format(form, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    found = replace(
+        comparison(), metrics={"a/f/m": Meaning("forget", None)}, unlike=frozenset({"a/f"})
+    )
+    show(found, form)
+    shown = capsys.readouterr().out
+    assert NOTE in shown
+    if form == "json":
+        assert json.loads(shown)["notes"][0].startswith(NOTE)
+    if form == "latex":
+        assert f"\n% {NOTE}" in f"\n{shown}"
 
 
 def test_a_suite_of_several_begins_no_formula(capsys) -> None:
