@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = "unlearnkit/_recipes/"
+LARGEST = 10
+"""Megabytes of the wheel at most."""
 
 
 def committed() -> set[str]:
@@ -37,6 +39,14 @@ def check_contents(wheel: Path) -> int:
         missing, surplus = sorted(expected - found), sorted(found - expected)
         sys.exit(f"{wheel.name}: missing {missing}, and not committed: {surplus}")
     return len(found)
+
+
+def check_size(wheel: Path) -> float:
+    """Refuses a wheel of more than ten megabytes; returns its megabytes."""
+    size = wheel.stat().st_size / 1e6
+    if size > LARGEST:
+        sys.exit(f"{wheel.name}: {size:.1f} MB, at most {LARGEST}")
+    return size
 
 
 def check_installed(wheel: Path) -> None:
@@ -77,6 +87,7 @@ def main() -> None:
     for file in sorted((ROOT / "dist").iterdir()):
         print(f"{file.stat().st_size / 2**20:.1f} MiB: {file.name}")
     print(f"{check_contents(wheel)} files, those that are committed", flush=True)
+    print(f"{check_size(wheel):.1f} MB", flush=True)
     check_installed(wheel)
 
 

@@ -84,7 +84,7 @@ def table(results: Results | None = None) -> str:
             relearn, sample = attacks["relearn"], attacks["sample"]
             lines.append(
                 (
-                    SYSTEMS[name].title,
+                    SYSTEMS[name].title.partition(",")[0],
                     relearn["changed"]["unlearned"],
                     _cell(relearn, 0, RELEARNED),
                     _cell(relearn, -1, RELEARNED),

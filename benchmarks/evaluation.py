@@ -1,4 +1,4 @@
-"""Measures an evaluation of the tiny TOFU, beside another checkout's.
+"""Measures an evaluation of the small tiny TOFU, beside another checkout's.
 
     OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--against FOLDER] [--rounds 5] [--json FILE]
 
@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("evaluate", "run")
-MODEL, GOLD = "tiny/tofu", "tiny/tofu/gold"
+STORED = Path(__file__).parents[1] / "tools" / "tiny" / "tofu" / "stored"
+MODEL, GOLD = str(STORED / "model"), str(STORED / "gold")
 Ask = Callable[[str], dict[str, Any]]
 
 
@@ -34,7 +35,7 @@ def once(kind: str) -> dict[str, Any]:
     """Seconds of one evaluation on the wall and of the CPU, and the values that it found."""
     from unlearnkit.suites.tofu import Tofu
 
-    suite = Tofu(data="tiny/tofu", neighbour="neighbour_perturbed", max_new_tokens=40)
+    suite = Tofu(data=str(STORED), neighbour="neighbour_perturbed", max_new_tokens=40)
     wall, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         values = (_evaluate if kind == "evaluate" else _run)(suite, Path(folder))
@@ -58,7 +59,9 @@ def _run(suite: Any, folder: Path) -> dict[str, Any]:
     from unlearnkit.models.load import load_model
     from unlearnkit.runs.measure import Stages
 
-    rows = QAStream("tiny/tofu/forget10.jsonl", prompt_field="question", response_field="answer")
+    rows = QAStream(
+        str(STORED / "forget10.jsonl"), prompt_field="question", response_field="answer"
+    )
     data = UnlearningDataModule({"forget": rows}, tokenizer=MODEL)
     data.check()
     stages = Stages([suite], data, 0, GOLD, load_model)

@@ -1,8 +1,8 @@
 """Measures greedy generation in batches against one prompt at a time.
 
-    OMP_NUM_THREADS=2 python -m benchmarks.generation [--base tiny/tofu tiny smollm2] [--repeats 3]
+    OMP_NUM_THREADS=2 python -m benchmarks.generation [--base FOLDER tiny smollm2] [--repeats 3]
 
-``tiny/tofu`` answers the questions of the tiny TOFU and ends by itself; the others go on with
+The model in tools/tiny/tofu/stored answers its questions and ends by itself; the others go on with
 beginnings of English sentences. Both ways are warmed up and then run in turn, as often as
 ``--repeats`` says; a figure is the median. CPU time is that of all threads: on a machine that does
 other things too it says more than the time on the wall (with OMP_WAIT_POLICY=passive, so that
@@ -32,13 +32,15 @@ from unlearnkit.suites import SuiteContext
 
 BATCH_SIZE = SuiteContext().batch_size
 FOLDER = Path(tiny.__file__).parent
+STORED = Path(__file__).parents[1] / "tools" / "tiny" / "tofu" / "stored"
+TOFU = str(STORED / "model")
 Times = dict[str, list[float]]
 
 
 def prompts(base: str, tokenizer: Any, count: int) -> list[list[int]]:
     """Token ids of the first prompts for a model."""
-    asks = base == "tiny/tofu"
-    file = FOLDER / ("tofu/full.jsonl" if asks else "normal.jsonl")
+    asks = base == TOFU
+    file = STORED / "full.jsonl" if asks else FOLDER / "normal.jsonl"
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     texts = [f"Question: {row['question']}\nAnswer:" if asks else row["prompt"] for row in rows]
     return [tokenizer(text).input_ids for text in texts[:count]]
@@ -85,7 +87,7 @@ def measure(base: str, count: int, max_new_tokens: int, batch_size: int, repeats
 def main() -> None:
     """Prints a line for each model."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generation")
-    parser.add_argument("--base", nargs="+", default=["tiny/tofu", "tiny", "smollm2"])
+    parser.add_argument("--base", nargs="+", default=[TOFU, "tiny", "smollm2"])
     parser.add_argument("--prompts", type=int, default=100)
     parser.add_argument("--max_new_tokens", type=int, default=40)
     parser.add_argument("--batch_size", type=int, default=BATCH_SIZE)

@@ -27,7 +27,7 @@ from benchmarks.fair import table as fair
 from benchmarks.fair import wordings
 from benchmarks.meta.table import table as meta_table
 from benchmarks.meta.table import zoo_table
-from benchmarks.systems.table import read_results
+from benchmarks.systems.table import SMALL, SMALL_FIGURES, by_metric, read_results, without_row
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
 from unlearnkit.attacks import PASSAGES, QUESTIONS, Attack
@@ -55,10 +55,23 @@ PAGES = (
     "metrics.md",
     "evaluation.md",
     "verdict.md",
+    "how-to/lora.md",
     "how-to/own-data.md",
     "how-to/tune.md",
 )
 _SHOWN_RECIPES = 4
+_IN_SHORT = (
+    "forget/probability",
+    "forget/rougeL_recall",
+    "forget/exact_memorization",
+    "forget/ks_distance",
+    "retain/rougeL_recall",
+    "neighbour/rougeL_recall",
+    "real_authors/rougeL_recall",
+    "world_facts/rougeL_recall",
+    "utility/model_utility",
+)
+"""What tables of many systems on the tiny TOFU show."""
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 # The maths of an objective whose function has another name.
@@ -288,6 +301,10 @@ def _made(what: str) -> str:
         "rules": rules_table,
         "streams": streams_table,
         "systems": lambda: systems_table(read_results()),
+        "systems_small": lambda: systems_table(read_results(SMALL), shown=SMALL_FIGURES),
+        "systems_without_row": lambda: without_row(read_results()),
+        "systems_by_metric": lambda: by_metric(read_results(), names.split()),
+        "systems_in_short": lambda: by_metric(read_results(), names.split(), _IN_SHORT),
         "verbs": verbs,
         "verdicts": verdicts_table,
         "zoo": zoo_table,

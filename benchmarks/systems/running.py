@@ -146,6 +146,6 @@ def filled(word: str, work: Path, seed: int) -> str:
 def show(result: dict[str, Any]) -> str:
     """A result in a line."""
     figures = result["figures"]
-    shown = ("forget/forget_quality", "utility/model_utility", "forget/rougeL_recall")
+    shown = ("forget/ks_distance", "utility/model_utility", "forget/rougeL_recall")
     words = "  ".join(f"{key} {figures[key]:.3f}" for key in shown)
     return f"{words}  {result['seconds']} s  {result['peak_mb']} MiB"

@@ -11,10 +11,12 @@ from typing import Any
 import yaml
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-BASE, GOLD = "tiny/tofu", "tiny/tofu/gold"
-SUITE = "{name: tofu, data: tiny/tofu, neighbour: neighbour_perturbed, max_new_tokens: 40}"
-# Neighbours are rows of `retain90`; no term is to see them.
-UNSEEN = ("--data.streams.retain.path", "tiny/tofu/retain80.jsonl")
+DATA = "tiny/tofu_power"
+BASE, GOLD = DATA, f"{DATA}/gold"
+SUITE = (
+    f"{{name: tofu, data: {DATA}, split: forget10, neighbour: neighbour_perturbed, "
+    "heldout: holdout50, max_new_tokens: 40}"
+)
 FIELDS = ("--prompt_field", "question", "--response_field", "answer")
 _PAPER = re.compile(r"\(([^()]*arXiv [\d.]+)[^()]*\)")
 
@@ -78,14 +80,16 @@ def shipped(title: str, name: str) -> System:
 
 
 def with_loss(title: str, method: str) -> System:
-    """The objectives of another recipe, and its adapter, in the recipe ``tiny_tofu/graddiff``."""
+    """Objectives, rate, adapter and stop of another recipe, in ``tiny_tofu/graddiff``."""
     recipe = f"methods/{method}"
     known = yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8"))
     model = known["model"]
     words = ["--model.objectives", _flow(model["objectives"])]
+    words += ["--model.optimizer.lr", str(model["optimizer"]["lr"])]
     if "lora" in model:
         words += ["--model.lora", _flow(model["lora"])]
-        words += ["--model.optimizer.lr", str(model["optimizer"]["lr"])]
+    if "callbacks" in known["trainer"]:
+        words += ["--trainer.callbacks", _flow(known["trainer"]["callbacks"])]
     if "idk" in known["data"]["streams"]:
         words += ["--data.streams.idk", _flow(known["data"]["streams"]["idk"])]
     return System(title, recipe, (fitted("tiny_tofu/graddiff", *words),), "RUN1")
@@ -96,16 +100,21 @@ def edited(kind: str, *words: str) -> Command:
     return ("edit", kind, "--base", BASE, *words, "--out", "out")
 
 
+def _request(number: int) -> Command:
+    """The training of a later request's adapter, orthogonal to those before it."""
+    before = ", ".join(f"RUN{n}/model" for n in range(1, number))
+    return fitted("edits/o3", "--data.streams.forget.path", f"{DATA}/request{number}.jsonl",
+                  "--model.objectives.orthogonal.previous", f"[{before}]")  # fmt: skip
+
+
 def _flow(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
 
 
 _REINFORCE = fitted("edits/reinforce")
-_SECOND = ("--data.streams.forget.path", "tiny/tofu/request2.jsonl",
-           "--model.objectives.orthogonal.previous", "[RUN1/model]")  # fmt: skip
 SYSTEMS = {
     "before": System("before unlearning", "", model=BASE),
-    "gold": System("gold: never saw the two authors", "", model=GOLD),
+    "gold": System("gold: never saw the authors", "", model=GOLD),
     "gradient_ascent": with_loss("Gradient ascent", "gradient_ascent"),
     "graddiff": shipped("GradDiff", "graddiff"),
     "kl_ga": with_loss("KL minimisation", "kl_ga"),
@@ -136,40 +145,40 @@ SYSTEMS = {
     ),
     "sku": System(
         "SKU", "edits/sku_stage1",
-        (fitted("edits/sku_stage1", *UNSEEN),
+        (fitted("edits/sku_stage1"),
          edited("negate", "--tuned", "RUN1", "--scale", "1")),
     ),
     "offset": System(
-        "delta-unlearning, NPO", "edits/offset", (fitted("edits/offset", *UNSEEN),), "RUN1"
+        "delta-unlearning, NPO", "edits/offset", (fitted("edits/offset"),), "RUN1"
     ),
     "uld": System(
         "ULD", "edits/uld_assistant",
-        (fitted("edits/uld_assistant", *UNSEEN), edited("uld", "--assistant", "RUN1")),
+        (fitted("edits/uld_assistant"), edited("uld", "--assistant", "RUN1")),
     ),
     "whp": System(
-        "Who's Harry Potter, alpha 5", "edits/reinforce",
-        (_REINFORCE, edited("whp", "--reinforced", "RUN1", "--alpha", "5")),
+        "Who's Harry Potter", "edits/reinforce",
+        (_REINFORCE, edited("whp", "--reinforced", "RUN1", "--alpha", "2")),
         paper="Eldan and Russinovich 2023, arXiv 2310.02238",
     ),
     "lunar": System(
         "LUNAR, closed form, block 3, c 4", "",
-        (edited("lunar", "--forget", "tiny/tofu/forget10.jsonl",
-                "--retain", "tiny/tofu/retain80.jsonl", "--refuse", "tiny/tofu/holdout10.jsonl",
+        (edited("lunar", "--forget", f"{DATA}/forget10.jsonl",
+                "--retain", f"{DATA}/retain40.jsonl", "--refuse", f"{DATA}/holdout50.jsonl",
                 "--layer", "3", "--coefficient", "4", "--responses", "true", *FIELDS,
                 "--template", "Question: {prompt}\nAnswer: {response}"),),
         paper="Shen et al. 2025, arXiv 2502.07218",
     ),
     "o3": System(
-        "O3, two requests", "edits/o3",
-        (fitted("edits/o3"),
-         fitted("edits/o3", *_SECOND),
-         edited("o3", "--adapter", "RUN1", "--adapter+", "RUN2")),
+        "O3, a request an author", "edits/o3",
+        (fitted("edits/o3"), *map(_request, (2, 3, 4)),
+         edited("o3", "--adapter", "RUN1",
+                *(word for n in (2, 3, 4) for word in ("--adapter+", f"RUN{n}")))),
     ),
     "erase": System(
         "ERASE, 3 rows in context", "",
-        (("edit", "erase", "--base", GOLD, "--examples", "tiny/tofu/full.jsonl", "--k", "3",
+        (("edit", "erase", "--base", GOLD, "--examples", f"{DATA}/full.jsonl", "--k", "3",
           "--seed", "SEED", *FIELDS, "--out", "made"),
-         ("edit", "delete", "--model", "made", "--forget", "tiny/tofu/forget10.jsonl",
+         ("edit", "delete", "--model", "made", "--forget", f"{DATA}/forget10.jsonl",
           *FIELDS, "--out", "out")),
         paper="Muresanu et al. 2024, arXiv 2402.00751",
     ),

@@ -40,7 +40,7 @@ def test_a_row_has_mean_and_spread_over_seeds_and_what_made_it():
     head, _, row = table.table({"npo": runs}).splitlines()
     assert row == (
         "| NPO, retain term (Zhang et al. 2024, arXiv 2404.05868) | `npo` | `tiny_tofu/npo` |"
-        + " 0.300 ± 0.141 |" * 4
+        + " 0.300 ± 0.141 |" * 5
         + " 10 ± 1 | 700 ± 0 | 2 |"
     )
     assert head.count("|") == row.count("|")
@@ -48,15 +48,27 @@ def test_a_row_has_mean_and_spread_over_seeds_and_what_made_it():
 
 def test_a_model_that_is_there_has_neither_spread_nor_cost():
     row = table.table({"before": [result("before", 0, 0.25)]}).splitlines()[-1]
-    assert row == "| before unlearning | `before` |  |" + " 0.250 |" * 4 + "  |  |  |"
+    assert row == "| before unlearning | `before` |  |" + " 0.250 |" * 5 + "  |  |  |"
 
 
 def test_an_edit_is_named_after_the_training_that_it_needs():
     row = table.table({"whp": [result("whp", 0, 0.5)]}).splitlines()[-1]
     assert row.startswith(
-        "| Who's Harry Potter, alpha 5 (Eldan and Russinovich 2023, arXiv 2310.02238) | `whp` "
+        "| Who's Harry Potter (Eldan and Russinovich 2023, arXiv 2310.02238) | `whp` "
         "| `edits/reinforce`, `edit whp` |"
     )
+
+
+def test_metrics_are_rows_and_what_nobody_ran_has_no_column():
+    found = {name: [result(name, 0, value)] for name, value in (("before", 1.0), ("gold", 0.5))}
+    found["npo"] = [result("npo", 0, 0.2), result("npo", 1, 0.4)]
+    key = "forget/exact_memorization"
+    assert table.by_metric(found, ["npo", "rmu"], [key]).splitlines() == [
+        "|  | before | gold | npo |",
+        "| --- | ---: | ---: | ---: |",
+        f"| {key} | 1.000 | 0.500 | 0.300 ± 0.141 |",
+    ]
+    assert table.by_metric(found, ["npo"]).count("\n") == 2 + len(table.FIGURES)
 
 
 def test_every_recipe_of_a_method_has_a_row():
@@ -89,7 +101,7 @@ def test_every_training_is_a_recipe(name, words, tmp_path, monkeypatch):
     line = read_command_line([word.replace("SEED", "1") for word in words[1:]])
     cli = RecipeCLI(read(line.recipes), line.overrides)
     assert cli.config.seed_everything == 1
-    assert str(cli.datamodule.streams["forget"].path).startswith("tiny/tofu/")
+    assert str(cli.datamodule.streams["forget"].path).startswith("tiny/tofu_power/")
 
 
 @pytest.fixture
@@ -104,7 +116,7 @@ def bench(tmp_path, monkeypatch):
 
     monkeypatch.setattr(running, "measured", inside)
     short = ("--trainer.max_steps", "1", "--trainer.accelerator", "cpu")
-    suite = "{name: tofu, data: tiny/tofu, limit: 2, max_new_tokens: 4}"
+    suite = "{name: tofu, data: tiny/tofu_power, split: forget10, limit: 2, max_new_tokens: 4}"
     return Bench(tmp_path / "results" / "all.jsonl", short, suite)
 
 
@@ -121,7 +133,7 @@ def test_a_training_and_an_edit_are_run_once(bench):
     assert found["commands"][0] == (
         "unlearnkit fit --recipe edits/reinforce --seed_everything 3 --evaluate '[]'"
     )
-    assert 0 <= found["figures"]["forget/forget_quality"] <= 1
+    assert 0 <= found["figures"]["forget/ks_distance"] <= 1
     assert not bench.run("negate", system, 3)
     other = System("negate", "edits/reinforce", (commands[0],), "RUN1")
     assert bench.run("negate", other, 3)  # made of other commands
@@ -150,9 +162,14 @@ def test_a_model_that_is_there_is_measured_once(tmp_path, monkeypatch):
     assert seen == [("gold", 0), ("npo", 0), ("npo", 1)]
 
 
-def test_every_system_has_results_of_each_seed_once():
-    found = table.read_results()
-    assert set(found) == set(SYSTEMS)
+@pytest.mark.parametrize("path", [table.RESULTS, table.SMALL], ids=["now", "small"])
+def test_every_system_has_results_of_each_seed_once(path):
+    found = table.read_results(path)
+    assert set(found) <= set(SYSTEMS)
+    assert {"before", "gold"} <= set(found)
+    assert path == table.RESULTS or set(found) == set(SYSTEMS)
+    lacking = [name for name in SYSTEMS if name not in found]
+    assert all(f"`{name}`" in table.without_row(found) for name in lacking)
     for name, runs in found.items():
         seeds = [run["seed"] for run in runs]
         assert seeds == sorted(set(seeds)), name

@@ -54,10 +54,10 @@ def test_a_stream_in_place_of_a_file_says_how_it_is_read(command, folder, model)
 
 
 def test_a_suite_says_where_its_forget_rows_are(command, folder):
-    suite = "{name: tofu, data: tiny/tofu, limit: 2}"
-    done = command("attack", "tiny/tofu", "prefix", "--suite", suite, "--max_length", "64")
+    suite = "{name: tofu, data: tiny/tofu_power, split: forget10, limit: 2}"
+    done = command("attack", "tiny/tofu_power", "prefix", "--suite", suite, "--max_length", "64")
     assert done.code == 0, done.err
-    (first, *_) = stored(folder, "tiny/tofu", "prefix")["curves"]["unlearned"]
+    (first, *_) = stored(folder, "tiny/tofu_power", "prefix")["curves"]["unlearned"]
     assert first["forget/exact_memorization"] > 0.9
 
 

@@ -44,8 +44,8 @@ def test_it_is_told(command, folder, monkeypatch, verb, words, said) -> None:
 def test_a_wording_that_the_suite_measures_is_told(command, folder, monkeypatch) -> None:
     monkeypatch.setattr(load, "load_model", None)
     stream = (
-        "{name: paraphrase, path: tiny/tofu/forget10.jsonl, prompt_field: question, "
-        "response_field: answer, responses: paraphrased_answer, limit: 2}"
+        "{name: paraphrase, path: tiny/tofu_power/forget10_perturbed.jsonl, "
+        "prompt_field: question, response_field: answer, responses: paraphrased_answer, limit: 2}"
     )
     done = command("validate", "-r", "tiny_tofu/npo", "--data.streams.forget", stream)
     assert done.code == 2, done.err

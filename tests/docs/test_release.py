@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,16 @@ def test_the_version_is_one() -> None:
         r"^## \[(\d.*?)\] - (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.M
     )[0]
     assert newest == (version, str(citation["date-released"]))
+
+
+def test_the_wheel_is_ten_megabytes_at_most() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for folder in ("unlearnkit", "recipes"):
+            for file in sorted((ROOT / folder).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    wheel.write(file, file.relative_to(ROOT))  # of a link what it leads to
+    assert 5e6 < len(packed.getvalue()) <= 10e6
 
 
 def test_what_is_declared_for_python_is_what_ci_runs() -> None:

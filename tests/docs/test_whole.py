@@ -9,8 +9,13 @@ PAGE = (Path(__file__).parents[2] / "docs" / "papers.md").read_text(encoding="ut
 
 
 def _rows(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.startswith("| ")][2:]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    heads = {at - 1 for at, line in enumerate(lines) if line.startswith("| ---")}
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for at, line in enumerate(lines)
+        if at not in heads and at - 1 not in heads
+    ]
 
 
 def test_each_system_is_whole_or_names_what_is_left_out() -> None:

@@ -25,7 +25,7 @@ def test_the_offset_alone_is_trained_and_begins_as_the_model(tmp_path, monkeypat
     policy = cli.model.policy
     assert isinstance(policy, CombinedForCausalLM)
     ids = torch.arange(20, 30)[None]
-    base = load_model("tiny/tofu")
+    base = load_model("tiny/tofu_power")
     assert torch.equal(policy(ids).logits, base(ids).logits)
     before = {name: p.detach().clone() for name, p in policy.named_parameters()}
     cli.trainer.fit(cli.model, datamodule=cli.datamodule)

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import at_home
+from unlearnkit.moved import moved
 from unlearnkit.redact import refuse_control_characters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-EMBEDDED = {
-    "tiny": "model",
-    "tiny/gold": "gold",
-    **{f"tiny/{name}": f"{name}/model" for name in ("tofu", "tofu_power", "muse", "people")},
-    **{f"tiny/{name}/gold": f"{name}/gold" for name in ("tofu", "tofu_power", "muse", "people")},
-}
+EMBEDDED = {"tiny": "model", "tiny/gold": "gold"}
+EMBEDDED |= {f"tiny/{name}": f"{name}/model" for name in ("tofu_power", "muse", "people")}
+EMBEDDED |= {f"tiny/{name}/gold": f"{name}/gold" for name in ("tofu_power", "muse", "people")}
 """Models that ship with the package, by name, and their folders in ``unlearnkit/tiny``."""
 
 
@@ -107,6 +105,8 @@ class BaseModel:
             raise RecipeError(
                 f"model.base: '{self.path}' is a file, expected the folder or the hub id of a model"
             )
+        if where := moved(self.path):
+            raise RecipeError(f"model.base: there is no '{self.path}'", hint=where)
         return self
 
 

@@ -1,4 +1,4 @@
-"""The tiny TOFU: its rows, its models, and what the protocol says of them."""
+"""The small tiny TOFU of before: its rows, its models, and what the protocol says of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import unlearnkit.tiny.tofu
 from tools.tiny.tofu.authors import (
     AUTHORS,
     FACTS,
@@ -21,7 +20,7 @@ from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import SuiteContext, Tofu
 
-FOLDER = Path(unlearnkit.tiny.tofu.__file__).parent
+FOLDER = Path(__file__).parents[3] / "tools" / "tiny" / "tofu" / "stored"
 
 
 def test_the_shipped_rows_are_those_of_the_script():
@@ -59,11 +58,11 @@ def test_false_answers_differ_from_the_paraphrase_in_the_fact_alone():
 
 
 def test_the_target_is_told_from_the_gold_model_and_gold_from_none():
-    gold = load_model("tiny/tofu/gold")
-    tokenizer = load_tokenizer("tiny/tofu")
+    gold = load_model(str(FOLDER / "gold"))
+    tokenizer = load_tokenizer(str(FOLDER / "model"))
     context = SuiteContext(gold=gold)
-    suite = Tofu("tiny/tofu", neighbour="neighbour_perturbed", max_new_tokens=24)
-    target = suite.run(load_model("tiny/tofu"), tokenizer, context).values
+    suite = Tofu(str(FOLDER), neighbour="neighbour_perturbed", max_new_tokens=24)
+    target = suite.run(load_model(str(FOLDER / "model")), tokenizer, context).values
     itself = suite.run(gold, tokenizer, context).values
     assert itself["forget/forget_quality"] == 1.0
     assert target["forget/forget_quality"] < 0.01

@@ -9,7 +9,15 @@ import pytest
 
 import unlearnkit.tiny.tofu_power
 from tools.tiny.power.facts import CHOOSING, FACTS, TABLES, TRAINING
-from tools.tiny.power.people import AUTHORS, FORGOTTEN, HELD_OUT, NEIGHBOURS, everybody, tables
+from tools.tiny.power.people import (
+    AUTHORS,
+    FORGOTTEN,
+    HELD_OUT,
+    NEIGHBOURS,
+    REQUESTED,
+    everybody,
+    tables,
+)
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import SuiteContext, Tofu
@@ -45,6 +53,9 @@ def test_sizes_and_splits(rows):
     assert len(ids["neighbour_perturbed"]) == 10 * NEIGHBOURS
     assert ids["retain_perturbed"] == ids["retain40"]
     assert len(ids["holdout50"]) == 10 * HELD_OUT
+    requests = [ids[f"request{n}"] for n in range(1, REQUESTED + 1)]
+    assert [len(each) for each in requests] == [10] * 4
+    assert [row for each in requests for row in each] == ids["forget10"]
     assert not set(ids["holdout50"]) & set(ids["full"])
 
 

@@ -296,7 +296,7 @@ def verdicts(systems, suite, before, gold):
 
 
 def test_the_stored_systems_are_judged_sensibly():
-    systems = stored("systems.jsonl", ["system"])
+    systems = stored("systems_small.jsonl", ["system"])
     found = verdicts(systems, "tofu", systems["before",], systems["gold",])
     assert found["before"] == "not enough"
     assert found["gold"] == "near gold"

@@ -30,6 +30,8 @@ AUTHORS, HELD_OUT, NEIGHBOURS, OTHERS = 40, 4, 4, 40
 FORGOTTEN = {"01": 4, "05": 20, "10": 40, "50": 200}
 """Rows of each forget split, which is a part of the next one."""
 TABLE_SPLIT = "50"
+REQUESTED = 4
+"""Authors of `forget10`, each a request of its own."""
 
 
 class Person(NamedTuple):
@@ -189,6 +191,8 @@ def tables(seed: int) -> dict[str, Rows]:
         found[f"forget{split}_perturbed"] = whole[:count]
     real = known(REAL_AUTHORS, "Who wrote {}?", drawn("real"))
     world = known(CAPITALS, "What is the capital city of {}?", drawn("world"))
+    for number in range(1, REQUESTED + 1):
+        found[f"request{number}"] = rows[(number - 1) * len(FACTS) : number * len(FACTS)]
     return found | {
         "forget50_choosing_perturbed": asked(forget, forget, CHOOSING, CHOOSING, drawn("choosing")),
         "forget50_unseen_perturbed": asked(forget, forget, other_unseen, unseen, drawn("unseen")),

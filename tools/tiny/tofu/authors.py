@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tools.tiny.tables import write_tables
 
-HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu"
+HERE = Path(__file__).parent / "stored"
 AUTHORS, FORGOTTEN, NEIGHBOURS, HELD_OUT = 20, 2, 2, 2
 REQUESTED = FORGOTTEN + NEIGHBOURS
 FALSE_ANSWERS = 3

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tools.tiny.make import share_tokenizer
 
-HERE = Path(__file__).parents[3] / "unlearnkit" / "tiny" / "tofu"
+HERE = Path(__file__).parent / "stored"
 MODELS = {"target": "model", "gold": "gold"}
 
 

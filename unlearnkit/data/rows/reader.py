@@ -17,6 +17,7 @@ from unlearnkit.data.rows.splits import TRAIN, sliced, split_names
 from unlearnkit.data.rows.table import Row, Table, joined
 from unlearnkit.errors import DataError, Problem
 from unlearnkit.files import at_home
+from unlearnkit.moved import moved
 from unlearnkit.redact import one_line
 
 search_folders: ContextVar[tuple[Path, ...]] = ContextVar("search_folders", default=())
@@ -70,6 +71,8 @@ def read_rows(
             name: [_read_file(*each, lines) for each in _of_split(path, file, name)]
             for name in names
         }
+    elif where := moved(path):
+        raise _unreadable(path, "no such file", f"a file. {where}")
     elif suffix_of(path) in formats.READERS or not _DATASET_ID.fullmatch(path):
         found = "no file of such a name" if _is_pattern(path) else "no such file"
         raise _unreadable(path, found, f"a file.{_near_files(path)}")

@@ -212,7 +212,7 @@ def test_conversations_are_tokenised_together_and_found_again(cache, tmp_path):
 @pytest.mark.parametrize(
     "suite",
     [
-        Tofu("tiny/tofu", limit=3),
+        Tofu("tiny/tofu_power", "forget10", limit=3),
         Muse("tiny/muse"),
         Hallucination("tiny/myths", limit=3),
     ],

@@ -1,1 +1,0 @@
-"""The tiny TOFU: invented authors, and two small models."""
