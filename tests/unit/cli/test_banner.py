@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from unlearnkit.cli import banner
 from unlearnkit.cli.banner import in_parts, in_streams
-from unlearnkit.runs.start import Batches
+from unlearnkit.runs.start import Batches, Start, Term
 
 BATCHES = Batches(
     processes=1, batch_size=2, accumulate=4, effective_batch=8, rows_per_step={"forget": 8},
@@ -21,3 +23,17 @@ def test_what_was_cut_stands_by_its_stream() -> None:
     assert in_streams({"forget": "1 of 2 rows", "retain": "3 of 9 rows"}) == (
         "forget 1 of 2 rows; retain 3 of 9 rows"
     )
+
+
+def test_the_layout_stands_with_its_reason_and_the_kernel_of_packed_rows() -> None:
+    start = Start(
+        model="m", parameters=9, trained=9, reference=None, layout="packed",
+        layout_reason="equal prompts are computed once", attention="varlen",
+        objectives={"forget": Term("npo", 1.0, ("forget",))}, rows={"forget": 8}, cut={},
+        schedule="constant", batches=BATCHES, strategy="auto", precision="32-true",
+        dtype="float32", device="cpu", folder=Path("f"), ckpt_path=None,
+    )  # fmt: skip
+    told = dict(banner._lines(start))
+    assert told["layout"] == "packed: equal prompts are computed once; attention by varlen"
+    rows = replace(start, layout="rows", layout_reason="as asked", attention=None)
+    assert dict(banner._lines(rows))["layout"] == "rows: as asked"
