@@ -14,10 +14,11 @@ import torch
 from peft import LoraConfig
 from short_fits import Recorder, objective, qa, stub_data
 from stub import stub_model
+from torch.distributed.tensor import DTensor
 
 from unlearnkit import UnlearningModule
 from unlearnkit.data.streams.base import Stream
-from unlearnkit.engine.training.fsdp2 import is_sharded, whole_state
+from unlearnkit.engine.training.fsdp2 import FSDP2Strategy, is_sharded, whole_state
 
 
 class SaveAt(L.Callback):
@@ -33,11 +34,14 @@ class SaveAt(L.Callback):
 
 
 class Weights(L.Callback):
-    """Keeps the weights at the start and at the end, whole."""
+    """Keeps the weights at the start and at the end, whole, and this process's share of them."""
 
     def on_train_start(self, trainer, pl_module) -> None:
         policy = pl_module.policy
         state = {} if is_sharded(trainer) else policy.state_dict()
+        tensors = list(policy.parameters())
+        here = [p.to_local() if isinstance(p, DTensor) else p for p in tensors]
+        self.share = sum(p.numel() for p in here) / sum(p.numel() for p in tensors)
         self.begun = {key: value.flatten().tolist() for key, value in state.items()}
 
     def on_train_end(self, trainer, pl_module) -> None:
@@ -54,6 +58,12 @@ class Module(UnlearningModule):
     def configure_model(self) -> None:
         if not hasattr(self, "policy"):
             self.use_model(stub_model(self.spec))
+
+
+def several(out: str, folder: str, runs: str) -> None:
+    """Fits one after the other, each in a folder of its name."""
+    for name, options in json.loads(runs).items():
+        main(str(Path(out, name)), folder, json.dumps(options))
 
 
 def main(out: str, folder: str, options: str) -> None:
@@ -82,12 +92,15 @@ def main(out: str, folder: str, options: str) -> None:
         "mismatch": Stream.resolve("mismatch")(prompts="forget", answers="retain", per_prompt=2),
     }
     devices = given.get("devices", 1)
-    data = stub_data(streams, batch_size=2 // devices, seed=11, num_workers=given.get("workers", 0))
+    rows, workers = given.get("rows", 2), given.get("workers", 0)
+    data = stub_data(streams, batch_size=rows // devices, seed=11, num_workers=workers)
+    strategy = given.get("strategy", "auto")
+    strategy = FSDP2Strategy(**given["hsdp"]) if "hsdp" in given else strategy
     recorder, weights = Recorder(), Weights()
     trainer = L.Trainer(
         accelerator="cpu",
         devices=devices,
-        strategy=given.get("strategy", "auto"),
+        strategy=strategy,
         precision=given.get("precision", "32-true"),
         max_steps=given["steps"],
         accumulate_grad_batches=given.get("accumulate", 1),
@@ -105,5 +118,6 @@ def main(out: str, folder: str, options: str) -> None:
         "figures": recorder.figures,
         "weights": weights.found,
         "begun": weights.begun,
+        "share": weights.share,
     }
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))

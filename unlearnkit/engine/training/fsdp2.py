@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 from peft import PeftModel
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.constants import default_pg_timeout
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from unlearnkit.engine.ranks import found_by_first
@@ -26,17 +28,59 @@ class FSDP2Strategy(ModelParallelStrategy):
 
     Registered as ``fsdp2``, so that ``trainer.strategy: fsdp2`` names it. Its checkpoints are
     single files, written whole like any other.
+
+    Args:
+        shard: Processes that share one copy of the weights; all, divided by ``replicate``, if
+            none is given.
+        replicate: Copies of the weights (HSDP). Processes that follow each other in rank share a
+            copy, so ``shard`` is best the GPUs of a node and ``replicate`` the nodes.
+        save_distributed_checkpoint: A folder of shards in place of a single file.
+        process_group_backend: Of ``torch.distributed``.
+        timeout: Of a collective call.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        arguments = {"tensor_parallel_size": 1, "save_distributed_checkpoint": False, **arguments}
-        super().__init__(**arguments)
+    def __init__(
+        self,
+        shard: int | None = None,
+        replicate: int = 1,
+        save_distributed_checkpoint: bool = False,
+        process_group_backend: str | None = None,
+        timeout: timedelta | None = default_pg_timeout,
+    ) -> None:
+        for name, found in (("shard", shard), ("replicate", replicate)):
+            if found is not None and found < 1:
+                raise ValueError(f"trainer.strategy.{name}: expected 1 or more, found {found}")
+        super().__init__("auto", 1, save_distributed_checkpoint, process_group_backend, timeout)
+        self._shard, self.replicate = shard, replicate
+
+    @property
+    def shard(self) -> int:
+        """Processes that share one copy of the weights."""
+        return self._shard or max(1, self._processes // self.replicate)
+
+    @property
+    def misfit(self) -> str | None:
+        """Why the sizes do not go with the number of processes, or None."""
+        if self.shard * self.replicate == self._processes:
+            return None
+        found = self.shard * self.replicate
+        sizes = f"shard {self.shard} × replicate {self.replicate}"
+        return f"{sizes} is {found} processes, and the run has {self._processes}"
+
+    @property
+    def _processes(self) -> int:
+        return self.num_nodes * self.num_processes
 
     def setup_environment(self) -> None:
         """Sets the group's size, which Lightning would take to be the number of nodes."""
-        if self._data_parallel_size == "auto":
-            self._data_parallel_size = self.num_nodes * self.num_processes
+        if self.misfit:
+            raise RecipeError(f"trainer.strategy: {self.misfit}")
+        self._data_parallel_size = self._processes
         super().setup_environment()
+        if self.replicate > 1:
+            self._device_mesh = _copies(self.root_device.type, self.replicate, self.shard)
+            module: Any = self.lightning_module
+            module._device_mesh = self._device_mesh
 
     def connect_ranks(self) -> None:
         """Connects the processes before there is a model; the set-up finds them connected."""
@@ -70,6 +114,14 @@ class FSDP2Strategy(ModelParallelStrategy):
         return checkpoint
 
 
+def _copies(device: str, replicate: int, shard: int) -> DeviceMesh:
+    """A mesh of copies whose rows and columns together are Lightning's one group."""
+    names = ("replicate", "shard", "tensor_parallel")
+    mesh = init_device_mesh(device, (replicate, shard, 1), mesh_dim_names=names)
+    mesh["replicate", "shard"]._flatten("data_parallel")
+    return mesh
+
+
 def _optimizer_states(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():  # a folder of shards, which Lightning reads in another way
         return []
@@ -98,6 +150,13 @@ def step_of(trainer: L.Trainer) -> dict[str, Any]:
         "apart": takes_apart(trainer),
         "accumulate": trainer.accumulate_grad_batches,
     }
+
+
+def sharding_mesh(mesh: DeviceMesh) -> DeviceMesh:
+    """The processes of a run that weights are spread over, and where there are copies, these."""
+    if "replicate" in (mesh.mesh_dim_names or ()):
+        return mesh["replicate", "shard"]
+    return mesh["data_parallel"]
 
 
 def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
