@@ -174,6 +174,8 @@ def test_mistakes_of_a_section(command, recipe, folder, line, place, words):
         ("--data.tokenizer", "tiny", "this is taken from model.base"),
         ("--data.anchor", "fogret", "no stream is named 'fogret'. Did you mean 'forget'?"),
         ("--model.layout", "pakced", "Did you mean 'packed'?"),
+        ("--trainer.strategy", "{name: fsdp2, shards: 2}", "Did you mean 'shard'?"),
+        ("--trainer.strategy", "{name: fsdp2, shard: 5, replicate: 2}", "is 10 processes"),
         ("--model.lora.rr", "4", "LoraConfig has no argument 'rr'. Did you mean 'r'?"),
         ("--model.lora.r", "four", "expected a whole number, found 'four'"),
         ("--model.base.dtyp", "float32", "Did you mean 'dtype'?"),

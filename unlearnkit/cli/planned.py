@@ -27,6 +27,7 @@ def show_plan(plan: Plan) -> None:
     world = run.shards * run.replicas
     spread = f"{world} x {gpu.name}" + (f" in {of.machine.nodes} nodes" * (of.machine.nodes > 1))
     how = f"fsdp2 over {run.shards}" if run.shards > 1 else "ddp" if run.replicas > 1 else "one GPU"
+    how += f", {run.replicas} copies" if run.shards > 1 and run.replicas > 1 else ""
     console.print(
         f"{printable(of.shapes.name)}: {of.shapes.weights:,} weights on {spread}, {how}",
         soft_wrap=True,

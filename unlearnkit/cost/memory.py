@@ -69,7 +69,7 @@ def memory_of(shapes: Shapes, run: Training) -> Memory:
     """
     whole, resident = _resident(shapes, run)
     gradients = gradients_of(shapes, run)
-    resident["buckets of ddp"] = gradients if run.replicas > 1 else 0.0
+    resident["buckets of ddp"] = gradients if run.replicas > 1 and run.shards == 1 else 0.0
     # Sums of earlier micro-batches; those of the step before are freed when a step begins.
     kept = gradients if run.parts or run.accumulate > 1 else 0.0
     sums = {"gradients": kept / run.shards}

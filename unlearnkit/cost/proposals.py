@@ -97,7 +97,7 @@ def _changes(run: Training) -> Iterator[Change]:
             "model.gradient_checkpointing: true", {"every": 1}, "a forward pass more",
         )  # fmt: skip
     if run.replicas > 1 and not run.quantization:
-        to = {"shards": run.replicas, "replicas": 1}
+        to = {"shards": run.shards * run.replicas, "replicas": 1}
         yield Change("trainer.strategy: fsdp2", to, "weights are sent in each pass")
     half = {"tokens": -(-run.tokens // 2), "responses": -(-run.predicted // 2)}
     if run.tokens >= 512 and not sharded:

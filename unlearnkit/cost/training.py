@@ -50,7 +50,7 @@ class Training:
         parts: Whether a batch runs in several parts (``max_tokens_per_micro_batch``).
         accumulate: Micro-batches per step.
         shards: Processes that weights, gradients and states are spread over by fsdp2.
-        replicas: Processes that each hold the model, under ddp.
+        replicas: Copies of the model, on a process each (ddp) or on ``shards`` of them (HSDP).
         device: ``cuda`` or ``cpu``.
         memory: Of the device, in bytes: the head's chunks follow from it.
 

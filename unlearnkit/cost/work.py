@@ -105,11 +105,10 @@ def _of_step(run: Training, gradients: float) -> float:
 
 
 def _sent(shapes: Shapes, run: Training, parts: float, gradients: float) -> float:
-    """Gradients summed once a step by ddp; weights gathered in each pass by fsdp2."""
-    if run.replicas > 1:
-        return 2 * gradients * (run.replicas - 1) / run.replicas
+    """Gradients summed once a step over copies; weights gathered in each pass by fsdp2."""
+    summed = 2 * gradients / run.shards * (run.replicas - 1) / run.replicas
     if run.shards == 1:
-        return 0.0
+        return summed
     reference = run.reference == "frozen"
     gathered = held(shapes, run) * (2 + reference) + gradients
-    return parts * gathered * (run.shards - 1) / run.shards
+    return summed + parts * gathered * (run.shards - 1) / run.shards

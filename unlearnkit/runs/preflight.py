@@ -155,6 +155,11 @@ TRAINER: tuple[Rule, ...] = (
         "Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
     ),
     Rule(
+        lambda run: getattr(run.strategy, "misfit", None),
+        "trainer.strategy: {found}",
+        "shard × replicate is devices × num_nodes.",
+    ),
+    Rule(
         lambda run: run.evaluate_every and not run.suites,
         "evaluate_every: the recipe names no suite",
         "Add evaluate: [copyright].",

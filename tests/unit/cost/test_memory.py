@@ -162,6 +162,9 @@ def test_what_is_spread_over_processes() -> None:
     assert many["temporaries"] == one["gradients"] / 8
     replicas = memory_of(LLAMA, Training(replicas=8)).terms
     assert replicas["buckets of ddp"] == 4 * LLAMA.weights
+    copies = memory_of(LLAMA, Training(reference="frozen", shards=8, replicas=2))
+    assert copies.moments["in the step"] == many
+    assert not copies.terms.get("buckets of ddp")
 
 
 @pytest.mark.parametrize(

@@ -81,4 +81,7 @@ def test_what_is_sent() -> None:
     assert ddp.sent == 2 * 2 * LLAMA.weights * 7 / 8  # once a step, whatever its parts
     fsdp = work_of(LLAMA, replace(run, shards=8), 3, 100)
     assert fsdp.sent == 3 * 3 * 2 * LLAMA.weights * 7 / 8
+    # Copies of eighths sum their own eighth of the gradients, once a step.
+    hsdp = work_of(LLAMA, replace(run, shards=8, replicas=2), 3, 100)
+    assert hsdp.sent == fsdp.sent + 2 * 2 * LLAMA.weights / 8 * 1 / 2
     assert ddp.seconds(run, found)["links"] == ddp.sent / (OF_BANDWIDTH * 450e9)

@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import Logger
-from torch.optim import Optimizer
 
 from unlearnkit.cli.recipe import signature as schema
 from unlearnkit.cli.recipe.document import Document, Mistake
-from unlearnkit.cli.recipe.names import LOGGER, OPTIMIZER, Entry, dotted, entries, is_logger
+from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, bound_of, dotted, entries, own_keys
 from unlearnkit.cli.recipe.scalars import keep_scalars
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.errors import DataError, RecipeError, UserError
 from unlearnkit.families import (
-    FAMILIES,
     LORA,
     OBJECTIVES,
     STREAMS,
@@ -100,7 +97,11 @@ class _Checker:
             if key in SECTIONS:
                 skip = [str(path[1]) for path in LINKED if path[0] == key]
                 for path, message in schema.check_arguments(
-                    SECTIONS[key], value, (key,), skip=skip, given_elsewhere=_own_keys(key)
+                    SECTIONS[key],
+                    value,
+                    (key,),
+                    skip=skip,
+                    given_elsewhere=own_keys(self.tree, key),
                 ):
                     if path in LINKED:
                         message = f"this is taken from {LINKED[path]}; give it there."
@@ -148,7 +149,7 @@ class _Checker:
                 yield (*entry.path, "name"), _sentences(entry.error)
                 continue
             try:
-                cls = schema.import_class(entry.class_path, _bound(entry))
+                cls = schema.import_class(entry.class_path, bound_of(entry))
             except RecipeError as error:
                 yield (*entry.path, "name"), _sentences(error)
                 continue
@@ -232,20 +233,6 @@ class _Checker:
 
     def _built(self, place: KeyPath) -> list[tuple[KeyPath, Any]]:
         return [(path, each) for path, each in self.built.items() if path[:-1] == place]
-
-
-def _own_keys(section: str) -> list[str]:
-    """Keys of a section that hold entries, which are checked on their own."""
-    places = [*(family.place for family in FAMILIES), OPTIMIZER, LOGGER]
-    return [str(place[1]) for place in places if place[0] == section and len(place) > 1]
-
-
-def _bound(entry: Entry) -> type:
-    if is_logger(entry.path):
-        return Logger
-    if entry.family is None:
-        return Optimizer
-    return entry.family.bound
 
 
 def _holds_classes(value: Any) -> bool:

@@ -12,8 +12,13 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import Strategy
+from torch.optim import Optimizer
+
 from unlearnkit.cli.recipe.loggers import logger_entry
 from unlearnkit.cli.recipe.optimizers import optimizer_path
+from unlearnkit.cli.recipe.strategies import strategy_entry
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import (
     CALLBACKS,
@@ -29,6 +34,7 @@ from unlearnkit.registry import PACKAGE, did_you_mean
 
 OPTIMIZER: KeyPath = ("model", "optimizer")
 LOGGER: KeyPath = ("trainer", "logger")
+STRATEGY: KeyPath = ("trainer", "strategy")
 
 
 class Entry(NamedTuple):
@@ -55,12 +61,41 @@ def entries(tree: Mapping[str, Any]) -> Iterator[Entry]:
     optimizer = at(tree, OPTIMIZER)
     if optimizer is not None:
         yield _entry(None, OPTIMIZER, optimizer)
+    if has_named_strategy(tree):
+        yield _entry(None, STRATEGY, at(tree, STRATEGY))
     logger = at(tree, LOGGER)
     if isinstance(logger, list):
         for index, each in enumerate(logger):
             yield _entry(None, (*LOGGER, index), each)
     elif logger is not None and not isinstance(logger, bool):
         yield _entry(None, LOGGER, logger)
+
+
+def has_named_strategy(tree: Mapping[str, Any]) -> bool:
+    """Whether a strategy has arguments in the short form; its name alone is Lightning's to read.
+
+    Example:
+        >>> has_named_strategy({"trainer": {"strategy": {"name": "fsdp2", "replicate": 2}}})
+        True
+    """
+    given = at(tree, STRATEGY)
+    return isinstance(given, Mapping) and "class_path" not in given
+
+
+def own_keys(tree: Mapping[str, Any], section: str) -> list[str]:
+    """Keys of a section that hold entries, which are checked on their own."""
+    places = [*(family.place for family in FAMILIES), OPTIMIZER, LOGGER]
+    places += [STRATEGY] if has_named_strategy(tree) else []
+    return [str(place[1]) for place in places if place[0] == section and len(place) > 1]
+
+
+def bound_of(entry: Entry) -> type:
+    """What an entry's class has to be one of."""
+    if is_logger(entry.path):
+        return Logger
+    if entry.path == STRATEGY:
+        return Strategy
+    return Optimizer if entry.family is None else entry.family.bound
 
 
 def is_logger(path: KeyPath) -> bool:
@@ -154,6 +189,9 @@ def _entry(family: Family | None, path: KeyPath, value: Any) -> Entry:
         name, arguments = split_entry(value)
         if is_logger(path):
             class_path, arguments = logger_entry(name, arguments)
+            return Entry(path, None, class_path, arguments)
+        if path == STRATEGY:
+            class_path, arguments = strategy_entry(name, arguments)
             return Entry(path, None, class_path, arguments)
         if family is None:
             return Entry(path, None, optimizer_path(name), arguments)

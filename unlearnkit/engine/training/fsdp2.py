@@ -47,9 +47,6 @@ class FSDP2Strategy(ModelParallelStrategy):
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
-        for name, found in (("shard", shard), ("replicate", replicate)):
-            if found is not None and found < 1:
-                raise ValueError(f"trainer.strategy.{name}: expected 1 or more, found {found}")
         super().__init__("auto", 1, save_distributed_checkpoint, process_group_backend, timeout)
         self._shard, self.replicate = shard, replicate
 
@@ -61,6 +58,9 @@ class FSDP2Strategy(ModelParallelStrategy):
     @property
     def misfit(self) -> str | None:
         """Why the sizes do not go with the number of processes, or None."""
+        for name, size in (("shard", self._shard), ("replicate", self.replicate)):
+            if size is not None and size < 1:
+                return f"expected 1 or more of {name}, found {size}"
         if self.shard * self.replicate == self._processes:
             return None
         found = self.shard * self.replicate

@@ -220,9 +220,10 @@ def _of_trainer(trainer: L.Trainer, world: int, notes: list[str]) -> dict[str, A
     """How the strategy spreads the run."""
     if world == 1:
         return {}
-    if is_sharded(trainer):
-        return {"shards": world}
     strategy: Any = trainer.strategy
+    if is_sharded(trainer):
+        copies = getattr(strategy, "replicate", 1)
+        return {"shards": world // copies, "replicas": copies}
     if isinstance(strategy, DeepSpeedStrategy):
         notes.append("DeepSpeed is counted as ddp, without what its stages spread")
     elif not isinstance(strategy, DDPStrategy):

@@ -14,6 +14,7 @@ from stub import save_stub, stub_model, stub_tokenizer
 from unlearnkit import UnlearningDataModule, UnlearningModule
 from unlearnkit.cost.gpus import machine
 from unlearnkit.engine.step.checkpointing import Checkpointing
+from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.models.base import BaseModel
 from unlearnkit.runs.planning.described import Described, describe
 
@@ -89,6 +90,10 @@ CASES = {
     ),
     "ddp": ({"trainer": {"devices": 2, "strategy": "ddp"}}, {"replicas": 2, "shards": 1}),
     "fsdp2": ({"trainer": {"devices": 2, "strategy": "fsdp2"}}, {"replicas": 1, "shards": 2}),
+    "hsdp": (
+        {"trainer": {"devices": 4, "strategy": FSDP2Strategy(shard=2, replicate=2)}},
+        {"replicas": 2, "shards": 2},
+    ),
     "rows": ({"layout": "rows"}, {"layout": "rows"}),
 }  # fmt: skip
 
