@@ -146,7 +146,7 @@ SYSTEMS = {
     "sku": System(
         "SKU", "edits/sku_stage1",
         (fitted("edits/sku_stage1"),
-         edited("negate", "--tuned", "RUN1", "--scale", "1")),
+         edited("negate", "--tuned", "RUN1", "--scale", "0.6")),
     ),
     "offset": System(
         "delta-unlearning, NPO", "edits/offset", (fitted("edits/offset"),), "RUN1"

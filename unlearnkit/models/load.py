@@ -98,7 +98,7 @@ def load_model(base: str | BaseModel) -> PreTrainedModel:
     refuse_changed(resolved.path)
     if loader := composite_loader(resolved):
         return loader.model(BaseModel(base) if isinstance(base, str) else base)
-    if (Path(resolved.path) / "adapter_config.json").is_file():
+    if is_adapter(resolved):
         return _load_merged(resolved)
     arguments = from_pretrained_arguments(resolved)
     if resolved.first_blocks is not None:
@@ -137,7 +137,7 @@ def load_config(base: str | BaseModel) -> PreTrainedConfig:
     refuse_changed(resolved.path, configs_only=True)
     if (loader := composite_loader(resolved)) and loader.config:
         return loader.config(BaseModel(base) if isinstance(base, str) else base)
-    if (Path(resolved.path) / "adapter_config.json").is_file():
+    if is_adapter(resolved):
         config = load_config(adapter_base(resolved))
     else:
         with reading(resolved):
@@ -195,6 +195,11 @@ def _cut(config: PreTrainedConfig, blocks: int) -> PreTrainedConfig:
             setattr(text, name, value[:blocks])
     text.num_hidden_layers = blocks
     return config
+
+
+def is_adapter(resolved: BaseModel) -> bool:
+    """Whether a folder holds an adapter, which is merged into its base when it is loaded."""
+    return (Path(resolved.path) / "adapter_config.json").is_file()
 
 
 def adapter_base(resolved: BaseModel) -> BaseModel:

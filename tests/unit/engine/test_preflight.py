@@ -31,6 +31,9 @@ BROKEN_SETTINGS = {
     "quantization: 4bit does not go with a GGUF file": {
         "base": BaseModel("x", gguf_file="x.gguf", quantization="4bit"), "lora": PLAIN,
     },
+    "quantization: 4bit does not go with the folder of an adapter": {
+        "base": BaseModel("tiny/tofu_power", quantization="4bit"), "lora": PLAIN,
+    },
     "quantization: 4bit does not go with model.reference: frozen": {
         "base": IN_4_BIT, "lora": PLAIN, "reference_kind": "frozen", "needs": {"reference"},
     },

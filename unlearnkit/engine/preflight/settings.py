@@ -12,6 +12,7 @@ from unlearnkit.engine.step.compiled import COMPILERS
 from unlearnkit.engine.step.kernels import has_triton_device, liger_is_installed
 from unlearnkit.models.adapter import FROM_WEIGHTS, MUTATING, UNMERGED, VARIANTS
 from unlearnkit.models.base import as_base_model
+from unlearnkit.models.load import is_adapter
 from unlearnkit.models.quantized import quantization_config
 
 
@@ -61,6 +62,11 @@ SETTINGS: tuple[Rule, ...] = (
         lambda v: v.quantization and as_base_model(v.base).gguf_file,
         f"{_QUANTIZED} does not go with a GGUF file, which is dequantised on loading",
         "Leave quantization out, or give a folder with safetensors.",
+    ),
+    Rule(
+        lambda v: v.quantization and is_adapter(as_base_model(v.base)),
+        f"{_QUANTIZED} does not go with the folder of an adapter, which is merged as it is loaded",
+        "Leave quantization out, or give what `unlearnkit export FOLDER OUT --merge` writes.",
     ),
     Rule(
         lambda v: v.quantization and v.reads("frozen") and v.lora is not None and not v.changing,
