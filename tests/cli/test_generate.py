@@ -35,6 +35,12 @@ def test_a_chat_model_that_is_asked_without_its_template_is_told_of_it(command, 
     assert "has a chat template" not in asked.err
 
 
+def test_of_two_models_it_is_said_once(command, chat_model):
+    done = command("generate", chat_model, "ab", "--against", chat_model, "--max_new_tokens", "2")
+    assert done.code == 0, done.err
+    assert " ".join(done.err.split()).count("the prompt is given bare") == 1
+
+
 def test_a_run_on_turns_says_so_where_its_template_is_of_plain_words(command, folder):
     save_stub({"random_init": 1}, folder / "run" / "model")
     summary = RunSummary("r", 0, 1, None, folder / "run").as_json()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,11 +84,8 @@ def continuations(
     models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
     if against is not None:
         models.insert(0, (against, rival_of(run, against)))
-    if not chat and _trained_on_turns(run):
-        console.warn(
-            f"the rows of {run} went through the chat template, and the prompt is given bare; "
-            "--chat true asks as they did."
-        )
+    if not chat:
+        _warn_of_bare_prompt(run, models)
     ids = [_asked(model, prompt, chat, template, template_arguments) for _, model in models]
     return [
         (name, _continue(model, asked, max_new_tokens))
@@ -111,11 +108,6 @@ def _asked(
 
     codec = Codec(load_tokenizer(base), max_length=max(len(prompt), 2))
     if not chat:
-        if wants_template(codec.tokenizer):
-            console.warn(
-                f"{getattr(base, 'path', base)} has a chat template whose turns begin with control "
-                "tokens, and the prompt is given to it bare; --chat puts it through the template."
-            )
         # Who types a control token at the prompt means it.
         return codec.prompt(Rendered(prompt))
     asked = [{"role": "user", "content": prompt}]
@@ -123,6 +115,26 @@ def _asked(
         return codec.prompt(codec.turns(template, arguments).prompt(asked))
     except TurnError as error:
         raise UserError(str(error)) from error
+
+
+def _warn_of_bare_prompt(run: str, models: Sequence[tuple[str, str | BaseModel]]) -> None:
+    """Says once, however many models are asked, that they were made for turns."""
+    from unlearnkit.models.base import load_tokenizer
+
+    if _trained_on_turns(run):
+        console.warn(
+            f"the rows of {run} went through the chat template, and the prompt is given bare; "
+            "--chat true asks as they did."
+        )
+        return
+    bases = {str(getattr(base, "path", base)): base for _, base in models}
+    wanting = [name for name, base in bases.items() if wants_template(load_tokenizer(base))]
+    if wanting:
+        has = "has a chat template" if len(wanting) == 1 else "have a chat template each"
+        console.warn(
+            f"{' and '.join(wanting)} {has} whose turns begin with control tokens, "
+            "and the prompt is given bare; --chat puts it through the template."
+        )
 
 
 def _trained_on_turns(run: str) -> bool:
