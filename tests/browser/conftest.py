@@ -57,6 +57,8 @@ def faults(browser) -> Callable[..., list[str]]:
                 page.emulate_media(color_scheme=scheme)
                 for width in WIDTHS:
                     page.set_viewport_size({"width": width, "height": 844})
+                    if page.query_selector("svg.marks"):
+                        page.wait_for_timeout(500)  # charts are drawn anew
                     place = f"{url} at {width}, {scheme}"
                     found += [f"{place}: {fault}" for fault in page.evaluate(LAYOUT)]
         context.close()

@@ -48,6 +48,25 @@
     if (low && /hidden|clip/.test(style(each).overflowY)) faults.add(`cut below: ${name(each)}`);
   }
 
+  // Texts of a chart: inside it, and apart from each other.
+  for (const chart of document.querySelectorAll("svg.marks")) {
+    if (!shown(chart)) continue;
+    const frame = chart.getBoundingClientRect();
+    const texts = [...chart.querySelectorAll("text")]
+      .filter((each) => each.textContent.trim() && style(each).opacity !== "0" && each.getAttribute("opacity") !== "0")
+      .map((each) => [each.textContent, each.getBoundingClientRect()]);
+    texts.forEach(([text, box], i) => {
+      if (box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2) {
+        faults.add(`cut in a chart: "${text}"`);
+      }
+      for (const [other, its] of texts.slice(i + 1)) {
+        const across = Math.min(box.right, its.right) - Math.max(box.left, its.left);
+        const down = Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top);
+        if (across > 1 && down > 4) faults.add(`texts of a chart overlap: "${text}", "${other}"`);
+      }
+    });
+  }
+
   // A word that starts on one line and ends on another.
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let text = walk.nextNode(); text; text = walk.nextNode()) {

@@ -12,9 +12,15 @@ FINE = f"""
 <div style="overflow-x: auto; {CUE}"><pre>{LONG}</pre></div>
 <div style="overflow-x: hidden; text-overflow: ellipsis; white-space: nowrap">{LONG}</div>
 <span style="position: absolute; left: -200px">skip</span>
+<svg class="marks" width="200" height="60"><text y="20">a</text><text y="40">b</text></svg>
 <table><tr><td>words between which a line may break, self-made/own</td></tr></table>
 """
+CHART = '<svg class="marks" width="200" height="60">{}</svg>'
 FAULTS = {
+    "texts of a chart overlap": CHART.format(
+        '<text x="20" y="30">one word</text><text x="30" y="32">another</text>'
+    ),
+    "cut in a chart": CHART.format('<text x="180" y="30">a long text</text>'),
     "scrolls without a cue: <div.hidden": (
         f'<div class="hidden" style="overflow-x: auto; {CUE}">'
         f'<pre style="background: white; width: 2000px; margin: 0">{LONG}</pre></div>'

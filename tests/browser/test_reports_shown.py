@@ -57,6 +57,24 @@ def test_texts_that_mean_harm_fit_in_both_colours_and_ask_nobody(page_file, faul
     assert faults(page_file.as_uri(), ready=opened) == []
 
 
+def test_labels_of_a_run_that_lost_everything_fit_in_its_chart(tmp_path, faults):
+    """All that it kept lies beyond the axes, at one place; long names stand in the comparison."""
+    keys = ("forget/rougeL_recall", "normal/rougeL_recall", "heldout/rougeL_recall")
+    stages = {
+        "before": dict.fromkeys(keys, 1.0),
+        "after": dict(zip(keys, (0.06, 0.061, 0.045), strict=True)),
+        "gold": dict.fromkeys(keys, 1.0) | {keys[0]: 0.12},
+    }
+    folder = tmp_path / "runs"
+    for i in range(9):
+        path = write_run(folder / f"{i}", suites={"copyright": stages}, recipe=f"{i}" + "long" * 20)
+        (path / "intervals.json").unlink()
+    compared = tmp_path / "compared.html"
+    run(["compare", str(folder), "--report", str(compared)])
+    pages = [report(folder / "0"), compared]
+    assert faults(*(page.as_uri() for page in pages), ready=opened) == []
+
+
 def test_reports_of_real_runs_fit_in_both_colours_and_ask_nobody(real, faults):
     assert len(real) == 3
     assert faults(*(page.as_uri() for page in real), ready=opened) == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import altair as alt
 
+from unlearnkit.report.labels import Wanted, lifts
 from unlearnkit.verdict.values import number
 
 _AROUND = 0.5
@@ -15,6 +16,8 @@ _LEAST = 0.1
 """Room at least, as a share of the largest anchor, for anchors that are almost one."""
 _EDGE = 0.04
 """Space between the outermost point and the frame, as a share of the axis."""
+_LANE = 0.14
+"""Space for arrows beyond that, as a share of the axis without it."""
 _ACROSS, _UP = ("forget", "forget_low", "forget_high"), ("utility", "low", "high")
 Domain = tuple[float, float]
 Point = Mapping[str, Any]
@@ -56,8 +59,8 @@ def axis_of(shown: Domain) -> Domain:
 def placed(points: Sequence[Point], anchors: Sequence[str]) -> tuple[list[Point], Domain, Domain]:
     """Points of a trade-off on the axes that are shown, and these axes.
 
-    A point beyond them is put on their edge, with ``angle``, where it lies in degrees clockwise
-    from above, and ``beyond``, its true values.
+    A point beyond them is put in a lane at their edge, with ``angle``, where it lies in degrees
+    clockwise from above, ``beyond``, its true values, and ``label``, those that lie beyond.
 
     Args:
         points: With ``model``, ``forget``, ``utility``, and the bounds ``forget_low``,
@@ -67,8 +70,24 @@ def placed(points: Sequence[Point], anchors: Sequence[str]) -> tuple[list[Point]
     given = [point for point in points if point["model"] in anchors]
     across = shown_of(_all(points, _ACROSS), [point["forget"] for point in given])
     up = shown_of(_all(points, _UP), [point["utility"] for point in given])
-    found = [_placed(point, across, up) for point in points]
-    return found, axis_of(across), axis_of(up)
+    axes = [
+        _with_lanes(axis_of(shown), shown, [point[key] for point in points])
+        for shown, key in ((across, "forget"), (up, "utility"))
+    ]
+    several = len({point.get("figure") for point in points}) > 1
+    found = [_placed(point, (across, up), axes, several=several) for point in points]
+    _label(found, axes)
+    return found, axes[0], axes[1]
+
+
+def _with_lanes(axis: Domain, shown: Domain, values: Sequence[float]) -> Domain:
+    """The axis with room for arrows beside all else, at each end that something lies beyond."""
+    low, high = axis
+    lane = _LANE * (high - low)
+    return (
+        low - lane * any(value < shown[0] for value in values),
+        high + lane * any(value > shown[1] for value in values),
+    )
 
 
 def remarks(points: Sequence[Point]) -> str:
@@ -95,9 +114,10 @@ def beyond(base: Any) -> Any:
     text = only.mark_text(
         align=alt.expr("datum.right ? 'right' : 'left'"),
         dx=alt.expr("datum.right ? -12 : 12"),
+        dy=alt.expr("datum.lift || 0"),
         baseline="middle",
         fontSize=12,
-    ).encode(text=alt.Text("beyond:N"))
+    ).encode(text=alt.Text("label:N"))
     return arrow + text
 
 
@@ -105,21 +125,52 @@ def _all(points: Sequence[Point], keys: Sequence[str]) -> list[float]:
     return [point[key] for point in points for key in keys]
 
 
-def _placed(point: Point, across: Domain, up: Domain) -> Point:
+def _placed(
+    point: Point, shown: Sequence[Domain], axes: Sequence[Domain], *, several: bool
+) -> dict[str, Any]:
+    (across, up), (wide, tall) = shown, axes
     x, y = point["forget"], point["utility"]
     right = (x > across[1]) - (x < across[0])
     above = (y > up[1]) - (y < up[0])
     found = dict(point)
-    for keys, (low, high) in ((_ACROSS[1:], axis_of(across)), (_UP[1:], axis_of(up))):
+    for keys, (low, high) in ((_ACROSS[1:], wide), (_UP[1:], tall)):
         found |= {key: min(max(point[key], low), high) for key in keys}
     found["cut"] = any(found[key] != point[key] for key in (*_ACROSS[1:], *_UP[1:]))
-    found["x"] = min(max(x, across[0]), across[1])
-    found["y"] = min(max(y, up[0]), up[1])
+    found["x"] = _in_lane(x, right, across, wide)
+    found["y"] = _in_lane(y, above, up, tall)
     if right or above:
         found["angle"] = {
             (0, 1): 0, (1, 1): 45, (1, 0): 90, (1, -1): 135,
             (0, -1): 180, (-1, -1): 225, (-1, 0): 270, (-1, 1): 315,
         }[right, above]  # fmt: skip
         found["beyond"] = f"{number(x)}, {number(y)}"
-        found["right"] = found["x"] > sum(across) / 2
+        # What lies within the axes can be read off them.
+        values = ", ".join([number(x)] * bool(right) + [number(y)] * bool(above))
+        stream = str(point.get("figure", "")).partition("/")[0]
+        found["label"] = f"{stream} {values}" if several else values
     return found
+
+
+def _in_lane(value: float, side: int, shown: Domain, axis: Domain) -> float:
+    """The value, or the middle of the lane at the end that it lies beyond."""
+    if not side:
+        return value
+    end, edge = (shown[1], axis[1]) if side > 0 else (shown[0], axis[0])
+    return end + 0.6 * (edge - end)
+
+
+def _label(points: Sequence[dict[str, Any]], axes: Sequence[Domain]) -> None:
+    """Says where the label of each arrow stands; one without a place is read from its arrow."""
+    at = [
+        tuple(
+            (point[key] - low) / (high - low) for key, (low, high) in zip("xy", axes, strict=True)
+        )
+        for point in points
+    ]
+    arrows = [i for i, point in enumerate(points) if "beyond" in point]
+    wanted = [Wanted(*at[i], points[i]["label"]) for i in arrows]
+    others = [(x, y) for i, (x, y) in enumerate(at) if i not in arrows]
+    for i, label, lift in zip(arrows, wanted, lifts(wanted, others), strict=True):
+        points[i]["right"] = label.leftward
+        # Vega counts downwards.
+        points[i] |= {"label": ""} if lift is None else {"lift": -lift}

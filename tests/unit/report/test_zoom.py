@@ -61,6 +61,23 @@ def test_an_outlier_points_where_it_lies_and_keeps_its_values(forget, utility, a
     assert not any("beyond" in each for each in found[:2])
 
 
+def test_arrows_stand_beside_what_is_near_and_say_whose_they_are():
+    given = [
+        {**point(model, forget, utility), "figure": f"{stream}/rougeL_recall"}
+        for stream, lost in (("normal", 0.061), ("heldout", 0.045))
+        for model, forget, utility in (("before", 1, 1), ("gold", 0.12, 1), ("after", 0.06, lost))
+    ]
+    found, _, (bottom, top) = placed(given, ["before", "gold"])
+    after = [each for each in found if each["model"] == "after"]
+    # 1.0 and 4 % of it to both sides are 0.96 to 1.04, and 14 % of 0.08 below.
+    assert (bottom, top) == near((0.9488, 1.04))
+    assert [each["label"] for each in after] == ["normal 0.061", "heldout 0.045"]
+    # From 1.0 down to the frame, six tenths of the way.
+    assert [each["y"] for each in after] == near([0.96928, 0.96928])
+    assert [each["x"] for each in after] == [0.06, 0.06]
+    assert after[0]["lift"] != after[1]["lift"]
+
+
 def test_an_interval_that_is_cut_is_told():
     columns = [*ANCHORS, column("npo", 0.2, 0.9, 0.3)]
     (chart,) = trade_offs(columns, LINES)
@@ -74,8 +91,9 @@ def test_the_drawing_has_each_model_once_with_the_values_of_the_data():
     columns = [*ANCHORS, column("npo", 0.2, 0.9), column("wild", 5.3, 0.01)]
     (chart,) = trade_offs(columns, LINES)
     (low, high), (bottom, top) = domains(chart.spec)
-    # 5.3 and 0.01 move no axis: 0.1 to 0.9 and 0.9 to 0.97, and 4 % of each to both sides.
-    assert [low, high, bottom, top] == near([0.068, 0.932, 0.8972, 0.9728])
+    # 5.3 and 0.01 move no axis: 0.1 to 0.9 and 0.9 to 0.97, and 4 % of each to both sides. Behind
+    # that, 14 % of 0.864 and of 0.0756 for the arrow.
+    assert [low, high, bottom, top] == near([0.068, 1.05296, 0.886616, 0.9728])
     svg = vl_convert.vegalite_to_svg(chart.spec | {"width": 400}, vl_version=VEGA_LITE)
     for model, forget, utility in (("before", 0.9, 0.97), ("gold", 0.1, 0.95), ("npo", 0.2, 0.9)):
         values = f"model: {model}; forget: {forget}; utility: {utility}"
@@ -116,5 +134,7 @@ def test_a_run_that_lost_everything_does_not_squeeze_its_chart(tmp_path):
     html = report(folder).read_text(encoding="utf-8")
     specs = json.loads(re.findall(r'id="specs">(.*?)</script>', html)[0])
     spec = next(each for each in specs.values() if "against" in each["description"])
-    assert domains(spec)[1] == near([0.98 - 0.04 * 0.02, 1.0 + 0.04 * 0.02])
-    assert spec["data"]["values"][1]["beyond"] == "0.000, 0.000"
+    assert domains(spec)[1] == near([0.98 - 0.04 * 0.02 - 0.14 * 0.0216, 1.0008])
+    after = spec["data"]["values"][1]
+    # How much it forgot is read off the axis.
+    assert (after["beyond"], after["label"]) == ("0.000, 0.000", "0.000")

@@ -8,10 +8,22 @@
     return (name) => style.getPropertyValue(`--${name}`).trim();
   };
 
-  const config = () => {
+  // Pixels of the longest name in a legend, with its mark.
+  const longest = (spec) => {
+    const names = (each) =>
+      each === null || typeof each !== "object" ? []
+        : Object.entries(each).flatMap(([key, value]) =>
+            key === "domain" && Array.isArray(value)
+              ? value.filter((name) => typeof name === "string") : names(value));
+    return 40 + 6.5 * Math.max(0, ...names({ ...spec, data: null, datasets: null }).map((name) => name.length));
+  };
+
+  const config = (place, spec) => {
     const of = colours();
+    const wide = place.clientWidth || window.innerWidth;
+    const columns = Math.max(1, Math.min(3, Math.floor(wide / longest(spec))));
     // A label that does not fit ends with dots; the caption, or the tooltip, holds all of it.
-    const room = Math.max(160, Math.min(window.innerWidth - 96, 520));
+    const room = Math.max(160, Math.floor(wide / columns) - 80);
     const narrow = window.innerWidth < 640;
     const text = { labelColor: of("ink"), titleColor: of("ink"), titleFontWeight: "normal" };
     return {
@@ -19,7 +31,7 @@
       font: "system-ui, sans-serif",
       axis: { ...text, titleLimit: narrow ? 220 : 520, gridColor: of("line"), domainColor: of("quiet"), tickColor: of("quiet") },
       legend: {
-        ...text, orient: "bottom", columns: narrow ? 1 : 3, labelLimit: narrow ? room : 240,
+        ...text, orient: "bottom", columns, labelLimit: room,
         symbolBaseFillColor: of("ink"), symbolBaseStrokeColor: of("ink"),
       },
       line: { color: of("accent") },
@@ -32,10 +44,12 @@
     };
   };
 
-  const draw = (id) =>
-    window.vegaEmbed(document.getElementById(id), specs[id], {
-      actions: false, ast: true, renderer: "svg", config: config(),
+  const draw = (id) => {
+    const place = document.getElementById(id);
+    return window.vegaEmbed(place, specs[id], {
+      actions: false, ast: true, renderer: "svg", config: config(place, specs[id]),
     });
+  };
   const search = document.getElementById("search");
   if (search) {
     const perPage = 10;
@@ -116,4 +130,13 @@
   const drawAll = () => Promise.all(Object.keys(specs).map(draw));
   drawAll();
   dark.addEventListener("change", drawAll);
+  // How many names of a legend stand beside each other depends on the width.
+  let waiting = 0;
+  let width = window.innerWidth;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width) return;
+    width = window.innerWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(drawAll, 150);
+  });
 })();
