@@ -56,7 +56,9 @@ def axis_of(shown: Domain) -> Domain:
     return low - edge, high + edge
 
 
-def placed(points: Sequence[Point], anchors: Sequence[str]) -> tuple[list[Point], Domain, Domain]:
+def placed(
+    points: Sequence[Point], anchors: Sequence[str]
+) -> tuple[list[dict[str, Any]], Domain, Domain]:
     """Points of a trade-off on the axes that are shown, and these axes.
 
     A point beyond them is put in a lane at their edge, with ``angle``, where it lies in degrees
@@ -159,18 +161,20 @@ def _in_lane(value: float, side: int, shown: Domain, axis: Domain) -> float:
     return end + 0.6 * (edge - end)
 
 
-def _label(points: Sequence[dict[str, Any]], axes: Sequence[Domain]) -> None:
+def _label(points: list[dict[str, Any]], axes: Sequence[Domain]) -> None:
     """Says where the label of each arrow stands; one without a place is read from its arrow."""
-    at = [
-        tuple(
-            (point[key] - low) / (high - low) for key, (low, high) in zip("xy", axes, strict=True)
-        )
-        for point in points
-    ]
-    arrows = [i for i, point in enumerate(points) if "beyond" in point]
-    wanted = [Wanted(*at[i], points[i]["label"]) for i in arrows]
-    others = [(x, y) for i, (x, y) in enumerate(at) if i not in arrows]
-    for i, label, lift in zip(arrows, wanted, lifts(wanted, others), strict=True):
-        points[i]["right"] = label.leftward
+    across, up = axes
+    wanted: list[tuple[dict[str, Any], Wanted]] = []
+    others: list[tuple[float, float]] = []
+    for point in points:
+        x = (point["x"] - across[0]) / (across[1] - across[0])
+        y = (point["y"] - up[0]) / (up[1] - up[0])
+        if "beyond" in point:
+            wanted.append((point, Wanted(x, y, point["label"])))
+        else:
+            others.append((x, y))
+    places = lifts([label for _, label in wanted], others)
+    for (point, label), lift in zip(wanted, places, strict=True):
+        point["right"] = label.leftward
         # Vega counts downwards.
-        points[i] |= {"label": ""} if lift is None else {"lift": -lift}
+        point.update({"label": ""} if lift is None else {"lift": -lift})
