@@ -1,4 +1,4 @@
-"""Places for the labels of a chart, where none covers another one or a mark."""
+"""Places for labels of a chart, where none covers anything else."""
 
 from __future__ import annotations
 
