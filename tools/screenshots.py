@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -21,6 +20,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 MOST = 150_000
 """Bytes of a picture: the repository keeps each version of each."""
 LINES = 47
+MADE = ("terminal.svg", "comparison.svg", "report-light.png", "report-dark-phone.png")
 
 
 def command(*words: str) -> str:
@@ -56,30 +56,47 @@ def photograph(browser: Any, page: Path, target: Path, width: int, height: int, 
     shot.close()
 
 
+def inputs(folder: Path, *options: str) -> tuple[str, Path, Path]:
+    """What the pictures are of: trains two recipes and compares them.
+
+    Args:
+        folder: Where the runs and pages go.
+        options: For `fit`, such as fewer steps.
+
+    Returns:
+        What the terminal shows, the report of the first run, and the picture of the comparison.
+    """
+    runs = folder / "runs"
+    shown = command("fit", "-r", "copyright", "--run_dir", str(runs), *options)
+    command("fit", "-r", "methods/npo", "--run_dir", str(runs), *options)
+    compared, picture = folder / "compared.html", folder / "comparison.svg"
+    command("compare", str(runs), "--report", str(compared), "--picture", str(picture))
+    (report,) = (runs / "copyright").rglob("report.html")
+    return shown.replace(str(runs), "runs"), report, picture
+
+
+def photographs(browser: Any, report: Path, images: Path) -> None:
+    """The pictures of a report that a browser takes."""
+    photograph(browser, report, images / "report-light.png", 1000, 700)
+    photograph(
+        browser, report, images / "report-dark-phone.png", 390, 844,
+        color_scheme="dark", at="#h-heat",
+    )  # fmt: skip
+
+
 def main() -> None:
     """Trains two recipes, and writes the pictures."""
+    from playwright.sync_api import sync_playwright
+
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shown = command("fit", "-r", "copyright", "--run_dir", str(folder / "runs"))
-        shown = shown.replace(str(folder / "runs"), "runs")
+        shown, report, picture = inputs(Path(name))
         (IMAGES / "terminal.svg").write_text(terminal(shown, "unlearnkit fit -r copyright"))
-        command("fit", "-r", "methods/npo", "--run_dir", str(folder / "runs"))
-        compared, picture = folder / "compared.html", folder / "comparison.svg"
-        command(
-            "compare", str(folder / "runs"), "--report", str(compared), "--picture", str(picture)
-        )
         (IMAGES / "comparison.svg").write_bytes(picture.read_bytes())
-        (report,) = (folder / "runs" / "copyright").rglob("report.html")
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
-            photograph(browser, report, IMAGES / "report-light.png", 1000, 700)
-            photograph(
-                browser, report, IMAGES / "report-dark-phone.png", 390, 844,
-                color_scheme="dark", at="#h-heat",
-            )  # fmt: skip
+            photographs(browser, report, IMAGES)
             browser.close()
-    made = ("terminal.svg", "comparison.svg", "report-light.png", "report-dark-phone.png")
-    for each in (IMAGES / name for name in made):
+    for each in (IMAGES / name for name in MADE):
         size = each.stat().st_size
         print(f"{each.name}: {size} bytes")
         if size > MOST:
