@@ -10,8 +10,8 @@ from html import escape
 from typing import Any
 
 from unlearnkit.errors import RecipeError
+from unlearnkit.secret_text import HIDDEN, mask_named
 
-HIDDEN = "***"
 _SECRET = (
     r"(?:token|(?:api|wandb|account|private|ssh|signing)[_-]?keys?|access[_-]?keys?(?:[_-]?id)?"
     r"|secrets?(?:[_-]?(?:access[_-]?)?keys?)?|passwords?|passwd|passphrases?|passcodes?|pwd"
@@ -48,7 +48,8 @@ _NAMED = re.compile(
 )
 """A value behind a name, as in query strings, connection strings and exports."""
 _KEY_ALONE = re.compile(
-    r"[?&](?:key|k|auth|x-amz-[a-z-]+|x-goog-[a-z-]+)=([^\s&#]+)", re.IGNORECASE
+    r"[?&](?:key|k|auth|pass|pw|pin|sid|session(?:_?id)?|jwt|x-amz-[a-z-]+|x-goog-[a-z-]+)=([^\s&#]+)",
+    re.IGNORECASE,
 )
 _SCHEME = re.compile(r"\b(?:Bearer|Basic)\s+([\w.~+/=-]{8,})")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{40}")
@@ -145,7 +146,7 @@ def redacted(text: str) -> str:
     text = _NAMED.sub(rf"\g<name>\g<by>{HIDDEN}", _SHAPES.sub(HIDDEN, text))
     for pattern in (_KEY_ALONE, _SCHEME):
         text = pattern.sub(lambda found: found[0].removesuffix(found[1]) + HIDDEN, text)
-    return text
+    return mask_named(text)
 
 
 def redacted_values(value: Any, key: str = "") -> Any:
@@ -161,14 +162,20 @@ def redacted_values(value: Any, key: str = "") -> Any:
     """
     named = _is_secret(key)
     if isinstance(value, Mapping):
+        # {name: API_KEY, value: ...}, as variables and headers are given.
+        of_name = any(_is_secret(str(value.get(each))) for each in ("name", "key", "header"))
         return {
             redacted(each) if isinstance(each, str) else each: redacted_values(
-                below, key if named else str(each)
+                below, key if named else "secret" if of_name and each == "value" else str(each)
             )
             for each, below in value.items()
         }
     if isinstance(value, list | tuple):
-        return [redacted_values(each, key) for each in value]
+        shown = [redacted_values(each, key) for each in value]
+        # Options and their values, as a command is given.
+        hide = [False, *(_asks_for_secret(each) for each in value)]
+        return [HIDDEN if secret and not _is_option(each) else each
+                for secret, each in zip(hide, shown, strict=False)]  # fmt: skip
     if named and value and not isinstance(value, bool):
         return HIDDEN
     if not isinstance(value, str):
@@ -200,6 +207,15 @@ def redacted_words(words: Iterable[str]) -> list[str]:
             found.append(f"{flag}={HIDDEN}" if secret and equals else shown)
         hide = secret and not equals
     return found
+
+
+def _is_option(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith("--")
+
+
+def _asks_for_secret(value: Any) -> bool:
+    """Whether it is an option whose value, a secret, comes next."""
+    return isinstance(value, str) and value.startswith("-") and _is_secret(value.lstrip("-"))
 
 
 def _is_secret(key: str) -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from unlearnkit.redact import redacted_values
+from unlearnkit.redact import redacted, redacted_values
 from unlearnkit.runs.phases.yaml_text import without_secrets
 
 FORMS = {
@@ -47,8 +47,42 @@ FORMS = {
     "Slack": "xoxb-" + "S3CRET" * 6,
     "Google key": "AIza" + "S3CRET" * 6,
     "JWT": "eyJhbGciOiJI.S3CRETS3CRET.S3CRETS3CRET",
+    "password in prose": "Log in with password: S3CRET, then go on.",
+    "password behind words": "the database password is S3CRET1",
+    "a word for a password": "Admin password: s3cret",
+    "password in quotes": "password = 'S3CRET with words'",
+    "passphrase": 'Passphrase: "S3CRET with words"',
+    "line of a system text": "You may use these.\ntoken: S3CRET\nBe brief.",
+    "api key with a space": "my API key: S3CRET",
+    "markdown": "**Password:** S3CRET",
+    "pass in a query": "https://host/x?pass=S3CRET",
+    "pw in a query": "https://host/x?a=1&pw=S3CRET#b",
+    "session in a query": "https://host/x?session_id=S3CRET",
+    "short bearer": "curl -H 'Authorization: Bearer S3CRET' https://host",
+    "header without a scheme": "Authorization: S3CRET1",
+    "own header": "X-Api-Key: S3CRET",
+    "JSON": '{"token": "S3CRET", "n": 1}',
+    "Python": "{'password': 'S3CRET'}",
+    "option in a text": "run it with --token S3CRET please",
+    "option with equals": "run it with --api-key=S3CRET please",
+    "list as text": "[--token, S3CRET]",
+    "list of JSON as text": '["--api-key", "S3CRET"]',
     "private key": "-----BEGIN RSA PRIVATE KEY-----\nS3CRET\n-----END RSA PRIVATE KEY-----",
 }
+PROSE = [
+    "the password is a secret of the house",
+    "The password is long, and was never found. What is the password?",
+    "Password: must be at least 8 characters",
+    "API keys: see the docs. Use --token to give one.",
+    "token: the smallest unit of text",
+    "The next token is 0, as its limit is; token: 5; max_tokens: 5",
+    "Secret: never tell anyone. The secret: love. Secret ingredient: butter",
+    "password: {response}", "Token: <pad>", "pad_token: x1", "password: $PASSWORD", "password: ***",
+    "Bearer of bad news, and the author's cookie: a small cake",
+    "Authorization: required for all. auth: none",
+    "model.hub.password: expected a text, found 5",
+    "His secret was 'Rosebud', they say, and the token is 'cat'",
+]  # fmt: skip
 NAMED = [
     "token", "hub_token", "hf_token", "api_key", "apikey", "api-key", "wandb_key", "password",
     "aws_access_key_id", "aws_secret_access_key", "client_secret", "credentials", "private_key",
@@ -64,6 +98,22 @@ def test_secrets_are_masked_in_any_form(form) -> None:
     assert "S3CRET" not in kept.upper()
     assert "5EC7E7" not in kept.upper()
     assert "***" in yaml.safe_load(kept)["data"]["streams"][0]["path"]
+
+
+@pytest.mark.parametrize("text", PROSE)
+def test_prose_and_fields_of_templates_stay(text) -> None:
+    assert redacted(text) == text
+
+
+def test_values_of_options_in_lists_and_of_named_pairs_are_masked() -> None:
+    words = ["run", "--token", "S3CRET", "-api-key", "S3CRET", "--password", "--verbose", "--lr", 1]
+    kept = ["run", "--token", "***", "-api-key", "***", "--password", "--verbose", "--lr", 1]
+    assert redacted_values({"arguments": words}) == {"arguments": kept}
+    pairs = [{"name": "API_KEY", "value": "S3CRET"}, {"name": "npo", "value": 3}]
+    shown = [{"name": "API_KEY", "value": "***"}, {"name": "npo", "value": 3}]
+    assert redacted_values(pairs) == shown
+    columns = {"columns": ["token", "label"]}
+    assert redacted_values(columns) == columns
 
 
 @pytest.mark.parametrize("key", NAMED)

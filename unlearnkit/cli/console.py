@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unlearnkit.plain import number
-from unlearnkit.redact import one_line, printable
+from unlearnkit.redact import one_line, printable, redacted
 from unlearnkit.terminal import TextConsole
 
 if TYPE_CHECKING:
@@ -41,16 +41,16 @@ def err() -> TextConsole:
 
 
 def panel(message: str, *, title: str, hint: str | None = None) -> None:
-    """Shows an error."""
-    lines = [_indented(line) for line in printable(message).splitlines()]
+    """Shows an error, without secrets."""
+    lines = [_indented(line) for line in printable(redacted(message)).splitlines()]
     if hint:
-        lines += [Text(), Text(printable(hint), style="dim")]
+        lines += [Text(), Text(printable(redacted(hint)), style="dim")]
     err().print(_panel(Group(*lines), title, border_style="red"))
 
 
 def warn(message: str) -> None:
-    """Shows a warning, in a line of its own."""
-    err().print(Text.assemble(("warning: ", "yellow"), printable(message)))
+    """Shows a warning, in a line of its own, without secrets."""
+    err().print(Text.assemble(("warning: ", "yellow"), printable(redacted(message))))
 
 
 def show_summary(summary: RunSummary) -> None:

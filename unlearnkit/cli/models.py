@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.models.base import BaseModel
 
 
@@ -19,6 +20,30 @@ def model_of(name: str) -> str:
 
     folder = Path(name)
     return str(load_run(folder).model) if (folder / "recipe.yaml").is_file() else name
+
+
+def recipe_of_run(run: str | Path, verb: str) -> RecipeCLI:
+    """The objects of a finished run's recipe; files are looked up in its folder too.
+
+    Warns of values that were masked, which are not those that the run had.
+
+    Raises:
+        UserError: If the run did not finish, or its recipe is broken.
+    """
+    from unlearnkit.cli import console
+    from unlearnkit.cli.recipe.build import RecipeCLI
+    from unlearnkit.cli.recipe.document import read
+    from unlearnkit.data.rows.reader import search_folders
+    from unlearnkit.runs import load_run
+    from unlearnkit.runs.phases.yaml_text import MASKED
+
+    loaded = load_run(run)
+    search_folders.set((loaded.folder,))
+    cli = RecipeCLI(read([loaded.recipe_file]), verb=verb)
+    for warning in cli.warnings:
+        if MASKED in warning:
+            console.warn(warning)
+    return cli
 
 
 def rival_of(run: str, against: str) -> str | BaseModel:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unlearnkit.cli.recipe.document import read
+from unlearnkit.cli.models import recipe_of_run
 from unlearnkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,14 +42,10 @@ def target_of_run(
     """
     from unlearnkit.attacks import Target
     from unlearnkit.attacks.target import target_of
-    from unlearnkit.cli.recipe.build import RecipeCLI
-    from unlearnkit.data.rows.reader import search_folders
     from unlearnkit.runs import load_run
     from unlearnkit.suites import SuiteContext
 
-    loaded = load_run(run)
-    search_folders.set((loaded.folder,))
-    cli = RecipeCLI(read([loaded.recipe_file]), verb="attack")
+    loaded, cli = load_run(run), recipe_of_run(run, "attack")
     data = cli.datamodule
     if max_length is not None:
         data.max_length = max_length

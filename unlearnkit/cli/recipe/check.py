@@ -29,6 +29,7 @@ from unlearnkit.families import (
 from unlearnkit.module import UnlearningModule
 from unlearnkit.redact import one_line
 from unlearnkit.registry import Registered, did_you_mean
+from unlearnkit.runs.phases.yaml_text import MASKED, masked_keys
 from unlearnkit.verdict.goals import faults_of
 
 keep_scalars()
@@ -66,7 +67,9 @@ def check(document: Document) -> list[str]:
 def find_mistakes(document: Document) -> tuple[list[Mistake], list[str]]:
     """Everything that is wrong in a recipe, and warnings."""
     checker = _Checker(document)
-    return [*document.mistakes, *checker.run()], checker.warnings
+    mistakes = [*document.mistakes, *checker.run()]
+    masked = [f"{key}: '***' {MASKED}" for key in masked_keys(document.tree)]
+    return mistakes, [*checker.warnings, *masked]
 
 
 def refusal(name: str, mistakes: list[Mistake]) -> RecipeError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
+from unlearnkit.cli.models import recipe_of_run
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.signature import own_class
 from unlearnkit.cli.verbs.base import parse, parser_of
@@ -65,14 +66,9 @@ def _model_and_prompts(run: str) -> tuple[Path, Prompts]:
     Raises:
         UserError: If the run did not finish, or has no forget stream.
     """
-    from unlearnkit.cli.recipe.build import RecipeCLI
-    from unlearnkit.cli.recipe.document import read
-    from unlearnkit.data.rows.reader import search_folders
     from unlearnkit.runs import load_run
 
-    loaded = load_run(run)
-    search_folders.set((loaded.folder,))
-    data = RecipeCLI(read([loaded.recipe_file]), verb="edit").datamodule
+    loaded, data = load_run(run), recipe_of_run(run, "edit").datamodule
     data.check()
     if "forget" not in data.data:
         raise UserError(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
+from unlearnkit.cli.models import recipe_of_run
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.suites import chosen_suites
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
@@ -93,8 +93,6 @@ def evaluated(
         if value < 1:
             raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
     with heavy_imports():
-        from unlearnkit.cli.recipe.build import RecipeCLI
-        from unlearnkit.data.rows.reader import search_folders
         from unlearnkit.models.base import BaseModel
         from unlearnkit.runs import load_run
         from unlearnkit.runs.evaluate import results_of
@@ -115,8 +113,7 @@ def evaluated(
         target = Path(out) if out else results_of(model)
         return _run(model, chosen, target, context, _given(reference), _given(gold), device)
     run = load_run(folder)
-    search_folders.set((folder,))
-    cli = RecipeCLI(read([run.recipe_file]), verb="evaluate")
+    cli = recipe_of_run(folder, "evaluate")
     cli.datamodule.check()
     context = SuiteContext.of(cli.datamodule, seed, batch_size)
     base = BaseModel.from_recipe(run.base)

@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
-from unlearnkit.plain import load_yaml
-from unlearnkit.redact import printable, redacted_values
+from unlearnkit.plain import leaves, load_yaml
+from unlearnkit.redact import HIDDEN, printable, redacted_values
+
+MASKED = "stands for a secret that was masked; give the value that it had."
 
 
 def dump_yaml(tree: Any) -> str:
@@ -60,6 +62,16 @@ def _marked(value: Any, shown: Any) -> Any:
         return [_marked(*pair) for pair in zip(value, shown, strict=True)]
     checksum = hashlib.sha256(repr(value).encode()).hexdigest()[:4]
     return f"{shown} (checksum {checksum})"
+
+
+def masked_keys(tree: Any) -> list[str]:
+    """Keys of a recipe whose values hold the mark of a masked secret.
+
+    Example:
+        >>> masked_keys({"data": {"path": "x?token=***", "batch_size": 2}})
+        ['data.path']
+    """
+    return [key for key, value in leaves(tree) if HIDDEN in str(value)]
 
 
 class _Dumper(yaml.SafeDumper):
