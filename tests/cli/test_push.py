@@ -81,6 +81,14 @@ def run_folder(folder):
     return make
 
 
+def test_an_option_with_a_dash_is_answered_with_the_one_there_is(command):
+    done = command("push", "run", "ada/quiet", "--dry-run")
+    assert done.code == 2
+    assert "Did you mean '--dry_run'? See unlearnkit push --help." in done.err
+    done = command("push", "run", "ada/quiet", "--elsewhere=a")
+    assert (done.code, "Did you mean" in done.err) == (2, False)
+
+
 def test_a_dry_run_lists_files_and_place_and_sends_nothing(command, run_folder, there):
     client = there()
     place = run_folder()

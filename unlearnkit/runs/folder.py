@@ -52,6 +52,16 @@ class RunSummary:
     """``verdict``, and ``goals`` where the recipe has some."""
     report: Path | None = None
 
+    def __str__(self) -> str:
+        said = [self.verdict] if self.verdict else []
+        return "\n".join([f"{self.recipe}, seed {self.seed}: {self.steps} steps", *said,
+                          f"folder: {self.folder}"])  # fmt: skip
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one sentence; empty where nothing was measured."""
+        return self.conclusion.get("verdict", {}).get("sentence", "")
+
     def as_json(self) -> dict[str, Any]:
         """The public keys, as JSON types."""
         keys = ["recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites"]

@@ -15,6 +15,12 @@ MOST = 3
 """Metrics that a verdict names at most."""
 NO_GOLD = "No gold model was measured, so the starting model is what it was compared with."
 NOT_ATTACKED = "Relearning not tested."
+UNKNOWN = (
+    "The starting model hardly knew the forget rows ({}): ask in the form in which it learned "
+    "them, such as through its chat template."
+)
+_KNOWN = 0.1
+"""What speaks for forgetting, below which there was nothing to forget."""
 _NAMED = ("before", "start", "after", "gold")
 _LEAST_WAY = 0.1
 """Share by which gold has to differ from before, so that a way is there to go."""
@@ -101,6 +107,8 @@ def judge(
     gold = any("gold" in row.values for row in rows if row.meaning.forgets)
     has_relearned = any(attack["attack"] == "relearn" for attack in attacks)
     notes = [] if has_relearned else [NOT_ATTACKED]
+    if hardly := _hardly_known(rows):
+        notes.insert(0, UNKNOWN.format(f"{hardly.address} {hardly.values['before']}"))
     measured = _Measured(
         [*rows, *(row for attack in attacks for row in attacked_rows(attack))], gold, teaching
     )
@@ -146,6 +154,16 @@ def values_of(row: MetricRow) -> str:
                        if when != "after")  # fmt: skip
     after = str(Value(values["after"].value)) if "after" in values else ""
     return ", ".join(part for part in (after, others) if part)
+
+
+def _hardly_known(rows: Sequence[MetricRow]) -> MetricRow | None:
+    """What says that the forget rows were not known before; None where anything says otherwise."""
+    speak = [row for row in speaking(rows) if row.meaning.role == "forget"]
+    told = [row for row in speak if row.direction == "down" and "before" in row.values]
+    if not told or len(told) < len(speak):
+        return None
+    most = max(told, key=lambda row: row.values["before"].value)
+    return most if most.values["before"].value < _KNOWN else None
 
 
 def _given(kind: Kind, rows: Sequence[MetricRow], what: str, notes: Sequence[str]) -> Verdict:

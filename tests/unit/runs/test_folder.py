@@ -53,3 +53,11 @@ def test_a_folder_that_is_no_run_is_told_its_newest(tmp_path) -> None:
     assert str(run) in (caught.value.hint or "")
     with pytest.raises(ValueError, match="expected a mapping, found list"):
         as_mapping([])
+
+
+def test_a_summary_is_printed_as_its_verdict_and_its_folder(tmp_path):
+    summary = RunSummary("r", 1, 2, None, tmp_path)
+    assert (summary.verdict, str(summary)) == ("", f"r, seed 1: 2 steps\nfolder: {tmp_path}")
+    summary.conclusion = {"verdict": {"sentence": "near gold: x."}}
+    assert summary.verdict == "near gold: x."
+    assert str(summary) == f"r, seed 1: 2 steps\nnear gold: x.\nfolder: {tmp_path}"

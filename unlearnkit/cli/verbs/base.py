@@ -15,6 +15,7 @@ from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.overrides import CommandLine, read_command_line, with_values
 from unlearnkit.cli.recipe.signature import find_own_modules, in_words
 from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
@@ -30,7 +31,13 @@ class VerbParser(ArgumentParser):
         Raises:
             UserError: Always.
         """
-        raise UserError(in_words(message), title="usage", hint=f"See {self.prog} --help.") from ex
+        hint = f"See {self.prog} --help."
+        given, _, options = message.partition("unrecognized arguments: ")
+        if not given and options:
+            known = [option for action in self._actions for option in action.option_strings]
+            unknown = [word.partition("=")[0] for word in options.split() if word.startswith("--")]
+            hint = "".join(did_you_mean(each, known) for each in unknown).strip() + f" {hint}"
+        raise UserError(in_words(message), title="usage", hint=hint.strip()) from ex
 
 
 def call(
