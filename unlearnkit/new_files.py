@@ -52,6 +52,25 @@ def write_exclusively(path: Path, text: str) -> None:
             unfinished.unlink(missing_ok=True)
 
 
+def folder_to_write(folder: Path) -> Path:
+    """Makes a folder and tries it, before something long is done for what goes into it.
+
+    Raises:
+        UserError: If it cannot be made or written to.
+    """
+    attempt = name_beside(folder / "attempt")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        attempt.open("x").close()
+        attempt.unlink()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the folder {folder}: {error.strerror}",
+            hint="Give another folder, make room, or change who may write there.",
+        ) from error
+    return folder
+
+
 def _take_name(unfinished: Path, path: Path) -> None:
     """Gives a file its name, unless that is taken; `os.replace` would take it from another."""
     try:

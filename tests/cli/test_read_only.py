@@ -61,10 +61,18 @@ def run(finished, tmp_path, monkeypatch) -> Path:
         ("report", "RUN"),
         ("evaluate", "RUN", "--suite", SMALL.replace("limit: 2", "limit: 3")),
         ("attack", "RUN", "quantize", "--limit", "2"),
+        ("inspect", "RUN", "--gold", "tiny/gold"),
     ],
     ids=lambda words: words[0],
 )
-def test_what_writes_into_the_run_says_that_it_cannot(command, run, words) -> None:
+def test_what_writes_into_the_run_says_that_it_cannot(command, run, words, monkeypatch) -> None:
+    """Before a model is measured, so that no work is lost."""
+    for module, name in (
+        ("attacks.quantize.Quantize", "run"),
+        ("inspection.kept", "depth"),
+        ("runs.evaluate", "measure"),
+    ):
+        monkeypatch.setattr(f"unlearnkit.{module}.{name}", None)
     done = command(*(str(run) if word == "RUN" else word for word in words))
     assert done.code == 2, done.out + done.err
     assert "Read-only file system" in done.err

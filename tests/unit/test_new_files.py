@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from unlearnkit.errors import UserError
-from unlearnkit.new_files import write_exclusively, write_new
+from unlearnkit.new_files import folder_to_write, write_exclusively, write_new
 
 KILLED = """
 import os, pathlib, signal, sys
@@ -81,3 +81,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(disk, monkeypatch) -> None:
     with pytest.raises(UserError, match=r"cannot write .*a\.json: No space left"):
         write_new(disk / "a.json", "whole")
     assert not os.listdir(disk)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(tmp_path) -> None:
+    assert os.listdir(folder_to_write(tmp_path / "a" / "b")) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write to the folder .*file.b: Not a directory"):
+        folder_to_write(tmp_path / "file" / "b")

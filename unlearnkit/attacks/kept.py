@@ -17,7 +17,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.files import as_json
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
-from unlearnkit.new_files import write_new
+from unlearnkit.new_files import folder_to_write, write_new
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel
@@ -100,10 +100,7 @@ def attack_and_keep(
     if out is not None and out.exists():
         raise UserError(f"--out: {out} exists and is not overwritten.", hint="Name another file.")
     place = out or folder / f"{kind}.json"
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {place.parent}: {error.strerror}") from error
+    folder_to_write(place.parent)
     started = time.monotonic()
     curves: dict[str, Curve] = {}
     for name, base in models.items():

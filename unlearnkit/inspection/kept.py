@@ -18,7 +18,7 @@ from unlearnkit.inspection.lens import STEPS, Lenses, lenses
 from unlearnkit.inspection.moved import Moved, moved
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
-from unlearnkit.new_files import write_new
+from unlearnkit.new_files import folder_to_write, write_new
 from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel
@@ -85,6 +85,7 @@ def inspect_and_keep(
     path = folder / "depth.json"
     if None not in digests.values() and (known := _read(path, fingerprint)) is not None:
         return known
+    folder_to_write(folder)
     loaded = {}
     for name, base in models.items():
         on_model(name)
@@ -114,10 +115,6 @@ def inspect_and_keep(
         "notes": notes,
         "moved": [each._asdict() for each in weights],
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
     file = write_new(path, as_json(made) + "\n")
     return Inspection(found, weights, sources, curves, notes, file)
 

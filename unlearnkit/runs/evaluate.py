@@ -24,6 +24,7 @@ from unlearnkit.models.base import (
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config, load_model
+from unlearnkit.new_files import folder_to_write
 from unlearnkit.runs.measure import measure, name_of
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.bootstrap import Intervals, bootstrap
@@ -104,7 +105,6 @@ def evaluate(
     for suite in suites:
         suite.check(tokenizer, context)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     shared = {
         "model": fingerprint_of(model),
         "reference": _ABSENT if reference is None else fingerprint_of(reference),
@@ -127,6 +127,7 @@ def evaluate(
         if known is not None:
             found.append(Found(known, path, reused=True))
             continue
+        folder_to_write(folder)
         started = time.monotonic()
         compared: dict[str, Any] = {
             "reference": None if reference is None else load(reference),
