@@ -12,6 +12,14 @@ CPU_default := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_ENABLE_I
 CPU_avx2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 CPUS := default-1 default-2 avx2-1 avx2-2 own-1 own-2
 
+# What `make bench` can be given: folders of other repositories, and of this one at an earlier commit.
+PEERS ?=
+BEFORE ?=
+# Figures of a step that are counts: calls of attention, switches of an adapter, waits for a device.
+COUNTS := tests/unit/engine/step/test_attention_kernels.py::test_models_attend_once_a_layer_and_train_alike \
+	tests/unit/engine/reference/test_kinds.py::test_the_adapter_is_switched_once_wherever_it_stands \
+	tests/recipes/test_recipes.py::test_two_steps
+
 .PHONY: demo test test-all test-slow test-cpus test-extras test-browser test-gpu test-ranks check docs \
 	notebook bench tiny fuzz audit package clean
 
@@ -62,10 +70,12 @@ bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.growth
 	$(BIN)/python -m benchmarks.layouts
-	$(BIN)/python -m benchmarks.evaluation
+	$(BIN)/python -m benchmarks.evaluation $(BEFORE:%=--against %)
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.data
 	$(BIN)/python -m benchmarks.copyright
+	$(BIN)/python -m pytest -v -n 0 $(COUNTS)
+	for peer in $(PEERS); do $(BIN)/python -m benchmarks.peers $$peer --models R --batch 32 --steps 2 || exit 1; done
 
 tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m tools.tiny.make

@@ -15,6 +15,7 @@ Each side trains in a process of its own, one thread, with the same AdamW, for a
   padding rows for the other loss is not part of theirs. Our process keeps the memory that it frees,
   as `fit` on a CPU has it, and theirs gives it back, as the C library does by itself; ``--keep``
   has both do the one or the other.
+* ``FLOPs``: operations of loss and backward pass of the first step; multiply and add are two.
 * ``memory``: peak of the steps above what was resident before the first, in MiB.
 * ``loss gap``: ours less theirs before the first update, over theirs where that is above 1. 0 says
   that both compute the same; anything else, that their definitions differ.

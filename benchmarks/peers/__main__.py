@@ -17,6 +17,7 @@ COLUMNS = (
     ("loss", "loss"),
     ("model", "model"),
     ("cpu_ratio", "CPU ours/theirs"),
+    ("flops_ratio", "FLOPs ours/theirs"),
     ("memory_ratio", "memory ours/theirs"),
     ("loss_gap", "loss gap"),
     ("forget_nll", "forget NLL ours, theirs"),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from benchmarks.flops import count_flops
 from benchmarks.peers import KEEP, SIDES
 from benchmarks.peers.checkout import NoCheckout, recognise
 from benchmarks.peers.rows import Workload
@@ -82,13 +84,21 @@ def run_side(setting: Setting, name: str) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=setting.lr, weight_decay=0.0)
     losses: list[float] = []
     seconds: list[float] = []
-    before = _resident()
-    for rows in prepared:
-        start = time.process_time()
+    flops = 0
+
+    def passes(rows: Any) -> None:
         loss = side.loss(rows)
         loss.backward()
-        seconds.append(time.process_time() - start)
         losses.append(float(loss.detach()))
+
+    before = _resident()
+    for number, rows in enumerate(prepared):
+        start = time.process_time()
+        if number:
+            passes(rows)
+        else:
+            flops = count_flops(partial(passes, rows))
+        seconds.append(time.process_time() - start)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     peak = _status("VmHWM")
@@ -96,6 +106,7 @@ def run_side(setting: Setting, name: str) -> dict[str, Any]:
         # The first step also allocates what later ones find there.
         "seconds": statistics.fmean(seconds[1:] or seconds),
         "memory_mb": None if before is None or peak is None else (peak - before) / 1024,
+        "flops": flops,
         "losses": losses,
         "forget_nll": nll(model, workload.examples("forget")),
         "retain_nll": nll(model, workload.examples("retain")),
@@ -133,6 +144,7 @@ def row(
         "cpu_range": [min(times), max(times)],
         "cpu_seconds": [statistics.median(r["seconds"] for r in runs) for runs in (mine, other)],
         "memory_mb": [_median_memory(runs) for runs in (mine, other)],
+        "flops_ratio": first["flops"] / theirs["flops"],
         "loss_gap": (first["losses"][0] - start) / max(abs(start), 1.0),
     }
     held, theirs_held = found["memory_mb"]

@@ -178,6 +178,7 @@ def test_a_row_pairs_the_rounds(tmp_path: Path) -> None:
         return {
             "seconds": seconds,
             "memory_mb": None,
+            "flops": 10 * nll,
             "losses": [nll],
             "forget_nll": nll,
             "retain_nll": nll,
@@ -187,6 +188,7 @@ def test_a_row_pairs_the_rounds(tmp_path: Path) -> None:
     found = row(setting, [run(1, 2), run(3, 2), run(9, 2)], [run(2, 4), run(6, 4), run(1, 4)])
     assert found["cpu_ratio"] == 0.5
     assert found["cpu_range"] == [0.5, 9.0]
+    assert found["flops_ratio"] == 0.5
     assert found["loss_gap"] == -0.5
     assert found["forget_nll_ratio"] == 0.5
-    assert line(found).startswith("| NPO | R | 0.50 | - | -5.0e-01 | 2.000, 4.000 | 0.50 |")
+    assert line(found).startswith("| NPO | R | 0.50 | 0.50 | - | -5.0e-01 | 2.000, 4.000 | 0.50 |")
