@@ -16,7 +16,8 @@ Variants alternate within a round, and with them the packed step of the smallest
 is the median of the rounds, a ratio one of the same round. ``growth`` is the time a forget row over
 that of the smallest batch; ``a token`` the same a token of the packed step, since rows are drawn
 anew for each batch. Steps of more than 32 rows have one round. Operations are counted on shapes
-alone. One thread; freed memory is kept, as `fit` on a CPU has it (``--give_back``: it is not).
+alone. One thread; freed memory is kept, as `fit` on a CPU has it (``--give_back``: it is not), that
+of both ways: 32 rows of R take 11 GiB, and the machine has to have it.
 """
 
 from __future__ import annotations
