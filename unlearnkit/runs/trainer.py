@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop
 from unlearnkit.callbacks.progress import use_epoch_bar
+from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.heap import keep_freed_memory
 from unlearnkit.engine.training.loggers import given_loggers, own_logger
 from unlearnkit.hashed import hashed_for_children
@@ -27,7 +28,7 @@ FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
 def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
     """Sends logs and checkpoints to a run folder, and stops a run that diverges.
 
-    On a CPU the process keeps the memory that it frees.
+    On a CPU the process keeps the memory that it frees, unless the model is sharded.
 
     Returns:
         The loggers that the user chose, which log beside the run's own.
@@ -36,7 +37,8 @@ def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
     trainer.loggers = [own_logger(folder), *given]
     point_checkpoints_at(trainer, folder / "checkpoints")
     use_epoch_bar(trainer)
-    keep_freed_memory(trainer.strategy.root_device)
+    if not is_sharded(trainer):  # whose processes are to hold little
+        keep_freed_memory(trainer.strategy.root_device)
     trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
     if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
         # Without ceilings it only refuses steps that are not finite.

@@ -14,6 +14,7 @@ from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.layout import layouts_of
 from unlearnkit.engine.training.freezing import restrict
 from unlearnkit.engine.training.fsdp2 import let_go, shard, sharding_mesh
+from unlearnkit.engine.training.heap import give_back_freed_memory
 from unlearnkit.engine.training.slices import Slices
 from unlearnkit.models.load import add_adapter
 
@@ -51,6 +52,7 @@ def build(module: Any, model: Any, kind: str | None, slices: Slices | None = Non
     else:
         module.head = Head(module.policy, kernel=module.head_kernel)
     if module.device_mesh is not None:
+        give_back_freed_memory()
         shard([module.policy, *copied], sharding_mesh(module.device_mesh))
     if slices is not None:
         for each in (module.policy, *copied):
