@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from unlearnkit.engine.reference.adapter_probe import add_restorable_adapter, refuse_trained_base
@@ -10,11 +11,12 @@ from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.reference.other import kept_reference
 from unlearnkit.engine.step.attention_choice import attend_to_forests
 from unlearnkit.engine.step.checkpointing import recompute_blocks
+from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.layout import layouts_of
 from unlearnkit.engine.training.freezing import restrict
 from unlearnkit.engine.training.fsdp2 import let_go, shard, sharding_mesh
-from unlearnkit.engine.training.heap import give_back_freed_memory
+from unlearnkit.engine.training.heap import give_back_freed_memory, trim
 from unlearnkit.engine.training.slices import Slices
 from unlearnkit.models.load import add_adapter
 
@@ -58,13 +60,26 @@ def build(module: Any, model: Any, kind: str | None, slices: Slices | None = Non
         for each in (module.policy, *copied):
             slices.fill(each)
         # What is found out by running it.
-        _choose(module, [model, *copied])
+        with _trimmed(model):
+            _choose(module, [model, *copied])
         module.head = Head(module.policy, kernel=module.head_kernel)
         reference = slices.frozen(copied[0], module.reference_dtype) if copied else None
         refuse_trained_base(module.policy, kind)
         for each in (module.policy, *copied):
             let_go(each)
     return reference
+
+
+@contextmanager
+def _trimmed(model: Any) -> Iterator[None]:
+    """Gives back what gathering each decoder block took, before the next one is gathered."""
+    handles = [block.register_forward_hook(lambda *_: trim()) for block in decoder_blocks(model)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        trim()
 
 
 def _choose(module: Any, models: Iterable[Any]) -> None:

@@ -45,6 +45,12 @@ def give_back_freed_memory() -> bool:
     return _set({_MMAP_THRESHOLD: _MAPPED, _TRIM_THRESHOLD: _MAPPED})
 
 
+def trim() -> None:
+    """Gives back what is free at this moment, of blocks of any size."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _set(values: dict[int, int]) -> bool:
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _OWN):
         return False
