@@ -23,6 +23,7 @@ from unittest import mock
 import yaml
 
 from benchmarks.attacks import table as attacks_table
+from benchmarks.fair import depth as fair_depth
 from benchmarks.fair import table as fair
 from benchmarks.fair import wordings
 from benchmarks.meta.table import table as meta_table
@@ -51,6 +52,7 @@ PAGES = (
     "papers.md",
     "compat.md",
     "fair.md",
+    "depth.md",
     "recipes.md",
     "metrics.md",
     "evaluation.md",
@@ -287,6 +289,7 @@ def _made(what: str) -> str:
         "attacks": attacks_table,
         "compat": compat_table,
         "fair": fair.table,
+        "fair_depth": fair_depth.table,
         "fair_settings": fair.settings,
         "fair_wordings": wordings.table,
         "frames": frames,

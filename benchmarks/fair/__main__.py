@@ -8,6 +8,7 @@ from pathlib import Path
 
 import benchmarks.fair as package
 from benchmarks.fair import wordings
+from benchmarks.fair.depth import CELLS, ROWS, Attacker
 from benchmarks.fair.measuring import Measurer, one_thread
 from benchmarks.fair.methods import METHODS
 from benchmarks.fair.rows import write_rows
@@ -31,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3, help="0 searches alone")
     parser.add_argument("--wordings", choices=METHODS, help="this method on 0, 1, 2, 4 wordings")
+    parser.add_argument("--depth", action="store_true", help="attacks what was found, no search")
     parser.add_argument("--quick", action="store_true", help="two steps and two rows of each kind")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
@@ -45,6 +47,9 @@ def main(argv: list[str] | None = None) -> None:
         measurer = Measurer(Path(folder), *((2, 2) if options.quick else ()))
         bench = Bench(Results(options.results, KEY), measurer, 2 if options.quick else None)
         bench.measure_stages()
+        if options.depth:
+            attack(bench, options.methods, options.seeds, quick=options.quick)
+            return
         found = {}
         for trials in [*range(ROUND, options.trials, ROUND), options.trials]:
             for name in options.methods:
@@ -60,6 +65,15 @@ def main(argv: list[str] | None = None) -> None:
             for name in options.methods:
                 line = bench.report(name, found[name], options.trials, seed)
                 print(name, seed, show(line), flush=True)
+
+
+def attack(bench: Bench, methods: list[str], seeds: int, *, quick: bool) -> None:
+    """Attacks the model before unlearning and each method's, a seed of all before the next."""
+    attacker = Attacker(bench, *(("noise", 2, 2) if quick else (CELLS, 100, ROWS)))
+    for name, seed in [("before", 0), *((name, s) for s in range(seeds) for name in methods)]:
+        line = attacker.run(name, seed)
+        if line is not None:
+            print(f"{name} {seed}: comes back {line['comes back']:.3f}", flush=True)
 
 
 def show(line: dict) -> str:

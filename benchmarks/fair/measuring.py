@@ -12,6 +12,7 @@ import torch
 from benchmarks.fair.making import BASE, GOLD
 from benchmarks.fair.rows import CHOOSING, REPORTING, TRAINED
 from unlearnkit.attacks import Relearn
+from unlearnkit.attacks.base import Target
 from unlearnkit.attacks.target import target_of
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.metrics import ExactMemorization
@@ -64,8 +65,7 @@ class Measurer:
         result = suite.run(loaded, self.tokenizer, self._context)
         forget = [row for row in result.rows if row["stream"] == "forget"]
         interval = bootstrap(suite, forget, resamples=_RESAMPLES).get(DISTANCE)
-        trained = self._suite(TRAINED)
-        target = target_of(trained, self.tokenizer, self._context)
+        target = self.attacked
         attack = Relearn(
             rows=8 if self.limit is None else 1,
             steps=self.relearning,
@@ -82,6 +82,11 @@ class Measurer:
             "relearned": curve[-1]["others/exact_memorization"],
             "relearned_before": curve[0]["others/exact_memorization"],
         }
+
+    @property
+    def attacked(self) -> Target:
+        """The reported authors' rows in a wording that losses see."""
+        return target_of(self._suite(TRAINED), self.tokenizer, self._context)
 
     def _suite(self, folder: str) -> Tofu:
         # One suite for all models: what it measured of the gold model is kept by it.

@@ -14,7 +14,9 @@ from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.shipped import shipped, summary
 
 SHARED = Path(__file__).parent / "recipe.yaml"
-_LR, _LORA_LR = {"log": [2e-4, 2e-3]}, {"log": [1e-3, 1e-2]}
+_LR, _LORA_LR = {"log": [5e-5, 1e-3]}, {"log": [3e-4, 5e-3]}
+# So many steps take a model apart unless what keeps it weighs far more than what forgets.
+_KEEPING = {"log": [0.3, 30.0]}
 _PAPER = re.compile(r"\(([^()]*arXiv [\d.]+)[^()]*\)")
 # What the shared recipe decides, whatever the method is.
 _KEPT = frozenset({"base", "optimizer", "schedule", "warmup", "compile"})
@@ -84,7 +86,10 @@ class Method:
         tree = self.document().tree
         lr = _LORA_LR if "lora" in tree["model"] else _LR
         found = default_space({**tree, "tune": {"search": {"model.optimizer.lr": lr}}})
-        del found["trainer.max_steps"]  # one pass over the forget rows for all
+        del found["trainer.max_steps"]  # as many passes over the forget rows for all
+        for name in tree["model"]["objectives"]:
+            if (key := f"model.objectives.{name}.weight") in found and "retain" in name:
+                found[key] = _KEEPING
         return found | dict(self.search)
 
 

@@ -18,7 +18,7 @@ _Row = dict[str, Any]
 # Friends are pairs of authors: 01 with 02, 03 with 04, and so on.
 _CHOOSING = {"author01", "author02", "author03", "author04",
              "author21", "author25", "author26", "author41"}  # fmt: skip
-_LIMITS = {"forget50": (40, 200), "retain": (10, 30), "neighbour": (10, 30), "holdout50": (2, 20)}
+_LIMITS = {"forget50": (40, 200), "retain": (20, 60), "neighbour": (10, 30), "holdout50": (2, 20)}
 
 
 def write_rows(folder: Path) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks.fair import running, table, wordings
+from benchmarks.fair import depth, running, table, wordings
 from benchmarks.fair.__main__ import main
 from benchmarks.fair.making import recipe_of
 from benchmarks.fair.methods import METHODS
@@ -62,10 +62,10 @@ def test_every_method_is_a_recipe_of_the_same_rows_and_steps(name):
     cli = recipe_of(method, {**method.options, **corners}, seed=3)
     assert cli.config.seed_everything == 3
     assert str(cli.datamodule.streams["forget"].path) == "tiny/tofu_power/forget50.jsonl"
-    assert cli.trainer.max_steps == 20
+    assert cli.trainer.max_steps == 100
     tree = method.document().tree["model"]
     assert cli.model.objectives.keys() == tree["objectives"].keys()
-    assert corners["model.optimizer.lr"] == (1e-3 if "lora" in tree else 2e-4)
+    assert corners["model.optimizer.lr"] == (3e-4 if "lora" in tree else 5e-5)
 
 
 def test_a_method_that_the_bench_lacks_is_named_without_a_row(monkeypatch):
@@ -249,6 +249,12 @@ def test_two_methods_from_the_first_trial_to_the_table(tmp_path):
     before = path.read_text()
     main([*words, "--results", str(path)])
     assert path.read_text() == before
+    main([*words, "--depth", "--results", str(path)])
+    assert {line["method"] for line in lines_of(path) if line["kind"] == "depth"} == {
+        "before", "npo_rt", "negate"}  # fmt: skip
+    made = depth.table(path)
+    assert "| `npo_rt` |" in made
+    assert "| before unlearning |" in made
 
 
 def test_a_quick_run_does_not_write_into_the_kept_results():
