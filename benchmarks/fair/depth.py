@@ -28,7 +28,7 @@ SHOWN = {
     "relearned, all weights": "relearn lr=0.0003 lora=- data=-, step 20",
     "relearned, adapter": "relearn lr=0.0003 lora=8 data=-, step 20",
     "relearned on rows to keep": "relearn lr=0.0003 lora=- data=domain, step 20",
-    "4 bits": "quantize, bits 4",
+    "4 bits": "quantize, weights nearest-4",
 }
 """Columns of the table, by the reading that they show."""
 
