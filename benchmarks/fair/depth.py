@@ -58,11 +58,11 @@ class Attacker:
     def attack(self, model: str) -> dict[str, Any]:
         """The readings of a model by their cell, and how much comes back beside gold."""
         chosen = self._grid.prepare(self._target)
-        if self._gold is None:
-            self._gold = self._grid.run(GOLD, chosen, self._target)
+        gold = self._gold or self._grid.run(GOLD, chosen, self._target)
+        self._gold = gold
         curve = self._grid.run(model, chosen, self._target)
-        found = self._grid.figures({"model": curve, "gold": self._gold})
-        return {"readings": _readings(curve), "gold": _readings(self._gold), **found}
+        found = self._grid.figures({"model": curve, "gold": gold})
+        return {"readings": _readings(curve), "gold": _readings(gold), **found}
 
     def run(self, name: str, number: int) -> dict[str, Any] | None:
         """Makes the model of a line of the table anew, and attacks it, unless that is there.

@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.fair.running import KEY
-from benchmarks.fair.table import DISTANCE, NEIGHBOURS, RESULTS, keeps, read_rows
+from benchmarks.fair.table import DISTANCE, RESULTS, keeps, read_rows
 from benchmarks.stored import Results
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
 
 def picture(path: Path = RESULTS) -> str:
-    """Distance to gold against what neighbours keep, a point a method."""
-    import altair as alt
-    import vl_convert
-
+    """Distance to gold with its interval over rows, a line a method."""
     stages, rows = read_rows(path)
     points: list[dict[str, Any]] = [
-        {"name": name, "kind": "stage", "d": stages[name][DISTANCE], "n": stages[name][NEIGHBOURS]}
-        for name in ("before", "gold")
+        _point("before unlearning", [stages["before"]], "-"),
+        *(
+            _point(row.name, row.measured, "yes" if keeps(row, stages["before"]) else "no")
+            for row in rows
+        ),
     ]
-    points += [
-        {
-            "name": row.name,
-            "kind": "keeps both bounds" if keeps(row, stages["before"]) else "breaks a bound",
-            "d": fmean(row.values(DISTANCE)),
-            "n": fmean(row.values(NEIGHBOURS)),
-        }
-        for row in rows
-    ]
-    base = alt.Chart(alt.Data(values=points)).encode(
-        x=alt.X("d:Q", title="D to gold, unseen wordings (left is nearer)"),
-        y=alt.Y("n:Q", title="ROUGE-L of neighbours"),
-        color=alt.Color("kind:N", title=None, scale=alt.Scale(
-            domain=["stage", "keeps both bounds", "breaks a bound"],
-            range=["#555555", "#1b7f4b", "#b3541e"])),
-    )  # fmt: skip
-    words = base.mark_text(align="left", dx=7, fontSize=11).encode(text="name:N")
-    chart = (base.mark_point(filled=True, size=70) + words).properties(width=620, height=380)
-    return vl_convert.vegalite_to_svg(chart.to_json())
+    return _lines(points, "D to gold, unseen wordings, mean over seeds")
+
+
+def _point(name: str, measured: Sequence[dict[str, Any]], kept: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": fmean(each[DISTANCE] for each in measured),
+        "low": min(each["interval"][0] for each in measured),
+        "high": max(each["interval"][1] for each in measured),
+        "kept": kept,
+    }
 
 
 def depth_picture(path: Path = RESULTS) -> str:
     """How much comes back of each method's model, with the interval over cells."""
-    import altair as alt
-    import vl_convert
-
     stages, rows = read_rows(path)
     kept = {row.name: "yes" if keeps(row, stages["before"]) else "no" for row in rows}
     points = [
@@ -64,12 +54,19 @@ def depth_picture(path: Path = RESULTS) -> str:
         for line in Results(path, KEY).all()
         if line["kind"] == "depth"
     ]
-    base = alt.Chart(alt.Data(values=points)).encode(
+    return _lines(points, "comes back: exact memorisation over gold, mean over attacks")
+
+
+def _lines(points: Sequence[dict[str, Any]], title: str) -> str:
+    """Values with their intervals, the lowest at the top."""
+    import altair as alt
+    import vl_convert
+
+    base = alt.Chart(alt.Data(values=list(points))).encode(
         y=alt.Y("name:N", title=None, sort=alt.EncodingSortField("value")),
         color=alt.Color("kept:N", title="keeps both bounds", scale=alt.Scale(
             domain=["yes", "no", "-"], range=["#1b7f4b", "#b3541e", "#555555"])),
     )  # fmt: skip
-    title = "comes back: exact memorisation over gold, mean over attacks"
     bars = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", title=title, scale=alt.Scale(zero=True)), x2="high:Q"
     )
