@@ -110,6 +110,16 @@ def refuse_control_characters(name: str, key: str) -> None:
         )
 
 
+def is_path(name: str) -> bool:
+    r"""Whether a name would lead out of the folder that a file of that name is in.
+
+    Example:
+        >>> [is_path(name) for name in ("forget", "a.b", "../x", "a\\b", "..")]
+        [False, False, True, True, True]
+    """
+    return "/" in name or "\\" in name or name in (".", "..")
+
+
 def spreadsheet_text(text: str) -> str:
     r"""A cell that no spreadsheet takes for a formula, and no terminal for a control sequence.
 

@@ -37,6 +37,21 @@ def test_a_run_of_such_a_file_stays_inside(command, folder, file) -> None:
     assert {p for p in folder.parent.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "a\\\\b", ".."])
+def test_a_stream_whose_name_leads_elsewhere_is_refused(command, folder, name) -> None:
+    """Answers that a stream draws are written into a file of its name."""
+    stream = "{name: sampled, prompts: forget, max_new_tokens: 4}"
+    recipe = (folder / "good.yaml").read_text()
+    text = recipe.replace("  streams:\n", f'  streams:\n    "{name}": {stream}\n')
+    assert text != recipe
+    (folder / "evil.yaml").write_text(text)
+    before = {p for p in folder.parent.rglob("*")}
+    done = command("fit", "-r", "evil.yaml")
+    assert done.code == 2, done.err
+    assert "expected a name that is no path" in done.err
+    assert {p for p in folder.parent.rglob("*")} == before
+
+
 EVIL = "x\x1b[2J\u202e\nwarning: done"
 
 

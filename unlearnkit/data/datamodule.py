@@ -23,6 +23,7 @@ from unlearnkit.data.tokens.control import ControlInData
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.loaded import TokenizerSource
+from unlearnkit.redact import is_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -77,6 +78,8 @@ class UnlearningDataModule(L.LightningDataModule):
         if num_workers < 0:
             raise RecipeError(f"data.num_workers: expected 0 or more, found {num_workers}")
         for name, stream in streams.items():
+            if is_path(name):
+                raise RecipeError(f"data.streams: expected a name that is no path, found '{name}'")
             stream.call(name)
         self.streams = streams
         self.batch_size, self.max_length, self.anchor = batch_size, max_length, anchor

@@ -9,9 +9,10 @@ import pytest
 from stub import stub_tokenizer
 
 from unlearnkit.data import ChatStream, QAStream
+from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.rows.same import plain
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.errors import DataError
+from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.suites import Hallucination
 
 CHAT = {"chat_template": "{{ messages[0]['content'] }}{% for m in messages[1:] %}{{ m.content }}"
@@ -102,3 +103,12 @@ def test_an_unseen_part_that_is_named_must_be_there(tmp_path) -> None:
     assert [part.optional for part in Hallucination(str(tmp_path), **fields).parts] == [False, True]
     named = Hallucination(str(tmp_path), unseen="nope", **fields)
     assert [part.optional for part in named.parts] == [False, False]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "..", "."])
+def test_a_streams_name_is_no_path(name) -> None:
+    """Files that a run writes of a stream have its name."""
+    streams = {"forget": QAStream([{"prompt": "a", "response": "b"}])}
+    UnlearningDataModule({**streams, "a.b": streams["forget"]}, tokenizer="tiny")
+    with pytest.raises(RecipeError, match="a name that is no path"):
+        UnlearningDataModule({**streams, name: streams["forget"]}, tokenizer="tiny")

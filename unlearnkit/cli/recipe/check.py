@@ -27,7 +27,7 @@ from unlearnkit.families import (
     with_plain_lora,
 )
 from unlearnkit.module import UnlearningModule
-from unlearnkit.redact import one_line
+from unlearnkit.redact import is_path, one_line
 from unlearnkit.registry import Registered, did_you_mean
 from unlearnkit.runs.phases.yaml_text import MASKED, masked_keys
 from unlearnkit.verdict.goals import faults_of
@@ -144,6 +144,8 @@ class _Checker:
                     yield path, f"expected a name without dots, found {name!r}"
                 elif (shown := one_line(str(name))) != str(name):
                     yield path, f"line breaks or control characters in '{shown}'"
+                elif is_path(str(name)):
+                    yield path, f"expected a name that is no path, found '{name}'"
 
     def _entries(self) -> Iterator[schema.Finding]:
         for entry in entries(self.tree):
