@@ -45,6 +45,10 @@ STAND_INS = {
     r"\.layers\.[567]\.": (r"\.layers\.[01]\.", "the embedded model has fewer blocks"),
     "{enable_thinking: false}": ("{}", "the embedded model's template has no arguments"),
     "accelerator: gpu": ("accelerator: cpu", "no GPU"),
+    "devices: 8, num_nodes: 2, strategy: {name: fsdp2, shard: 8, replicate: 2}": (
+        "devices: 1",
+        "no GPU; tests/distributed has four processes",
+    ),
     "devices: 8, strategy: fsdp2": ("devices: 1", "no GPU; tests/distributed has two processes"),
 }
 """What a page names, what is taken in its place, and why."""

@@ -59,23 +59,20 @@ def test_a_file_that_came_while_the_attack_ran_is_left_alone(keep, tmp_path, nam
 def test_an_out_that_cannot_be_is_refused_before_the_attack(keep, tmp_path):
     (tmp_path / "file").write_text("kept")
     ran = []
-    with pytest.raises(UserError, match="cannot make the folder"):
+    with pytest.raises(UserError, match="cannot write to the folder"):
         keep(out=tmp_path / "file" / "curve.json", meanwhile=lambda: ran.append(1))
     assert not ran
     assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_a_write_that_fails_leaves_no_empty_file(keep, tmp_path, monkeypatch):
-    opened = Path.open
+    written = Path.write_text
 
-    def full(path, mode="r", **arguments):
-        file = opened(path, mode, **arguments)
-        if mode == "x":
-            file.close()
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return file
+    def full(path, text, **arguments):
+        written(path, text[: len(text) // 2], **arguments)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UserError, match="No space"):
         keep()
     assert not any((tmp_path / "attacks").iterdir())

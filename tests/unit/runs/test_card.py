@@ -133,7 +133,7 @@ def test_an_export_has_all_that_serving_needs(run, tmp_path) -> None:
 
 def test_names_are_shown_and_not_rendered(run) -> None:
     bad = "x|<img src=a>*b*`"
-    _, _, summary = run(forget=bad, objective="o|<i>", recipe_name="r\n# heading")
+    _, _, summary = run(forget=bad, objective="o|<i>", recipe_name="# heading")
     text = (summary.folder / "model" / "README.md").read_text()
     shown = _html(ModelCard(text).text)
     assert "<img" not in shown

@@ -12,10 +12,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import Strategy
-from torch.optim import Optimizer
-
 from unlearnkit.cli.recipe.loggers import logger_entry
 from unlearnkit.cli.recipe.optimizers import optimizer_path
 from unlearnkit.cli.recipe.strategies import strategy_entry
@@ -91,6 +87,10 @@ def own_keys(tree: Mapping[str, Any], section: str) -> list[str]:
 
 def bound_of(entry: Entry) -> type:
     """What an entry's class has to be one of."""
+    from lightning.pytorch.loggers import Logger
+    from lightning.pytorch.strategies import Strategy
+    from torch.optim import Optimizer
+
     if is_logger(entry.path):
         return Logger
     if entry.path == STRATEGY:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.strategies import StrategyRegistry
-
-import unlearnkit.engine.training.fsdp2  # noqa: F401  # registers its strategy
 from unlearnkit.errors import RecipeError
 from unlearnkit.registry import did_you_mean
 
@@ -27,6 +24,10 @@ def strategy_entry(name: str | None, arguments: dict[str, Any]) -> tuple[str, di
         >>> strategy_entry("fsdp2", {"shard": 8, "replicate": 2})
         ('unlearnkit.engine.training.fsdp2.FSDP2Strategy', {'shard': 8, 'replicate': 2})
     """
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    import unlearnkit.engine.training.fsdp2  # noqa: F401  # registers its strategy
+
     if name is None:
         raise RecipeError(f"no name; give {{name: ...}}, such as {_SHOWN}")
     if "." in name:

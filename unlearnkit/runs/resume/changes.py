@@ -46,11 +46,13 @@ class Changes:
         refused: What would make other weights.
         free: What may change.
         versions: Other versions of this package and of libraries.
+        parts: Own code that only one of both has; where it decides about steps, so do settings.
     """
 
     refused: list[Change]
     free: list[Change]
     versions: list[Change]
+    parts: list[Change]
 
 
 def compare(then: MadeWith, now: MadeWith, resolve: Resolve) -> Changes:
@@ -69,13 +71,17 @@ def compare(then: MadeWith, now: MadeWith, resolve: Resolve) -> Changes:
         (free if inside or _only_longer(change.key, then, now, new) else refused).append(change)
     refused += _differing(_files(then), _files(now))
     versions = [*_differing(then.versions, now.versions)]
+    parts: list[Change] = []
     for change in _differing(then.code, now.code):
         named = change._replace(key=f"code of {change.key}")
         if change.key == PACKAGE:
             versions.append(named)
+        elif change.key.startswith(f"{MEASURING} "):
+            free.append(named)
         else:
-            (free if change.key.startswith(f"{MEASURING} ") else refused).append(named)
-    return Changes(refused, free, versions)
+            both = change.key in then.code and change.key in now.code
+            (refused if both else parts).append(named)
+    return Changes(refused, free, versions, parts)
 
 
 def _settings(

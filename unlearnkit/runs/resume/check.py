@@ -128,7 +128,12 @@ def resumed(
             "the run does not end with the weights of one that was never stopped:\n%s",
             path, _listed(found.versions),
         )  # fmt: skip
-    changes = [*found.refused, *found.free, *found.versions]
+    if found.parts:
+        logger.warning(
+            "%s was made with other own code, such as that of a callback:\n%s",
+            path, _listed(found.parts),
+        )  # fmt: skip
+    changes = [*found.refused, *found.free, *found.versions, *found.parts]
     entry = {"from": path, "step": step, "changes": [each._asdict() for each in changes]}
     return replace(now, resumed=[*then.resumed, entry])
 

@@ -113,3 +113,10 @@ def test_runs_without_a_recipe_are_compared_by_their_settings() -> None:
     then = replace(THEN, recipe="")
     found = compare(then, replace(then, settings={"data.batch_size": 2}), named)
     assert [str(each) for each in found.refused] == ["data.batch_size: 4 is now 2"]
+
+
+def test_own_code_that_only_one_of_both_has_is_told_and_not_refused() -> None:
+    """A callback of a program may watch alone; parts that train stand in the settings too."""
+    found = compare(THEN, replace(THEN, code={"other": "sha256:d"}), named)
+    assert (found.refused, found.free, found.versions) == ([], [], [])
+    assert [each.key for each in found.parts] == ["code of mine", "code of other"]
