@@ -154,6 +154,9 @@ def test_relearning_is_what_comes_back_beyond_gold():
     assert verdict.name == "relearns"
     assert verdict.sentence.count("relearn/others/rougeL_recall 0.500, start 0.200, gold 0.350")
     assert "Relearning not tested." not in verdict.notes
+    # It was above gold before the attack too, and gained less than 0.05 by it; or 0.05.
+    assert said(GOOD, attacks=[relearn([0.5, 0.54], [0.5, 0.4])]).name == "near gold"
+    assert said(GOOD, attacks=[relearn([0.5, 0.55], [0.5, 0.4])]).name == "relearns"
     # Its own rows an attacker learns by heart.
     trained = relearn([0.2, 1.0], [0.2, 0.3], metric="trained/rougeL_recall")
     assert said(GOOD, attacks=[trained]).name == "near gold"
@@ -164,6 +167,8 @@ def test_relearning_is_what_comes_back_beyond_gold():
     verdict = said(GOOD, attacks=[coarse])
     assert verdict.name == "relearns"
     assert "Relearning not tested." in verdict.notes
+    still = relearn([0.5, 0.54], [0.4, 0.4], "forget/rougeL_recall", "quantize")
+    assert said(GOOD, attacks=[still]).name == "near gold"
 
 
 def test_a_run_that_teaches_is_not_called_collapsed():
