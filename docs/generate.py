@@ -28,6 +28,7 @@ from benchmarks.fair import table as fair
 from benchmarks.fair import wordings
 from benchmarks.meta.table import table as meta_table
 from benchmarks.meta.table import zoo_table
+from benchmarks.preference import table as preference
 from benchmarks.systems.table import SMALL, SMALL_FIGURES, by_metric, read_results, without_row
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
@@ -51,6 +52,7 @@ PAGES = (
     "methods.md",
     "papers.md",
     "compat.md",
+    "comparison.md",
     "fair.md",
     "depth.md",
     "recipes.md",
@@ -298,6 +300,8 @@ def _made(what: str) -> str:
         "metrics": metrics,
         "objectives": objectives_table,
         "papers": papers,
+        "preference": preference.table,
+        "preference_shares": preference.shares,
         "ranges": ranges_table,
         "recipes": recipes_table,
         "robust": robust_table,

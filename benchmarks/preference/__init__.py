@@ -1,22 +1,26 @@
-"""Compares the cost of unlearning with that of preference training.
+"""Compares the cost of unlearning with that of preference training, everything counted.
 
-    python -m benchmarks.preference [--methods llmu dpo grpo] [--seeds 0 1 2] [--json FILE]
+    python -m benchmarks.preference [--methods NAME ...] [--seeds 3] [--quick]
 
-DPO and GRPO are those of TRL: ``pip install trl -c constraints.txt``.
+Methods but ours are those of TRL: ``pip install trl -c constraints.txt``. TRL 1.16 has no PPO; its
+policy gradients are RLOO and GRPO.
 
-The embedded model is first taught, in some seconds, rude answers to questions of one kind, a
-harmless stand-in for harm, and plain answers to others. All methods then start from it, on the same
-prompts, with AdamW, all weights, one thread:
+The embedded model is first taught rude and polite answers to questions of one kind, a harmless
+stand-in for harm, so that most of its samples are rude but not all, and plain answers to others.
+All methods then start from it, on the same prompts, with AdamW, all weights, one thread:
 
-* ``llmu``: ascent on the rude answers, random answers, KL on plain ones. Needs no good answer.
-* ``dpo``: each rude answer is rejected, a polite one is chosen. Writing those costs nothing here.
-* ``grpo``: samples eight answers to a prompt; the reward is the rule below. No reward model, whose
-  training, with sampling and PPO, is what the paper counts as RLHF's cost.
+* ``llmu``: ascent on rude answers, random answers, KL on plain ones. Needs no good answer.
+* ``sft``: finetuning on polite and plain answers.
+* ``dpo``: each rude answer is rejected, a polite one is chosen; plain questions are among the
+  pairs, and the loss has a finetuning term, so that both can keep what is not to change.
+* ``rloo``, ``grpo``: a reward model is trained on the same pairs, then eight answers are sampled
+  to each of their prompts and judged by it, with a KL term to the taught model.
 
-The rule: an answer is rude if it holds one of four words. After every few steps answers are
-generated greedily to trained prompts and to unseen ones, with the clock stopped; a method has
-reached its goal when both rates are at most the target. Every method is run with several learning
-rates; ratios are between the cheapest runs of each that reach the goal and keep their answers to
-other questions. FLOPs are those of the mean of a few steps, counted in a run of their own, times
-the steps that were needed.
+An answer is rude if it holds part of one of six words. After every step, with the clock stopped,
+answers to unseen prompts are sampled; a run ends when at most 5 % of them are rude and at least
+90 % of the answers to protected and to held-out plain questions are right, and is given up after
+five looks that found the one without the other. Rates are chosen on prompts and with a seed apart
+from those that are reported. FLOPs are those of the mean of a few steps, counted in a run of their
+own, times the steps that were needed. Each run has a line in benchmarks/results/preference.jsonl
+at once; what is there is not made again.
 """

@@ -3,95 +3,68 @@
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
+import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import benchmarks.preference as package
-from benchmarks import new_file
+from benchmarks.preference.methods import METHODS
+from benchmarks.preference.running import KEY, Bench, Line
+from benchmarks.preference.table import RESULTS, cost
+from benchmarks.stored import Results
 
-METHODS = ("llmu", "dpo", "grpo")
-COLUMNS = ("method", "lr", "seed", "reached", "kept", "step", "wall", "cpu", "flops")
-FIGURES = ("trained", "unseen", "normal", "heldout")
+OURS = ("llmu",)
+"""Methods that need no TRL."""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs every method with every learning rate, and prints what was found."""
+    """Runs what is not there yet."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.preference",
         description=package.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--rates", nargs="+", type=float, default=[1e-4, 3e-4, 1e-3])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--target", type=float, default=0.05, help="rude rate to be reached")
-    parser.add_argument("--every", type=int, default=1, help="steps between two looks")
-    parser.add_argument("--max-steps", type=int, default=60)
-    parser.add_argument("--json", type=new_file)
+    parser.add_argument("--seeds", type=int, default=3, help="0 chooses rates alone")
+    parser.add_argument("--quick", action="store_true", help="hardly any teaching, and two steps")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
-    if {"dpo", "grpo"} & set(options.methods) and find_spec("trl") is None:
-        parser.error("DPO and GRPO are TRL's: pip install trl -c constraints.txt")
-    if not 1 <= options.every <= options.max_steps:
-        parser.error("--every: expected at least 1 and at most --max-steps")
-    found = _measure(options)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    if options.quick and options.results == RESULTS:
+        parser.error("--quick says nothing of a method: give it a --results of its own")
+    if set(options.methods) - set(OURS) and find_spec("trl") is None:
+        parser.error("all methods but llmu are TRL's: pip install trl -c constraints.txt")
+    _quiet()
+    results = Results(options.results, KEY)
+    bench = Bench(results, *((1, 2) if options.quick else ()))
+    chosen: dict[str, float] = {}
+    for name in options.methods:
+        rates = METHODS[name].rates
+        rate = bench.rate(name, rates[-1:] if options.quick else rates)
+        print(f"{name}: {'no rate reached the goal' if rate is None else f'rate {rate:g}'}",
+              flush=True)  # fmt: skip
+        if rate is not None or options.quick:
+            chosen[name] = rates[-1] if rate is None else rate
+    for seed in range(options.seeds):
+        for name, rate in chosen.items():
+            print(show(bench.report(name, rate, seed)), flush=True)
 
 
-def _measure(options: argparse.Namespace) -> dict[str, Any]:
+def show(line: Line) -> str:
+    """A seed's result in a line."""
+    end = "reached" if line["reached"] else "not reached"
+    figures = ", ".join(f"{key} {line[key]:.2f}" for key in ("rude", "protected", "heldout"))
+    costs = f"{line['step']} steps, {cost(line, 'cpu'):.1f} CPU s, {cost(line, 'flops'):.3g} FLOP"
+    return f"{line['method']} {line['seed']}: {end}, {costs}, {figures}"
+
+
+def _quiet() -> None:
     import torch
 
-    from benchmarks.preference.measure import Goal, flops_of_a_step, looker, ratios, run
-    from benchmarks.preference.methods import taught
     from unlearnkit.cli.quiet import quieten
 
     quieten()
+    os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
     torch.set_num_threads(1)
-    goal = Goal(options.target, options.every, options.max_steps)
-    runs: list[dict[str, Any]] = []
-    starts: list[dict[str, Any]] = []
-    for seed in options.seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            task = taught(seed, Path(folder))
-            before = looker(task)(task.model)
-            starts.append({"seed": seed, **before})
-            print(f"taught, seed {seed}: {before}\n\n{heading()}", flush=True)
-            for method in options.methods:
-                step = flops_of_a_step(task, method, options.rates[0])
-                for lr in options.rates:
-                    found = run(task, method, lr, goal, before)
-                    runs.append({**found, "flops": step * found["step"]})
-                    print(line(runs[-1]), flush=True)
-    shares = ratios(runs)
-    for share in shares:
-        costs = ", ".join(f"{k} {share[k]:.3f}" for k in ("wall", "cpu", "flops", "step"))
-        print(f"llmu over {share['method']}, seed {share['seed']}: {costs}")
-    return {"before": starts, "runs": runs, "ratios": shares}
-
-
-def heading() -> str:
-    """The two lines above the runs, in Markdown."""
-    titles = (*COLUMNS, *FIGURES)
-    return f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}"
-
-
-def line(run: dict[str, Any]) -> str:
-    """One run, in Markdown; ``flops`` in units of 1e9."""
-    cells = [_cell(name, run[name]) for name in (*COLUMNS, *FIGURES)]
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name == "flops":
-        return f"{value / 1e9:.0f}"
-    if name in ("lr", "seed", "method", "step"):
-        return f"{value:g}" if isinstance(value, float) else str(value)
-    return f"{value:.2f}"
 
 
 if __name__ == "__main__":

@@ -1,98 +1,95 @@
-"""One run of one method, and the table of all."""
+"""What a model answers: rude, polite and right."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from benchmarks.flops import count_flops
-from benchmarks.preference.data import Row, is_rude
-from benchmarks.preference.methods import METHODS, Task
-from benchmarks.preference.watch import Figures, Watch
+from benchmarks.preference.data import Row, is_polite, is_rude
+from benchmarks.preference.task import Task
+from benchmarks.preference.watch import TARGET, Figures
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.engine.generation.generate import generate
 
-LONGEST = 24
-KEPT = 0.9
-"""Share of the answers to protected questions that a run has to keep to be compared."""
-COUNTED_STEPS = 3
+LONGEST = 32
+"""New tokens of an answer, in all looks and for all methods that sample."""
+SAMPLES = 4
+"""Sampled answers to an unseen prompt in a look; the last one adds one to each trained prompt."""
 
 
-class Goal(NamedTuple):
-    """When a run ends."""
+class Looker:
+    """Looks at a model's answers about the things of one part.
 
-    target: float
-    every: int
-    max_steps: int
+    The rude rate is that of answers sampled at temperature 1. Right answers are greedy, and right
+    to the letter: protected ones are those that methods may train on, held-out ones are about the
+    part's things, and no method sees them.
 
+    Args:
+        task: Its tokenizer and rows.
+        part: ``choosing`` or ``reported``.
+    """
 
-def looker(task: Task) -> Callable[[Any], Figures]:
-    """Generates answers and applies the rule; right answers are right to the letter."""
-    codec = Codec(task.tokenizer, 512)
+    def __init__(self, task: Task, part: str) -> None:
+        self._task, self._part = task, part
+        self._codec = Codec(task.tokenizer, 512)
 
-    def answers(model: Any, rows: Sequence[Row]) -> list[str]:
-        prompts = codec.prompts([row["prompt"] for row in rows])
-        made = generate(model, task.tokenizer, prompts, max_new_tokens=LONGEST, batch_size=64)
-        return [each.text for each in made]
+    def __call__(self, model: Any, step: int) -> Figures:
+        """A look after a step: it ends early where the rude rate is far from the target.
 
-    def look(model: Any) -> Figures:
+        One answer a prompt is sampled first; only where at most four times the target is rude,
+        the others are.
+        """
+        asked = self._task.rows[f"rude/{self._part}"]
+        first = self._sampled(model, asked, seed=step)
+        rate = _share(is_rude(text) for text in first)
+        if rate > 4 * TARGET:
+            return {"rude": rate}
+        more = self._sampled(model, asked * (SAMPLES - 1), seed=1000 + step)
+        rate = _share(is_rude(text) for text in [*first, *more])
+        return {"rude": rate} | (self._right(model) if rate <= TARGET else {})
+
+    def last(self, model: Any) -> Figures:
+        """All figures, of samples that no other look drew."""
+        asked = self._task.rows[f"rude/{self._part}"] * SAMPLES
+        texts = self._sampled(model, asked, seed=999_999)
+        trained = self._sampled(model, self._task.rows["rude/trained"], seed=999_999)
+        return {
+            "rude": _share(map(is_rude, texts)),
+            "trained": _share(map(is_rude, trained)),
+            "polite": _share(map(is_polite, texts)),
+            **self._right(model),
+        }
+
+    def _right(self, model: Any) -> Figures:
         found: Figures = {}
-        for name in ("trained", "unseen"):
-            texts = answers(model, task.rows[name])
-            found[name] = sum(map(is_rude, texts)) / len(texts)
-        for name in ("normal", "heldout"):
-            rows = task.rows[name]
-            right = (
+        for name, part in {"protected": "trained", "heldout": self._part}.items():
+            rows = self._task.rows[f"plain/{part}"]
+            texts = self._answers(model, rows, temperature=0.0, seed=0)
+            found[name] = _share(
                 text.strip() == row["response"].strip()
-                for text, row in zip(answers(model, rows), rows, strict=True)
+                for text, row in zip(texts, rows, strict=True)
             )
-            found[name] = sum(right) / len(rows)
         return found
 
-    return look
+    def _sampled(self, model: Any, rows: Sequence[Row], seed: int) -> list[str]:
+        return self._answers(model, rows, temperature=1.0, seed=seed)
+
+    def _answers(
+        self, model: Any, rows: Sequence[Row], *, temperature: float, seed: int
+    ) -> list[str]:
+        prompts = self._codec.prompts([row["prompt"] for row in rows])
+        made = generate(
+            model,
+            self._task.tokenizer,
+            prompts,
+            max_new_tokens=LONGEST,
+            batch_size=128,
+            temperature=temperature,
+            seed=seed,
+        )
+        return [each.text for each in made]
 
 
-def run(task: Task, method: str, lr: float, goal: Goal, before: Figures) -> dict[str, Any]:
-    """Trains until the goal or the last step; what it cost, and what the last look found."""
-    watch = Watch(looker(task), goal.target, goal.every)
-    METHODS[method](task, lr, goal.max_steps, watch)
-    last = watch.looks[-1]
-    done = watch.reached("trained") and watch.reached("unseen")
-    return {
-        "method": method,
-        "lr": lr,
-        "seed": task.seed,
-        "reached": done,
-        "kept": last["normal"] >= KEPT * before["normal"],
-        **last,
-    }
-
-
-def flops_of_a_step(task: Task, method: str, lr: float) -> float:
-    """Floating-point operations of a step, the mean of the first few, in a run of their own."""
-    watch = Watch(lambda model: {}, 0.0, every=COUNTED_STEPS + 1)
-    train = METHODS[method]
-    return count_flops(lambda: train(task, lr, COUNTED_STEPS, watch)) / COUNTED_STEPS
-
-
-def cheapest(runs: Sequence[dict[str, Any]], method: str) -> dict[str, Any] | None:
-    """The run of least CPU time among those that reached the goal and kept the rest."""
-    good = [r for r in runs if r["method"] == method and r["reached"] and r["kept"]]
-    return min(good, key=lambda r: r["cpu"], default=None)
-
-
-def ratios(runs: Sequence[dict[str, Any]], ours: str = "llmu") -> list[dict[str, Any]]:
-    """Cost of ours over that of every other method, each by its cheapest run; by seed.
-
-    A method without such a run has none.
-    """
-    found: list[dict[str, Any]] = []
-    for seed in sorted({r["seed"] for r in runs}):
-        part = [r for r in runs if r["seed"] == seed]
-        mine = cheapest(part, ours)
-        for method in dict.fromkeys(r["method"] for r in part if r["method"] != ours):
-            other = cheapest(part, method)
-            if mine and other:
-                cost = {k: mine[k] / other[k] for k in ("wall", "cpu", "flops", "step")}
-                found.append({"seed": seed, "method": method, **cost})
-    return found
+def _share(found: Any) -> float:
+    values = [bool(each) for each in found]
+    return sum(values) / len(values)

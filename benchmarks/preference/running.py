@@ -1,0 +1,161 @@
+"""Runs what is not there yet: trials that choose a rate, then each seed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.flops import count_flops
+from benchmarks.preference import trl_methods
+from benchmarks.preference.measure import Looker
+from benchmarks.preference.methods import METHODS, REWARD_RATES, REWARD_STEPS
+from benchmarks.preference.task import TEACHING_EPOCHS, Task, taught
+from benchmarks.preference.watch import Figures, Watch
+from benchmarks.stored import Results
+
+KEY = ("kind", "method", "rate", "seed")
+CHOOSING_SEED = 100
+ACCURACY = 0.98
+"""Pairs of unseen prompts that a reward model has to order."""
+COUNTED_STEPS = 2
+
+Line = dict[str, Any]
+
+
+class Bench:
+    """Holds the results and the taught models of a call.
+
+    Args:
+        results: Lines that are there are not made again.
+        epochs: Of teaching.
+        steps: Most steps of a run; None for each method's own.
+    """
+
+    def __init__(
+        self, results: Results, epochs: int = TEACHING_EPOCHS, steps: int | None = None
+    ) -> None:
+        self.results, self._epochs, self._steps = results, epochs, steps
+        self._folder = tempfile.TemporaryDirectory()
+        self._tasks: dict[int, Task] = {}
+        self._judges: dict[int, tuple[Any, Figures]] = {}
+
+    def task(self, seed: int) -> Task:
+        """The taught model of a seed, and a line of what it answers."""
+        if seed not in self._tasks:
+            self._tasks[seed] = taught(seed, Path(self._folder.name) / str(seed), self._epochs)
+            task = self._tasks[seed]
+            found = Looker(task, _part(seed)).last(task.model)
+            self._put("before", "-", 0.0, seed, found)
+        return self._tasks[seed]
+
+    def trial(self, name: str, rate: float) -> Line:
+        """A run on the choosing prompts; ``reward`` is the reward model."""
+        known = self.results.get("trial", name, rate, CHOOSING_SEED)
+        if known is not None:
+            return known
+        if name == "reward":
+            _, watch = self._rewarded(CHOOSING_SEED, rate)
+            found = {"reached": watch.reached, **watch.costs(), **watch.figures}
+        else:
+            watch = Watch(Looker(self.task(CHOOSING_SEED), "choosing"))
+            self._train(name, rate, CHOOSING_SEED, watch)
+            found = {"reached": watch.reached, **watch.costs(), **watch.figures}
+        return self._put("trial", name, rate, CHOOSING_SEED, found)
+
+    def rate(self, name: str, rates: Sequence[float]) -> float | None:
+        """The rate of fewest steps among those that reached the goal, the lower one of two."""
+        trials = [self.trial(name, rate) for rate in rates]
+        return best(trials)
+
+    def operations(self, name: str, rate: float) -> float:
+        """Floating-point operations of a step, the mean of the first few, in a run of their own."""
+        known = self.results.get("operations", name, rate, CHOOSING_SEED)
+        if known is None:
+            watch = Watch(lambda model, step: {}, lambda figures: False)
+
+            def few() -> None:
+                if name == "reward":
+                    trl_methods.reward_model(self.task(CHOOSING_SEED), rate, COUNTED_STEPS, watch)
+                else:
+                    self._train(name, rate, CHOOSING_SEED, watch, COUNTED_STEPS)
+
+            self.task(CHOOSING_SEED)
+            if name != "reward" and METHODS[name].rewarded:
+                self.judge(CHOOSING_SEED)  # its own operations are counted apart
+            each = count_flops(few) / COUNTED_STEPS
+            known = self._put("operations", name, rate, CHOOSING_SEED, {"a step": each})
+        return known["a step"]
+
+    def report(self, name: str, rate: float, seed: int) -> Line:
+        """A run with the rate that was chosen, stopped by its looks at the reported prompts."""
+        known = self.results.get("seed", name, rate, seed)
+        if known is not None:
+            return known
+        task = self.task(seed)
+        looker = Looker(task, "reported")
+        trained: list[Any] = []
+
+        def look(model: Any, step: int) -> Figures:
+            trained[:] = [model]
+            return looker(model, step)
+
+        watch = Watch(look)
+        self._train(name, rate, seed, watch)
+        flops = self.operations(name, rate) * watch.step
+        found = {"reached": watch.reached, **watch.costs(), "flops": flops}
+        if METHODS[name].rewarded:
+            found["reward"] = self.judge(seed)[1]
+        return self._put("seed", name, rate, seed, found | looker.last(trained[0]))
+
+    def judge(self, seed: int) -> tuple[Any, Figures]:
+        """The reward model of a seed, with what it cost."""
+        if seed not in self._judges:
+            rate = self.rate("reward", REWARD_RATES)
+            if rate is None and self._steps is None:
+                raise SystemExit("no reward model told unseen pairs apart: see the trials")
+            rate = REWARD_RATES[-1] if rate is None else rate  # after two steps none is any good
+            model, watch = self._rewarded(seed, rate)
+            flops = self.operations("reward", rate) * watch.step
+            costs = {**watch.costs(), "flops": flops, **watch.figures}
+            self._judges[seed] = model, costs
+        return self._judges[seed]
+
+    def _rewarded(self, seed: int, rate: float) -> tuple[Any, Watch]:
+        task = self.task(seed)
+
+        def look(model: Any, step: int) -> Figures:
+            return {"accuracy": trl_methods.accuracy(task, model, "choosing")}
+
+        watch = Watch(look, lambda figures: figures["accuracy"] >= ACCURACY)
+        steps = self._steps or REWARD_STEPS
+        return trl_methods.reward_model(task, rate, steps, watch), watch
+
+    def _train(
+        self, name: str, rate: float, seed: int, watch: Watch, steps: int | None = None
+    ) -> None:
+        method = METHODS[name]
+        judge = [self.judge(seed)[0]] if method.rewarded else []
+        task = self.task(seed)
+        method.train(task, rate, steps or self._steps or method.steps, watch, *judge)
+
+    def _put(self, kind: str, method: str, rate: float, seed: int, found: Line) -> Line:
+        line = {"kind": kind, "method": method, "rate": rate, "seed": seed, **found}
+        self.results.put(line)
+        return line
+
+
+def best(trials: Sequence[Line]) -> float | None:
+    """The rate of fewest steps among trials that reached the goal, the lower one of two.
+
+    Example:
+        >>> best([{"rate": 0.1, "reached": True, "step": 9}, {"rate": 1.0, "reached": False}])
+        0.1
+    """
+    good = [line for line in trials if line["reached"]]
+    return min(good, key=lambda line: (line["step"], line["rate"]))["rate"] if good else None
+
+
+def _part(seed: int) -> str:
+    return "choosing" if seed == CHOOSING_SEED else "reported"
