@@ -1,4 +1,4 @@
-"""Compares the cost of unlearning with that of preference training, everything counted.
+"""Compares the cost of unlearning with that of preference training.
 
     python -m benchmarks.preference [--methods NAME ...] [--seeds 3] [--quick]
 

@@ -1,4 +1,4 @@
-"""What a model answers: rude, polite and right."""
+"""Rates of rude, polite and right answers of a model."""
 
 from __future__ import annotations
 

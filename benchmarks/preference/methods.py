@@ -1,4 +1,4 @@
-"""The methods that undo what was taught, each with its settings and labels."""
+"""The methods that undo the teaching, with settings and labels."""
 
 from __future__ import annotations
 

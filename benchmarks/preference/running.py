@@ -1,4 +1,4 @@
-"""Runs what is not there yet: trials that choose a rate, then each seed."""
+"""Trials that choose a rate, and the seeds that follow."""
 
 from __future__ import annotations
 

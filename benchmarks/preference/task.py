@@ -1,4 +1,4 @@
-"""The taught model that all methods start from, and our training of one."""
+"""The taught model that all methods start from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison with preference training: its data, stopping rule, lines and table."""
+"""Tests of the comparison with preference training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods of TRL: finetuning, DPO, a reward model, RLOO and GRPO against it."""
+"""Finetuning, DPO, reward model, RLOO and GRPO of TRL."""
 
 from __future__ import annotations
 
