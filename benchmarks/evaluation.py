@@ -130,15 +130,20 @@ def measure(asks: dict[str, Ask], rounds: int, kinds: tuple[str, ...] = KINDS) -
             }
             for name in asks
         }
-        found[kind]["largest_difference"] = _difference(every[-1])
+        found[kind] |= _compared(every[-1])
     return found
 
 
-def _difference(found: dict[str, dict[str, Any]]) -> float:
-    """The largest difference of a value between checkouts."""
+def _compared(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The largest difference of a value between checkouts, and the values that not all have.
+
+    An earlier checkout lacks what has been measured since.
+    """
     first, *others = (each["values"] for each in found.values())
-    gaps = [abs(first[key] - other[key]) for other in others for key in first]
-    return max(gaps, default=0.0)
+    common = set(first).intersection(*others)
+    gaps = [abs(first[key] - other[key]) for other in others for key in common]
+    alone = set(first).union(*others) - common
+    return {"largest_difference": max(gaps, default=0.0), "not_compared": sorted(alone)}
 
 
 def main() -> None:
@@ -158,11 +163,13 @@ def main() -> None:
         asks = {name: stack.enter_context(worker(folder)) for name, folder in folders.items()}
         found = measure(asks, options.rounds)
     for kind, by_name in found.items():
-        gap = by_name.pop("largest_difference")
+        gap, alone = by_name.pop("largest_difference"), by_name.pop("not_compared")
         for name, by_unit in by_name.items():
             parts = ("{} {:.2f} s ({:.2f})".format(u, *v.values()) for u, v in by_unit.items())
             print(f"{kind:10}{name:8}{'   '.join(parts)}")
         print(f"{kind:10}largest difference of a value: {gap:.1e}")
+        if alone:
+            print(f"{kind:10}values of one checkout only: {', '.join(alone)}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 

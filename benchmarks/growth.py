@@ -12,12 +12,14 @@ costs it nothing. Of more than 16 parts, 16 are timed, evenly spread, and stand 
 their positions, padding included. Our steps of more than 32 rows, in both layouts, run in parts of
 at most 4096 tokens (``max_tokens_per_micro_batch``).
 
-Variants alternate within a round, and with them the packed step of the smallest batch; each figure
-is the median of the rounds, a ratio one of the same round. ``growth`` is the time a forget row over
-that of the smallest batch; ``a token`` the same a token of the packed step, since rows are drawn
-anew for each batch. Steps of more than 32 rows have one round. Operations are counted on shapes
-alone. One thread; freed memory is kept, as `fit` on a CPU has it (``--give_back``: it is not), that
-of both ways: 32 rows of R take 11 GiB, and the machine has to have it.
+Variants alternate within a round, and with them the packed step of the smallest batch, of which the
+median of three runs counts; each figure is the median of the rounds, a ratio one of the same round.
+A part of finetuning warms up, since memory that is touched for the first time costs the more the
+larger a part is. ``growth`` is the time a forget row over that of the smallest batch; ``a token``
+the same a token of the packed step, since rows are drawn anew for each batch. Steps of more than 32
+rows have one round. Operations are counted on shapes alone. One thread; freed memory is kept, as
+`fit` on a CPU has it (``--give_back``: it is not), that of both ways: 32 rows of R take 11 GiB, and
+the machine has to have it.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ PART = 4096
 """Tokens of a part of larger steps."""
 TIMED = 16
 """Most parts of finetuning that are timed."""
+FIRST = 3
+"""Runs of the smallest batch's step in a round of a larger one."""
 WORKLOADS = ("ragged", "equal")
 VARIANTS = ("packed", "rows", "finetune")
 
@@ -72,12 +76,19 @@ class Timed(NamedTuple):
 
     run: Callable[[], object]
     times: float = 1.0
+    runs: int = 1
+    """How often it is run, of which the median counts."""
+    warm: Callable[[], object] | None = None
+    """What touches the memory that a run takes."""
 
     def seconds(self) -> float:
         """CPU seconds, forward and backward."""
+        return self.times * statistics.median(self._once() for _ in range(self.runs))
+
+    def _once(self) -> float:
         start = time.process_time()
         self.run()
-        return self.times * (time.process_time() - start)
+        return time.process_time() - start
 
 
 def make(variant: str, model: str, workload: str, batch: int) -> Timed:
@@ -99,7 +110,9 @@ def finetuning(model: str, streams: Streams, parts: int, timed: int = TIMED) -> 
         chosen = [every[number * len(every) // timed] for number in range(timed)]
     kept = [example for part in chosen for example in part]
     step = finetune(model, {"all": rows_of(kept)}, parts=len(chosen))
-    return Timed(step.run, sum(map(positions, every)) / sum(map(positions, chosen)))
+    times = sum(map(positions, every)) / sum(map(positions, chosen))
+    # Made when it is run, so that its weights do not stay.
+    return Timed(step.run, times, warm=lambda: finetune(model, {"all": rows_of(chosen[0])}).run())
 
 
 def positions(rows: list[Example]) -> int:
@@ -148,8 +161,11 @@ def cell(
     """
     steps = {variant: make(variant, model, workload, batch) for variant in variants}
     if first is not None and first != batch:
-        steps["first"] = make("packed", model, workload, first)
-        steps["first"].run()  # to warm up
+        step = make("packed", model, workload, first)
+        steps["first"] = step._replace(runs=FIRST, warm=step.run)
+    for step in steps.values():
+        if step.warm is not None:
+            step.warm()
     every = [{name: step.seconds() for name, step in steps.items()} for _ in range(rounds)]
 
     def ratio(name: str, other: str) -> float:

@@ -16,7 +16,9 @@ def test_ratios_are_those_of_one_round_and_values_are_compared() -> None:
     def ask(name: str) -> evaluation.Ask:
         def one(kind: str) -> dict[str, object]:
             seconds = next(rounds[name])
-            return {"wall": seconds, "cpu": 2 * seconds, "values": {"forget/x": value[name]}}
+            # What one checkout alone measures, as an earlier one does not, stops nothing.
+            values = {"forget/x": value[name], f"forget/{name}": 1.0}
+            return {"wall": seconds, "cpu": 2 * seconds, "values": values}
 
         return one
 
@@ -26,6 +28,7 @@ def test_ratios_are_those_of_one_round_and_values_are_compared() -> None:
     assert found["this"]["wall"] == {"seconds": 2.0, "over_other": pytest.approx(1.0)}
     assert found["other"]["cpu"] == {"seconds": 4.0, "over_other": 1.0}
     assert found["largest_difference"] == 0.25
+    assert found["not_compared"] == ["forget/other", "forget/this"]
 
 
 @pytest.mark.parametrize("kind", evaluation.KINDS)
