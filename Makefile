@@ -15,6 +15,8 @@ CPUS := default-1 default-2 avx2-1 avx2-2 own-1 own-2
 # What `make bench` can be given: folders of other repositories, and of this one at an earlier commit.
 PEERS ?=
 BEFORE ?=
+# `SHORT=--quick` has each of them measure what tells most in least time.
+SHORT ?=
 # Figures of a step that are counts: calls of attention, switches of an adapter, waits for a device.
 COUNTS := tests/unit/engine/step/test_attention_kernels.py::test_models_attend_once_a_layer_and_train_alike \
 	tests/unit/engine/reference/test_kinds.py::test_the_adapter_is_switched_once_wherever_it_stands \
@@ -67,15 +69,11 @@ notebook: $(VENV)/installed-test  ## Runs the notebook and stores its outputs
 	HF_HUB_OFFLINE=1 $(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False docs/notebooks/quickstart.ipynb
 
 bench: $(VENV)/installed-test  ## Measures side by side, and prints ratios
-	$(BIN)/python -m benchmarks.step
-	$(BIN)/python -m benchmarks.growth
-	$(BIN)/python -m benchmarks.layouts
-	$(BIN)/python -m benchmarks.evaluation $(BEFORE:%=--against %)
-	$(BIN)/python -m benchmarks.overhead
-	$(BIN)/python -m benchmarks.data
-	$(BIN)/python -m benchmarks.copyright
+	for each in step growth layouts; do $(BIN)/python -m benchmarks.$$each $(SHORT) || exit 1; done
+	$(BIN)/python -m benchmarks.evaluation $(SHORT) $(BEFORE:%=--against %)
+	for each in overhead data copyright; do $(BIN)/python -m benchmarks.$$each $(SHORT) || exit 1; done
 	$(BIN)/python -m pytest -v -n 0 $(COUNTS)
-	for peer in $(PEERS); do $(BIN)/python -m benchmarks.peers $$peer --models R --batch 32 --steps 2 || exit 1; done
+	for peer in $(PEERS); do $(BIN)/python -m benchmarks.peers $$peer --models R --batch 32 --steps 2 $(SHORT) || exit 1; done
 
 tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m tools.tiny.make

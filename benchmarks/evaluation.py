@@ -1,6 +1,7 @@
 """Measures an evaluation of the small tiny TOFU, beside another checkout's.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--against FOLDER] [--rounds 5] [--json FILE]
+    OMP_NUM_THREADS=1 python -m benchmarks.evaluation [--against FOLDER] [--rounds 5] [--quick]
+                                                        [--json FILE]
 
 ``evaluate`` is what ``unlearnkit evaluate`` does of one model, with the model at the start and the
 gold model beside; ``run`` is what a training run does: before, after and gold, with the intervals
@@ -154,6 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
     parser.add_argument("--against", type=Path, help="folder of another checkout")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one round of one model")
     parser.add_argument("--json", type=new_file)
     options = parser.parse_args()
     folders = {"this": Path(__file__).parents[1]}
@@ -161,7 +163,7 @@ def main() -> None:
         folders["other"] = options.against.resolve()
     with ExitStack() as stack:
         asks = {name: stack.enter_context(worker(folder)) for name, folder in folders.items()}
-        found = measure(asks, options.rounds)
+        found = measure(asks, 1, KINDS[:1]) if options.quick else measure(asks, options.rounds)
     for kind, by_name in found.items():
         gap, alone = by_name.pop("largest_difference"), by_name.pop("not_compared")
         for name, by_unit in by_name.items():

@@ -1,7 +1,7 @@
 """Losses of other repositories and ours on the same model and data.
 
     python -m benchmarks.peers CHECKOUT [--losses NAME ...] [--models tiny R ...] [--batch 4]
-                              [--keep ours|both|neither] [--json FILE]
+                              [--keep ours|both|neither] [--quick] [--json FILE]
 
 CHECKOUT is a folder of your disk that holds open-unlearning (locuslab) or llm_unlearn
 (kevinyaobytedance), as ``git clone`` leaves it. Nothing of either is part of this package: the

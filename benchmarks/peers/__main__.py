@@ -64,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=4e-4)
     parser.add_argument("--batch", type=int, default=4, help="forget rows of a step")
     parser.add_argument("--keep", choices=KEEP, default=KEEP[0], help="who keeps freed memory")
+    parser.add_argument("--quick", action="store_true", help="one round of the first loss")
     parser.add_argument("--json", type=new_file)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
@@ -95,11 +96,14 @@ def main(argv: list[str] | None = None) -> None:
             warnings.simplefilter("ignore")
             print(json.dumps(run_side(settings[0], options.side)))
             return
-        size = f"{options.steps} steps of {options.batch} rows, {options.rounds} rounds"
+        rounds = options.rounds
+        if options.quick:
+            rounds, settings = 1, settings[:1]
+        size = f"{options.steps} steps of {options.batch} rows, {rounds} rounds"
         print(f"{peer.title}, {size}\n\n{heading()}")
         rows = []
         for setting in settings:
-            rows.append(compare(setting, options.rounds))
+            rows.append(compare(setting, rounds))
             print(line(rows[-1]), flush=True)
     except NoCheckout as error:
         parser.error(str(error))

@@ -136,7 +136,7 @@ def test_the_same_loss_gives_the_same_figures_on_both_sides(
     open_unlearning: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "figures.json"
-    arguments = ["--losses", "GradDiff", "--steps", "3", "--rounds", "1", "--json", str(file)]
+    arguments = ["--losses", "GradDiff", "NPO", "--steps", "3", "--quick", "--json", str(file)]
     main([str(open_unlearning), *arguments])
     (found,) = json.loads(file.read_text())["rows"]
     assert found["loss_gap"] == pytest.approx(0.0, abs=1e-5)

@@ -4,7 +4,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from rounding import near
+from scipy.stats import ks_2samp
 
 from unlearnkit.functional import tofu
 
@@ -31,3 +34,18 @@ def test_mean_loss_is_of_logarithms_or_probabilities() -> None:
     assert tofu.mean_loss(WRONG, "geometric").item() == 3.0
     expected = -math.log((math.exp(-2) + math.exp(-4)) / 2)
     assert tofu.mean_loss(WRONG, "arithmetic").item() == pytest.approx(expected)
+
+
+VALUES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 7.5, math.inf]), min_size=2)
+
+
+@given(VALUES, VALUES)
+def test_the_distance_of_distributions_is_the_statistic_of_scipys_test(x, y) -> None:
+    # That of an exact p-value is rounded to a fraction.
+    assert tofu.ks_distance(x, y) == ks_2samp(x, y, method="asymp").statistic
+
+
+def test_a_distance_that_cannot_be_told_is_nan() -> None:
+    assert math.isnan(tofu.ks_distance([0.1, math.nan, 0.2], [0.1, 0.2]))
+    assert math.isnan(tofu.ks_distance([0.1, 0.2], [math.nan, 0.2]))
+    assert math.isnan(tofu.ks_distance([0.1], [0.1, 0.2]))
