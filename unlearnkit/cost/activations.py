@@ -57,11 +57,8 @@ def logits(shapes: Shapes, run: Training) -> float:
     chunk = run.head.tokens(shapes.vocabulary)
     tokens = min(chunk, -(-run.predicted // run.streams))
     half = run.products if run.products != 4 else 0
-    # KL: logits, log-probabilities and probabilities of the reference, the derivative; and the
-    # reference's logits as its head gave them.
-    numbers = 16 + run.products if run.kl and run.reference else 4 + half
-    if run.device != "cpu":
-        numbers += 4  # inside of logsumexp
+    # KL: what the logits become, the derivative, and what the reference's become.
+    numbers = 12 if run.kl and run.reference else 4 + half
     return tokens * shapes.vocabulary * numbers
 
 

@@ -79,11 +79,14 @@ def _logits(hidden: Tensor, weight: Tensor, transform: LogitTransform) -> tuple[
 
 def _nll_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransform) -> _Chunk:
     logits, dtype = _logits(h, weight, transform)
-    top = logits.logsumexp(-1)
     picked = logits.gather(1, target[:, None])[:, 0]
-    gradient = _spare(logits, transform).sub_(top[:, None]).exp_().neg_()
+    # In place: `logsumexp` goes over the logits, and makes as many again, twice as often.
+    top = logits.amax(-1, keepdim=True)
+    gradient = _spare(logits, transform).sub_(top).exp_()
+    total = gradient.sum(-1, keepdim=True)
+    gradient.mul_(total.reciprocal().neg_())
     gradient.scatter_add_(1, target[:, None], gradient.new_ones(len(target), 1))
-    return _Chunk(picked - top, gradient, logits, dtype)
+    return _Chunk(picked - (top + total.log())[:, 0], gradient, logits, dtype)
 
 
 def _liger_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTransform) -> _Chunk:
@@ -100,13 +103,17 @@ def _liger_chunk(h: Tensor, weight: Tensor, target: Tensor, transform: LogitTran
     return _Chunk(-nll.detach(), given.detach().neg_(), logits, dtype)
 
 
-def _kl_chunk(h: Tensor, weight: Tensor, ref_logits: Tensor, transform: LogitTransform) -> _Chunk:
+def _kl_chunk(h: Tensor, weight: Tensor, ref_logps: Tensor, transform: LogitTransform) -> _Chunk:
+    """Writes into ``ref_logps``: three tensors of the size of the logits are all there is."""
     logits, dtype = _logits(h, weight, transform)
-    logps = _spare(logits, transform).sub_(logits.logsumexp(-1, keepdim=True))
-    ref_logps = at_least_float32(ref_logits).log_softmax(-1)
-    ref = ref_logps.exp()
-    value = ref_logps.sub_(logps).mul_(ref).sum(-1)
-    return _Chunk(value, logps.exp_() - ref, logits, dtype)
+    logps = _spare(logits, transform).sub_(logits.amax(-1, keepdim=True))
+    probabilities = logps.exp()
+    total = probabilities.sum(-1, keepdim=True)
+    logps.sub_(total.log())
+    torch.sub(ref_logps, logps, out=logps)
+    ref = ref_logps.exp_()
+    value = logps.mul_(ref).sum(-1)
+    return _Chunk(value, probabilities.mul_(total.reciprocal()).sub_(ref), logits, dtype)
 
 
 def _spare(logits: Tensor, transform: LogitTransform) -> Tensor:
@@ -114,15 +121,14 @@ def _spare(logits: Tensor, transform: LogitTransform) -> Tensor:
     return logits if transform.cap is None else logits.clone()
 
 
-def _weight_gradient(
-    into: Tensor, weights: Tensor, gradient: Tensor, h: Tensor, dtype: Any
-) -> None:
-    """Adds a chunk's gradient; writes into ``gradient``."""
-    weighed = gradient.mul_(weights[:, None]).to(dtype).t()
-    if into.dtype == dtype:
-        into.addmm_(weighed, h.to(dtype))
+def _weight_gradient(into: Tensor, weights: Tensor, gradient: Tensor, hidden: Tensor) -> None:
+    """Adds a chunk's gradient."""
+    # Hidden states are weighed, of which a token has fewer than logits.
+    weighed = (hidden * weights[:, None]).to(gradient.dtype)
+    if into.dtype == gradient.dtype:
+        into.addmm_(gradient.t(), weighed)
     else:
-        into += (weighed @ h.to(dtype)).to(into.dtype)
+        into += (gradient.t() @ weighed).to(into.dtype)
 
 
 class _HeadFunction(Function):
@@ -152,10 +158,10 @@ class _HeadFunction(Function):
             chunk: _Chunk = compute(h, cast, rest[part], options.transform)
             values.append(chunk.value)
             if needs_hidden or keep:
-                raw = options.transform.backward(chunk.gradient, chunk.logits)
-                directions.append((raw.to(chunk.dtype) @ cast).to(hidden.dtype))
+                raw = options.transform.backward(chunk.gradient, chunk.logits).to(chunk.dtype)
+                directions.append((raw @ cast).to(hidden.dtype))
                 if kept is not None and pattern is not None:
-                    _weight_gradient(kept, pattern.weights[part], raw, h, chunk.dtype)
+                    _weight_gradient(kept, pattern.weights[part], raw, hidden[part])
         direction = torch.cat(directions) if directions else None
         ctx.save_for_backward(hidden, weight, rest, direction)
         ctx.pattern, ctx.kept = pattern, kept
@@ -193,8 +199,8 @@ def _second_pass(
         h = _cast(hidden[part], ctx.autocast)
         with again:
             chunk: _Chunk = ctx.compute(h, cast, rest[part], ctx.options.transform)
-        raw = ctx.options.transform.backward(chunk.gradient, chunk.logits)
-        _weight_gradient(found, upstream[part], raw, h, chunk.dtype)
+        raw = ctx.options.transform.backward(chunk.gradient, chunk.logits).to(chunk.dtype)
+        _weight_gradient(found, upstream[part], raw, hidden[part])
     return found
 
 
@@ -275,8 +281,8 @@ def token_forward_kl(
 
     def compute(h: Tensor, w: Tensor, ref_h: Tensor, transform: LogitTransform) -> _Chunk:
         with torch.no_grad():
-            ref_logits = reference(ref_h)
-        return _kl_chunk(h, w, ref_logits, transform)
+            ref_logps = at_least_float32(reference(ref_h)).log_softmax(-1)
+        return _kl_chunk(h, w, ref_logps, transform)
 
     hidden, weight = _as_the_mode_says(hidden, weight)
     return _applied(hidden, weight, reference_hidden, pattern, compute, options)

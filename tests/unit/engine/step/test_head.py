@@ -42,6 +42,9 @@ def test_tokens_of_a_chunk_follow_from_the_vocabulary() -> None:
     model = stub_model()
     assert Head(model).chunk_tokens == 34 * 2**20 // (4 * 10)
     assert Head(model, chunk_tokens=3).chunk_tokens == 3
+    # Of 128256 tokens 34 MiB hold 69 rows, of which the head's weight would be read too often.
+    assert sizes("cpu", GIB).tokens(32000) == 278
+    assert sizes("cpu", GIB).tokens(128256) == 128
 
 
 class _Casts(TorchDispatchMode):

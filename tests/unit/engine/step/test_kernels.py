@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from unlearnkit.engine.step import kernels
 from unlearnkit.engine.step.patterns import Pattern
@@ -115,6 +119,41 @@ def test_a_gradient_too_large_to_keep_is_computed_later(monkeypatch) -> None:
     ones = Pattern(torch.ones(TOKENS, dtype=torch.float64))
     kernels.token_logps(hidden, weight, target, ones, options).sum().backward()
     assert sum(seen) == 2 * TOKENS
+
+
+class _Made(TorchDispatchMode):
+    """Counts tensors of a shape that are not written over one that is there."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        given = [t.data_ptr() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        if isinstance(found, Tensor) and found.shape == self.shape:
+            self.count += found.data_ptr() not in given
+        return found
+
+
+@pytest.mark.parametrize(("what", "right"), [("logps", 1), ("kl", 2 + 2)])
+def test_a_chunk_has_no_more_tensors_of_its_logits_than_it_needs(what: str, right: int) -> None:
+    """The logits become the derivative; KL has that apart, and the reference's two beside them."""
+    hidden, weight, reference, target = _tensors(torch.float32)
+    options = kernels.Options(LogitTransform(), TOKENS, gradient_bytes=10**9)
+    ones = Pattern(torch.ones(TOKENS))
+    with _Made((TOKENS, VOCABULARY)) as made:
+        if what == "logps":
+            values = kernels.token_logps(hidden, weight, target, ones, options)
+        else:
+            fixed = weight.detach() * 0.9
+            values = kernels.token_forward_kl(
+                hidden, weight, lambda h: h @ fixed.t(), reference, ones, options
+            )
+    assert made.count == right
+    with _Made((TOKENS, VOCABULARY)) as made:
+        values.sum().backward()
+    assert made.count == 0
 
 
 def test_nothing_is_kept_without_gradient() -> None:
