@@ -43,10 +43,10 @@ def whole_file(path: Path, *, said: str = "cannot write", flush: bool = False) -
     try:
         yield unfinished
         if flush:
-            _flush(unfinished)
+            flush_to_disk(unfinished)
         os.replace(unfinished, path)
         if flush:
-            _flush(path.parent)
+            flush_to_disk(path.parent)
     except BaseException as error:
         with suppress(OSError):  # the folder itself may be what is wrong
             unfinished.unlink(missing_ok=True)
@@ -248,7 +248,7 @@ def _tell(error: BaseException, what: str) -> None:
         raise UserError(f"{what}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _flush(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Flushes a file's content, or the names in a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from unlearnkit import UnlearningModule
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy, is_sharded, whole_state
+from unlearnkit.runs.checkpoints import point_checkpoints_at
 
 
 class SaveAt(L.Callback):
@@ -111,6 +112,7 @@ def main(out: str, folder: str, options: str) -> None:
         enable_model_summary=False,
         callbacks=[recorder, SaveAt(given.get("save"), given.get("after", 0)), weights],
     )
+    point_checkpoints_at(trainer, Path(out))
     L.seed_everything(given.get("seed", 0), verbose=False)
     trainer.fit(module, datamodule=data, ckpt_path=given.get("resume"), weights_only=True)
     found = {

@@ -15,6 +15,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from unlearnkit.engine.ranks import found_by_first
+from unlearnkit.engine.shards.folder import is_folder_of_shards, plain_part
+from unlearnkit.engine.shards.loading import whole_checkpoint
 from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import whole_file
@@ -58,6 +60,8 @@ class WholeFiles(TorchCheckpointIO):
         Raises:
             RecipeError: If the file is damaged or holds other objects.
         """
+        if is_folder_of_shards(path):
+            return whole_checkpoint(Path(path))
         path = found_by_first(lambda: _whole(path))
         with _refused_if_damaged(path):
             return super().load_checkpoint(path, map_location, weights_only=True)
@@ -66,9 +70,13 @@ class WholeFiles(TorchCheckpointIO):
 def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
     """Reads a local checkpoint; with ``mmap`` weights are read only where they are used.
 
+    Of a folder of shards all but these.
+
     Raises:
         RecipeError: If the file is damaged or holds other objects.
     """
+    if is_folder_of_shards(path):
+        return plain_part(Path(path))
     with _refused_if_damaged(path):
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 

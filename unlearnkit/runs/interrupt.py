@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from torch.distributed import is_torchelastic_launched
 
+from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.errors import Interrupted
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class SaveOnSignal(L.Callback):
             return
         path = self.folder / "interrupted.ckpt"
         trainer.save_checkpoint(path)
+        if isinstance(trainer.strategy, FSDP2Strategy):
+            trainer.strategy.settle()
         raise Interrupted(
             f"{signal.Signals(received).name} at step {trainer.global_step}; saved {path}",
             hint="Continue with the same command and --ckpt_path last.",

@@ -20,7 +20,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.leaks import refuse_leaks
 from unlearnkit.data.worded import WordedRows
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
-from unlearnkit.engine.training.fsdp2 import is_sharded, step_of
+from unlearnkit.engine.training.fsdp2 import is_sharded, shards_checkpoints, step_of
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
@@ -134,6 +134,12 @@ def _no_step(run: Planned) -> None:
             )
 
 
+def _of_blocks(run: Planned) -> str | None:
+    """The optimizer, if it is of a library that quantises its states."""
+    cls = type(run.module.make_optimizer([nn.Parameter(torch.zeros(1))]))
+    return cls.__name__ if cls.__module__.partition(".")[0] in ("bitsandbytes", "torchao") else None
+
+
 def _optimizer(run: Planned) -> None:
     try:
         run.module.make_optimizer([nn.Parameter(torch.zeros(1))])
@@ -185,6 +191,12 @@ TRAINER: tuple[Rule, ...] = (
     Rule(_no_step),
     Rule(_suites_of_one_name),
     Rule(_optimizer),
+    Rule(
+        lambda run: shards_checkpoints(run.trainer) and _of_blocks(run),
+        "trainer.strategy: sharded checkpoints do not hold the states of {found}, which are "
+        "quantised in blocks",
+        "Set trainer.strategy: {{name: fsdp2, checkpoints: whole}}, or another model.optimizer.",
+    ),
 )
 """Rules on the trainer, its callbacks and the optimizer."""
 

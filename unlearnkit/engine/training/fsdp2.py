@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, StrategyRegistry
 from peft import PeftModel
 from torch import nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+)
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.optim import Optimizer
 
 from unlearnkit.engine.ranks import found_by_first
+from unlearnkit.engine.shards.folder import is_folder_of_shards
+from unlearnkit.engine.shards.loading import load_shards
+from unlearnkit.engine.shards.parts import without_second_names
+from unlearnkit.engine.shards.saving import Saving
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError
@@ -26,15 +35,15 @@ from unlearnkit.errors import RecipeError
 class FSDP2Strategy(ModelParallelStrategy):
     """Lightning's `ModelParallelStrategy` with all processes in one data-parallel group.
 
-    Registered as ``fsdp2``, so that ``trainer.strategy: fsdp2`` names it. Its checkpoints are
-    single files, written whole like any other.
+    Registered as ``fsdp2``, so that ``trainer.strategy: fsdp2`` names it.
 
     Args:
         shard: Processes that share one copy of the weights; all, divided by ``replicate``, if
             none is given.
         replicate: Copies of the weights (HSDP). Processes that follow each other in rank share a
             copy, so ``shard`` is best the GPUs of a node and ``replicate`` the nodes.
-        save_distributed_checkpoint: A folder of shards in place of a single file.
+        checkpoints: ``sharded`` is a folder, which all processes write while the training goes on;
+            ``whole`` a single file, for which the first gathers all weights and moments.
         process_group_backend: Of ``torch.distributed``.
         timeout: Of a collective call.
     """
@@ -43,11 +52,13 @@ class FSDP2Strategy(ModelParallelStrategy):
         self,
         shard: int | None = None,
         replicate: int = 1,
-        save_distributed_checkpoint: bool = False,
+        checkpoints: Literal["sharded", "whole"] = "sharded",
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
-        super().__init__("auto", 1, save_distributed_checkpoint, process_group_backend, timeout)
+        sharded = checkpoints == "sharded"
+        super().__init__("auto", 1, sharded, process_group_backend, timeout)
+        self.saving = Saving(timeout) if sharded else None
         self._shard, self.replicate = shard, replicate
 
     @property
@@ -99,6 +110,8 @@ class FSDP2Strategy(ModelParallelStrategy):
             RecipeError: If the file is damaged.
         """
         path = Path(self.broadcast(checkpoint_path))
+        if is_folder_of_shards(path):
+            return load_shards(path, self.lightning_module, self.optimizers)
         found_by_first(lambda: refuse_damaged(path))
         found = _optimizer_states(path)
         if not found or any(each["state"] for each in found):
@@ -112,6 +125,56 @@ class FSDP2Strategy(ModelParallelStrategy):
             for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
                 group.update({key: saved[key] for key in saved if key != "params"})
         return checkpoint
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """The module's state; of sharded checkpoints without a copy of it."""
+        if self.saving is None:
+            return super().lightning_module_state_dict()
+        assert self.model is not None
+        return without_second_names(get_model_state_dict(self.model), self.model)
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """The state of an optimizer; of sharded checkpoints without a copy of it."""
+        if self.saving is None:
+            return super().optimizer_state(optimizer)
+        assert self.model is not None
+        return get_optimizer_state_dict(self.model, getattr(optimizer, "_optimizer", optimizer))
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Saves a checkpoint, or begins to; `settle` waits for it.
+
+        Raises:
+            UserError: If it, or a sharded one before, could not be written.
+        """
+        path = Path(self.broadcast(filepath))
+        if self.saving is not None and storage_options is None:
+            self.saving.save(checkpoint, path)
+        else:
+            super().save_checkpoint(checkpoint, path, storage_options)
+
+    def remove_checkpoint(self, filepath: str | Path) -> None:
+        """Removes a checkpoint; a sharded one when what takes its place is written."""
+        if self.saving is None:
+            super().remove_checkpoint(filepath)
+        elif self.is_global_zero:
+            self.saving.remove(Path(filepath))
+
+    def settle(self) -> None:
+        """Waits until all checkpoints are written.
+
+        Raises:
+            UserError: If one could not be.
+        """
+        if self.saving is not None:
+            self.saving.settle()
+
+    def teardown(self) -> None:
+        """Waits for what is still being written, and lets go of the processes."""
+        if self.saving is not None:
+            self.saving.end()
+        super().teardown()
 
 
 def _copies(device: str, replicate: int, shard: int) -> DeviceMesh:
@@ -137,6 +200,11 @@ StrategyRegistry.register(
 def is_sharded(trainer: L.Trainer) -> bool:
     """Whether the trainer's strategy shards models by `shard`."""
     return isinstance(trainer.strategy, ModelParallelStrategy)
+
+
+def shards_checkpoints(trainer: L.Trainer) -> bool:
+    """Whether the trainer's checkpoints are folders of shards."""
+    return isinstance(trainer.strategy, FSDP2Strategy) and trainer.strategy.saving is not None
 
 
 def takes_apart(trainer: L.Trainer) -> bool:

@@ -107,7 +107,7 @@ def unfinished_run(runs: Path, ckpt_path: str, resolve: Resolve = named) -> Unfi
         folder, checkpoint = found[-1], None
     else:
         checkpoint = Path(ckpt_path)
-        if not checkpoint.is_file():
+        if not checkpoint.exists():
             raise RecipeError(f"--ckpt_path: there is no file {ckpt_path}")
         inside = (each for each in checkpoint.parents if _is_phased(each))
         folder = next(inside, None)

@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning as L
 import torch.distributed
 
+from unlearnkit.engine.shards.folder import identity_of, is_folder_of_shards
 from unlearnkit.engine.training.changed import TakeNewSettings
 from unlearnkit.errors import RecipeError
 from unlearnkit.files import digest_of
@@ -73,6 +74,8 @@ class SameCheckpoint(L.Callback):
 def _identity(path: str) -> str:
     """What copies of one checkpoint have in common: the checksums that its archive lists."""
     place = Path(path)
+    if is_folder_of_shards(path):
+        return identity_of(place)
     if not place.is_file():
         return path
     size = place.stat().st_size
@@ -101,7 +104,7 @@ def resumed(
     Raises:
         RecipeError: With each change that would make other weights, and is not accepted.
     """
-    elsewhere = "://" in path or Path(path).is_dir()
+    elsewhere = "://" in path or (Path(path).is_dir() and not is_folder_of_shards(path))
     checkpoint = {} if elsewhere else read_checkpoint(path, mmap=True)
     step = checkpoint.get("global_step")
     then = MadeWith.in_checkpoint(checkpoint)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from unlearnkit.engine.preflight import refuse
+from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
+from unlearnkit.errors import RecipeError
+from unlearnkit.runs.preflight import TRAINER
+
+
+def _run(checkpoints: str, module: str) -> SimpleNamespace:
+    strategy = FSDP2Strategy(checkpoints=checkpoints)  # pyright: ignore
+    own = type("AdamW8bit", (torch.optim.AdamW,), {"__module__": module})
+    made = SimpleNamespace(make_optimizer=lambda parameters: own(parameters))
+    return SimpleNamespace(trainer=SimpleNamespace(strategy=strategy), module=made)
+
+
+def test_sharded_checkpoints_of_quantised_states_are_refused() -> None:
+    rules = [rule for rule in TRAINER if "quantised in blocks" in (rule.message or "")]
+    assert len(rules) == 1
+    for library in ("torchao.optim.adam", "bitsandbytes.optim.adamw"):
+        with pytest.raises(RecipeError, match="do not hold the states of AdamW8bit"):
+            refuse(rules, _run("sharded", library))  # pyright: ignore
+        refuse(rules, _run("whole", library))  # pyright: ignore
+    refuse(rules, _run("sharded", "torch.optim.adamw"))  # pyright: ignore
