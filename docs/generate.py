@@ -80,6 +80,7 @@ _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 # The maths of an objective whose function has another name.
 _FUNCTIONS = {
+    "ilu": functional.dummy_slope,
     "l2_to_reference": functional.l2,
     "negative_kl": functional.forward_kl,
     "retain_hidden": functional.rmu,

@@ -121,6 +121,19 @@ METHODS: dict[str, Method] = {
         "SKU", "edits/sku_stage1", "negate", {"edit.scale": 1.0}, _SCALE,
         "Liu et al. 2024, arXiv 2402.10058",
     ),
-    **_plain("npo", "npo_sam", "npo_lat", "gru"),
+    **_plain("npo", "npo_sam", "npo_lat", "gru", "ilu"),
+    # Few neurons at a rate that would take a whole model apart; plain steps of gradient descent.
+    "npo_sure": Method(
+        "NPO with SURE", "methods/npo_sure", options={"model.optimizer.lr": 3e-3},
+        search={"model.optimizer.lr": {"log": [5e-4, 1e-2]}},
+    ),
+    "rep_select": Method(
+        "RepSelect", "methods/rep_select",
+        options={"model.optimizer": {"name": "SGD", "lr": 0.05}},
+        search={"model.optimizer.lr": {"log": [5e-3, 0.5]}},
+    ),
+    "tar": Method(
+        "TAR", "methods/tar", search={"model.robust.rate": {"log": [1e-4, 3e-3]}},
+    ),
 }  # fmt: skip
 """By name, in the order in which they are tried."""

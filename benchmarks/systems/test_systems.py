@@ -20,7 +20,7 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
              "safe_unlearning": "safe_unlearning", "simnpo": "simnpo", "sku_stage1": "sku",
              "uld_assistant": "uld"}  # fmt: skip
 # Methods that nobody has run on the tiny TOFU yet; docs/papers.md says so.
-NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "jensun", "me_gd", "npo_lat", "npo_sam",
+NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "ilu", "jensun", "me_gd", "npo_lat", "npo_sam",
            "npo_sure", "rep_select", "tar", "unilogit"}  # fmt: skip
 
 

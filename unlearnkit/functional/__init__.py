@@ -11,6 +11,7 @@ from unlearnkit.functional.displacement import ceu, ihl, unlikelihood
 from unlearnkit.functional.distillation import undial
 from unlearnkit.functional.divergence import forward_kl, reverse_kl, uniform_kl
 from unlearnkit.functional.f_divergence import flat
+from unlearnkit.functional.invariance import dummy_slope
 from unlearnkit.functional.logit_rules import offset_logits, uld_logits, whp_logits
 from unlearnkit.functional.lunar import redirection
 from unlearnkit.functional.parameters import l2, orthogonal_lora
@@ -32,6 +33,7 @@ __all__ = [
     "d2o",
     "dpo",
     "dual_step",
+    "dummy_slope",
     "flat",
     "forward_kl",
     "ihl",

@@ -12,11 +12,18 @@ WIDE = torch.tensor(
     dtype=torch.float32,
 )
 
+
+def _entropy(logits):
+    logps = F.core.log_probabilities(logits)
+    return -(logps.exp() * logps).sum(-1)
+
+
 ON_LOGITS = {
     "forward_kl": F.forward_kl,
     "reverse_kl": F.reverse_kl,
     "uniform_kl": lambda z, _ref: F.uniform_kl(z),
     "ihl": lambda z, _ref: F.ihl(z, TARGET),
+    "dummy_slope": lambda z, _ref: F.dummy_slope(F.token_logps(z, TARGET), _entropy(z)),
     "unlikelihood": lambda z, _ref: F.unlikelihood(z, TARGET),
     "ceu": lambda z, _ref: F.ceu(z, TARGET),
     "undial": lambda z, ref: F.undial(z, ref, TARGET),

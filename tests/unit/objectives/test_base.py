@@ -14,6 +14,7 @@ EXPECTED = {
     "gradient_ascent",
     "idk",
     "ihl",
+    "ilu",
     "jensun",
     "l2_to_reference",
     "negative_kl",
