@@ -1,4 +1,4 @@
-"""How a loss answers to a factor on the logits."""
+"""Answer of a loss to a factor on the logits."""
 
 from __future__ import annotations
 
