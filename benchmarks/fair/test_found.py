@@ -1,4 +1,4 @@
-"""The shipped recipe holds what was found, and builds what the bench trained."""
+"""The shipped recipe holds what was found and trained."""
 
 from __future__ import annotations
 
