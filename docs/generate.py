@@ -235,7 +235,7 @@ def _lifted(rule: Rule) -> str:
 def looked_at_table() -> str:
     """What the verdicts look at, which values are good, and what to change."""
     everything = [rule for kind in rules().kinds for rule in kind.rules]
-    rows = [(rule.look, rule.good, rule.next) for rule in (*everything, *rules().remarks)]
+    rows = [(rule.look, rule.good, rule.advice()) for rule in (*everything, *rules().remarks)]
     return _table(("Look at", "Good", "If not"), rows)
 
 

@@ -366,7 +366,7 @@ def test_forget_sets_of_growing_size_stand_in_order(written, command) -> None:
         assert command("fit", "-r", "good.yaml", "--model.base", "stub", *words).code == 0
     columns = json.loads(command("compare", "runs", "--format", "json").out)["columns"]
     sizes = [column["recipe"].rpartition("=")[2] for column in columns if column["runs"]]
-    assert sizes == ["1", "2", "3", "None"]
+    assert sizes == ["1", "2", "3", "null"]
 
 
 @pytest.mark.slow

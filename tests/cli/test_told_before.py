@@ -13,7 +13,10 @@ from unlearnkit.models import load
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--trainer.gradient_clip_val", "-1"), "gradient_clip_val: expected 0 or more, found -1"),
+        (
+            ("--trainer.gradient_clip_val", "-1"),
+            "line: trainer.gradient_clip_val: expected 0 or more, found -1",
+        ),
         (
             ("--model.lora", "{r: 2, layers_to_transform: [-1, 0, 9]}"),
             "layers_to_transform: expected numbers of 0 to 3, found -1, 9",
@@ -39,6 +42,31 @@ def test_it_is_told(command, folder, monkeypatch, verb, words, said) -> None:
     assert said in done.err
     assert "╭─ fault" not in done.err
     assert not (folder / "runs").exists()
+
+
+def test_what_is_found_after_the_recipe_was_read_has_its_line_too(command, folder) -> None:
+    # A file of that name is no key.
+    recipe = (folder / "good.yaml").read_text().replace("model:\n", "model:\n  base: tiny\n")
+    lines = [*recipe.splitlines(), "evaluate: [copyright]", "gold: runs/gold/nowhere"]
+    (folder / "model.yaml").write_text("\n".join(lines))
+    done = command("validate", "-r", "model.yaml")
+    assert done.code == 2
+    text = " ".join(done.err.replace("│", " ").split())
+    assert f"model.yaml:{len(lines)}: gold: there is no folder runs/gold/nowhere Embedded" in text
+    (folder / "model.yaml").write_text("\n".join([*lines[:-2], "gols: 1"]))
+    assert f"│ model.yaml:{len(lines) - 1}: gols" in command("validate", "-r", "model.yaml").err
+
+
+def test_goals_on_what_is_not_measured_are_told_with_everything_else(command, folder) -> None:
+    recipe = (folder / "good.yaml").read_text().replace("model:\n", "modl: 1\nmodel:\n")
+    goals = "goals: {forget/nll: {at_mots: 1}, forget/nope: {at_most: 1}, nll: {at_most: gold}}"
+    (folder / "bad.yaml").write_text(f"{recipe}\nevaluate: [copyright]\n{goals}\n")
+    done = command("validate", "-r", "bad.yaml")
+    assert done.code == 2
+    lines = [line.strip("│ ") for line in done.err.splitlines()]
+    for key in ("modl", "goals.forget/nll.at_mots", "goals.forget/nope", "goals.nll"):
+        assert any(line.endswith(f": {key}") for line in lines), key
+    assert "needs a gold model, and the recipe has none" in " ".join(lines)
 
 
 def test_a_wording_that_the_suite_measures_is_told(command, folder, monkeypatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,7 +14,7 @@ from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.fluency import FLUENCY, KEYS
 from unlearnkit.suites.meaning import address
-from unlearnkit.verdict.goals import Goal, read_goals
+from unlearnkit.verdict.goals import Goal, faults_of, read_goals
 from unlearnkit.verdict.values import MetricRow
 
 ATTACKED = ("others", "forget")
@@ -52,6 +52,27 @@ def check_goal_addresses(
         except RecipeError as error:
             also = f" {', '.join(known)}." if known else ""
             raise RecipeError(error.message, hint=f"{error.hint}{also}") from error
+
+
+def unmeasured(
+    goals: Mapping[str, Any], suites: Sequence[Suite], attacks: Sequence[Attack], gold: str | None
+) -> Iterator[tuple[str, str]]:
+    """Each goal that `check_goal_addresses` refuses, with a sentence.
+
+    Args:
+        goals: Those of a recipe; one that is none, by its form, is passed over.
+        suites: What measures.
+        attacks: What measures too.
+        gold: The gold model.
+    """
+    for name, bounds in goals.items():
+        if faults_of({name: bounds}):
+            continue
+        try:
+            check_goal_addresses({name: bounds}, suites, attacks, gold)
+        except RecipeError as error:
+            message = error.message.partition(": ")[2].rstrip(".")
+            yield name, f"{message}. {error.hint or ''}".rstrip()
 
 
 def unknown_goals(goals: Sequence[Goal], rows: Sequence[MetricRow]) -> UserError | None:

@@ -53,13 +53,14 @@ def rows(comparison: Comparison) -> Iterator[tuple[str, list[tuple[str, bool]]]]
 def show_table(comparison: Comparison) -> None:
     """One table, or as many below each other as the width needs; long names are numbered."""
     console = out()
+    mark = "" if console.is_terminal else "* "  # a file shows no bold
     lines = list(rows(comparison))
     names = [printable(heading(column)) for column in comparison.columns]
     heads = _short(comparison.columns, names)
     label = max([7, *(len(name.partition("/")[2]) for name, _ in lines)])
     verdicts = [column.verdict or "" for column in comparison.columns]
     texts = [*heads, *verdicts, *(text for _, cells in lines for text, _ in cells)]
-    widest = max([5, *map(len, texts)])
+    widest = max([5, *map(len, texts)]) + len(mark)
     fitting = max(1, (console.width - label - 4) // (widest + 2))
     for start in range(0, len(heads), fitting):
         part = slice(start, start + fitting)
@@ -75,14 +76,19 @@ def show_table(comparison: Comparison) -> None:
             if suite != shown:
                 table.add_row(Text(printable(suite), style="bold"))
                 shown = suite
-            styled = (Text(text, style="bold green" if best else "") for text, best in cells[part])
+            styled = (
+                Text(mark + text, style="bold green") if best else Text(text)
+                for text, best in cells[part]
+            )
             table.add_row(Text(printable(name)), *styled)
         console.print(table)
     for head, name in zip(heads, names, strict=True):
         if head != name:
             console.print(Text(f"{head}: {name}"))
     several = any(len(column.runs) > 1 for column in comparison.columns)
-    note = "Best values are bold." + (" Several seeds: mean ± sd." if several else "")
+    note = ("* is the best value." if mark else "Best values are bold.") + (
+        " Several seeds: mean ± sd." if several else ""
+    )
     console.print(note, style="dim")
     for each in comparison.notes:
         console.print(Text(printable(each), style="dim"))

@@ -18,8 +18,9 @@ from functools import cache
 from importlib.metadata import version
 
 from unlearnkit.cli import verbs
+from unlearnkit.cli.placed import remember, with_places
 from unlearnkit.cli.usage import RECIPE_HELP, overview
-from unlearnkit.errors import Interrupted, UserError
+from unlearnkit.errors import Interrupted, RecipeError, UserError
 from unlearnkit.registry import did_you_mean
 
 _OF_THE_DISK = (
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [each for each in arguments if each != "--debug"]
+    remember(None)
     try:
         with _termination_raises():
             run(arguments)
@@ -51,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             _report(error.message, error.title, error.hint, debug)
         return 128 + error.signum
     except UserError as error:
-        _report(error.message, error.title, error.hint, debug)
+        is_recipe = isinstance(error, RecipeError)
+        message = with_places(error.message) if is_recipe else error.message
+        _report(message, error.title, error.hint, debug)
         return USER_ERROR
     except KeyboardInterrupt:
         _report("Interrupted.", "stopped", None, debug)

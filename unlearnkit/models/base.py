@@ -226,24 +226,24 @@ def reading(base: BaseModel, kind: str = "model") -> Iterator[None]:
 
 def explain_missing(base: BaseModel, error: Exception, kind: str = "model") -> RecipeError:
     """A loading error of transformers as one sentence."""
-    if Path(base.path).exists():
-        what = f"the folder {base.path} holds no {kind} that can be loaded"
-    elif base.path.count("/") > 1 or base.path.startswith((".", "~", "/")):
-        what = f"there is no folder {base.path}"
-    else:
-        what = f"'{base.path}' is neither a folder nor a model that the hub gives here"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # Some begin with a heading.
     first_line = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    first_line = first_line or type(error).__name__
+    said = f" ({first_line or type(error).__name__})"
+    if Path(base.path).exists():
+        what = f"the folder {base.path} holds no {kind} that can be loaded{said}"
+    elif base.path.count("/") > 1 or base.path.startswith((".", "~", "/")):
+        what = f"there is no folder {base.path}"  # the hub's words are of ids alone
+    else:
+        what = f"'{base.path}' is neither a folder nor a model that the hub gives here{said}"
     if kind == "tokenizer" and Path(base.path, "adapter_config.json").is_file():
         return RecipeError(
-            f"model.base: {what} ({first_line})",
+            f"model.base: {what}",
             hint="Set data.tokenizer to the model that the adapter belongs to, or copy that "
             "model's tokenizer files into the folder.",
         )
     return RecipeError(
-        f"model.base: {what} ({first_line})",
+        f"model.base: {what}",
         hint=f"Embedded models: {', '.join(EMBEDDED)}. Otherwise give a folder with config.json "
         "and safetensors, or a hub id that is reachable or cached.",
     )

@@ -156,7 +156,10 @@ def _names(groups: Sequence[Sequence[Run]], own: Mapping[Path, str]) -> list[str
         if given:
             found.append(", ".join(given))
             continue
-        values = [f"{key.removeprefix('model.objectives.')}={value}" for key, value in differing]
+        values = [
+            f"{key.removeprefix('model.objectives.')}={_as_given(value)}"
+            for key, value in differing
+        ]
         more = [f"and {len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
         shown = [*values[:_MOST_VALUES], *more]
         found.append(", ".join([group[0].summary["recipe"], *shown]))
@@ -165,6 +168,11 @@ def _names(groups: Sequence[Sequence[Run]], own: Mapping[Path, str]) -> list[str
         name if found.count(name) == 1 else f"{name} {group[0].folder.name}"
         for name, group in zip(found, groups, strict=True)
     ]
+
+
+def _as_given(value: Any) -> str:
+    """A value as a recipe has it: null, true and false."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
 
 
 def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:

@@ -25,7 +25,7 @@ from unlearnkit.runs.measure import Stages
 from unlearnkit.runs.other.judged import Judged
 from unlearnkit.verdict import GoalResult, Verdict, check_goals, judge, read_goals
 from unlearnkit.verdict.attacked import attacked_rows
-from unlearnkit.verdict.teaching import teaches
+from unlearnkit.verdict.teaching import objectives_of, teaches
 from unlearnkit.verdict.values import Intervals, MetricRow, metric_rows
 
 NO_BEFORE = (
@@ -97,7 +97,9 @@ def conclusion_from(
         else each
         for each in check_goals(wanted, measured)
     ]
-    verdict = judge(rows, attacks, teaching=teaches(run.recipe))
+    verdict = judge(
+        rows, attacks, teaching=teaches(run.recipe), objectives=objectives_of(run.recipe)
+    )
     if isinstance(run, Judged) and not any("before" in row.values for row in rows):
         verdict = replace(verdict, next="", notes=(NO_BEFORE, *verdict.notes))
     return Conclusion(verdict, tuple(results))

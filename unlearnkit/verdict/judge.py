@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -94,6 +94,7 @@ def judge(
     by: Rules | None = None,
     *,
     teaching: bool = False,
+    objectives: Collection[str] = (),
 ) -> Verdict:
     """The verdict on a run.
 
@@ -102,6 +103,7 @@ def judge(
         attacks: Attacks on the model, as their files hold them.
         by: The rules; by default those of ``rules.yaml``.
         teaching: Whether the recipe only teaches, so that it was to forget nothing.
+        objectives: Names of its objectives, which are not advised.
     """
     found = by or rules()
     gold = any("gold" in row.values for row in rows if row.meaning.forgets)
@@ -125,7 +127,8 @@ def judge(
             if not gold:
                 notes.insert(0, NO_GOLD)
             said = notes if kind.remarks else []
-            return _given(kind, [each.row for each in held], held[0].rule.next, said)
+            what = held[0].rule.advice(objectives)
+            return _given(kind, [each.row for each in held], what, said)
     main = _main(rows)
     if not any(row.meaning.forgets for row in main):
         return _given(found.kind("not judged"), main, "", notes)
@@ -134,7 +137,7 @@ def judge(
         for rule in reversed(found.remarks):
             for each in _ordered([*_held(rule, measured)])[:1]:
                 values = f"{each.row.address} {values_of(each.row)}"
-                notes.insert(0, f"{rule.says}: {values}; {rule.next}.")
+                notes.insert(0, f"{rule.says}: {values}; {rule.advice(objectives)}.")
         return _given(kind, main, "", notes)
     return _given(found.kind("forgotten"), main, "", [NO_GOLD, *notes])
 

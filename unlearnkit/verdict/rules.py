@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -43,6 +43,17 @@ class Rule:
     measurable: bool = False
     says: str = ""
     """Of a remark, what it begins with."""
+    instead: tuple[str, ...] = ()
+    """Objectives that the advice may name."""
+
+    def advice(self, used: Collection[str] = ()) -> str:
+        """What to change next.
+
+        Args:
+            used: Objectives of the recipe, which are no advice.
+        """
+        other = next((f"`{each}`" for each in self.instead if each not in used), "another one")
+        return self.next.format(instead=other)
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def _rule(given: Mapping[str, Any]) -> Rule:
     for key in ("when", "unless", "leads"):
         if key in fields:
             fields[key] = Expression(fields[key], NAMES, compared=True)
-    for key in ("metric", "attack"):
+    for key in ("metric", "attack", "instead"):
         if key in fields:
             fields[key] = _several(fields[key])
     roles = fields.get("roles", [])

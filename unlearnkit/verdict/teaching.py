@@ -1,4 +1,4 @@
-"""Tells whether a recipe only teaches."""
+"""Reads what a recipe trains for: its objectives, and whether it only teaches."""
 
 from __future__ import annotations
 
@@ -23,19 +23,43 @@ def teaches(recipe: Mapping[str, Any]) -> bool:
         >>> teaches({"model": {"objectives": {"forget": {"name": "npo"}}}})
         False
     """
-    phases = recipe.get("phases")
-    if isinstance(phases, list) and phases:
-        common = {key: value for key, value in recipe.items() if key != "phases"}
-        return all(isinstance(each, Mapping) and teaches({**common, **each}) for each in phases)
+    if phases := _phases(recipe):
+        return all(map(teaches, phases))
     if recipe.get("edit"):
         return False
-    objectives, streams = _below(recipe, "model", "objectives"), _below(recipe, "data", "streams")
-    active = {
+    active, streams = _active(recipe), _below(recipe, "data", "streams")
+    return bool(active) and all(_raises(key, entry, streams) for key, entry in active.items())
+
+
+def objectives_of(recipe: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the objectives that a recipe trains with, those of all its phases.
+
+    Args:
+        recipe: As a run folder holds it, with or without phases.
+
+    Example:
+        >>> objectives_of({"model": {"objectives": {"forget": {"name": "npo"}}}})
+        frozenset({'npo'})
+    """
+    if phases := _phases(recipe):
+        return frozenset[str]().union(*map(objectives_of, phases))
+    return frozenset(str(entry.get("name", key)) for key, entry in _active(recipe).items())
+
+
+def _phases(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    phases = recipe.get("phases")
+    if not isinstance(phases, list):
+        return []
+    common = {key: value for key, value in recipe.items() if key != "phases"}
+    return [{**common, **each} if isinstance(each, Mapping) else {} for each in phases]
+
+
+def _active(recipe: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {
         key: entry if isinstance(entry, Mapping) else {}
-        for key, entry in objectives.items()
+        for key, entry in _below(recipe, "model", "objectives").items()
         if not (isinstance(entry, Mapping) and entry.get("weight") == 0)
     }
-    return bool(active) and all(_raises(key, entry, streams) for key, entry in active.items())
 
 
 def _raises(key: str, entry: Mapping[str, Any], streams: Mapping[str, Any]) -> bool:

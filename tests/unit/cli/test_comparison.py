@@ -22,6 +22,20 @@ def comparison(count, name=LONG):
     return Comparison((gold, *columns), {ADDRESS: Meaning("forget", "down", 3)})
 
 
+def test_the_best_value_is_marked_where_nothing_is_bold(monkeypatch, capsys):
+    show_table(comparison(3))
+    shown = capsys.readouterr().out
+    assert "* 0.000 ± 0.010" in shown or "* 0.100 ± 0.010" in shown
+    assert shown.count("* 0.") == 1
+    assert "* is the best value." in shown
+    assert "bold" not in shown
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    show_table(comparison(3))
+    shown = capsys.readouterr().out
+    assert "Best values are bold." in shown
+    assert "* 0." not in shown
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_many_columns_are_readable_at_any_width(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))

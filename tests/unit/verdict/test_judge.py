@@ -11,17 +11,18 @@ BEFORE = {
     "heldout/rougeL_recall": 0.8, "heldout/perplexity": 2.0,
 }  # fmt: skip
 GOLD = BEFORE | {"forget/rougeL_recall": 0.2, "forget/exact_memorization": 0.4}
+LEFT = {"forget/exact_memorization": 0.71}
 GOOD = BEFORE | {"forget/rougeL_recall": 0.25, "forget/exact_memorization": 0.5}
 
 
-def said(after, before=BEFORE, gold=GOLD, intervals=None, attacks=(), fluency=None, teaching=False):
+def said(after, before=BEFORE, gold=GOLD, intervals=None, attacks=(), fluency=None, **recipe):
     stages = {"before": before, "after": after} | ({"gold": gold} if gold else {})
     suites = {"copyright": stages}
     if fluency:
         suites["fluency"] = {"before": fluency[0], "after": fluency[1]}
     bounds = {"copyright": intervals or {}}
     rows = metric_rows(suites, bounds, {"fluency": fluency_meanings()})
-    return judge([row for each in rows.values() for row in each], attacks, teaching=teaching)
+    return judge([row for each in rows.values() for row in each], attacks, **recipe)
 
 
 def relearn(unlearned, gold=None, metric="others/rougeL_recall", attack="relearn"):
@@ -60,7 +61,7 @@ def test_near_gold_names_what_speaks_for_forgetting_and_the_least_kept():
         # A tenth of the way from 0.2 to 1.0 is 0.28; half of that from 0.4 to 1.0 is 0.7.
         ({"forget/rougeL_recall": 0.29}, "not enough", "forget/rougeL_recall", "more epochs"),
         ({"forget/rougeL_recall": 0.27}, "near gold", "forget/rougeL_recall", "two more seeds"),
-        ({"forget/exact_memorization": 0.71}, "not enough", "forget/exact_memorization", "wga"),
+        ({"forget/exact_memorization": 0.71}, "not enough", "forget/exact_memorization", "satimp"),
     ],
 )  # fmt: skip
 def test_thresholds(changed, name, metric, what):
@@ -204,7 +205,9 @@ def test_a_run_that_trains_a_gold_model_is_taught_whatever_the_model_before_thin
     assert found.next.startswith("name this run folder as `gold`")
     # 1.5 x 0.04 + 0.1 is 0.16. Where it learned less, the model before is no witness either.
     assert taught(GOLD_RUN | {"normal/rougeL_recall": 0.17}).name == "taught"
-    assert taught(GOLD_RUN | {"normal/rougeL_recall": 0.15}).name == "not enough"
+    little = taught(GOLD_RUN | {"normal/rougeL_recall": 0.15})
+    assert (little.name, little.status, little.notes) == ("hardly taught", "warn", ())
+    assert "more epochs" in little.next
     # Any other recipe whose answers the model before would not write is collapsed.
     assert taught(GOLD_RUN, teaching=False).name == "collapsed"
 
@@ -232,6 +235,37 @@ def test_training_on_kept_rows_alone_is_no_teaching_where_the_forget_rows_are_kn
     after = GOLD_RUN | {"forget/rougeL_recall": 0.65, "normal/rougeL_recall": 0.97}
     assert taught(after, before=before).name == "not enough"
     assert taught(after | {"normal/rougeL_recall": 0.98}, before=before).name == "taught"
+
+
+def test_rows_that_were_known_before_need_no_teaching():
+    # 1.5 x 0.8 + 0.1 is above 1, which no training reaches.
+    known = UNKNOWING | {"normal/rougeL_recall": 0.8}
+    assert taught(GOLD_RUN, before=known).name != "hardly taught"
+
+
+def test_an_objective_that_the_recipe_uses_is_no_advice():
+    assert "`satimp`" in said(GOOD | LEFT).next
+    assert "`npo`" in said(GOOD | LEFT, objectives=["satimp", "retain_nll"]).next
+    assert "another one" in said(GOOD | LEFT, objectives=["satimp", "npo", "wga"]).next
+
+
+@pytest.mark.parametrize(("known", "told"), [(0.51, False), (0.53, True)])
+def test_what_is_known_in_part_is_remarked_on(known, told):
+    # A fifth of the way from 0.4 to 1.0 is 0.52.
+    verdict = said(GOOD | {"forget/exact_memorization": known})
+    assert verdict.name == "near gold"
+    assert any(each.startswith("Part of it is still known: copyright/forget/exact_memorization")
+               for each in verdict.notes) == told  # fmt: skip
+
+
+@pytest.mark.parametrize(("gold", "told"), [(0.55, False), (0.65, True)])
+def test_a_gold_model_that_says_much_of_it_is_remarked_on(gold, told):
+    verdict = said(
+        GOOD | {"forget/rougeL_recall": gold}, gold=GOLD | {"forget/rougeL_recall": gold}
+    )
+    assert verdict.name == "near gold"
+    said_so = [each for each in verdict.notes if each.startswith("The gold model says much of it")]
+    assert bool(said_so) == told
 
 
 def test_what_most_likely_helps_is_advised_first():

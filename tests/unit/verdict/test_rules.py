@@ -20,11 +20,12 @@ def test_the_shipped_rules_look_at_something_and_say_what_to_do():
         for rule in kind.rules:
             assert rule.attack or rule.roles, rule.look
             assert rule.metric or rule.headline, rule.look
+            assert ("{" in rule.next) == bool(rule.instead), rule.look
             assert rule.yields is None or rules().kind(rule.yields).rules, rule.look
     names = [kind.name for kind in rules().kinds]
     assert names == [
-        "collapsed", "taught", "damaged", "not enough", "relearns", "near gold", "forgotten",
-        "not judged",
+        "collapsed", "taught", "damaged", "hardly taught", "not enough", "relearns", "near gold",
+        "forgotten", "not judged",
     ]  # fmt: skip
 
 

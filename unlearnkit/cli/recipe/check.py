@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
+from unlearnkit.attacks.addresses import unmeasured
 from unlearnkit.cli.recipe import signature as schema
 from unlearnkit.cli.recipe.document import Document, Mistake
 from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, bound_of, dotted, entries, own_keys
@@ -18,6 +19,7 @@ from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.errors import DataError, RecipeError, UserError
 from unlearnkit.families import (
+    ATTACKS,
     LORA,
     OBJECTIVES,
     STREAMS,
@@ -92,7 +94,7 @@ class _Checker:
     def run(self) -> list[Mistake]:
         """All mistakes."""
         found = [*self._sections(), *self._entries()]
-        found += self._streams()
+        found += [*self._streams(), *self._goals()]
         return [Mistake(path, message, self.document.place(path)) for path, message in found]
 
     def _sections(self) -> Iterator[schema.Finding]:
@@ -210,6 +212,17 @@ class _Checker:
             wanted = wanted if isinstance(wanted, Mapping) else {}
             used |= {str(wanted.get(each, each)) for each in ("forget", "retain")}
         self._warn_of_unused(used | {str(anchor)}, streams)
+
+    def _goals(self) -> Iterator[schema.Finding]:
+        """Goals that nothing measures; none where a suite or an attack could not be made."""
+        given = self.tree.get("goals")
+        wanted = [each.path for each in entries(self.tree) if each.family in (SUITES, ATTACKS)]
+        if isinstance(given, Mapping) and self.built.keys() >= set(wanted):
+            suites, attacks = (
+                [each for _, each in self._built(f.place)] for f in (SUITES, ATTACKS)
+            )
+            for address, message in unmeasured(given, suites, attacks, self.tree.get("gold")):
+                yield ("goals", address), message
 
     def _file(self, path: KeyPath, stream: Any) -> Iterator[schema.Finding]:
         """Names a missing file; rows are checked later, all at once."""

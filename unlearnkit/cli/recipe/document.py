@@ -65,6 +65,27 @@ class Document:
             path = path[:-1]
         return self.places.get(path, self.name)
 
+    def located(self, message: str) -> str:
+        """A message with file and line before each of its lines that begins with a key.
+
+        Args:
+            message: Lines such as ``trainer.max_steps: 0 trains nothing``.
+        """
+        return "\n".join(map(self._located, message.splitlines()))
+
+    def _located(self, line: str) -> str:
+        key, colon, _ = line.partition(": ")
+        path: KeyPath = tuple(key.split("."))
+        # A file may be called as a section is: model.yaml.
+        if not colon or ":" in key or " " in key or path[0] not in self.tree:
+            return line
+        exact = plain(path) in self.places
+        # Of phases, a key that all share may be that of one of them.
+        if not exact and "phases" in self.tree:
+            return line
+        place = self.place(path)
+        return line if place == self.name else f"{place}: {line}"
+
 
 def plain(path: KeyPath) -> KeyPath:
     """The path without ``init_args``, and with ``class_path`` as ``name``."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from jsonargparse import ArgumentParser
 
 from unlearnkit.cli import console
+from unlearnkit.cli.placed import remember
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.overrides import CommandLine, read_command_line, with_values
@@ -112,6 +113,7 @@ def recipe(argv: list[str], verb: str) -> tuple[RecipeCLI | PhasedRecipe, Comman
         from unlearnkit.data.rows.reader import search_folders
 
     search_folders.set(tuple(path.parent for path in line.recipes))
+    remember(document)
     made = recipe_of(document, line.overrides, verb, "--print_recipe" in line.switches)
     for warning in made.warnings:
         console.warn(warning)
