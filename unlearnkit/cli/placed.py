@@ -1,4 +1,4 @@
-"""The recipe of this command, for errors that are found after it was read."""
+"""Remembers the recipe of this command, for errors found later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what a recipe trains for: its objectives, and whether it only teaches."""
+"""Reads what a recipe trains for, and whether it only teaches."""
 
 from __future__ import annotations
 
