@@ -1,6 +1,6 @@
 """Measures a step packed and in rows, over sizes and models.
 
-    python -m benchmarks.layouts [--quick] [--json FILE] [--models MRSV] [--rounds 5] [--limit 20]
+    python -m benchmarks.layouts [--quick] [--json FILE] [--models MRSV] [--rounds 5] [--limit 120]
                                  [--answers 1 2 5] [--blocks 2]
 
 Models M (1 million parameters) and R, S, V of `benchmarks.step` with two of their decoder blocks.
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--answers", type=int, nargs="+", default=[1, 2, 5], help="of a cell")
     parser.add_argument("--blocks", type=int, default=BLOCKS, help="decoder blocks of R, S, V")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--limit", type=float, default=20.0, help="CPU seconds of a round")
+    parser.add_argument("--limit", type=float, default=120.0, help="CPU seconds of a round")
     parser.add_argument("--json", type=new_file)
     options = parser.parse_args()
     SHAPES["M"] = Shape(128, 3, 4, 2, 1024)
