@@ -303,6 +303,7 @@ def _made(what: str) -> str:
         "papers": papers,
         "preference": preference.table,
         "preference_shares": preference.shares,
+        "preference_trials": preference.trials,
         "ranges": ranges_table,
         "recipes": recipes_table,
         "robust": robust_table,

@@ -36,17 +36,17 @@ def main(argv: list[str] | None = None) -> None:
     _quiet()
     results = Results(options.results, KEY)
     bench = Bench(results, *((1, 2) if options.quick else ()))
-    chosen: dict[str, float] = {}
+    chosen: dict[str, list[float]] = {}
     for name in options.methods:
         rates = METHODS[name].rates
-        rate = bench.rate(name, rates[-1:] if options.quick else rates)
-        print(f"{name}: {'no rate reached the goal' if rate is None else f'rate {rate:g}'}",
-              flush=True)  # fmt: skip
-        if rate is not None or options.quick:
-            chosen[name] = rates[-1] if rate is None else rate
+        good = bench.rates(name, rates[-1:] if options.quick else rates)
+        told = ", ".join(f"{rate:g}" for rate in good) or "none"
+        print(f"{name}: rates that reached the goal: {told}", flush=True)
+        chosen[name] = [*good, rates[-1]][:1] if options.quick else good
     for seed in range(options.seeds):
-        for name, rate in chosen.items():
-            print(show(bench.report(name, rate, seed)), flush=True)
+        for name, rates in chosen.items():
+            for line in bench.report(name, rates, seed):
+                print(show(line), flush=True)
 
 
 def show(line: Line) -> str:
@@ -54,7 +54,7 @@ def show(line: Line) -> str:
     end = "reached" if line["reached"] else "not reached"
     figures = ", ".join(f"{key} {line[key]:.2f}" for key in ("rude", "protected", "heldout"))
     costs = f"{line['step']} steps, {cost(line, 'cpu'):.1f} CPU s, {cost(line, 'flops'):.3g} FLOP"
-    return f"{line['method']} {line['seed']}: {end}, {costs}, {figures}"
+    return f"{line['method']} {line['rate']:g}, seed {line['seed']}: {end}, {costs}, {figures}"
 
 
 def _quiet() -> None:

@@ -64,10 +64,9 @@ class Bench:
             found = {"reached": watch.reached, **watch.costs(), **watch.figures}
         return self._put("trial", name, rate, CHOOSING_SEED, found)
 
-    def rate(self, name: str, rates: Sequence[float]) -> float | None:
-        """The rate of fewest steps among those that reached the goal, the lower one of two."""
-        trials = [self.trial(name, rate) for rate in rates]
-        return best(trials)
+    def rates(self, name: str, rates: Sequence[float]) -> list[float]:
+        """The rates that reached the goal on the choosing prompts, see `ordered`."""
+        return ordered([self.trial(name, rate) for rate in rates])
 
     def operations(self, name: str, rate: float) -> float:
         """Floating-point operations of a step, the mean of the first few, in a run of their own."""
@@ -88,8 +87,16 @@ class Bench:
             known = self._put("operations", name, rate, CHOOSING_SEED, {"a step": each})
         return known["a step"]
 
-    def report(self, name: str, rate: float, seed: int) -> Line:
-        """A run with the rate that was chosen, stopped by its looks at the reported prompts."""
+    def report(self, name: str, rates: Sequence[float], seed: int) -> list[Line]:
+        """Runs stopped by looks at the reported prompts, until a rate reaches the goal."""
+        lines: list[Line] = []
+        for rate in rates:
+            lines.append(self._report(name, rate, seed))
+            if lines[-1]["reached"]:
+                break
+        return lines
+
+    def _report(self, name: str, rate: float, seed: int) -> Line:
         known = self.results.get("seed", name, rate, seed)
         if known is not None:
             return known
@@ -112,10 +119,10 @@ class Bench:
     def judge(self, seed: int) -> tuple[Any, Figures]:
         """The reward model of a seed, with what it cost."""
         if seed not in self._judges:
-            rate = self.rate("reward", REWARD_RATES)
-            if rate is None and self._steps is None:
+            rates = self.rates("reward", REWARD_RATES)
+            if not rates and self._steps is None:
                 raise SystemExit("no reward model told unseen pairs apart: see the trials")
-            rate = REWARD_RATES[-1] if rate is None else rate  # after two steps none is any good
+            rate = [*rates, REWARD_RATES[-1]][0]  # after two steps none is any good
             model, watch = self._rewarded(seed, rate)
             flops = self.operations("reward", rate) * watch.step
             costs = {**watch.costs(), "flops": flops, **watch.figures}
@@ -146,15 +153,15 @@ class Bench:
         return line
 
 
-def best(trials: Sequence[Line]) -> float | None:
-    """The rate of fewest steps among trials that reached the goal, the lower one of two.
+def ordered(trials: Sequence[Line]) -> list[float]:
+    """Rates of the trials that reached the goal, that of fewest steps first, the lower one of two.
 
     Example:
-        >>> best([{"rate": 0.1, "reached": True, "step": 9}, {"rate": 1.0, "reached": False}])
-        0.1
+        >>> ordered([{"rate": 0.1, "reached": True, "step": 9}, {"rate": 1.0, "reached": False}])
+        [0.1]
     """
     good = [line for line in trials if line["reached"]]
-    return min(good, key=lambda line: (line["step"], line["rate"]))["rate"] if good else None
+    return [line["rate"] for line in sorted(good, key=lambda x: (x["step"], x["rate"]))]
 
 
 def _part(seed: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.preference.data import make
 from benchmarks.preference.methods import METHODS
-from benchmarks.preference.running import KEY, best
+from benchmarks.preference.running import KEY, ordered
 from benchmarks.stored import Results
 from benchmarks.systems.table import spread
 
@@ -30,17 +30,17 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """A method with its trials, and a line a seed with the rate that was chosen.
+    """A method with its trials, and what its seeds came to.
 
     Args:
         name: Of the method.
-        rate: The one that was chosen; None where none reached the goal.
-        trials: How many rates were tried.
-        seeds: Lines of the seeds, by seed.
+        rates: Those that reached the goal on the choosing prompts, the fastest first.
+        trials: How many were tried there.
+        seeds: By seed the last of its runs, with the costs of all of them and their rates.
     """
 
     name: str
-    rate: float | None
+    rates: list[float]
     trials: int
     seeds: dict[int, Line]
 
@@ -52,11 +52,29 @@ def read_rows(path: Path = RESULTS) -> list[Row]:
     for name in METHODS:
         own = [line for line in lines if line["method"] == name]
         trials = [line for line in own if line["kind"] == "trial"]
-        rate = best(trials)
-        seeds = {x["seed"]: x for x in own if x["kind"] == "seed" and x["rate"] == rate}
+        rates = ordered(trials)
+        runs = {(x["seed"], x["rate"]): x for x in own if x["kind"] == "seed"}
+        seeds = {seed: _together(runs, seed, rates) for seed in {seed for seed, _ in runs}}
+        found = {seed: line for seed, line in sorted(seeds.items()) if line is not None}
         if trials:
-            rows.append(Row(name, rate, len(trials), seeds))
+            rows.append(Row(name, rates, len(trials), found))
     return rows
+
+
+def _together(runs: dict[Any, Line], seed: int, rates: Sequence[float]) -> Line | None:
+    """The last run of a seed, with the costs of those before it, which did not reach the goal."""
+    tried: list[Line] = []
+    for rate in rates:
+        line = runs.get((seed, rate))
+        if line is None:
+            break
+        tried.append(line)
+        if line["reached"]:
+            break
+    if not tried:
+        return None
+    sums = {key: sum(line[key] for line in tried) for key in ("step", *COSTS)}
+    return {**tried[-1], **sums, "rates": [line["rate"] for line in tried]}
 
 
 def cost(line: Line, kind: str, *, policy: bool = True, reward: bool = True) -> float:
@@ -125,18 +143,44 @@ def shares(path: Path = RESULTS) -> str:
     return _markdown(made)
 
 
+def trials(path: Path = RESULTS) -> str:
+    """A row a method, a column a rate: steps and CPU seconds to the goal when choosing."""
+    lines = [line for line in Results(path, KEY).all() if line["kind"] == "trial"]
+    if not lines:
+        return "Not run yet.\n"
+    rates = sorted({line["rate"] for line in lines})
+    found = {(line["method"], line["rate"]): line for line in lines}
+    titles = {"reward": "reward model", **{name: method.title for name, method in METHODS.items()}}
+    made: list[Sequence[str]] = [("Method", *(f"{rate:g}" for rate in rates)),
+                                 ("---", *["---:"] * len(rates))]  # fmt: skip
+    made.extend(
+        [title, *(_trial(found.get((name, rate))) for rate in rates)]
+        for name, title in titles.items()
+        if any(line["method"] == name for line in lines)
+    )
+    return _markdown(made)
+
+
+def _trial(line: Line | None) -> str:
+    if line is None:
+        return ""
+    return f"{line['step']} steps, {line['cpu']:.1f} s" if line["reached"] else "not reached"
+
+
 def _line(row: Row) -> list[str]:
     method, lines = METHODS[row.name], list(row.seeds.values())
     start = [method.title, f"`{row.name}`"]
     if not lines:
-        why = f"none of {row.trials}" if row.rate is None else f"{row.rate:g}"
-        return [*start, why, "", *[""] * 6, labels(row.name), *[""] * len(FIGURES)]
+        why = "" if row.rates else f"none of {row.trials}"
+        return [*start, why, *[""] * 7, labels(row.name), *[""] * len(FIGURES)]
     rewarded = [line["reward"] for line in lines if "reward" in line]
-    done = sum(line["reached"] for line in lines)
+    done = [line for line in lines if line["reached"]]
+    first = sum(len(line["rates"]) == 1 for line in done)
+    used = [rate for rate in row.rates if any(rate in line["rates"] for line in lines)]
     return [
         *start,
-        f"{row.rate:g}",
-        f"{done} of {len(lines)}",
+        ", then ".join(f"{rate:g}" for rate in used),
+        f"{len(done)} of {len(lines)}" + (f", {first} at once" if first < len(done) else ""),
         spread([line["step"] for line in lines], 0),
         spread([cost(line, "wall") for line in lines], 1),
         spread([cost(line, "cpu") for line in lines], 1),

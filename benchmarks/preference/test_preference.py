@@ -13,7 +13,7 @@ from benchmarks.preference import methods, running, table, task, trl_methods, wa
 from benchmarks.preference.data import INSULTS, is_polite, is_rude, make, pairs
 from benchmarks.preference.measure import Looker
 from benchmarks.preference.picture import bars, dots
-from benchmarks.preference.running import KEY, best
+from benchmarks.preference.running import KEY, ordered
 from benchmarks.stored import Results
 
 
@@ -87,13 +87,20 @@ def test_the_clock_stands_still_while_answers_are_looked_at(monkeypatch) -> None
 
 
 def _trial(rate: float, step: int, *, reached: bool = True) -> dict[str, Any]:
-    return {"kind": "trial", "rate": rate, "seed": 100, "step": step, "reached": reached}
+    return {
+        "kind": "trial",
+        "rate": rate,
+        "seed": 100,
+        "step": step,
+        "cpu": 1.0,
+        "reached": reached,
+    }
 
 
-def test_the_rate_of_fewest_steps_among_those_at_the_goal_is_taken() -> None:
+def test_rates_at_the_goal_are_ordered_by_their_steps() -> None:
     trials = [_trial(1.0, 2, reached=False), _trial(0.3, 5), _trial(0.2, 5), _trial(0.1, 9)]
-    assert best(trials) == 0.2
-    assert best(trials[:1]) is None
+    assert ordered(trials) == [0.2, 0.3, 0.1]
+    assert ordered(trials[:1]) == []
 
 
 def _seed(method: str, seed: int, cost: float, **more: Any) -> dict[str, Any]:
@@ -117,11 +124,23 @@ def stored(tmp_path: Path) -> Path:
     return results.path
 
 
+def test_a_seed_costs_what_its_failed_rates_cost_too(stored: Path) -> None:
+    results = Results(stored, KEY)
+    results.put({**_trial(0.5, 2), "method": "llmu"})
+    results.put(_seed("llmu", 0, 5.0, rate=0.5, reached=False))
+    results.put(_seed("llmu", 1, 0.5, rate=0.5))
+    ours = table.read_rows(stored)[0]
+    assert ours.rates == [0.5, 0.1]
+    assert [ours.seeds[seed]["cpu"] for seed in (0, 1)] == [6.0, 0.5]
+    assert [ours.seeds[seed]["step"] for seed in (0, 1)] == [8, 4]
+    assert "| 0.5, then 0.1 | 2 of 2, 1 at once | 6 ± 3 |" in table.table(stored)
+
+
 def test_costs_are_of_all_that_is_needed_and_shares_of_seeds_that_reached_the_goal(
     stored: Path,
 ) -> None:
     ours, dpo, grpo = table.read_rows(stored)
-    assert [row.rate for row in (ours, dpo, grpo)] == [0.1, None, 0.1]
+    assert [row.rates for row in (ours, dpo, grpo)] == [[0.1], [], [0.1]]
     assert table.cost(grpo.seeds[0], "cpu") == 10.0
     assert table.cost(grpo.seeds[0], "flops") == 12e9
     assert table.share(ours, grpo, "cpu") == [0.1]
@@ -138,6 +157,9 @@ def test_the_table_has_a_row_a_method_and_the_picture_its_parts(stored: Path) ->
     assert "| none of 1 |" in dpo
     assert "| 48 rude, 48 polite, 32 plain |" in dpo
     assert "| 1 of 2 |" in grpo
+    tried = table.trials(stored).splitlines()
+    assert tried[0] == "| Method | 0.1 |"
+    assert tried[2:4] == ["| LLMU | 4 steps, 1.0 s |", "| DPO with SFT term | not reached |"]
     seconds = {(bar["name"], bar["part"]): bar["seconds"] for bar in bars(stored)}
     assert seconds["GRPO, reward model", "reward model"] == 1.0
     assert seconds["GRPO, reward model", "policy, sampling included"] == 9.0
