@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,11 @@ from unlearnkit.runs.folder import load_run
 
 
 def save_model(
-    model: Any, tokenizer: Any, folder: Path, state: dict[str, Any] | None = None
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    state: dict[str, Any] | None = None,
+    write: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes a plain model folder, or an adapter's, under a temporary name and renames it.
 
@@ -27,7 +32,8 @@ def save_model(
         model: A transformers model, or a PEFT model around one.
         tokenizer: Saved beside it.
         folder: The folder to write; it must not exist or be empty.
-        state: All weights of a model that holds only its own shard of them.
+        state: All weights of a model that holds only its own shard of them, which are written.
+        write: Writes more weights into a folder.
 
     Raises:
         UserError: If the folder exists, the disk is full or cannot be written to. Nothing is
@@ -35,6 +41,8 @@ def save_model(
     """
     with whole_model_folder(folder, said="cannot save the model to") as unfinished:
         save_policy(model, unfinished, state)
+        if write is not None:
+            write(unfinished)
         tokenizer.save_pretrained(unfinished)
         # PEFT's card is a form to fill in; the run writes one that says what it knows.
         (unfinished / "README.md").unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcess
 
 from unlearnkit.engine.generation.dealing import Ranks
 from unlearnkit.engine.reference.kinds import Frozen
-from unlearnkit.engine.training.fsdp2 import is_sharded, whole_state
+from unlearnkit.engine.shards.export import gathered, goes_file_by_file, write_weights
+from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.module import UnlearningModule
@@ -74,7 +76,10 @@ def take_part(trainer: L.Trainer) -> bool:
 
 
 class SaveWhole(L.Callback):
-    """Gathers the weights when training ends, and has the first process write the model folder.
+    """Gathers weights when training ends, and has the first process write the model folder.
+
+    One file of weights after the other where transformers saves them by the model's own names; of
+    an adapter nothing else is gathered.
 
     Args:
         folder: The model folder.
@@ -87,8 +92,16 @@ class SaveWhole(L.Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Gathers on every process, since that is a collective call, and writes on one."""
         policy: Any = pl_module.policy
-        state = whole_state(policy)
-        if trainer.is_global_zero:
+        first = trainer.is_global_zero
+        if goes_file_by_file(policy):
+            write = partial(write_weights, policy)
+            if first:
+                save_model(policy, self.tokenizer, self.folder, {}, write)
+            else:
+                write(None)
+            return
+        state = gathered(policy, first)
+        if first:
             save_model(policy, self.tokenizer, self.folder, state)
 
 
