@@ -17,6 +17,9 @@ class UserError(Exception):
         hint: What to do about it.
     """
 
+    told: bool = False
+    """Whether another process of the run, on this machine, says it."""
+
     def __init__(self, message: str, *, title: str = "error", hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message

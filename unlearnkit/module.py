@@ -15,7 +15,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.pack import Batch, Layout
 from unlearnkit.data.packer import Packer
 from unlearnkit.data.parts import Parts, parts_of
-from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.engine.generation.sampling import draw_for, read_by_all
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.reference.cached import Cached, fill_from, own_reference
 from unlearnkit.engine.reference.kinds import (
@@ -180,7 +180,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
             if self.robust is not None:
                 refuse(MODEL, Values.of(self, **step_of(self.trainer)))
             draw_for(self, self.trainer, data)
-            self.trainer.strategy.barrier()  # the others read what the first has drawn
+            read_by_all(self.trainer, data)
         weighed = stage == "fit" and importance_of(self.lora) is not None
         if not (weighed or (self.reference_kind == "cached" and "reference" in self.needs)):
             return

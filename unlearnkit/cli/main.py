@@ -49,13 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _termination_raises():
             run(arguments)
     except Interrupted as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        if _is_first_here():
             _report(error.message, error.title, error.hint, debug)
         return 128 + error.signum
     except UserError as error:
-        is_recipe = isinstance(error, RecipeError)
-        message = with_places(error.message) if is_recipe else error.message
-        _report(message, error.title, error.hint, debug)
+        if not error.told:
+            is_recipe = isinstance(error, RecipeError)
+            message = with_places(error.message) if is_recipe else error.message
+            _report(message, error.title, error.hint, debug)
         return USER_ERROR
     except KeyboardInterrupt:
         _report("Interrupted.", "stopped", None, debug)
@@ -76,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fault(error, debug)
     return DONE
+
+
+def _is_first_here() -> bool:
+    """Whether no other process of the run on this machine says the same."""
+    launched = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
+    return launched == "0"
 
 
 def _fault(error: Exception, debug: bool) -> int:
@@ -131,7 +138,10 @@ def command_of(verb: str) -> Callable[[list[str]], None]:
 
 @contextmanager
 def _termination_raises() -> Iterator[None]:
-    """Lets SIGTERM end the command as Ctrl-C does, through everything that cleans up."""
+    """Lets SIGTERM end the command as Ctrl-C does, through everything that cleans up.
+
+    In a job of SLURM also SIGUSR1, at which Lightning would save a model that is not trained yet.
+    """
 
     def terminate(signum: int, _frame: object) -> None:
         raise Interrupted("Terminated.", signum=signum)
@@ -139,11 +149,13 @@ def _termination_raises() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, terminate)
+    taken = [signal.SIGTERM, *([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])]
+    before = {each: signal.signal(each, terminate) for each in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -39,5 +40,43 @@ def found_by_first(find: Callable[[], T]) -> T:
     dist.broadcast_object_list(held, src=0)
     found, refused = held[0]
     if refused is not None:
+        refused.told = dist.get_rank() > 0
         raise refused
+    return found  # pyright: ignore[reportReturnType]
+
+
+def checked_by_all(check: Callable[[], T]) -> T:
+    """What a check gives here, once it has passed on every process.
+
+    A collective call once the processes are connected, so that none waits for another that has
+    refused its node's files. Before that each process checks by itself.
+
+    Args:
+        check: Called on each process.
+
+    Raises:
+        UserError: On all processes, if it raises one on any: a process's own, else that of the
+            first that refused, with its number and machine.
+    """
+    if not connected():
+        return check()
+    found, refused = None, None
+    try:
+        found = check()
+    except UserError as error:
+        refused = error
+    own = refused and (refused.message, refused.title, refused.hint, platform.node())
+    every: list[tuple[str, str, str | None, str] | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, own)
+    if refused is not None:
+        refused.told = own in every[: dist.get_rank()]
+        raise refused
+    for rank, other in enumerate(every):
+        if other is not None:
+            message, title, hint, machine = other
+            error = UserError(
+                f"process {rank} on {machine} refuses the run: {message}", title=title, hint=hint
+            )
+            error.told = dist.get_rank() > 0
+            raise error
     return found  # pyright: ignore[reportReturnType]

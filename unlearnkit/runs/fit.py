@@ -21,6 +21,8 @@ from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.generation.dealing import Ranks, dealt
 from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.engine.nodes import on_every_node
+from unlearnkit.engine.ranks import checked_by_all
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.loggers import send_metrics
 from unlearnkit.errors import optional
@@ -113,7 +115,7 @@ def fit(
     started = time.monotonic()
     planned = Planned(module, data, trainer, evaluate, gold, seed, attack, goals)
     share_digests(trainer, (module.base, gold))
-    batches = preflight(planned)
+    batches = checked_by_all(lambda: preflight(planned))
     main = trainer.is_global_zero and FOLDER_OF_RUN not in os.environ
     ckpt_path = checkpoint_of(ckpt_path, Path(run_dir) / recipe_name)
     made_with = None
@@ -208,6 +210,7 @@ class _Run:
         log_short_runs_too(self.trainer, steps)
 
         def tell(*_: object) -> None:
+            made = self.made_with
             refuse_little_room(self.folder, self.module.policy)
             start = Start.of(
                 self.module, self.data, self.batches, self.trainer, self.folder, self.ckpt_path
@@ -216,8 +219,8 @@ class _Run:
                 self.module.base,
                 self.data.data,
                 self.data.tokenizer,
-                start.as_json() | self._resumed(),
-                known=self.made_with.data if self.made_with else {},
+                start.as_json() | (made.history() if made else {}),
+                known=made.data if made else {},
             )
             write_json(self.folder / "environment.json", self.environment)
             on_start(start)
@@ -226,10 +229,6 @@ class _Run:
             self.trainer.callbacks.append(LambdaCallback(on_fit_start=tell))  # pyright: ignore
         else:
             tell()
-
-    def _resumed(self) -> dict[str, Any]:
-        found = self.made_with.resumed if self.made_with else []
-        return {"resumed": found} if found else {}
 
     def measure_before(self, stages: Stages, ranks: Ranks | None) -> None:
         """Measures the model at the start, on all processes that take part."""
@@ -242,6 +241,8 @@ class _Run:
         """Measures the model at the end, from the first process's folder."""
         if stages.suites:
             self.folder = together.folder(self.folder)
+            if is_sharded(self.trainer):
+                on_every_node(self.folder / "model")
             saved = BaseModel(str(self.folder / "model"), dtype="auto")
             models = Models(self.module, self.trainer)
             with dealt(together.ranks):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in training: a checkpoint, then a message."""
+"""Signals in training: a checkpoint, then a message."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.distributed import is_torchelastic_launched
 
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.errors import Interrupted
+from unlearnkit.runs.slurm import requeue, requeue_signal
 
 logger = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -26,7 +27,10 @@ class SaveOnSignal(L.Callback):
     not. All processes stop at the same micro-batch, whichever of them got the signal. A second
     signal ends the fit at once, without saving; but not under torchrun, which passes on a signal
     that its processes may have had from the terminal or from SLURM, and kills them when its
-    ``--shutdown-timeout`` is over.
+    ``--shutdown-timeout`` is over; nor under SLURM, which sends several before it kills.
+
+    The signal by which SLURM asks for it puts the job back into the queue too. Lightning's own
+    handler would save at once, amid a step, and below the working directory.
 
     Args:
         folder: Where the checkpoint goes.
@@ -35,13 +39,16 @@ class SaveOnSignal(L.Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._received = 0
+        self._requeue: int | None = None
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the signals; Lightning's own handler of SIGTERM stops without saving."""
         self._received = 0
+        self._requeue = requeue_signal(trainer)
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {each: signal.signal(each, self._note) for each in SIGNALS}
+            taken = {*SIGNALS, *([self._requeue] if self._requeue else [])}
+            self._handlers = {each: signal.signal(each, self._note) for each in taken}
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         """Saves and raises if a signal came to any process.
@@ -59,8 +66,11 @@ class SaveOnSignal(L.Callback):
         trainer.save_checkpoint(path)
         if isinstance(trainer.strategy, FSDP2Strategy):
             trainer.strategy.settle()
+        then = ""
+        if received == self._requeue and trainer.is_global_zero:
+            then = f"; {requeue()}"
         raise Interrupted(
-            f"{signal.Signals(received).name} at step {trainer.global_step}; saved {path}",
+            f"{signal.Signals(received).name} at step {trainer.global_step}; saved {path}{then}",
             hint="Continue with the same command and --ckpt_path last.",
             signum=received,
         )
@@ -77,7 +87,7 @@ class SaveOnSignal(L.Callback):
 
     def _note(self, signum: int, _frame: object) -> None:
         if self._received:
-            if is_torchelastic_launched():
+            if is_torchelastic_launched() or self._requeue:
                 return
             self._give_back()
             raise Interrupted("Stopped at once; nothing was saved.", signum=signum)

@@ -26,6 +26,7 @@ from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import load_config
 from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.slurm import leftover_of_lightning
 from unlearnkit.runs.start import Batches
 from unlearnkit.suites.base import Suite, SuiteContext
 
@@ -159,6 +160,12 @@ TRAINER: tuple[Rule, ...] = (
         "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, which is "
         "called apart from the model, needs them whole",
         "Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
+    ),
+    Rule(
+        lambda run: leftover_of_lightning(run.trainer),
+        "{found}: a checkpoint of Lightning's own requeueing, which it would load in place of the "
+        "model, whatever it was made with",
+        "Remove it, or continue from it with --ckpt_path.",
     ),
     Rule(
         lambda run: getattr(run.strategy, "misfit", None),

@@ -23,6 +23,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.phases.yaml_text import dump_yaml
+from unlearnkit.runs.slurm import refuse_unknown_tasks
 from unlearnkit.suites import Suite
 
 SEED = 42
@@ -211,6 +212,7 @@ class RecipeCLI(LightningCLI):
         Raises:
             RecipeError: For values that their constructors refuse.
         """
+        refuse_unknown_tasks()
         try:
             super().instantiate_classes()
         except (MisconfigurationException, TypeError, ValueError) as error:

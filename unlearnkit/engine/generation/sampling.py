@@ -21,6 +21,7 @@ from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import control_of
 from unlearnkit.engine.generation.generate import generate
+from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.errors import UserError
 from unlearnkit.models.load import load_model
@@ -138,6 +139,15 @@ def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
                 drop_torn_line(each.file)
                 done = {ids for ids, row in each.known().items() if len(row.answers) >= each.pool}
                 draw(load, each.codec, each.prompt_ids, each.pool, each.file, each.origin, done)
+
+
+def read_by_all(trainer: L.Trainer, data: Any) -> None:
+    """Waits for what the first process has drawn, and has each node see it. A collective call."""
+    trainer.strategy.barrier()
+    if isinstance(data, UnlearningDataModule):
+        for each in data.data.values():
+            if isinstance(each, SampledData):
+                on_every_node(each.file)
 
 
 def drop_torn_line(path: Path) -> None:

@@ -24,6 +24,7 @@ from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.data.encoded import StreamData, data_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.reference.kinds import AdapterOff, Reference
 from unlearnkit.engine.reference.stored import StoredValues
 from unlearnkit.engine.step.forward import ForwardPass
@@ -75,7 +76,7 @@ class Cached(nn.Module):
         fingerprint: Mapping[str, str],
         *,
         write: bool = True,
-        then: Callable[[], object] = lambda: None,
+        then: Callable[[Path], object] = lambda folder: None,
     ) -> None:
         """Works the values out with the model as it is now, or takes those that are there.
 
@@ -86,7 +87,7 @@ class Cached(nn.Module):
             folder: Where the values are kept, one file per stream.
             fingerprint: Of model, tokenizer and dtype; the data's own is added.
             write: False on a process that reads what another one writes.
-            then: Called when this process has written; waits for the others.
+            then: Called with the folder when this process has written; waits for the others.
 
         Raises:
             RecipeError: If a stream's rows are drawn anew each time.
@@ -99,7 +100,7 @@ class Cached(nn.Module):
             if write and not _holds(path, key):
                 tensors = self._compute(model, data, name in whole)
                 _save(tensors, path, key)
-        then()
+        then(folder)
         self.stored = StoredValues(folder, streams)
 
     def forward(self, batch: Batch, layers: Collection[int] = ()) -> TokenSource:
@@ -162,6 +163,12 @@ def fill_from(
     data = datamodule_of(trainer)
     readers = [objective for objective in objectives if "reference" in objective.needs]
     streams = sorted({stream for reader in readers for stream in reader.streams})
+
+    def seen(folder: Path) -> None:
+        trainer.strategy.barrier()
+        for name in streams:
+            on_every_node(folder / f"{name}.safetensors")
+
     reference.fill(
         model,
         {name: data.data[name] for name in streams},
@@ -174,7 +181,7 @@ def fill_from(
             "quantization": str(as_base_model(base).quantization),
         },
         write=trainer.is_global_zero,
-        then=trainer.strategy.barrier,
+        then=seen,
     )
 
 

@@ -15,6 +15,8 @@ import torch
 from unlearnkit.attacks import Attack
 from unlearnkit.attacks.addresses import check_goal_addresses
 from unlearnkit.data.datamodule import together
+from unlearnkit.engine.nodes import on_every_node
+from unlearnkit.engine.ranks import checked_by_all, found_by_first
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.files import write_json, write_text
@@ -75,7 +77,7 @@ def fit_phases(
     trainings = [phase for phase in phases if isinstance(phase, Training)]
     last = trainings[-1]
     share_digests(trainings[0].trainer, (base, *(each.gold for each in trainings)))
-    check_phases(phases)
+    checked_by_all(lambda: check_phases(phases))
     check_goal_addresses(goals, last.evaluate, attack, last.gold)
     # The run as a whole is measured by the suites and streams of its last training.
     data, suites, gold = last.data, last.evaluate, last.gold
@@ -86,7 +88,8 @@ def fit_phases(
     main = trainings[0].trainer.is_global_zero and known is None
     before = Unfinished()
     if ckpt_path is not None:
-        before = unfinished_run(Path(run_dir) / recipe_name, ckpt_path, resolve)
+        runs, given = Path(run_dir) / recipe_name, ckpt_path
+        before = found_by_first(lambda: unfinished_run(runs, given, resolve))
     if before.folder is not None:
         folder = before.folder
     elif main:
@@ -103,9 +106,9 @@ def fit_phases(
         if isinstance(phase, Training):
             phase.takes(models)
         text = phase.text(model)
-        inside = before.finished(phase.name, text)
+        inside = found_by_first(partial(before.finished, phase.name, text))
         if inside is None:
-            checkpoint = before.checkpoint(phase.name, text)
+            checkpoint = found_by_first(partial(before.checkpoint, phase.name, text))
             if main:
                 on_phase(phase.name, f"continues from {checkpoint}" if checkpoint else "begins")
             inside = _agreed(next_folder(folder, phase.name), known)
@@ -115,6 +118,7 @@ def fit_phases(
             inside = _agreed(inside, known)
         elif main:
             on_phase(phase.name, "was finished before")
+        on_every_node(inside / "model")
         done.append((phase.name, phase.trains, inside))
         model = models[phase.name] = started_from(model, inside)
     trained = [(name, inside) for name, trains, inside in done if trains]

@@ -11,6 +11,8 @@ from pathlib import Path
 import lightning as L
 import torch.distributed
 
+from unlearnkit.engine.nodes import on_every_node
+from unlearnkit.engine.ranks import found_by_first
 from unlearnkit.engine.shards.folder import identity_of, is_folder_of_shards
 from unlearnkit.engine.training.changed import TakeNewSettings
 from unlearnkit.errors import RecipeError
@@ -31,16 +33,29 @@ _HEAD = 2**16
 def checkpoint_of(given: str | None, runs: Path) -> str | None:
     """The checkpoint to resume from: ``last`` is the newest of the recipe's runs.
 
-    Processes that Lightning starts for the other ranks take the one that the first found.
+    The other processes take the one that the first found, and nodes that do not see the file get a
+    copy of it.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or a node cannot write its copy.
     """
+    found = found_by_first(lambda: _found(given, runs))
+    # Of a folder of shards each node may have a part that no other has.
+    if found and not _is_remote(found) and found_by_first(lambda: Path(found).is_file()):
+        on_every_node(Path(found))
+    return found
+
+
+def _found(given: str | None, runs: Path) -> str | None:
     if given == "last":
         return os.environ.get(CHECKPOINT_OF_RUN) or str(newest_checkpoint(runs))
-    if given and "://" not in given and not Path(given).exists():
+    if given and not _is_remote(given) and not Path(given).exists():
         raise RecipeError(f"--ckpt_path: there is no file {given}")
     return given
+
+
+def _is_remote(path: str) -> bool:
+    return "://" in path
 
 
 class SameCheckpoint(L.Callback):
@@ -104,7 +119,7 @@ def resumed(
     Raises:
         RecipeError: With each change that would make other weights, and is not accepted.
     """
-    elsewhere = "://" in path or (Path(path).is_dir() and not is_folder_of_shards(path))
+    elsewhere = _is_remote(path) or (Path(path).is_dir() and not is_folder_of_shards(path))
     checkpoint = {} if elsewhere else read_checkpoint(path, mmap=True)
     step = checkpoint.get("global_step")
     then = MadeWith.in_checkpoint(checkpoint)

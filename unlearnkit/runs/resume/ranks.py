@@ -15,6 +15,7 @@ from unlearnkit.hashed import DIGESTS_OF_RUN, hashed_so_far, take_hashed
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.check import hash_files
 from unlearnkit.models.loaded import LoadedModel
+from unlearnkit.runs.slurm import refuse_started_by_hand
 
 
 def share_digests(trainer: L.Trainer, models: Iterable[str | BaseModel | None]) -> None:
@@ -29,7 +30,11 @@ def share_digests(trainer: L.Trainer, models: Iterable[str | BaseModel | None]) 
         trainer: The run's; its processes are connected, where a launcher such as torchrun has
             started all of them.
         models: The models that the run reads.
+
+    Raises:
+        RecipeError: If the others were not started, so that this one would wait in vain.
     """
+    refuse_started_by_hand(trainer)
     if trainer.world_size < 2 or not (connected() or _connect(trainer.strategy)):
         return
 

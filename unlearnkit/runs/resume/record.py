@@ -88,6 +88,10 @@ class MadeWith:
             steps,
         )
 
+    def history(self) -> dict[str, Any]:
+        """The resumptions before, for ``environment.json``; nothing where there are none."""
+        return {"resumed": self.resumed} if self.resumed else {}
+
     @classmethod
     def in_checkpoint(cls, checkpoint: dict[str, Any]) -> MadeWith | None:
         """The record that a checkpoint holds; None if an earlier version wrote it."""

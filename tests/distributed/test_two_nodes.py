@@ -1,0 +1,158 @@
+"""Two nodes, each in a working directory of its own, as with disks that are not shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from processes import Done, run_ranks
+from rows import UNEQUAL
+from safetensors.torch import load_file
+from stub import save_stub
+
+pytestmark = [pytest.mark.slow, pytest.mark.ranks]
+
+HERE = Path(__file__).parent
+RECIPE = """\
+model:
+  base: stub
+  reference: cached
+  optimizer: {name: AdamW, lr: 1.0e-2}
+  objectives:
+    forget: {name: d2o, samples: drawn}
+    retain: {name: retain_kl}
+data:
+  batch_size: 1
+  max_length: 64
+  streams:
+    forget: {name: qa, path: forget.jsonl}
+    retain: {name: qa, path: retain.jsonl}
+    drawn: {name: sampled, prompts: forget, per_prompt: 2, max_new_tokens: 4}
+trainer:
+  max_steps: 6
+  accelerator: cpu
+  enable_progress_bar: false
+evaluate: [{name: copyright, heldout: retain.jsonl, neighbour: retain.jsonl}]
+"""
+SHARDED = ("--trainer.strategy", "fsdp2", "--model.reference", "frozen")
+
+
+@pytest.fixture(scope="module")
+def nodes(written, tmp_path_factory) -> Path:
+    """Two nodes with the same recipe, data and model, and nothing else."""
+    made = tmp_path_factory.mktemp("nodes")
+    own = made / "node0"
+    own.mkdir()
+    for path in written(**UNEQUAL).glob("*.jsonl"):
+        shutil.copy(path, own)
+    save_stub({"random_init": 1, "dropout": 0.2}, own / "stub")
+    (own / "recipe.yaml").write_text(RECIPE)
+    shutil.copytree(own, made / "node1")
+    shutil.copytree(own, made / "one")
+    return made
+
+
+def _fit(folder: str, *words: str) -> int:
+    """On one process of each node, or of one node where there is no second."""
+    sys.path[:0] = [str(HERE), "."]
+    node = Path(folder) / f"node{os.environ['LOCAL_RANK']}"
+    os.chdir(node if node.is_dir() else folder)
+    from unlearnkit.cli.main import main
+
+    return main(["fit", "-r", "recipe.yaml", "--trainer.devices", "2", *words])
+
+
+def _launched(nodes: Path, processes: int, *words: str) -> list[subprocess.CompletedProcess[str]]:
+    """What torchrun gives on each of two nodes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
+             "--nproc_per_node", str(processes), "--node_rank", str(node),
+             "--master_addr", "127.0.0.1", "--master_port", port,
+             "-m", "unlearnkit", "fit", "-r", "recipe.yaml", "--run_dir", f"runs{processes}",
+             "--trainer.num_nodes", "2", "--trainer.devices", str(processes),
+             "--trainer.strategy", "ddp", *words],
+            cwd=nodes / f"node{node}", text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={
+                **os.environ, "COLUMNS": "300",
+                "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+            },
+        )
+        for node in (0, 1)
+    ]  # fmt: skip
+    done = [(each, *each.communicate(timeout=240)) for each in running]
+    return [subprocess.CompletedProcess([], each.returncode, *said) for each, *said in done]
+
+
+def _weights(runs: Path) -> dict[str, torch.Tensor]:
+    (found,) = runs.glob("recipe/*/model/model.safetensors")
+    return load_file(found)
+
+
+def _all_done(done: list[Done]) -> None:
+    for each in done:
+        assert each.returncode == 0, each.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(nodes) -> Path:
+    """The run of one node with two processes."""
+    _all_done(run_ranks(2, _fit, str(nodes / "one"), "--trainer.strategy", "ddp"))
+    return nodes / "one" / "runs"
+
+
+@pytest.mark.parametrize("processes", [1])
+def test_a_stopped_run_goes_on_without_a_shared_disk(nodes, whole, processes) -> None:
+    stop = "[{name: stop.Stop, to: self}]"
+    first, second = _launched(nodes, processes, "--trainer.callbacks", stop)
+    assert "SIGTERM at step 4; saved runs" in first.stderr, first.stderr
+    assert first.returncode
+    assert second.returncode
+    assert not [*(nodes / "node1" / f"runs{processes}").rglob("*.ckpt")]
+    assert [*(nodes / "node0").glob("samples/*.jsonl")]
+    for done in _launched(nodes, processes, "--ckpt_path", "last", "--resume_with_changes"):
+        assert done.returncode == 0, done.stderr
+    (checkpoint,) = (nodes / "node1" / f"runs{processes}").rglob("*.ckpt")
+    (there,) = (nodes / "node0" / f"runs{processes}").rglob("*.ckpt")
+    assert checkpoint.read_bytes() == there.read_bytes()
+    found = _weights(nodes / "node0" / f"runs{processes}")
+    assert all(torch.equal(found[key], each) for key, each in _weights(whole).items())
+    for kind in ("samples/*.jsonl", f"runs{processes}/recipe/*/reference/*.safetensors"):
+        copies = [sorted((nodes / node).glob(kind)) for node in ("node0", "node1")]
+        assert [each.read_bytes() for each in copies[0]] == [
+            each.read_bytes() for each in copies[1]
+        ]
+        assert copies[0]
+    assert not [*(nodes / "node1").rglob("summary.json")]
+
+
+def test_a_sharded_model_is_evaluated_without_a_shared_disk(nodes) -> None:
+    _all_done(run_ranks(2, _fit, str(nodes), *SHARDED, "--run_dir", "sharded"))
+    (summary,) = nodes.rglob("sharded/recipe/*/summary.json")
+    assert json.loads(summary.read_text())["suites"]["copyright"]["after"]
+    (copy,) = (nodes / "node1").rglob("sharded/recipe/*/model/model.safetensors")
+    assert copy.read_bytes() == (summary.parent / "model" / "model.safetensors").read_bytes()
+
+
+def test_what_one_node_refuses_all_refuse(nodes) -> None:
+    rows = nodes / "node1" / "retain.jsonl"
+    before = rows.read_text()
+    rows.write_text(before + "{}\n")
+    try:
+        first, second = run_ranks(2, _fit, str(nodes), *SHARDED)
+    finally:
+        rows.write_text(before)
+    assert (first.returncode, second.returncode) == (2, 2), first.stderr
+    said = [" ".join(each.stderr.replace("│", " ").split()) for each in (first, second)]
+    assert "process 1 on" in said[0]
+    assert all("retain.jsonl, line 9" in each for each in said)
