@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import lightning as L
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from unlearnkit.errors import RecipeError
 
