@@ -14,7 +14,7 @@ from torch.distributed import is_torchelastic_launched
 
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.errors import Interrupted
-from unlearnkit.runs.slurm import requeue, requeue_signal
+from unlearnkit.runs.resume.slurm import requeue, requeue_signal
 
 logger = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

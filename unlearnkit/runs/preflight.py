@@ -26,7 +26,7 @@ from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import load_config
 from unlearnkit.module import UnlearningModule
-from unlearnkit.runs.slurm import leftover_of_lightning
+from unlearnkit.runs.resume.slurm import leftover_of_lightning
 from unlearnkit.runs.start import Batches
 from unlearnkit.suites.base import Suite, SuiteContext
 

@@ -23,7 +23,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.phases.yaml_text import dump_yaml
-from unlearnkit.runs.slurm import refuse_unknown_tasks
+from unlearnkit.runs.resume.slurm import refuse_unknown_tasks
 from unlearnkit.suites import Suite
 
 SEED = 42

@@ -15,7 +15,7 @@ from unlearnkit.hashed import DIGESTS_OF_RUN, hashed_so_far, take_hashed
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.check import hash_files
 from unlearnkit.models.loaded import LoadedModel
-from unlearnkit.runs.slurm import refuse_started_by_hand
+from unlearnkit.runs.resume.slurm import refuse_started_by_hand
 
 
 def share_digests(trainer: L.Trainer, models: Iterable[str | BaseModel | None]) -> None:

@@ -16,7 +16,7 @@ from stub import save_stub
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, fit
 from unlearnkit.errors import Interrupted, RecipeError
-from unlearnkit.runs.slurm import (
+from unlearnkit.runs.resume.slurm import (
     leftover_of_lightning,
     refuse_started_by_hand,
     refuse_unknown_tasks,
