@@ -1,4 +1,4 @@
-"""Jobs of SLURM: how they are started, and put back into the queue."""
+"""Starts and requeues jobs of SLURM."""
 
 from __future__ import annotations
 
