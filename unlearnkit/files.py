@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import platform
 import re
 import shutil
 import uuid
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.errors import UserError
+from unlearnkit.processes import HOST, runs
 
 _PACKAGE = Path(__file__).resolve().parent
 _CONTROLS = re.compile(
@@ -23,8 +23,10 @@ _CONTROLS = re.compile(
     "\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
 """What JSON lets pass in a text; that below 32 it escapes itself."""
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-"""Tells machines that share a disk apart: a process's number says nothing on another one."""
+
+
+_UNFINISHED = re.compile(r"\..+\.([0-9a-f]{8})-(\d{1,18})-[0-9a-f]{12}\.unfinished", re.DOTALL)
+"""The names of `name_beside`: machine and process."""
 
 
 @contextmanager
@@ -213,29 +215,45 @@ def digest_of(data: bytes) -> str:
 
 def name_beside(path: Path) -> Path:
     """A hidden name in the same folder that no other writer has."""
-    own = f"{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    own = f"{HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     return path.with_name(f".{path.name}.{own}.unfinished")
+
+
+def remove_left_behind(below: Path) -> None:
+    """Removes what killed processes of this machine had begun to write anywhere below a folder.
+
+    What a process that runs is writing stays, and so does what other machines wrote: whether their
+    processes run is not known here.
+
+    Args:
+        below: The folder; it need not exist.
+    """
+    for folder, folders, files in os.walk(below):
+        for name in [*folders, *files]:
+            if _is_left_behind(name):
+                _remove(Path(folder, name))
+        folders[:] = [name for name in folders if not _is_left_behind(name)]
 
 
 def _remove_left_behind(folder: Path) -> None:
     """Removes what killed processes of this machine left of the same folder."""
-    begins = f".{folder.name}.{_HOST}-"
     for left in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        if not (left.name.startswith(begins) and left.name.endswith(".unfinished")):
-            continue
-        process = left.name[len(begins) :].partition("-")[0]
-        if process.isdigit() and not _runs(int(process)):
-            shutil.rmtree(left, ignore_errors=True)
+        if left.name.startswith(f".{folder.name}.{HOST}-") and _is_left_behind(left.name):
+            _remove(left)
 
 
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it belongs to somebody else
-        return True
-    return True
+def _is_left_behind(name: str) -> bool:
+    """Whether a name is one that a process of this machine gave which no longer runs."""
+    found = _UNFINISHED.fullmatch(name)
+    return found is not None and found[1] == HOST and not runs(int(found[2]))
+
+
+def _remove(left: Path) -> None:
+    with suppress(OSError):  # another process may remove it too
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def _tell(error: BaseException, what: str) -> None:

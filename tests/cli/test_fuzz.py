@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from tests.cli.conftest import GOOD
 from tests.cli.fuzzing import data_files, recipes, suffixes
 from unlearnkit.cli.main import main
+from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.streams.qa import QAStream
+from unlearnkit.models.base import load_tokenizer
+from unlearnkit.suites.base import SuiteContext
 
 SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -91,11 +95,27 @@ def test_many_recipes(text, folder, capsys) -> None:
     check_recipe(text, folder, capsys)
 
 
+@pytest.fixture(scope="module")
+def tokenizer():
+    return load_tokenizer("tiny")
+
+
 @pytest.mark.slow
 @long(5000)
 @given(content=data_files, suffix=suffixes)
-def test_many_data_files(content, suffix, folder, capsys) -> None:
-    check_data(content, suffix, folder, capsys)
+def test_many_data_files(content, suffix, folder, tokenizer, capsys, monkeypatch) -> None:
+    """Reading a recipe takes most of `validate`, so that here it is made without one."""
+    path = folder / f"fuzzed.{suffix}"
+    path.write_bytes(content)
+
+    def validate(words: list[str]) -> None:
+        streams = {"forget": QAStream(str(path)), "retain": QAStream("retain.jsonl")}
+        data = UnlearningDataModule(streams, tokenizer, batch_size=2)
+        data.check()
+        SuiteContext.of(data, seed=0)
+
+    monkeypatch.setattr("unlearnkit.cli.main.run", validate)
+    check(capsys, "validate")
 
 
 @st.composite

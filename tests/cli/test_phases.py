@@ -455,3 +455,32 @@ def test_an_edit_may_be_the_last_phase(written, recipe, command) -> None:
     resumed = command("fit", "-r", "edited.yaml", "--ckpt_path", "last")
     assert resumed.code == 0
     assert "subtract was finished before" in resumed.out
+
+
+@pytest.mark.parametrize(
+    ("own", "file", "told"),
+    [
+        ("own_of_data", "forget.jsonl", "data.streams.forget: "),
+        ("own_of_code", "own_of_code.py", "code of own_of_code.Own"),
+    ],
+)
+def test_a_finished_phase_is_held_to_its_data_and_code(written, command, own, file, told) -> None:
+    loss = "from unlearnkit.objectives.likelihood import GradientAscent\n"
+    (written / f"{own}.py").write_text(f"{loss}\n\nclass Own(GradientAscent):\n    pass\n")
+    words = (
+        "fit", "-r", "phased.yaml", "--phases.ascent.model.objectives.forget.name", f"{own}.Own",
+        "--evaluate", "[]",
+    )  # fmt: skip
+    (written / "armed").touch()
+    stopped = command(*words)
+    assert stopped.code == 143, stopped.err
+    given = (written / file).read_text()
+    (written / file).write_text(given.replace("cd", "dc").replace("pass", "weight = 2.0"))
+    changed = command(*words, "--ckpt_path", "last")
+    assert changed.code == 2
+    said = " ".join(changed.err.replace("│", " ").split())
+    assert "phase 'ascent' is finished" in said
+    assert told in said
+    assert "is now" in said
+    (written / file).write_text(given)
+    assert command(*words, "--ckpt_path", "last").code == 0

@@ -13,7 +13,15 @@ import pytest
 from stub import save_stub
 
 from unlearnkit.errors import UserError
-from unlearnkit.files import whole_file, whole_folder, write_json, write_rows
+from unlearnkit.files import (
+    name_beside,
+    remove_left_behind,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_rows,
+)
+from unlearnkit.processes import HOST
 from unlearnkit.runs import export
 
 FORK = multiprocessing.get_context("fork")
@@ -148,3 +156,26 @@ def test_what_a_killed_export_left_is_removed_by_the_next_of_that_name(tmp_path)
             pass
         assert unfinished.exists()
     assert {each.name for each in tmp_path.iterdir()} == {"out", "new", other.name}
+
+
+def test_what_killed_processes_had_begun_is_removed_and_what_living_ones_write_stays(
+    tmp_path,
+) -> None:
+    killed = FORK.Process(target=int)
+    killed.start()
+    killed.join()
+    inside = tmp_path / "2026-01-01_00-00-00" / "checkpoints"
+    inside.mkdir(parents=True)
+    mine = name_beside(inside / "step=1.ckpt")
+    _, machine, own = mine.name.rpartition(f".{HOST}-")
+    left = mine.with_name(f"..a b.json{machine}{own.replace(str(os.getpid()), str(killed.pid), 1)}")
+    folder = mine.with_name(left.name.replace("a b.json", "model"))
+    elsewhere = mine.with_name(left.name.replace(HOST, "0" * 8))
+    alike = [inside / ".note.unfinished", inside / f"x.{HOST}-{killed.pid}.unfinished"]
+    for each in (mine, left, elsewhere, *alike):
+        each.touch()
+    folder.mkdir()
+    (folder / "config.json").touch()
+    remove_left_behind(tmp_path)
+    assert set(inside.iterdir()) == {mine, elsewhere, *alike}
+    remove_left_behind(tmp_path / "not there")

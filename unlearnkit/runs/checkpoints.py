@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ class WholeFiles(TorchCheckpointIO):
         """
         if is_folder_of_shards(path):
             return whole_checkpoint(Path(path))
-        path = found_by_first(lambda: _whole(path))
         with _refused_if_damaged(path):
+            path = found_by_first(lambda: _whole(path))
             return super().load_checkpoint(path, map_location, weights_only=True)
 
 
@@ -85,6 +86,11 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict[str, Any]:
 def _refused_if_damaged(path: Any) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"--ckpt_path: {path} is no longer there; the run that wrote it may have removed it",
+            hint="Give the command again for the newest one, or the path of another.",
+        ) from error
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
         raise RecipeError(
             f"--ckpt_path: {path} is damaged, or holds objects whose loading could run code",
@@ -101,16 +107,29 @@ def _whole(path: Any) -> Any:
 def newest_checkpoint(folder: Path) -> Path:
     """The newest Lightning checkpoint anywhere below a folder.
 
+    A run that still trains may remove some meanwhile; those are none.
+
     Raises:
         UserError: If there is none.
     """
-    found = sorted(folder.rglob("*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    found = sorted(_checkpoints(folder))
     if not found:
         raise UserError(
             f"no checkpoint to resume from below {folder}",
             hint="Give the path of one with --ckpt_path, or start afresh without it.",
         )
-    return found[-1]
+    return found[-1][1]
+
+
+def _checkpoints(below: Path) -> Iterator[tuple[int, Path]]:
+    """Times and paths of the checkpoints below a folder; some are folders."""
+    for folder, folders, files in os.walk(below):
+        for name in [*folders, *files]:
+            path = Path(folder, name)
+            if name.endswith(".ckpt"):
+                with suppress(FileNotFoundError):
+                    yield path.stat().st_mtime_ns, path
+        folders[:] = [name for name in folders if not name.endswith(".ckpt")]
 
 
 def point_checkpoints_at(trainer: L.Trainer, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,24 @@ from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.load import load_model
+from unlearnkit.models.loaded import LoadedModel
+from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import card_of_merged
 from unlearnkit.runs.folder import load_run
+
+
+def is_merged(module: UnlearningModule) -> bool:
+    """Whether a run's model folder has the adapter merged into its base.
+
+    That is so for an adapter on a model in memory: alone it would name a base that nobody can load.
+    """
+    return module.lora is not None and isinstance(module.base, LoadedModel)
+
+
+def policy_to_save(module: UnlearningModule) -> Any:
+    """The trained model as it is saved; see `is_merged`."""
+    policy: Any = module.policy
+    return copy.deepcopy(policy).merge_and_unload() if is_merged(module) else policy
 
 
 def save_model(

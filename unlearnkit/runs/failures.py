@@ -9,21 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch.distributed as dist
 from torch import nn
 
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.redact import redacted
 from unlearnkit.runs.checkpoints import newest_checkpoint
+from unlearnkit.runs.lost import lost_a_process
 
-_GONE = (
-    "connection closed by peer",
-    "connection reset by peer",
-    "broken pipe",
-    "timed out waiting",
-)
-"""What gloo and NCCL say where a process of a collective call is gone."""
 OF_THE_DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 )
@@ -44,25 +37,46 @@ def told_with_checkpoint(folder: Path) -> Iterator[None]:
     except TrainingDiverged as error:
         hint = f"{_last(folder)} {_cure(error.step)}"
         raise TrainingDiverged(error.message, step=error.step, hint=hint) from error
-    except OSError as error:
-        if error.errno not in OF_THE_DISK:
-            raise
-        raise UserError(
-            f"cannot write to {error.filename or folder}: {error.strerror}", hint=_go_on(folder)
-        ) from error
-    except RuntimeError as error:
-        if not _lost_a_process(error):
-            raise
-        raise Interrupted(
-            "another process of this run ended, and this one cannot go on alone",
-            hint=f"{_last(folder)} Continue with the same command and --ckpt_path last."
-            if list(folder.rglob("*.ckpt"))
-            else "No checkpoint had been written yet.",
-            signum=signal.SIGTERM,
-        ) from error
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
+            what = f"cannot write to {error.filename or folder}: {error.strerror}"
+            raise UserError(what, hint=_go_on(folder)) from error
+        if lost_a_process(error):
+            raise alone(folder) from error
+        raise
     except UserError as error:
         if type(error) is UserError and error.hint is None:
             error.hint = _go_on(folder)
+        raise
+
+
+def alone(folder: Path | None) -> Interrupted:
+    """What the process of a run says that has lost another one.
+
+    Args:
+        folder: The run folder, where it is known.
+    """
+    last = "No checkpoint had been written yet." if folder is None else _last(folder)
+    saved = folder is not None and any(folder.rglob("*.ckpt"))
+    return Interrupted(
+        "another process of this run ended, and this one cannot go on alone",
+        hint=f"{last} Continue with the same command and --ckpt_path last." if saved else last,
+        signum=signal.SIGTERM,
+    )
+
+
+@contextmanager
+def told_if_alone() -> Iterator[None]:
+    """Says it where another process of the run is gone before or after the training.
+
+    Raises:
+        Interrupted: If one is.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if lost_a_process(error):
+            raise alone(None) from error
         raise
 
 
@@ -99,14 +113,6 @@ def refuse_little_room(folder: Path, policy: nn.Module) -> None:
             f"{folder}: what is trained takes {_size(needed)}, and {_size(free)} are free",
             hint="Make room, or give another folder with --run_dir.",
         )
-
-
-def _lost_a_process(error: RuntimeError) -> bool:
-    """Whether a collective call failed because the connection to another process is gone."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return False
-    said = str(error).lower()
-    return isinstance(error, dist.DistNetworkError) or any(each in said for each in _GONE)
 
 
 def _last(folder: Path) -> str:

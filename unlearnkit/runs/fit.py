@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,15 +26,19 @@ from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.loggers import send_metrics
 from unlearnkit.errors import optional
 from unlearnkit.families import named
-from unlearnkit.files import write_json, write_text
+from unlearnkit.files import remove_left_behind, write_json, write_text
 from unlearnkit.models.base import BaseModel
-from unlearnkit.models.loaded import LoadedModel
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.card import card_of_merged, write_card
 from unlearnkit.runs.conclude import attack_run, conclude
-from unlearnkit.runs.export import save_model
+from unlearnkit.runs.export import is_merged, policy_to_save, save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
-from unlearnkit.runs.failures import evaluated_later, refuse_little_room, told_with_checkpoint
+from unlearnkit.runs.failures import (
+    evaluated_later,
+    refuse_little_room,
+    told_if_alone,
+    told_with_checkpoint,
+)
 from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import with_checksums, without_secrets
@@ -58,6 +61,7 @@ from unlearnkit.runs.trainer import (
 from unlearnkit.suites.base import Suite
 
 
+@told_if_alone()
 def fit(
     module: UnlearningModule,
     data: UnlearningDataModule,
@@ -129,6 +133,8 @@ def fit(
     # Only the first process writes to it; under torchrun the others are never told its name.
     known = os.environ.get(FOLDER_OF_RUN, Path(run_dir) / recipe_name)
     if folder is None:
+        if main:
+            remove_left_behind(Path(run_dir) / recipe_name)
         folder = new_folder(run_dir, recipe_name) if main else Path(known)
     elif main:
         make_folder(folder)
@@ -263,20 +269,7 @@ class _Run:
         """Writes the model's folder; of a sharded model the callback has."""
         if not is_sharded(self.trainer):
             with told_with_checkpoint(self.folder):
-                save_model(self._saved_policy(), self.data.tokenizer, self.folder / "model")
-
-    def _saved_policy(self) -> Any:
-        """The policy; where it is an adapter on a model in memory, both in one.
-
-        The adapter alone would name a base that nobody can load.
-        """
-        policy: Any = self.module.policy
-        return copy.deepcopy(policy).merge_and_unload() if self.merged else policy
-
-    @property
-    def merged(self) -> bool:
-        """Whether the folder has the adapter merged into its base."""
-        return self.module.lora is not None and isinstance(self.module.base, LoadedModel)
+                save_model(policy_to_save(self.module), self.data.tokenizer, self.folder / "model")
 
     def write(self, summary: RunSummary, stages: Stages, started: float) -> None:
         """Writes the results, and sets the summary's."""
@@ -294,6 +287,6 @@ class _Run:
         model = self.folder / "model"
         with optional("the model's card"):
             write_card(model, self.module, self.trainer, summary, self.environment)
-            if self.merged:
+            if is_merged(self.module):
                 card_of_merged(model, model)
         summary.report = report_after_fit(self.folder, stages)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from unlearnkit.errors import UserError
 from unlearnkit.families import named
@@ -18,6 +20,7 @@ from unlearnkit.models.base import model_of_run
 from unlearnkit.plain import load_yaml
 from unlearnkit.redact import refuse_control_characters
 
+logger = logging.getLogger(__name__)
 Suites = dict[str, dict[str, dict[str, float | None]]]
 Notes = dict[str, dict[str, list[str]]]
 
@@ -155,6 +158,32 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
     return folder
+
+
+@contextmanager
+def owned_folders() -> Iterator[Callable[[Path], None]]:
+    """Gives a function that takes a run folder for this process, until the block ends.
+
+    The lock goes with its process, however that ends. Where the file system has none it is not
+    taken.
+
+    Raises:
+        UserError: From that function, if another process writes to the folder.
+    """
+    with ExitStack() as held:
+
+        def take(folder: Path) -> None:
+            try:
+                held.enter_context(FileLock(folder / ".lock", timeout=0))
+            except Timeout:
+                raise UserError(
+                    f"another process is writing to {folder}",
+                    hint="Wait until it has ended; what it has done by then is gone on with.",
+                ) from None
+            except (OSError, NotImplementedError):
+                logger.debug("%s cannot be locked", folder, exc_info=True)
+
+        yield take
 
 
 def load_run(folder: str | Path) -> Run:

@@ -20,6 +20,7 @@ from unlearnkit.hashed import hashed_for_children
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
 from unlearnkit.runs.resume.check import CHECKPOINT_OF_RUN
+from unlearnkit.runs.watch import WatchOthers
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
 """Tells the processes that Lightning starts for the other ranks where the run writes."""
@@ -40,6 +41,7 @@ def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
     if not is_sharded(trainer):  # whose processes are to hold little
         keep_freed_memory(trainer.strategy.root_device)
     trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
+    trainer.callbacks.append(WatchOthers(folder))  # pyright: ignore
     if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
         # Without ceilings it only refuses steps that are not finite.
         trainer.callbacks.append(CollapseStop())  # pyright: ignore

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import os
+import shutil
+from contextlib import suppress
 from datetime import timedelta
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import lightning as L
 import pytest
@@ -10,7 +15,13 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from unlearnkit.errors import RecipeError, UserError
-from unlearnkit.runs.checkpoints import WholeFiles, newest_checkpoint, point_checkpoints_at
+from unlearnkit.files import whole_file
+from unlearnkit.runs.checkpoints import (
+    WholeFiles,
+    newest_checkpoint,
+    point_checkpoints_at,
+    read_checkpoint,
+)
 
 
 def test_a_checkpoint_is_there_whole_or_not_at_all(tmp_path, monkeypatch) -> None:
@@ -56,3 +67,46 @@ def test_lightnings_own_callback_saves_by_the_clock_and_others_as_they_say(tmp_p
     point_checkpoints_at(trainer, tmp_path)
     (found,) = trainer.checkpoint_callbacks
     assert found._train_time_interval == timedelta(minutes=15)
+
+
+def test_a_checkpoint_that_is_removed_meanwhile_is_none(tmp_path, monkeypatch) -> None:
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / f"{name}.ckpt").touch()
+        os.utime(tmp_path / f"{name}.ckpt", (number, number))
+    stat = Path.stat
+
+    def removed(path: Path, **options: Any) -> os.stat_result:
+        if path.name == "b.ckpt":
+            path.unlink(missing_ok=True)
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", removed)
+    assert newest_checkpoint(tmp_path) == tmp_path / "a.ckpt"
+
+
+def test_one_that_is_removed_before_it_is_read_is_told_as_that(tmp_path) -> None:
+    for read in (read_checkpoint, WholeFiles().load_checkpoint):
+        with pytest.raises(RecipeError, match=r"gone\.ckpt is no longer there"):
+            read(tmp_path / "gone.ckpt")
+
+
+def test_the_newest_is_found_while_another_process_writes_and_removes_them(tmp_path) -> None:
+    writer = multiprocessing.get_context("fork").Process(target=_write_and_remove, args=(tmp_path,))
+    (tmp_path / "kept.ckpt").touch()
+    writer.start()
+    try:
+        for _ in range(300):
+            assert newest_checkpoint(tmp_path).suffix == ".ckpt"
+    finally:
+        writer.kill()
+        writer.join()
+
+
+def _write_and_remove(folder: Path) -> None:
+    for number in itertools.count():
+        inside = folder / f"run{number % 3}" / "checkpoints"
+        with suppress(FileNotFoundError):
+            inside.mkdir(parents=True, exist_ok=True)
+            with whole_file(inside / "step.ckpt") as unfinished:
+                unfinished.touch()
+        shutil.rmtree(inside.parent, ignore_errors=True)

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 
 import pytest
 
 from unit.report.run_folder import write_run
 from unlearnkit.errors import UserError
 from unlearnkit.files import write_json, write_rows, write_text
-from unlearnkit.runs.folder import RunSummary, as_mapping, load_run, make_folder, new_folder
+from unlearnkit.runs.folder import (
+    RunSummary,
+    as_mapping,
+    load_run,
+    make_folder,
+    new_folder,
+    owned_folders,
+)
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path) -> None:
@@ -61,3 +69,25 @@ def test_a_summary_is_printed_as_its_verdict_and_its_folder(tmp_path):
     summary.conclusion = {"verdict": {"sentence": "near gold: x."}}
     assert summary.verdict == "near gold: x."
     assert str(summary) == f"r, seed 1: 2 steps\nnear gold: x.\nfolder: {tmp_path}"
+
+
+def test_a_folder_that_another_process_writes_to_is_refused_until_it_ends(tmp_path) -> None:
+    fork = multiprocessing.get_context("fork")
+    taken, end = fork.Event(), fork.Event()
+
+    def hold() -> None:
+        with owned_folders() as take:
+            take(tmp_path)
+            taken.set()
+            end.wait(60)
+
+    other = fork.Process(target=hold)
+    other.start()
+    assert taken.wait(60)
+    with owned_folders() as take, pytest.raises(UserError, match="another process is writing to"):
+        take(tmp_path)
+    other.kill()  # its lock goes with it
+    other.join()
+    for _ in range(2):
+        with owned_folders() as take:
+            take(tmp_path)

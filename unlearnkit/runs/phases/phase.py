@@ -20,6 +20,7 @@ from unlearnkit.runs.fit import fit
 from unlearnkit.runs.phases.yaml_text import dump_yaml
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.resume.changes import Resolve
+from unlearnkit.runs.resume.record import MadeWith
 from unlearnkit.runs.start import Start
 from unlearnkit.suites.base import Suite
 
@@ -47,6 +48,14 @@ class Phase(ABC):
     @property
     def refers(self) -> str | None:
         """The earlier phase whose model it needs beside that of the one before."""
+        return None
+
+    def made_with(self, base: Base) -> MadeWith | None:
+        """Fingerprints of what it reads and of the code that runs; none of an edit.
+
+        Args:
+            base: The model to start from.
+        """
         return None
 
     @abstractmethod
@@ -121,13 +130,21 @@ class Training(Phase):
             model = models[self.refers]
             self.module.other = OtherModel(path=model if isinstance(model, str) else model.path)
 
+    def made_with(self, base: Base) -> MadeWith:
+        """Fingerprints of streams, model, tokenizer and code; the data have been checked."""
+        self.module.base = base
+        return MadeWith.of(Planned(*self._planned), recipe="", steps=None)
+
+    @property
+    def _planned(self) -> tuple[Any, ...]:
+        return self.module, self.data, self.trainer, self.evaluate, self.gold, self.seed
+
     def check(self) -> None:
         """Checks it as `fit` does."""
-        planned = (self.module, self.data, self.trainer, self.evaluate, self.gold, self.seed)
         other = self.module.other
         if self.refers:  # a model that is still to be made, of the tokens of this run
             self.module.other = None
-        preflight(Planned(*planned))
+        preflight(Planned(*self._planned))
         self.module.other = other
 
     def run(self, base: Base, folder: Path, ckpt_path: str | None = None) -> Path:

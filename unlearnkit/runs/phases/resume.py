@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unlearnkit.errors import RecipeError, UserError
@@ -10,8 +12,12 @@ from unlearnkit.families import named
 from unlearnkit.plain import leaves, load_yaml
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.phases.yaml_text import without_secrets
-from unlearnkit.runs.resume.changes import Resolve
+from unlearnkit.runs.resume.changes import Resolve, compare
+from unlearnkit.runs.resume.record import MadeWith
 
+logger = logging.getLogger(__name__)
+
+_MOST_SHOWN = 12
 _AGAIN = "+"
 """Stands in no phase's name, but in the folder of one that was interrupted and run again."""
 
@@ -30,11 +36,18 @@ class Unfinished:
     ckpt_path: Path | None = None
     resolve: Resolve = named
 
-    def finished(self, phase: str, recipe: str) -> Path | None:
+    def finished(
+        self, phase: str, recipe: str, made_with: Callable[[], MadeWith | None] = lambda: None
+    ) -> Path | None:
         """The folder of a phase that is finished, or None.
 
+        Args:
+            phase: Its name.
+            recipe: Its recipe.
+            made_with: Gives what it would be made with now.
+
         Raises:
-            RecipeError: If it was run by another recipe.
+            RecipeError: If it was made by another recipe, other data, model or own code.
         """
         for inside in reversed(self._folders(phase)):
             if not (inside / "summary.json").is_file():
@@ -47,8 +60,26 @@ class Unfinished:
                     hint="Resume with the recipe that made it, or start afresh without --ckpt_path."
                     " Phases that are not finished may be changed.",
                 )
+            if (now := made_with()) is not None:
+                self._refuse_other(phase, inside, now)
             return inside
         return None
+
+    def _refuse_other(self, phase: str, inside: Path, now: MadeWith) -> None:
+        """Refuses data, a model or own code that are not those of a finished phase."""
+        then = MadeWith.in_environment(inside / "environment.json", now)
+        if then is None:
+            return
+        changes = compare(then, replace(now, settings={}), self.resolve)
+        if changes.refused:
+            listed = "\n".join(f"  {each}" for each in changes.refused[:_MOST_SHOWN])
+            raise RecipeError(
+                f"phase '{phase}' is finished in {inside}, with other data, model or code:\n"
+                f"{listed}",
+                hint="Resume with what it was made with, or start afresh without --ckpt_path.",
+            )
+        for change in (*changes.versions, *changes.parts):
+            logger.warning("phase '%s' was finished with another version: %s", phase, change)
 
     def checkpoint(self, phase: str, recipe: str) -> str | None:
         """The checkpoint that a phase continues from, if it left one by the same recipe.
@@ -116,12 +147,21 @@ def unfinished_run(runs: Path, ckpt_path: str, resolve: Resolve = named) -> Unfi
                 f"--ckpt_path: {ckpt_path} is not in the run folder of a recipe with phases",
                 hint="Give a checkpoint of this recipe's own, or --ckpt_path last.",
             )
+    refuse_finished(folder)
+    return Unfinished(folder, checkpoint, resolve)
+
+
+def refuse_finished(folder: Path) -> None:
+    """Refuses to continue a run that is finished.
+
+    Raises:
+        UserError: If it is.
+    """
     if (folder / "summary.json").is_file():
         raise UserError(
             f"the run {folder} is finished; nothing is left to resume",
             hint="Start another one without --ckpt_path.",
         )
-    return Unfinished(folder, checkpoint, resolve)
 
 
 def next_folder(run: Path, phase: str) -> Path:

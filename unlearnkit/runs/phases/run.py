@@ -19,15 +19,22 @@ from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.ranks import checked_by_all, found_by_first
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
-from unlearnkit.files import write_json, write_text
+from unlearnkit.files import remove_left_behind, write_json, write_text
 from unlearnkit.registry import did_you_mean
 from unlearnkit.runs.conclude import attack_run, conclude
 from unlearnkit.runs.facts import peak_memory_mb
-from unlearnkit.runs.folder import RunSummary, new_folder
+from unlearnkit.runs.failures import told_if_alone
+from unlearnkit.runs.folder import RunSummary, new_folder, owned_folders
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.phase import Base, Phase, Training, started_from
 from unlearnkit.runs.phases.requests import curve_of, write_curve
-from unlearnkit.runs.phases.resume import Resolve, Unfinished, next_folder, unfinished_run
+from unlearnkit.runs.phases.resume import (
+    Resolve,
+    Unfinished,
+    next_folder,
+    refuse_finished,
+    unfinished_run,
+)
 from unlearnkit.runs.phases.yaml_text import without_secrets
 from unlearnkit.runs.ranks import plain_copy
 from unlearnkit.runs.report import report_after_fit
@@ -35,6 +42,7 @@ from unlearnkit.runs.resume.ranks import share_digests
 from unlearnkit.runs.trainer import FOLDER_OF_RUN
 
 
+@told_if_alone()
 def fit_phases(
     phases: Sequence[Phase],
     *,
@@ -71,8 +79,29 @@ def fit_phases(
         What was found: before is the model before the first phase, after that after the last.
 
     Raises:
-        UserError: For whatever a phase refuses, or if there is no run to continue.
+        UserError: For whatever a phase refuses, if there is no run to continue, or if another
+            process continues it.
     """
+    with owned_folders() as take:
+        return _fit_phases(
+            phases, base, recipe_name, recipe_text, Path(run_dir), ckpt_path, resolve, on_phase,
+            attack, goals, take,
+        )  # fmt: skip
+
+
+def _fit_phases(
+    phases: Sequence[Phase],
+    base: Base,
+    recipe_name: str,
+    recipe_text: str,
+    run_dir: Path,
+    ckpt_path: str | None,
+    resolve: Resolve,
+    on_phase: Callable[[str, str], None],
+    attack: Sequence[Attack],
+    goals: Mapping[str, Any] | None,
+    take: Callable[[Path], None],
+) -> RunSummary:
     started = time.monotonic()
     trainings = [phase for phase in phases if isinstance(phase, Training)]
     last = trainings[-1]
@@ -96,6 +125,7 @@ def fit_phases(
         folder = new_folder(run_dir, recipe_name)
     else:
         folder = Path(known).parent if known else Path(run_dir) / recipe_name
+    found_by_first(partial(_taken, folder, take) if main else lambda: None)
     if main:
         # A continued run too: phases that are not finished may have been changed.
         write_text(folder / "recipe.yaml", without_secrets(recipe_text))
@@ -106,7 +136,8 @@ def fit_phases(
         if isinstance(phase, Training):
             phase.takes(models)
         text = phase.text(model)
-        inside = found_by_first(partial(before.finished, phase.name, text))
+        made_with = partial(phase.made_with, model)
+        inside = found_by_first(partial(before.finished, phase.name, text, made_with))
         if inside is None:
             checkpoint = found_by_first(partial(before.checkpoint, phase.name, text))
             if main:
@@ -172,6 +203,13 @@ def check_phases(phases: Sequence[Phase]) -> None:
             )
         before.append(phase.name)
     together(phase.check for phase in phases)
+
+
+def _taken(folder: Path, take: Callable[[Path], None]) -> None:
+    """Takes a folder for this process; another one may just have finished the run."""
+    take(folder)
+    refuse_finished(folder)
+    remove_left_behind(folder.parent)
 
 
 def _agreed(folder: Path, known: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -90,7 +91,7 @@ class MadeWith:
 
     def history(self) -> dict[str, Any]:
         """The resumptions before, for ``environment.json``; nothing where there are none."""
-        return {"resumed": self.resumed} if self.resumed else {}
+        return {"code": self.code, **({"resumed": self.resumed} if self.resumed else {})}
 
     @classmethod
     def in_checkpoint(cls, checkpoint: dict[str, Any]) -> MadeWith | None:
@@ -102,6 +103,37 @@ class MadeWith:
         if any(name not in found for name in known):
             return None
         return cls(**{name: found[name] for name in known})
+
+    @classmethod
+    def in_environment(cls, file: Path, now: MadeWith) -> MadeWith | None:
+        """What an ``environment.json`` tells of a run; recipe and settings stand elsewhere.
+
+        Args:
+            file: The file.
+            now: Another run's; what the file does not tell is taken to be the same.
+
+        Returns:
+            The record, or None if there is no such file.
+        """
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            data = {
+                name: {
+                    "rows": each["rows"],
+                    # Drawn answers follow from the rest.
+                    "fingerprint": each["fingerprint"] if _is_read(now, name) else None,
+                }
+                for name, each in found["data"].items()
+            }
+            model, tokenizer = found["model"]["fingerprint"], found["tokenizer"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        versions, code = found.get("versions", now.versions), found.get("code", now.code)
+        return cls("", {}, data, model, tokenizer, versions, code, None)
+
+
+def _is_read(made: MadeWith, stream: str) -> bool:
+    return made.data.get(stream, {"fingerprint": ""})["fingerprint"] is not None
 
 
 class KeepMadeWith(L.Callback):
