@@ -63,8 +63,8 @@ class WholeFiles(TorchCheckpointIO):
         """
         if is_folder_of_shards(path):
             return whole_checkpoint(Path(path))
+        path = found_by_first(lambda: _whole(path))
         with _refused_if_damaged(path):
-            path = found_by_first(lambda: _whole(path))
             return super().load_checkpoint(path, map_location, weights_only=True)
 
 
@@ -100,7 +100,8 @@ def _refused_if_damaged(path: Any) -> Iterator[None]:
 
 def _whole(path: Any) -> Any:
     """The path; the first process's is taken by all, which on a shared disk may see other files."""
-    refuse_damaged(path)
+    with _refused_if_damaged(path):
+        refuse_damaged(path)
     return path
 
 

@@ -15,7 +15,7 @@ from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.redact import redacted
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.lost import lost_a_process
+from unlearnkit.runs.processes.lost import lost_a_process
 
 OF_THE_DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}

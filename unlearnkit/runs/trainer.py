@@ -19,8 +19,8 @@ from unlearnkit.engine.training.loggers import given_loggers, own_logger
 from unlearnkit.hashed import hashed_for_children
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
+from unlearnkit.runs.processes.watch import WatchOthers
 from unlearnkit.runs.resume.check import CHECKPOINT_OF_RUN
-from unlearnkit.runs.watch import WatchOthers
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
 """Tells the processes that Lightning starts for the other ranks where the run writes."""

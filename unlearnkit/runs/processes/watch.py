@@ -13,7 +13,7 @@ from pathlib import Path
 import lightning as L
 
 from unlearnkit.runs.failures import alone
-from unlearnkit.runs.lost import note_others
+from unlearnkit.runs.processes.lost import note_others
 
 logger = logging.getLogger(__name__)
 _GRACE_SECONDS = 30.0

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from unlearnkit.errors import UserError
-from unlearnkit.runs import lost
+from unlearnkit.runs.processes import lost
 
 FORK = multiprocessing.get_context("fork")
 

@@ -13,7 +13,7 @@ import time
 import pytest
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 
-from unlearnkit.runs.watch import WatchOthers, _Watch
+from unlearnkit.runs.processes.watch import WatchOthers, _Watch
 
 FORK = multiprocessing.get_context("fork")
 
@@ -49,7 +49,7 @@ def test_processes_that_end_well_end_nothing(tmp_path) -> None:
 
 @pytest.mark.parametrize("ends", ["true", "false"])
 def test_the_watch_of_lightning_is_relieved(tmp_path, ends, monkeypatch) -> None:
-    monkeypatch.setattr("unlearnkit.runs.watch._Watch.start", lambda self: None)
+    monkeypatch.setattr("unlearnkit.runs.processes.watch._Watch.start", lambda self: None)
     started = [subprocess.Popen([ends])]
     started[0].wait()
     observer = _ChildProcessObserver(main_pid=-1, child_processes=started)

@@ -1,0 +1,1 @@
+"""Knows the other processes of a run, and what becomes of them."""
