@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "unlearnkit"
 
 # A room may import itself and the rooms of all tiers before its own.
 TIERS = (
-    {"errors", "secret_text"},
+    {"errors", "processes", "secret_text"},
     {"redact", "registry", "files", "hashed", "own_code", "plain", "moved"},
     {"families", "new_files", "terminal"},
     {"functional", "tiny", "cost"},

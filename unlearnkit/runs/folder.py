@@ -178,7 +178,7 @@ def owned_folders() -> Iterator[Callable[[Path], None]]:
             except Timeout:
                 raise UserError(
                     f"another process is writing to {folder}",
-                    hint="Wait until it has ended; what it has done by then is gone on with.",
+                    hint="Wait until it has ended; what it has done by then stays.",
                 ) from None
             except (OSError, NotImplementedError):
                 logger.debug("%s cannot be locked", folder, exc_info=True)
