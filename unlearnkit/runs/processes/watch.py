@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 
@@ -35,10 +36,10 @@ class WatchOthers(L.Callback):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Learns who the others are, and begins to watch."""
         note_others()
-        launcher = trainer.strategy.launcher
+        launcher: Any = trainer.strategy.launcher
         started: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
         if started:
-            launcher.procs = list(started)  # pyright: ignore[reportAttributeAccessIssue]
+            launcher.procs = list(started)
             _Watch(self.folder, list(started)).start()
             # The list that Lightning's watch holds: of none it has nothing to watch.
             started.clear()
