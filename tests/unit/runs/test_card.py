@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 
 import lightning as L
@@ -161,7 +162,7 @@ def test_a_card_that_cannot_be_written_leaves_a_finished_run(run, tmp_path, monk
         raise UserError("README.md cannot be written: the disk is full")
 
     # The function, since `unlearnkit.runs.fit` is one too.
-    monkeypatch.setitem(fit.__globals__, "write_card", full)
+    monkeypatch.setitem(inspect.unwrap(fit).__globals__, "write_card", full)
     with pytest.warns(UserWarning, match="the model's card.*disk is full"):
         run()
     (folder,) = (tmp_path / "runs" / "case").iterdir()

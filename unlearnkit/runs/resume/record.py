@@ -90,7 +90,7 @@ class MadeWith:
         )
 
     def history(self) -> dict[str, Any]:
-        """The resumptions before, for ``environment.json``; nothing where there are none."""
+        """Digests of the code, and the resumptions before; for ``environment.json``."""
         return {"code": self.code, **({"resumed": self.resumed} if self.resumed else {})}
 
     @classmethod
