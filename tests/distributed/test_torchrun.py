@@ -122,7 +122,10 @@ def test_a_killed_process_ends_the_run_with_the_way_to_go_on(folder, whole, stra
     assert done.returncode == 143, (done.returncode, done.stderr)
     assert "another process of this run ended" in done.stderr, done.stderr
     assert "fault of unlearnkit" not in done.stderr
-    (checkpoint,) = (folder / killed).rglob("*step=3.ckpt")
+    kept = sorted(path.name for path in (folder / killed).rglob("*step=*.ckpt"))
+    # The one of step 3 may still be on its way where checkpoints are written in the background.
+    assert kept[-1].endswith("step=3.ckpt") or (strategy == "fsdp2" and len(kept) == 2), kept
+    (checkpoint,) = (folder / killed).rglob(kept[-1])
     assert f"The last checkpoint before it is {checkpoint.relative_to(folder)}" in done.stderr
     resumed = _fit(folder, killed, *by, "--ckpt_path", "last", "--resume_with_changes")
     assert resumed.returncode == 0, resumed.stderr
