@@ -38,7 +38,8 @@ class ILU(Objective, name="ilu"):
     References:
         Wang et al. 2025, "Invariance Makes LLM Unlearning Resilient Even to Unanticipated
         Downstream Fine-Tuning" (ILU), arXiv 2506.01339: the formula, one unrelated environment,
-        and a $\lambda$ of 0.05 to 0.1. Its repository has no code of it; that $w$ is a
+        and a $\lambda$ of 0.05 to 0.1, by summaries that quote them: the text itself was not at
+        hand, and its repository has no code of the penalty. That $w$ is a
         scalar before the softmax is IRMv1's (Arjovsky et al. 2019, arXiv 1907.02893).
     """
 
