@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -64,5 +65,11 @@ def picture(path: Path = RESULTS) -> str:
     return vl_convert.vegalite_to_svg(chart.to_json())
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Draws the picture anew."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PICTURE.write_text(picture(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -58,7 +59,10 @@ def test_four_processes_train_as_one(tmp_path, written) -> None:
             for key in STREAMS:
                 mean = sum(rank["figures"][step][key] for rank in ranks) / 4
                 assert mean == pytest.approx(expected[key], abs=1e-5), (run, step)
-        near = {"abs": 1e-6, "rel": 0.0} if optimizer == "SGD" else {"abs": 1e-7, "rel": 1e-4}
         assert ranks[0]["weights"].keys() == whole["weights"].keys()
         for key, weight in whole["weights"].items():
-            assert ranks[0]["weights"][key] == pytest.approx(weight, **near), (run, key)
+            found = ranks[0]["weights"][key]
+            if optimizer == "SGD":
+                assert found == pytest.approx(weight, abs=1e-6, rel=0.0), (run, key)
+            else:  # an update of AdamW says nothing about the size of its weight
+                assert math.dist(found, weight) <= 1e-4 * math.hypot(*weight), (run, key)
