@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -61,8 +60,6 @@ def test_four_processes_train_as_one(tmp_path, written) -> None:
                 assert mean == pytest.approx(expected[key], abs=1e-5), (run, step)
         assert ranks[0]["weights"].keys() == whole["weights"].keys()
         for key, weight in whole["weights"].items():
-            found = ranks[0]["weights"][key]
-            if optimizer == "SGD":
-                assert found == pytest.approx(weight, abs=1e-6, rel=0.0), (run, key)
-            else:  # an update of AdamW says nothing about the size of its weight
-                assert math.dist(found, weight) <= 1e-4 * math.hypot(*weight), (run, key)
+            # Where a gradient is near 0, AdamW makes much of its rounding: up to 1.2e-7 was seen.
+            near = {"abs": 1e-6, "rel": 0.0 if optimizer == "SGD" else 1e-4}
+            assert ranks[0]["weights"][key] == pytest.approx(weight, **near), (run, key)
