@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -49,8 +51,15 @@ def panel(message: str, *, title: str, hint: str | None = None) -> None:
 
 
 def warn(message: str) -> None:
-    """Shows a warning, in a line of its own, without secrets."""
-    err().print(Text.assemble(("warning: ", "yellow"), printable(redacted(message))))
+    """Shows a warning, in a line of its own, without secrets; a path in it stays whole."""
+    console = err()
+    start = "warning: "
+    lines = f"{start}{printable(redacted(message))}".splitlines()
+    # A path that the terminal itself continues on its next line can be copied; rich would cut it.
+    kept = partial(fill, width=console.width, break_long_words=False, break_on_hyphens=False)
+    text = Text("\n".join(map(kept, lines)))
+    text.stylize("yellow", 0, len(start))
+    console.print(text, soft_wrap=True)
 
 
 def show_summary(summary: RunSummary) -> None:
