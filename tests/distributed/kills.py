@@ -24,6 +24,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
 from unlearnkit.engine.shards import folder as folders
 from unlearnkit.engine.shards import saving
+from unlearnkit.files import remove_left_behind
 from unlearnkit.models.adapter import LoraConfig
 from unlearnkit.runs.checkpoints import newest_checkpoint
 
@@ -67,15 +68,24 @@ def _killing(function: Callable, after: bool) -> Callable:
 
 
 def main(out: str, rows: str, *moments: str) -> None:
-    """Kills at each moment and resumes; writes the weights of all runs."""
-    found = {"whole": _both(out, rows, "whole")[1]}
+    """Kills at each moment and resumes; writes the weights of all runs, and what kills left."""
+    found, left = {"whole": _both(out, rows, "whole")[1]}, {}
     for moment in moments:
         codes, _ = _both(out, rows, moment, kill=moment)
         assert codes[MOMENTS[moment][0]] == -signal.SIGKILL, (moment, codes)
         assert codes[1 - MOMENTS[moment][0]] not in (0, None), (moment, codes)
         last = str(newest_checkpoint(Path(out, moment)))
+        begun = _unfinished(Path(out, moment))
+        remove_left_behind(Path(out))  # as the next run of a recipe does below its own folder
+        left[moment] = {"by the kill": begun, "by the next run": _unfinished(Path(out, moment))}
         found[moment] = _both(out, rows, moment, resume=last)[1]
     Path(out, "weights.json").write_text(json.dumps(found))
+    Path(out, "left.json").write_text(json.dumps(left))
+
+
+def _unfinished(folder: Path) -> list[str]:
+    """Folders whose writing has begun and not ended."""
+    return [each.name for each in folder.glob(".*.unfinished") if each.is_dir()]
 
 
 def _both(out: str, rows: str, name: str, **options: str) -> tuple[list[int | None], Any]:
