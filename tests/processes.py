@@ -97,7 +97,8 @@ def _begin(
     multiprocessing.set_start_method(None, force=True)  # for data loaders, as anywhere else
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
-    rank_zero_only.rank = int(env.get("LOCAL_RANK", 0))  # as it reads it when it is imported
+    # As it reads it when it is imported.
+    rank_zero_only.rank = int(env.get("RANK", env.get("LOCAL_RANK", 0)))
     sys.exit(function(*arguments))
 
 

@@ -37,6 +37,14 @@ def test_all_five_mistakes_in_one_go(command, recipe, verb):
     assert "gradient_ascent, " in done.err, "the objectives are listed"
 
 
+@pytest.mark.parametrize("strategy", ["deepspeed_stage_2", "{name: deepspeed, stage: 1}"])
+def test_deepspeed_is_refused_whether_or_not_it_is_installed(command, strategy):
+    done = command("validate", "--recipe", "copyright", "--trainer.strategy", strategy)
+    assert done.code == 2
+    assert "its checkpoints are pickles" in " ".join(done.err.replace("│", " ").split())
+    assert "pip install" not in done.err
+
+
 def test_no_model_is_loaded_for_a_bad_recipe(command, recipe, monkeypatch):
     from transformers import AutoModelForCausalLM
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import Done, run_ranks
+from processes import Done, run_ranks, start
 from rows import UNEQUAL
 from safetensors.torch import load_file
 from stub import save_stub
 
-pytestmark = [pytest.mark.slow, pytest.mark.ranks]
+from unlearnkit.files import name_beside
+
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 RECIPE = """\
@@ -41,6 +43,15 @@ trainer:
   enable_progress_bar: false
 evaluate: [{name: copyright, heldout: retain.jsonl, neighbour: retain.jsonl}]
 """
+PHASES = f"""
+{RECIPE.rpartition("evaluate")[0]}
+phases:
+  - name: ascent
+    model:
+      objectives:
+        forget: {{name: gradient_ascent}}
+  - trainer: {{max_steps: 2}}
+"""
 SHARDED = ("--trainer.strategy", "fsdp2", "--model.reference", "frozen")
 
 
@@ -59,14 +70,46 @@ def nodes(written, tmp_path_factory) -> Path:
     return made
 
 
-def _fit(folder: str, *words: str) -> int:
+def _fit(folder: str, *words: str, recipe: str = "recipe.yaml") -> int:
     """On one process of each node, or of one node where there is no second."""
-    sys.path[:0] = [str(HERE), "."]
     node = Path(folder) / f"node{os.environ['LOCAL_RANK']}"
     os.chdir(node if node.is_dir() else folder)
+    return _main("--trainer.devices", "2", *words, recipe=recipe)
+
+
+def _fit_phases(folder: str) -> int:
+    words = ("--trainer.strategy", "ddp", "--run_dir", "phased")
+    return _fit(folder, *words, recipe="phases.yaml")
+
+
+def _main(*words: str, recipe: str = "recipe.yaml") -> int:
+    sys.path[:0] = [str(HERE), "."]
     from unlearnkit.cli.main import main
 
-    return main(["fit", "-r", "recipe.yaml", "--trainer.devices", "2", *words])
+    return main(["fit", "-r", recipe, *words])
+
+
+def _two_by_two(nodes: Path, *words: str) -> list[Done]:
+    """What two processes on each of two nodes give, told what torchrun tells them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "4",
+        "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none",
+    }  # fmt: skip
+    running = [
+        start(
+            _main, "--trainer.num_nodes", "2", "--trainer.devices", "2", *words,
+            cwd=nodes / f"node{rank // 2}",
+            env={
+                **world, "RANK": str(rank), "LOCAL_RANK": str(rank % 2),
+                "GROUP_RANK": str(rank // 2),
+            },
+        )
+        for rank in range(4)
+    ]  # fmt: skip
+    return [each.wait() for each in running]
 
 
 def _launched(nodes: Path, processes: int, *words: str) -> list[subprocess.CompletedProcess[str]]:
@@ -99,6 +142,14 @@ def _weights(runs: Path) -> dict[str, torch.Tensor]:
     return load_file(found)
 
 
+def _left_by_a_killed_process(folder: Path) -> Path:
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1)
+    own, ended = f"-{os.getpid()}-", f"-{int(done.stdout)}-"
+    name = name_beside(folder / "step=9.ckpt").name.replace(own, ended)
+    (folder / name).mkdir()
+    return folder / name
+
+
 def _all_done(done: list[Done]) -> None:
     for each in done:
         assert each.returncode == 0, each.stderr
@@ -111,6 +162,7 @@ def whole(nodes) -> Path:
     return nodes / "one" / "runs"
 
 
+@pytest.mark.ranks
 @pytest.mark.parametrize("processes", [1])
 def test_a_stopped_run_goes_on_without_a_shared_disk(nodes, whole, processes) -> None:
     stop = "[{name: stop.Stop, to: self}]"
@@ -136,6 +188,52 @@ def test_a_stopped_run_goes_on_without_a_shared_disk(nodes, whole, processes) ->
     assert not [*(nodes / "node1").rglob("summary.json")]
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param("{name: fsdp2, shard: 2, replicate: 2}", marks=pytest.mark.ranks, id="hsdp"),
+        pytest.param("{name: fsdp2, checkpoints: whole}", id="fsdp2"),
+        pytest.param("ddp", id="ddp"),
+    ],
+)
+def test_two_processes_on_each_of_two_nodes_stop_and_go_on_as_four(
+    nodes, tmp_path, strategy
+) -> None:
+    """Checkpoints in shards are on a disk that both see, all else on disks of their own."""
+    runs = str(tmp_path / "runs") if "replicate" in strategy else f"runs-{tmp_path.name}"
+    words = ["--trainer.strategy", strategy, "--evaluate", "[]", "--run_dir"]
+    if strategy != "ddp":
+        words = ["--model.reference", "frozen", *words]
+    four = str(tmp_path / "four")
+    _all_done(run_ranks(4, _fit, str(nodes / "one"), *words, four, "--trainer.devices", "4"))
+    stop = "[{name: stop.Stop, to: self}]"
+    stopped = _two_by_two(nodes, *words, runs, "--trainer.callbacks", stop)
+    assert [each.returncode for each in stopped] == [143] * 4, stopped[0].stderr
+    folder = nodes / "node0" / runs
+    left = _left_by_a_killed_process(next(folder.glob("recipe/*")))
+    again = ("--ckpt_path", "last", "--resume_with_changes")
+    _all_done(_two_by_two(nodes, *words, runs, *again))
+    assert not left.exists()
+    found = _weights(folder)
+    assert all(torch.equal(found[key], each) for key, each in _weights(Path(four)).items())
+
+
+@pytest.mark.ranks
+def test_phases_go_on_from_each_other_without_a_shared_disk(nodes) -> None:
+    for folder in nodes.iterdir():
+        (folder / "phases.yaml").write_text(PHASES)
+    for folder in (nodes, nodes / "one"):
+        _all_done(run_ranks(2, _fit_phases, str(folder)))
+    node0, node1, one = (
+        sorted((nodes / each / "phased").glob("phases/*/*/model/model.safetensors"))
+        for each in ("node0", "node1", "one")
+    )
+    assert len(node0) == len(node1) == len(one) == 2
+    for own, copy, whole in zip(node0, node1, one, strict=True):
+        assert own.read_bytes() == copy.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.ranks
 def test_a_sharded_model_is_evaluated_without_a_shared_disk(nodes) -> None:
     _all_done(run_ranks(2, _fit, str(nodes), *SHARDED, "--run_dir", "sharded"))
     (summary,) = nodes.rglob("sharded/recipe/*/summary.json")
@@ -144,6 +242,7 @@ def test_a_sharded_model_is_evaluated_without_a_shared_disk(nodes) -> None:
     assert copy.read_bytes() == (summary.parent / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.ranks
 def test_what_one_node_refuses_all_refuse(nodes) -> None:
     rows = nodes / "node1" / "retain.jsonl"
     before = rows.read_text()
@@ -156,3 +255,19 @@ def test_what_one_node_refuses_all_refuse(nodes) -> None:
     said = [" ".join(each.stderr.replace("│", " ").split()) for each in (first, second)]
     assert "process 1 on" in said[0]
     assert all("retain.jsonl, line 9" in each for each in said)
+
+
+@pytest.mark.ranks
+def test_a_file_of_the_recipe_that_one_node_lacks_ends_all(nodes) -> None:
+    """Found before there is a trainer, so that no strategy has connected the processes."""
+    rows = nodes / "node1" / "retain.jsonl"
+    rows.rename(rows.with_suffix(".away"))
+    try:
+        done = _two_by_two(nodes, "--trainer.strategy", "ddp")
+    finally:
+        rows.with_suffix(".away").rename(rows)
+    assert [each.returncode for each in done] == [2] * 4, done[0].stderr
+    said = [" ".join(each.stderr.replace("│", " ").split()) for each in done]
+    assert "process 2 on" in said[0]
+    assert all("recipe.yaml:13: data.streams.retain" in said[rank] for rank in (0, 2))
+    assert not said[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch.distributed as dist
@@ -11,6 +11,8 @@ import torch.distributed as dist
 from unlearnkit.errors import UserError
 
 T = TypeVar("T")
+Refusal = tuple[str, str, str | None, str]
+"""Message, title and hint of an error, and the machine that refused."""
 
 
 def connected() -> bool:
@@ -66,17 +68,31 @@ def checked_by_all(check: Callable[[], T]) -> T:
     except UserError as error:
         refused = error
     own = refused and (refused.message, refused.title, refused.hint, platform.node())
-    every: list[tuple[str, str, str | None, str] | None] = [None] * dist.get_world_size()
+    every: list[Refusal | None] = [None] * dist.get_world_size()
     dist.all_gather_object(every, own)
-    if refused is not None:
-        refused.told = own in every[: dist.get_rank()]
-        raise refused
-    for rank, other in enumerate(every):
+    raise_refusals(refused, every, dist.get_rank())
+    return found  # pyright: ignore[reportReturnType]
+
+
+def raise_refusals(own: UserError | None, every: Sequence[Refusal | None], rank: int) -> None:
+    """Raises what this process refused, else what the first that refused has told.
+
+    Args:
+        own: This process's error.
+        every: What each process told.
+        rank: Of this process.
+
+    Raises:
+        UserError: If any refused.
+    """
+    if own is not None:
+        own.told = every[rank] in every[:rank]
+        raise own
+    for number, other in enumerate(every):
         if other is not None:
             message, title, hint, machine = other
             error = UserError(
-                f"process {rank} on {machine} refuses the run: {message}", title=title, hint=hint
+                f"process {number} on {machine} refuses the run: {message}", title=title, hint=hint
             )
-            error.told = dist.get_rank() > 0
+            error.told = rank > 0
             raise error
-    return found  # pyright: ignore[reportReturnType]

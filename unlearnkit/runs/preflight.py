@@ -148,6 +148,11 @@ def _optimizer(run: Planned) -> None:
         raise RecipeError(f"model.optimizer: {error}") from error
 
 
+DEEPSPEED = (
+    "trainer.strategy: DeepSpeed is not supported: its checkpoints are pickles, whose loading can "
+    "run code"
+)
+INSTEAD = "Set trainer.strategy: fsdp2, which shards weights, gradients and moments too."
 TRAINER: tuple[Rule, ...] = (
     Rule(
         lambda run: isinstance(run.strategy, FSDPStrategy),
@@ -156,10 +161,9 @@ TRAINER: tuple[Rule, ...] = (
         "Set trainer.strategy: fsdp2, which shards the same weights without flattening.",
     ),
     Rule(
-        lambda run: isinstance(run.strategy, DeepSpeedStrategy) and run.strategy.zero_stage_3,
-        "trainer.strategy: stage 3 of DeepSpeed takes weights apart, and the output head, which is "
-        "called apart from the model, needs them whole",
-        "Set trainer.strategy: fsdp2, or deepspeed_stage_2.",
+        lambda run: isinstance(run.strategy, DeepSpeedStrategy),
+        DEEPSPEED,
+        INSTEAD,
     ),
     Rule(
         lambda run: leftover_of_lightning(run.trainer),

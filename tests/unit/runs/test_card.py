@@ -9,7 +9,6 @@ import lightning as L
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from lightning.pytorch.strategies import DeepSpeedStrategy
 from markdown_it import MarkdownIt
 from peft import LoraConfig, PeftModel
 from rows import FORGET, RETAIN
@@ -141,20 +140,6 @@ def test_names_are_shown_and_not_rendered(run) -> None:
     assert "<i>" not in shown
     assert shown.count("<h1") == 1
     assert "x|&lt;img src=a&gt;*b*`" in shown
-
-
-def test_stage_3_of_deepspeed_is_refused(written, monkeypatch) -> None:
-    from unlearnkit.runs.preflight import TRAINER, Planned, refuse
-
-    module = UnlearningModule({"forget": objective("nll")})
-    strategy = object.__new__(DeepSpeedStrategy)
-    strategy.config = {"zero_optimization": {"stage": 3}}
-    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-    monkeypatch.setattr(trainer._accelerator_connector, "strategy", strategy)
-    with pytest.raises(RecipeError, match=r"stage 3 of DeepSpeed"):
-        refuse(TRAINER, Planned(module, None, trainer))
-    strategy.config = {"zero_optimization": {"stage": 2}}
-    refuse(TRAINER, Planned(module, None, trainer))
 
 
 def test_a_card_that_cannot_be_written_leaves_a_finished_run(run, tmp_path, monkeypatch) -> None:

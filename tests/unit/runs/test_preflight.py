@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy
 
 from unlearnkit.engine.preflight import refuse
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
@@ -26,3 +27,11 @@ def test_sharded_checkpoints_of_quantised_states_are_refused() -> None:
             refuse(rules, _run("sharded", library))  # pyright: ignore
         refuse(rules, _run("whole", library))  # pyright: ignore
     refuse(rules, _run("sharded", "torch.optim.adamw"))  # pyright: ignore
+
+
+def test_every_stage_of_deepspeed_is_refused() -> None:
+    rules = [rule for rule in TRAINER if "DeepSpeed" in (rule.message or "")]
+    run = SimpleNamespace(strategy=object.__new__(DeepSpeedStrategy))
+    with pytest.raises(RecipeError, match="its checkpoints are pickles"):
+        refuse(rules, run)  # pyright: ignore
+    refuse(rules, SimpleNamespace(strategy=FSDP2Strategy()))  # pyright: ignore

@@ -23,6 +23,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.phases.yaml_text import dump_yaml
+from unlearnkit.runs.preflight import DEEPSPEED, INSTEAD
 from unlearnkit.runs.resume.slurm import refuse_unknown_tasks
 from unlearnkit.suites import Suite
 
@@ -216,6 +217,8 @@ class RecipeCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except (MisconfigurationException, TypeError, ValueError) as error:
+            if "DeepSpeed" in str(error):  # it is refused where it is installed too
+                raise RecipeError(DEEPSPEED, hint=INSTEAD) from error
             shards = "FSDP" in str(error)
             hint = "Or set trainer.strategy: fsdp2, which also runs on CPUs." if shards else None
             raise RecipeError(in_words(str(error)), hint=hint) from error

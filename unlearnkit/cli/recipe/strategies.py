@@ -18,15 +18,16 @@ def strategy_entry(name: str | None, arguments: dict[str, Any]) -> tuple[str, di
         arguments: What the recipe gives it.
 
     Raises:
-        RecipeError: If there is no such strategy.
+        RecipeError: If there is no such strategy, or it is DeepSpeed's.
 
     Example:
         >>> strategy_entry("fsdp2", {"shard": 8, "replicate": 2})
         ('unlearnkit.engine.training.fsdp2.FSDP2Strategy', {'shard': 8, 'replicate': 2})
     """
-    from lightning.pytorch.strategies import StrategyRegistry
+    from lightning.pytorch.strategies import DeepSpeedStrategy, StrategyRegistry
 
     import unlearnkit.engine.training.fsdp2  # noqa: F401  # registers its strategy
+    from unlearnkit.runs.preflight import DEEPSPEED, INSTEAD
 
     if name is None:
         raise RecipeError(f"no name; give {{name: ...}}, such as {_SHOWN}")
@@ -40,4 +41,6 @@ def strategy_entry(name: str | None, arguments: dict[str, Any]) -> tuple[str, di
         )
     found = StrategyRegistry[name]
     cls = found["strategy"]
+    if issubclass(cls, DeepSpeedStrategy):
+        raise RecipeError(DEEPSPEED.removeprefix("trainer.strategy: "), hint=INSTEAD)
     return f"{cls.__module__}.{cls.__qualname__}", {**found["init_params"], **arguments}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
@@ -10,6 +11,7 @@ from unlearnkit.cli.verbs.base import recipe
 from unlearnkit.errors import optional
 
 if TYPE_CHECKING:
+    from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.cli.recipe.overrides import CommandLine
     from unlearnkit.runs import RunSummary
@@ -20,7 +22,7 @@ HELP = "Unlearn by a recipe: evaluate, train, evaluate again, save the run."
 
 def command(argv: list[str]) -> None:
     """Unlearns by the recipe that the words name."""
-    cli, line = recipe(argv, "fit")
+    cli, line = _recipe(argv)
     from unlearnkit.cli.banner import show_start
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe, resolved
     from unlearnkit.runs import fit
@@ -49,6 +51,15 @@ def command(argv: list[str]) -> None:
         with optional("the table of results"):
             console.show_summary(summary)
         _conclude(summary)
+
+
+def _recipe(argv: list[str]) -> tuple[RecipeCLI | PhasedRecipe, CommandLine]:
+    """The recipe; if torchrun started several processes, once each of them has read its own."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return recipe(argv, "fit")
+    from unlearnkit.engine.launched import begun_by_all
+
+    return begun_by_all(lambda: recipe(argv, "fit"))
 
 
 def _fit_phases(phased: PhasedRecipe, line: CommandLine) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from unlearnkit.cost.gpus import Machine
@@ -119,7 +119,7 @@ def describe(
         parts=module.max_tokens_per_micro_batch is not None and max(map(len, sizes)) > 1,
         accumulate=plan.accumulate,
         **_of_module(module, str(trainer.precision), model),
-        **_of_trainer(trainer, plan.world, notes),
+        **_of_trainer(trainer, plan.world),
     )
     # The head asks for what is free when it is used first, beside weights and reference.
     there = memory_of(shapes, run).moments["in the step"]
@@ -216,7 +216,7 @@ def _of_optimizer(module: UnlearningModule) -> dict[str, Any]:
     return {"optimizer": name, "step": step, "states": numbers}
 
 
-def _of_trainer(trainer: L.Trainer, world: int, notes: list[str]) -> dict[str, Any]:
+def _of_trainer(trainer: L.Trainer, world: int) -> dict[str, Any]:
     """How the strategy spreads the run."""
     if world == 1:
         return {}
@@ -224,9 +224,7 @@ def _of_trainer(trainer: L.Trainer, world: int, notes: list[str]) -> dict[str, A
     if is_sharded(trainer):
         copies = getattr(strategy, "replicate", 1)
         return {"shards": world // copies, "replicas": copies}
-    if isinstance(strategy, DeepSpeedStrategy):
-        notes.append("DeepSpeed is counted as ddp, without what its stages spread")
-    elif not isinstance(strategy, DDPStrategy):
+    if not isinstance(strategy, DDPStrategy):
         raise RecipeError(f"trainer.strategy: {type(strategy).__name__} is not known to the plan")
     return {"replicas": world}
 
