@@ -84,7 +84,7 @@ def test_other_weights_of_the_base_are_refused(command, folder, stopped) -> None
     (folder / "stub" / "model.safetensors").write_bytes(other)
     done = command("fit", "-r", "recipe.yaml", "--ckpt_path", stopped)
     assert done.code == 2
-    assert "weights of model.base: sha256:" in done.err
+    assert "weights or config of model.base: sha256:" in done.err
 
 
 def test_what_changes_no_step_may_change_and_the_weights_are_the_same(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.families import named
+from unlearnkit.models.digests import refuse_changed
 from unlearnkit.plain import leaves, load_yaml
 from unlearnkit.runs.checkpoints import newest_checkpoint
 from unlearnkit.runs.phases.yaml_text import without_secrets
@@ -47,7 +48,8 @@ class Unfinished:
             made_with: Gives what it would be made with now.
 
         Raises:
-            RecipeError: If it was made by another recipe, other data, model or own code.
+            RecipeError: If it was made by another recipe, other data, model or own code, or the
+                model that it made has been changed.
         """
         for inside in reversed(self._folders(phase)):
             if not (inside / "summary.json").is_file():
@@ -60,6 +62,7 @@ class Unfinished:
                     hint="Resume with the recipe that made it, or start afresh without --ckpt_path."
                     " Phases that are not finished may be changed.",
                 )
+            refuse_changed(inside / "model")
             if (now := made_with()) is not None:
                 self._refuse_other(phase, inside, now)
             return inside

@@ -95,7 +95,7 @@ def test_files_are_told_by_their_digests() -> None:
     found = compare(THEN, now, named)
     assert [str(each) for each in found.refused] == [
         "data.streams.forget: 3 rows (sha256:a) is now 6 rows (sha256:b)",
-        "weights of model.base: sha256:m is now sha256:n",
+        "weights or config of model.base: sha256:m is now sha256:n",
     ]
 
 
