@@ -17,8 +17,8 @@ class UserError(Exception):
         hint: What to do about it.
     """
 
-    told: bool = False
-    """Whether another process of the run, on this machine, says it."""
+    told: bool | None = None
+    """Whether another process of the run on this machine says it; None where it is not known."""
 
     def __init__(self, message: str, *, title: str = "error", hint: str | None = None) -> None:
         super().__init__(message)

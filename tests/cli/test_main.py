@@ -8,7 +8,7 @@ import pytest
 
 from unlearnkit.cli import main as entry
 from unlearnkit.cli import verbs
-from unlearnkit.errors import UserError
+from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.plain import number
 
 HEAVY = ("torch", "lightning", "transformers", "peft", "datasets")
@@ -140,3 +140,19 @@ def test_a_folder_of_results_below_a_file_is_no_fault(command) -> None:
     done = command("evaluate", "tiny", *rows, "--out", "forget.jsonl/x")
     assert done.code == 2, done.err
     assert "forget.jsonl/x: Not a directory" in done.err
+
+
+@pytest.mark.parametrize(
+    ("rank", "told", "shown"),
+    [("0", None, True), ("1", None, False), ("1", False, True), ("0", True, False)],
+)
+def test_one_process_of_a_run_says_that_it_was_stopped(command, monkeypatch, rank, told, shown):
+    def stopped(arguments: list[str]) -> None:
+        error = Interrupted("another process of this run ended", signum=15)
+        error.told = told
+        raise error
+
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(entry, "run", stopped)
+    done = command("fit")
+    assert (done.code, "another process of this run ended" in done.err) == (143, shown)

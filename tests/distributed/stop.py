@@ -36,8 +36,15 @@ class Stop(L.Callback):
 
 
 class Killed(L.Callback):
-    """Kills the second process in the fourth step, as a machine without memory does."""
+    """Kills a process in the fourth step, as a machine without memory does.
+
+    Args:
+        rank: Which.
+    """
+
+    def __init__(self, rank: int = 1) -> None:
+        self.rank = rank
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        if trainer.global_step == 3 and not trainer.is_global_zero:
+        if trainer.global_step == 3 and trainer.global_rank == self.rank:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -131,3 +131,19 @@ def test_a_killed_process_ends_the_run_with_the_way_to_go_on(folder, whole, stra
     assert resumed.returncode == 0, resumed.stderr
     found = _weights(folder, killed)
     assert all(torch.equal(found[key], weight) for key, weight in whole.items())
+
+
+@pytest.mark.ranks
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_where_the_first_process_is_killed_one_that_is_left_says_it(folder, strategy) -> None:
+    saving = "{name: ModelCheckpoint, every_n_train_steps: 1, save_top_k: -1}"
+    callbacks = f"[{saving}, {{name: stop.Killed, rank: 0}}]"
+    run_dir = f"first-{strategy}"
+    words = ("--trainer.callbacks", callbacks, "--trainer.strategy", strategy)
+    done = _fit(folder, run_dir, *words)  # returns when the last process has ended
+    assert done.returncode == -9, (done.returncode, done.stderr)
+    assert done.stderr.count("another process of this run ended") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    kept = sorted(path for path in (folder / run_dir).rglob("*step=*.ckpt"))
+    assert f"The last checkpoint before it is {kept[-1]}" in done.stderr, (kept, done.stderr)
+    assert "--ckpt_path last" in done.stderr

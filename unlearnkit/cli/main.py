@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _termination_raises():
             run(arguments)
     except Interrupted as error:
-        if _is_first_here():
+        told = error.told if error.told is not None else not _is_first_here()
+        if not told:
             _report(error.message, error.title, error.hint, debug)
         return 128 + error.signum
     except UserError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import logging
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.errors import Interrupted, UserError
 from unlearnkit.redact import redacted
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.processes.lost import lost_a_process
+from unlearnkit.runs.processes.lost import lost_a_process, told_by_another
 
 OF_THE_DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 )
 """Error numbers of a disk that is full or cannot be written to."""
+NOTHING_SAVED = "No checkpoint had been written yet."
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -56,27 +59,34 @@ def alone(folder: Path | None) -> Interrupted:
     Args:
         folder: The run folder, where it is known.
     """
-    last = "No checkpoint had been written yet." if folder is None else _last(folder)
-    saved = folder is not None and any(folder.rglob("*.ckpt"))
-    return Interrupted(
+    error = Interrupted(
         "another process of this run ended, and this one cannot go on alone",
-        hint=f"{last} Continue with the same command and --ckpt_path last." if saved else last,
+        hint=NOTHING_SAVED if folder is None else _way_on(folder),
         signum=signal.SIGTERM,
     )
+    error.told = told_by_another()
+    return error
 
 
 @contextmanager
-def told_if_alone() -> Iterator[None]:
+def told_if_alone(folder: Path | None = None) -> Iterator[None]:
     """Says it where another process of the run is gone before or after the training.
+
+    Args:
+        folder: The run folder, once there is one.
 
     Raises:
         Interrupted: If one is.
     """
     try:
         yield
+    except Interrupted as error:
+        if error.hint == NOTHING_SAVED and folder is not None:
+            error.hint = _way_on(folder)  # of the phases before
+        raise
     except (OSError, RuntimeError) as error:
         if lost_a_process(error):
-            raise alone(None) from error
+            raise alone(folder) from error
         raise
 
 
@@ -85,19 +95,62 @@ def evaluated_later(folder: Path) -> Iterator[None]:
     """Says of an evaluation that fails after the training how it is continued.
 
     Raises:
-        UserError: For whatever error a suite ends with.
+        Interrupted: If another process of the run is gone.
+        UserError: For whatever other error a suite ends with.
     """
     try:
         yield
     except Exception as error:
+        if lost_a_process(error):
+            raise alone(folder) from error
         own = f"{type(error).__name__}: {redacted(str(error))}"
         said = error.message if isinstance(error, UserError) else own
         raise UserError(
             f"the evaluation after the training failed: {said}",
             title="evaluation failed",
-            hint=f"The training is complete: model and summary.json are in {folder}. "
-            f"`unlearnkit evaluate {folder}` measures what is missing.",
+            hint=_evaluate(folder),
         ) from error
+
+
+@contextmanager
+def left_to_first(folder: Callable[[], Path]) -> Iterator[None]:
+    """Lets a process other than the first end well where its part of an evaluation fails.
+
+    The run is finished by then. The first process fails by it too, and says how it is continued.
+
+    Args:
+        folder: Gives the run folder, as far as this process knows it.
+
+    Raises:
+        Interrupted: If the first process is gone.
+    """
+    try:
+        yield
+    except Exception as error:
+        if lost_a_process(error):
+            raise alone(folder()) from error
+        said = f"{type(error).__name__}: {redacted(str(error))}"
+        logger.warning("this process could not evaluate: %s", said)
+
+
+def _way_on(folder: Path) -> str:
+    """How a run goes on that was ended from outside."""
+    if (folder / "summary.json").is_file() and (folder / "model").is_dir():
+        return _evaluate(folder)
+    last = _last(folder)
+    if last != NOTHING_SAVED:
+        return f"{last} Continue with the same command and --ckpt_path last."
+    if any(folder.glob("*/summary.json")):
+        kept = f"The finished phases are kept in {folder}."
+        return f"{kept} Continue with the same command and --ckpt_path last."
+    return last
+
+
+def _evaluate(folder: Path) -> str:
+    return (
+        f"The training is complete: model and summary.json are in {folder}. "
+        f"`unlearnkit evaluate {folder}` measures what is missing."
+    )
 
 
 def refuse_little_room(folder: Path, policy: nn.Module) -> None:
@@ -119,14 +172,14 @@ def _last(folder: Path) -> str:
     try:
         return f"The last checkpoint before it is {newest_checkpoint(folder)}."
     except UserError:
-        return "No checkpoint had been written yet."
+        return NOTHING_SAVED
 
 
 def _go_on(folder: Path) -> str:
     try:
         newest = newest_checkpoint(folder)
     except UserError:
-        return "No checkpoint had been written yet. Make room, or give another folder (--run_dir)."
+        return f"{NOTHING_SAVED} Make room, or give another folder (--run_dir)."
     return f"Once it can be written to, continue from {newest} with --ckpt_path last."
 
 

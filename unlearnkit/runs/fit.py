@@ -35,6 +35,7 @@ from unlearnkit.runs.export import is_merged, policy_to_save, save_model
 from unlearnkit.runs.facts import describe, peak_memory_mb
 from unlearnkit.runs.failures import (
     evaluated_later,
+    left_to_first,
     refuse_little_room,
     told_if_alone,
     told_with_checkpoint,
@@ -43,6 +44,7 @@ from unlearnkit.runs.folder import RunSummary, make_folder, new_folder
 from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import with_checksums, without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
+from unlearnkit.runs.processes.watch import watched
 from unlearnkit.runs.ranks import Models, SaveWhole, Together, plain_copy, take_part
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.resume.changes import Resolve
@@ -165,7 +167,7 @@ def fit(
             run.measure_after(stages, together)
             run.write(summary, stages, started)
     elif together.ranks:
-        with together.left_to_first():
+        with left_to_first(lambda: run.folder):
             run.measure_after(stages, together)
     if main:
         attack_run(folder, attack, data, gold)
@@ -260,7 +262,11 @@ class _Run:
             if isinstance(callback, EvaluateEvery):
                 callback.use(stages.suites, stages.context)
         L.seed_everything(self.seed, workers=True, verbose=False)
-        with known_to_other_ranks(self.folder, self.ckpt_path), told_with_checkpoint(self.folder):
+        with (
+            known_to_other_ranks(self.folder, self.ckpt_path),
+            told_with_checkpoint(self.folder),
+            watched(self.trainer, self.folder),
+        ):
             self.trainer.fit(
                 self.module, datamodule=self.data, ckpt_path=self.ckpt_path, weights_only=True
             )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,8 +20,6 @@ from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.export import save_model
-
-logger = logging.getLogger(__name__)
 
 
 class Together(L.Callback):
@@ -47,19 +43,6 @@ class Together(L.Callback):
         if self.ranks is not None:
             # The first may have drawn answers; Lightning's own barriers wait for half an hour.
             self.ranks.of_first(None)
-
-    @staticmethod
-    @contextmanager
-    def left_to_first() -> Iterator[None]:
-        """Lets a process other than the first end well where its part of an evaluation fails.
-
-        The run is finished by then. The first process fails by it too, and says how it is
-        continued.
-        """
-        try:
-            yield
-        except Exception:
-            logger.warning("this process could not evaluate", exc_info=True)
 
     def folder(self, own: Path) -> Path:
         """The first process's run folder, once it has come here; a collective call."""

@@ -19,7 +19,8 @@ from unlearnkit.engine.training.loggers import given_loggers, own_logger
 from unlearnkit.hashed import hashed_for_children
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 from unlearnkit.runs.interrupt import SaveOnSignal
-from unlearnkit.runs.processes.watch import WatchOthers
+from unlearnkit.runs.processes.lost import FIRST_OF_RUN, first_of_run
+from unlearnkit.runs.processes.watch import NoteOthers
 from unlearnkit.runs.resume.check import CHECKPOINT_OF_RUN
 
 FOLDER_OF_RUN = "UNLEARNKIT_RUN_FOLDER"
@@ -41,7 +42,7 @@ def point_at(trainer: L.Trainer, folder: Path) -> list[Logger]:
     if not is_sharded(trainer):  # whose processes are to hold little
         keep_freed_memory(trainer.strategy.root_device)
     trainer.callbacks.append(SaveOnSignal(folder / "checkpoints"))  # pyright: ignore
-    trainer.callbacks.append(WatchOthers(folder))  # pyright: ignore
+    trainer.callbacks.append(NoteOthers())  # pyright: ignore
     if not any(isinstance(c, CollapseStop) for c in trainer.callbacks):  # pyright: ignore
         # Without ceilings it only refuses steps that are not finite.
         trainer.callbacks.append(CollapseStop())  # pyright: ignore
@@ -76,6 +77,8 @@ def known_to_other_ranks(folder: Path, checkpoint: str | None) -> Iterator[None]
     told = {FOLDER_OF_RUN: str(folder.absolute()), **hashed_for_children()}
     if checkpoint is not None:
         told[CHECKPOINT_OF_RUN] = checkpoint
+    if first_of_run() is None:
+        told[FIRST_OF_RUN] = str(os.getpid())
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     try:

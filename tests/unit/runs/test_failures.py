@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,12 @@ from unlearnkit import UserError
 from unlearnkit.cli.main import main
 from unlearnkit.errors import Interrupted
 from unlearnkit.runs.checkpoints import newest_checkpoint
-from unlearnkit.runs.failures import told_with_checkpoint
+from unlearnkit.runs.failures import (
+    evaluated_later,
+    left_to_first,
+    told_if_alone,
+    told_with_checkpoint,
+)
 
 EACH_STEP = partial(ModelCheckpoint, every_n_train_steps=1)
 
@@ -206,3 +212,48 @@ def test_a_process_that_lost_another_one_says_so_with_the_checkpoint(
     assert (str(tmp_path / "a.ckpt") in (caught.value.hint or "")) == saved
     with pytest.raises(RuntimeError, match="shape"), told_with_checkpoint(tmp_path):
         raise RuntimeError("shape")
+
+
+LOST = "[gloo/transport/tcp/pair.cc:544] Connection closed by peer [127.0.0.1]:4242"
+
+
+@pytest.fixture
+def connected(monkeypatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+
+
+@pytest.mark.parametrize("told", [evaluated_later, lambda folder: left_to_first(lambda: folder)])
+def test_a_process_lost_after_the_training_leaves_the_way_to_what_is_missing(
+    tmp_path, connected, told
+) -> None:
+    with (
+        pytest.raises(Interrupted, match="another process of this run ended") as caught,
+        told(tmp_path),
+    ):
+        raise RuntimeError(LOST)
+    assert caught.value.hint == "No checkpoint had been written yet."  # nor a model
+    (tmp_path / "model").mkdir()
+    (tmp_path / "summary.json").touch()
+    with pytest.raises(Interrupted) as caught, told(tmp_path):
+        raise RuntimeError(LOST)
+    assert "The training is complete" in (caught.value.hint or "")
+    assert f"`unlearnkit evaluate {tmp_path}`" in (caught.value.hint or "")
+
+
+def test_what_fails_by_itself_beside_the_first_is_a_line(tmp_path, connected, caplog) -> None:
+    with left_to_first(lambda: tmp_path):
+        raise ValueError("no rows")
+    (record,) = caplog.records
+    assert record.getMessage() == "this process could not evaluate: ValueError: no rows"
+    assert record.exc_info is None
+
+
+def test_a_process_lost_between_phases_leaves_the_way_to_go_on(tmp_path, connected) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "summary.json").touch()
+    of_phase = told_if_alone()  # as of a fit that has written no checkpoint yet
+    for inner in (nullcontext(), of_phase):
+        with pytest.raises(Interrupted) as caught, told_if_alone(tmp_path), inner:
+            raise RuntimeError(LOST)
+        assert "finished phases are kept" in (caught.value.hint or "")
+        assert "--ckpt_path last" in (caught.value.hint or "")

@@ -132,26 +132,27 @@ def _fit_phases(
     model: Base = base
     done: list[tuple[str, bool, Path]] = []
     models: dict[str, Base] = {}
-    for phase in phases:
-        if isinstance(phase, Training):
-            phase.takes(models)
-        text = phase.text(model)
-        made_with = partial(phase.made_with, model)
-        inside = found_by_first(partial(before.finished, phase.name, text, made_with))
-        if inside is None:
-            checkpoint = found_by_first(partial(before.checkpoint, phase.name, text))
-            if main:
-                on_phase(phase.name, f"continues from {checkpoint}" if checkpoint else "begins")
-            inside = _agreed(next_folder(folder, phase.name), known)
-            if phase.trains or main:
-                inside = phase.run(model, inside, checkpoint)
-            # The others wait here until the first process has written the model.
-            inside = _agreed(inside, known)
-        elif main:
-            on_phase(phase.name, "was finished before")
-        on_every_node(inside / "model")
-        done.append((phase.name, phase.trains, inside))
-        model = models[phase.name] = started_from(model, inside)
+    with told_if_alone(folder):
+        for phase in phases:
+            if isinstance(phase, Training):
+                phase.takes(models)
+            text = phase.text(model)
+            made_with = partial(phase.made_with, model)
+            inside = found_by_first(partial(before.finished, phase.name, text, made_with))
+            if inside is None:
+                checkpoint = found_by_first(partial(before.checkpoint, phase.name, text))
+                if main:
+                    on_phase(phase.name, f"continues from {checkpoint}" if checkpoint else "begins")
+                inside = _agreed(next_folder(folder, phase.name), known)
+                if phase.trains or main:
+                    inside = phase.run(model, inside, checkpoint)
+                # The others wait here until the first process has written the model.
+                inside = _agreed(inside, known)
+            elif main:
+                on_phase(phase.name, "was finished before")
+            on_every_node(inside / "model")
+            done.append((phase.name, phase.trains, inside))
+            model = models[phase.name] = started_from(model, inside)
     trained = [(name, inside) for name, trains, inside in done if trains]
     summary = RunSummary(recipe_name, last.seed, 0, None, folder)
     if not main:

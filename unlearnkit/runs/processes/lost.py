@@ -28,18 +28,48 @@ _OF_GLOO, _OF_A_CHECK = "gloo/transport/", "enforce fail at"
 _COLLECTIVE = tuple(
     str(Path(torch.__file__).parent / each) for each in ("distributed", "autograd", "nn/parallel")
 )
-_PATIENCE_SECONDS = 2.0
+_PATIENCE_SECONDS, _LEAVING_SECONDS = 2.0, 0.5
 _others: list[tuple[int, str, int]] = []
+_own_rank: list[int] = []
+FIRST_OF_RUN = "UNLEARNKIT_FIRST"
+"""Tells the processes that Lightning starts for the other ranks the number of the first."""
 
 
 def note_others() -> None:
     """Tells the other processes of a run machine and number of this one; a collective call."""
     _others.clear()
+    _own_rank.clear()
     if connected() and dist.get_world_size() > 1:
         found: list[tuple[int, str, int]] = [(0, "", 0)] * dist.get_world_size()
         own = (dist.get_rank(), platform.node(), os.getpid())
         dist.all_gather_object(found, own)
         _others.extend(each for each in found if each != own)
+        _own_rank.append(own[0])
+
+
+def first_of_run() -> int | None:
+    """The number of the process that has started this one as another rank, if one has."""
+    number = os.environ.get(FIRST_OF_RUN, "")
+    return int(number) if number.isdigit() and int(number) != os.getpid() else None
+
+
+def told_by_another() -> bool | None:
+    """Whether a process of a lower rank is left on this machine, to say what became of the run.
+
+    None where it is not known which there are.
+    """
+    lower = [n for rank, machine, n in _others if [rank] < _own_rank and machine == platform.node()]
+    first = first_of_run()
+    if not _others:
+        if first is None:
+            return None
+        lower = [first]
+    until = time.monotonic() + _LEAVING_SECONDS
+    while any(runs(each) for each in lower):
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def lost_a_process(error: BaseException) -> bool:

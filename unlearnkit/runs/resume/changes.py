@@ -122,7 +122,10 @@ def _files(made: MadeWith) -> dict[str, Any]:
         f"data.streams.{name}": f"{each['rows']} rows ({each['fingerprint'] or 'drawn'})"
         for name, each in made.data.items()
     }
-    read = {"weights or config of model.base": made.model, "tokenizer of model.base": made.tokenizer}
+    read = {
+        "weights or config of model.base": made.model,
+        "tokenizer of model.base": made.tokenizer,
+    }
     return streams | read
 
 

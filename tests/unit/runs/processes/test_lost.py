@@ -175,3 +175,27 @@ def test_an_unknown_error_of_a_collective_counts_where_a_process_is_gone(with_ot
     assert lost.lost_a_process(_from_a_collective())
     with_others(os.getpid())
     assert not lost.lost_a_process(_from_a_collective())
+
+
+def test_of_those_that_are_left_on_a_machine_the_first_says_it(monkeypatch) -> None:
+    here, dead = lost.platform.node(), _dead()
+    monkeypatch.setattr(lost, "_LEAVING_SECONDS", 0.1)
+    monkeypatch.setattr(lost, "_own_rank", [2])
+    for others, told in (
+        ([(0, here, os.getpid()), (1, here, dead)], True),
+        ([(0, here, dead), (1, here, os.getpid())], True),
+        ([(0, here, dead), (1, here, dead), (3, here, os.getpid())], False),
+        ([(0, "another machine", os.getpid()), (1, here, dead)], False),
+    ):
+        monkeypatch.setattr(lost, "_others", others)
+        assert lost.told_by_another() is told, others
+
+
+def test_before_they_know_each_other_the_process_that_started_it_is_known(monkeypatch) -> None:
+    monkeypatch.setattr(lost, "_others", [])
+    monkeypatch.setattr(lost, "_LEAVING_SECONDS", 0.1)
+    monkeypatch.delenv(lost.FIRST_OF_RUN, raising=False)
+    assert lost.told_by_another() is None
+    for number, told in ((_dead(), False), (os.getppid(), True), (os.getpid(), None)):
+        monkeypatch.setenv(lost.FIRST_OF_RUN, str(number))
+        assert lost.told_by_another() is told
