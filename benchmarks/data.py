@@ -1,6 +1,7 @@
 """Measures the data path over rows, ranks and length of text.
 
     python -m benchmarks.data [--quick] [--json FILE] [--sizes 1000 10000 100000 1000000]
+    python -m benchmarks.data --megabytes 200
 
 CPU seconds on one thread, each measurement in a process of its own whose peak memory is that of
 all of it, libraries included. Rows are some 250 bytes of question and answer from the embedded
@@ -14,6 +15,9 @@ book, in tokens of the embedded model.
 * ``text``: one text, cut into pieces of 512 tokens.
 
 ``x`` is the cost per row (or byte) beside that at the smallest size: 1 is linear.
+
+``--megabytes`` writes JSON lines of that size as the forget set of a recipe, and measures the
+commands: ``validate`` with nothing kept, and ``fit`` for a step with the tokens that it has kept.
 """
 
 from __future__ import annotations
@@ -161,17 +165,64 @@ def text(file: str) -> Found:
     return found
 
 
+RECIPE = """\
+model: {{objectives: {{forget: {{name: npo}}, retain: {{name: retain_kl}}}}}}
+data:
+  streams: {{forget: {{name: qa, path: {path}}}, retain: {{name: qa, path: tiny/normal.jsonl}}}}
+trainer: {{max_steps: 1, accelerator: cpu}}
+evaluate: []
+"""
+
+
+def commands(megabytes: float) -> list[dict[str, Any]]:
+    """CPU seconds and peak memory of commands whose forget set is a large file."""
+    lines: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder, 1000)
+        rows = round(1000 * megabytes * 1e6 / (folder / "1000.jsonl").stat().st_size)
+        write_rows(folder, rows)
+        (folder / "recipe.yaml").write_text(RECIPE.format(path=f"{rows}.jsonl"))
+        environment = {
+            **os.environ,
+            "UNLEARNKIT_CACHE": str(folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+        }
+        environment |= {"TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": os.pathsep.join(sys.path)}
+        for verb in ("validate", "fit"):
+            command = [sys.executable, "-m", "unlearnkit", verb, "--recipe", "recipe.yaml"]
+            began = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=subprocess.DEVNULL
+            )
+            _, status, used = os.wait4(began.pid, 0)
+            began.returncode = os.waitstatus_to_exitcode(status)
+            if began.returncode:
+                raise SystemExit(f"{verb} ended with {began.returncode}")
+            seconds, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+            lines.append({"what": verb, "size": rows, "seconds": seconds, "peak_mb": peak})
+            print(f"{verb:20}{rows:>10} rows{seconds:>10.1f} s{peak:>10.0f} MiB", flush=True)
+    return lines
+
+
 MEASURES: dict[str, Callable[[str], Found]] = {
     "read": read, "tokenise": tokenise, "chat": chat, "draws": draws,
     "text": text,
 }  # fmt: skip
 
 
+def _environment(cache: Path | str) -> dict[str, str]:
+    own = {
+        "UNLEARNKIT_CACHE": str(cache),
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    return {**os.environ, **own, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
 def apart(measure: str, file: Path, cache: Path | None = None) -> Found:
     """A measurement in a process of its own, with its peak memory in MiB."""
     command = [sys.executable, "-m", "benchmarks.data", "--one", measure, str(file)]
-    environment = {**os.environ, "UNLEARNKIT_CACHE": str(cache or ""), "OMP_NUM_THREADS": "1"}
-    environment["TOKENIZERS_PARALLELISM"] = "false"
+    environment = _environment(cache or "")
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -219,6 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="1000 rows, and the shortest text")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--megabytes", type=float, help="measure the commands on so large a file")
     parser.add_argument("--json", type=new_file)
     parser.add_argument("--one", nargs=2, metavar=("MEASURE", "FILE"))
     options = parser.parse_args()
@@ -228,8 +280,11 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps({**found, "peak_mb": peak}))
         return
-    sizes = SIZES[:1] if options.quick else tuple(options.sizes)
-    lines = measure(sizes, TEXTS[:1] if options.quick else TEXTS)
+    if options.megabytes:
+        lines = commands(options.megabytes)
+    else:
+        sizes = SIZES[:1] if options.quick else tuple(options.sizes)
+        lines = measure(sizes, TEXTS[:1] if options.quick else TEXTS)
     if options.json:
         options.json.write_text(json.dumps({"rows": lines}, indent=2) + "\n")
 
