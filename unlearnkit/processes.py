@@ -14,7 +14,8 @@ HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 def runs(process: int) -> bool:
     """Whether a process of this machine runs.
 
-    One that has ended and that its parent has not yet collected does not.
+    One that has ended and that its parent has not yet collected does not, nor one that is being
+    ended by the system, which on a busy machine takes a while.
 
     Args:
         process: Its number.
@@ -29,14 +30,23 @@ def runs(process: int) -> bool:
         return False
     except OSError:  # it belongs to somebody else
         return True
-    return _state(process) not in ("Z", "X")
+    return not _ends(_stat(process))
 
 
-def _state(process: int) -> str:
-    """The letter by which Linux names a process's state; empty elsewhere."""
+_EXITING = 0x4
+"""PF_EXITING of Linux: the process runs none of its own code any more."""
+
+
+def _stat(process: int) -> bytes:
+    """What Linux says of a process; empty elsewhere."""
     try:
-        stat = Path(f"/proc/{process}/stat").read_bytes()
+        return Path(f"/proc/{process}/stat").read_bytes()
     except OSError:
-        return ""
+        return b""
+
+
+def _ends(stat: bytes) -> bool:
+    """Whether a process has ended, or is about to: its sockets are closed a while before."""
     # The name before it may hold blanks and parentheses.
-    return stat.rpartition(b")")[2].split()[0].decode()
+    fields = stat.rpartition(b")")[2].split()
+    return len(fields) > 6 and (fields[0] in (b"Z", b"X") or bool(int(fields[6]) & _EXITING))

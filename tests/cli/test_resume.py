@@ -213,3 +213,21 @@ def test_changed_own_code_is_refused_by_file_and_class_unless_it_only_measures(
     assert "goes on with changes" in done.err
     keys = [each["key"] for each in _end(folder, "taken")[1]["resumed"][0]["changes"]]
     assert "code of own_of_resume.Mine (own_of_resume.py)" in keys
+
+
+def test_a_damaged_checkpoint_is_refused_before_the_model_is_loaded(
+    command, folder, stopped, monkeypatch
+) -> None:
+    file = Path(stopped)
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    file.write_bytes(content)
+    monkeypatch.setattr(
+        "unlearnkit.module.UnlearningModule.configure_model", lambda module: pytest.fail("loaded")
+    )
+    runs = sorted((folder / "runs" / "recipe").iterdir())
+    done = command("fit", "-r", "recipe.yaml", "--ckpt_path", stopped)
+    assert done.code == 2
+    assert "is damaged" in done.err
+    assert sorted((folder / "runs" / "recipe").iterdir()) == runs

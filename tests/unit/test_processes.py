@@ -6,7 +6,9 @@ import os
 import subprocess
 import time
 
-from unlearnkit.processes import runs
+import pytest
+
+from unlearnkit.processes import _ends, runs
 
 
 def test_a_process_that_nobody_has_collected_does_not_run() -> None:
@@ -24,3 +26,13 @@ def test_a_process_that_nobody_has_collected_does_not_run() -> None:
 
 def test_processes_of_others_run() -> None:
     assert runs(1)
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "ends"),
+    [("S", 0x400100, False), ("R", 0x400104, True), ("Z", 0x40010C, True), ("D", 0x404, True)],
+)
+def test_one_that_the_system_is_ending_does_not_run(state, flags, ends) -> None:
+    """The flag comes before sockets are closed, by which others may already know of the end."""
+    assert _ends(f"71 (a (b) c) {state} 1 71 71 0 -1 {flags} 0 0".encode()) == ends
+    assert not _ends(b"")

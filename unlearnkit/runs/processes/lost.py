@@ -28,7 +28,7 @@ _OF_GLOO, _OF_A_CHECK = "gloo/transport/", "enforce fail at"
 _COLLECTIVE = tuple(
     str(Path(torch.__file__).parent / each) for each in ("distributed", "autograd", "nn/parallel")
 )
-_PATIENCE_SECONDS, _LEAVING_SECONDS = 2.0, 0.5
+_PATIENCE_SECONDS, _LEAVING_SECONDS = 2.0, 0.2
 _others: list[tuple[int, str, int]] = []
 _own_rank: list[int] = []
 FIRST_OF_RUN = "UNLEARNKIT_FIRST"

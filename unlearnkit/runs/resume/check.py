@@ -14,6 +14,7 @@ import torch.distributed
 from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.ranks import found_by_first
 from unlearnkit.engine.shards.folder import identity_of, is_folder_of_shards
+from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.engine.training.changed import TakeNewSettings
 from unlearnkit.errors import RecipeError
 from unlearnkit.files import digest_of
@@ -37,12 +38,15 @@ def checkpoint_of(given: str | None, runs: Path) -> str | None:
     copy of it.
 
     Raises:
-        UserError: If there is none, or a node cannot write its copy.
+        UserError: If there is none, it is damaged, or a node cannot write its copy.
     """
     found = found_by_first(lambda: _found(given, runs))
     # Of a folder of shards each node may have a part that no other has.
     if found and not _is_remote(found) and found_by_first(lambda: Path(found).is_file()):
         on_every_node(Path(found))
+    # Before the model is loaded and measured. Of shards the processes read a part each, later.
+    if found and CHECKPOINT_OF_RUN not in os.environ:
+        found_by_first(lambda: refuse_damaged(found))
     return found
 
 

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import time
+import zipfile
+
 import pytest
 import torch
 
@@ -23,3 +27,18 @@ def test_zeroed_bytes_in_a_checkpoint_are_seen(tmp_path, at) -> None:
 def test_what_is_not_a_local_file_is_left_to_others(tmp_path) -> None:
     refuse_damaged("s3://bucket/a.ckpt")
     refuse_damaged(tmp_path)
+
+
+def test_a_whole_file_is_not_read_again_until_it_changes(tmp_path, monkeypatch) -> None:
+    path, read = tmp_path / "a.ckpt", []
+    torch.save({"weight": torch.rand(20)}, path)
+    check = zipfile.ZipFile.testzip
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda file: read.append(1) or check(file))
+    refuse_damaged(path)
+    refuse_damaged(path)  # it may still be written within the clock's grain
+    assert len(read) == 2
+    for seconds in (20, 10):
+        os.utime(path, (time.time() - seconds, time.time() - seconds))
+        refuse_damaged(path)
+        refuse_damaged(path)
+    assert len(read) == 4

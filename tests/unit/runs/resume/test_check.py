@@ -78,7 +78,7 @@ def test_ranks_that_found_different_checkpoints_are_refused_on_all(tmp_path) -> 
 
 
 def test_other_ranks_take_the_checkpoint_of_the_first(tmp_path, monkeypatch) -> None:
-    (tmp_path / "new.ckpt").write_text("")
+    torch.save({}, tmp_path / "new.ckpt")
     assert checkpoint_of("last", tmp_path) == str(tmp_path / "new.ckpt")
     with known_to_other_ranks(tmp_path, "old.ckpt"):
         assert checkpoint_of("last", tmp_path) == "old.ckpt"
