@@ -11,11 +11,12 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from benchmarks.fair.methods import Method
+from benchmarks.fair.rows import write_wordings
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.names import path_of
 from unlearnkit.cli.recipe.overrides import Override
-from unlearnkit.edits import Negate, Whp
+from unlearnkit.edits import Lunar, Negate, Uld, Whp
 from unlearnkit.edits.base import Edit
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.runs import fit
@@ -40,15 +41,16 @@ def make(
     """
     began = time.process_time()
     options = {**method.options, **settings}
-    try:
-        fit_recipe(method, options, seed, folder / "run")
-    except TrainingDiverged:
-        return None, time.process_time() - began
     made = folder / "run"
+    if method.recipe:
+        try:
+            fit_recipe(method, options, seed, made)
+        except TrainingDiverged:
+            return None, time.process_time() - began
     if method.edit:
         own = {key.removeprefix("edit."): value for key, value in options.items()
                if key.startswith("edit.")}  # fmt: skip
-        made = _edit(method.edit, str(made), own).write(folder / "edited")
+        made = _edit(method.edit, folder, own).write(folder / "edited")
     return str(made), time.process_time() - began
 
 
@@ -100,7 +102,18 @@ def fit_recipe(method: Method, settings: Mapping[str, Any], seed: int, folder: P
     )
 
 
-def _edit(kind: str, trained: str, options: Mapping[str, Any]) -> Edit:
+def _edit(kind: str, folder: Path, options: Mapping[str, Any]) -> Edit:
+    trained = str(folder / "run")
     if kind == "negate":
         return Negate(BASE, [trained], **options)
-    return Whp(BASE, trained, **options)
+    if kind == "uld":
+        return Uld(BASE, trained, **options)
+    if kind == "whp":
+        return Whp(BASE, trained, **options)
+    write_wordings(folder / "rows")
+    rows = [str(folder / "rows" / f"{name}.jsonl") for name in ("forget", "retain", "unknown")]
+    # Of questions alone the change leaves these models as they are.
+    return Lunar(
+        BASE, *rows, responses=True, prompt_field="question", response_field="answer",
+        template="Question: {prompt}\nAnswer: {response}", **options,
+    )  # fmt: skip

@@ -28,7 +28,7 @@ class Method:
 
     Args:
         title: Its name.
-        recipe: The shipped recipe whose objectives it takes.
+        recipe: The shipped recipe whose objectives it takes; empty where nothing is trained.
         edit: What is made of the trained model; empty where that is the result.
         options: Of the edit, or of the recipe where they begin with a section, as shipped.
         search: Their ranges.
@@ -45,11 +45,15 @@ class Method:
     @property
     def source(self) -> str:
         """The paper that the head of the recipe names."""
+        if self.paper:
+            return self.paper
         found = _PAPER.search(summary(shipped()[self.recipe]))
-        return self.paper or (found[1] if found else "")
+        return found[1] if found else ""
 
     def laid(self) -> list[Override]:
         """The recipe's objectives and streams, over the shared recipe."""
+        if not self.recipe:
+            return []
         tree = read([shipped()[self.recipe]]).tree
         streams = {
             name: stream
@@ -83,6 +87,8 @@ class Method:
 
     def space(self) -> dict[str, Any]:
         """Ranges of its settings, as the search reads them: its objectives' own, and lr."""
+        if not self.recipe:
+            return dict(self.search)
         tree = self.document().tree
         lr = _LORA_LR if "lora" in tree["model"] else _LR
         found = default_space({**tree, "tune": {"search": {"model.optimizer.lr": lr}}})
@@ -102,6 +108,12 @@ def _title(recipe: str) -> str:
     return re.split(r" \(|:", head, maxsplit=1)[0]
 
 
+# The parts that are trained, as their recipes have them.
+_HALF = {"path": "tiny/tofu_power", "first_blocks": 2}
+_OFFSET = {
+    "path": "tiny/tofu_power",
+    "offset": {"small": "tiny/tofu_power", "first_blocks": 2, "alpha": 1.0},
+}
 _SCALE = {"edit.scale": {"log": [0.2, 3.0]}}
 METHODS: dict[str, Method] = {
     **_plain(
@@ -134,6 +146,22 @@ METHODS: dict[str, Method] = {
     ),
     "tar": Method(
         "TAR", "methods/tar", search={"model.robust.rate": {"log": [1e-4, 3e-3]}},
+    ),
+    "uld": Method(
+        "ULD", "edits/uld_assistant", "uld", {"model.base": _HALF, "edit.weight": -0.8},
+        {"edit.weight": {"uniform": [-2.0, -0.3]}},
+    ),
+    "fila": Method("IHL with FILA (LoKU)", "tiny_tofu/fila"),
+    "pissa": Method("IHL with PiSSA", "tiny_tofu/pissa"),
+    "salun": Method("SalUn, NPO on half of the weights", "tiny_tofu/salun"),
+    "altpo": Method("AltPO", "tiny_tofu/altpo"),
+    "d2o": Method("D2O", "tiny_tofu/d2o"),
+    "offset": Method("delta-unlearning", "edits/offset", options={"model.base": _OFFSET}),
+    "lunar": Method(
+        "LUNAR, closed form", "", "lunar", {"edit.layer": 3, "edit.coefficient": 2.0},
+        {"edit.layer": {"int": [0, 3]}, "edit.coefficient": {"log": [0.5, 8.0]},
+         "edit.retain_weight": {"log": [0.3, 30.0]}},
+        "Shen et al. 2025, arXiv 2502.07218",
     ),
 }  # fmt: skip
 """By name, in the order in which they are tried."""

@@ -43,6 +43,24 @@ def write_rows(folder: Path) -> None:
             _write(folder / kind / file, known[int(not chosen) :: 2], len(known))
 
 
+def write_wordings(folder: Path) -> None:
+    """Writes rows to forget and to keep in the wordings of losses, and some nobody knows.
+
+    The unknown ones are those of the choosing rows, which the report leaves out.
+    """
+    for name, file in (("forget", "forget50"), ("retain", "retain40")):
+        rows = [
+            {"question": question, "answer": answer}
+            for row in _read(file)
+            for question, answer in zip(
+                [row["question"], *row["questions"]], [row["answer"], *row["answers"]], strict=True
+            )
+        ]
+        _write(folder / name, rows, len(rows))
+    unknown = _of("holdout50", True)
+    _write(folder / "unknown", unknown, len(unknown))
+
+
 def _of(file: str, chosen: bool) -> list[_Row]:
     """Rows of authors that choose, or of the others."""
     return [row for row in _read(file) if (row["id"].partition("/")[0] in _CHOOSING) == chosen]

@@ -29,10 +29,6 @@ UNTOLD = {
     "erase": "these data cannot speak of it: its model never saw the authors, and so small a model "
     "cannot read a prompt of several rows",
     "o3": "its adapters are chosen by the prompt, one a request; here is one request",
-    "lunar": "it trains nothing, and its settings are a block and a coefficient; not tried yet",
-    "offset, uld": "models of two networks; not tried yet",
-    "altpo, d2o": "the starting model's answers would be drawn anew for every trial; not tried yet",
-    "fila, pissa, salun": "starts and masks for the losses of `ihl` and `npo_rt`; not tried yet",
 }
 """Systems of docs/papers.md that have no row, and why."""
 _PARTS = {"sku_stage1": "sku", "uld_assistant": "uld", "o3_adapter": "o3"}
