@@ -133,14 +133,16 @@ def spreadsheet_text(text: str) -> str:
 
 
 def markdown_cell(text: str) -> str:
-    r"""A cell of a Markdown table: one line, without tags, links and code.
+    r"""A cell of a Markdown table: one line, without tags, links and code, and no formula.
 
     Example:
-        >>> markdown_cell("<b>a|b</b>")
-        '&lt;b&gt;a\\|b&lt;/b&gt;'
+        >>> markdown_cell("<b>a|b</b>"), markdown_cell("=1+1")
+        ('&lt;b&gt;a\\|b&lt;/b&gt;', '\\=1+1')
     """
     line = escape(" ".join(printable(text).split()), quote=False)
-    return re.sub(r"([\\|`\[\]])", r"\\\1", line)
+    line = re.sub(r"([\\|`\[\]])", r"\\\1", line)
+    # The source of a table is pasted into spreadsheets too; shown, the backslash is not there.
+    return f"\\{line}" if line[:1] in _FORMULA else line
 
 
 def redacted(text: str) -> str:

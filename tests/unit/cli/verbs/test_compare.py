@@ -36,6 +36,9 @@ def test_texts_of_a_markdown_table_are_no_html_and_no_columns(capsys) -> None:
     heading, line, row = capsys.readouterr().out.splitlines()
     assert "&lt;img src=x&gt;" in heading
     assert "\\\\x1b\\[2J\\\\u202eb" in heading
+    assert [cell.strip() for cell in heading.split("|")[2:3]] == ["\\=cmd\\"]
+    for cell in ("\\+1", "\\-1", "\\@SUM(A1)", "\\=1"):
+        assert f"| {cell} |" in heading
     assert line == "| --- |" + " ---: |" * len(NAMES)
     assert row.startswith("| f/&lt;b&gt;nll&lt;/b&gt;\\|x | -0.5")
 
