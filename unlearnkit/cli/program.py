@@ -109,6 +109,7 @@ def unlearn(
         >>> found.result.steps
         1
     """
+    from unlearnkit.data.generated import generated_by
     from unlearnkit.data.streams.base import FileStream
     from unlearnkit.engine.preflight import SETTINGS, Values, refuse
     from unlearnkit.models.loaded import LoadedModel
@@ -137,16 +138,17 @@ def unlearn(
     module.base = LoadedModel(model, tokenizer)
     refuse(SETTINGS, Values.of(module))
     suites = [Copyright()] if evaluate is None else list(evaluate)
-    result = fit(
-        module,
-        data,
-        built.trainer,
-        recipe_name=f"{_METHODS}{method}",
-        recipe_text=_recipe_text(built, module.base.path, own),
-        evaluate=suites,
-        run_dir=run_dir,
-        seed=built.config.seed_everything,
-    )
+    with generated_by(built.generation):
+        result = fit(
+            module,
+            data,
+            built.trainer,
+            recipe_name=f"{_METHODS}{method}",
+            recipe_text=_recipe_text(built, module.base.path, own),
+            evaluate=suites,
+            run_dir=run_dir,
+            seed=built.config.seed_everything,
+        )
     return Unlearned(module.policy.eval(), result)
 
 

@@ -59,6 +59,7 @@ class Job:
         """
         from unlearnkit.cli.recipe.build import RecipeCLI
         from unlearnkit.cli.recipe.build_phases import recipe_of
+        from unlearnkit.data.generated import HF
         from unlearnkit.data.rows.reader import search_folders
 
         search_folders.set(tuple(path.parent for path in self.recipes))
@@ -69,6 +70,12 @@ class Job:
             raise RecipeError(
                 "tune: a recipe of phases cannot be searched",
                 hint="Give the phase that is to be searched a recipe of its own.",
+            )
+        if made.generation != HF:
+            raise RecipeError(
+                f"generation.backend: {made.generation.name}: trials are measured by {HF.name}",
+                hint="Leave it out of the search; `unlearnkit fit` of the recipe it finds takes "
+                "it.",
             )
         return made
 

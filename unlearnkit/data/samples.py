@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from unlearnkit.data.example import Example
+from unlearnkit.data.generated import HF, generating
 from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.reader import Row, Table, read_rows
 from unlearnkit.data.rows.values import quoted
@@ -28,6 +29,8 @@ class Origin:
         max_new_tokens: Longest sample, in tokens.
         seed: Seed of the sampling.
         template: Text around the prompt while sampling, with ``{prompt}`` in it.
+        backend: What generated them, with its version; None for transformers batch by batch, the
+            only one of earlier versions.
     """
 
     model: str
@@ -37,6 +40,23 @@ class Origin:
     max_new_tokens: int = 200
     seed: int = 0
     template: str = "{prompt}"
+    backend: str | None = None
+
+    @classmethod
+    def here(cls, model: str, tokenizer: str, sampling: Sampling) -> Origin:
+        """The origin of what is sampled now, by the backend that generates here."""
+        backend = generating()
+        label = None if backend == HF else backend.label
+        return cls(model, tokenizer, **sampling._asdict(), backend=label)
+
+    def as_json(self) -> dict[str, Any]:
+        """Fields of a row; of the only backend of earlier versions nothing is said, as in theirs.
+
+        Example:
+            >>> "backend" in Origin("m", "t").as_json()
+            False
+        """
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 class Sampling(NamedTuple):
@@ -157,7 +177,7 @@ def sample_row(
             {"text": each.text, "ids": list(each.ids), "ended": each.ended} for each in answers
         ],
         "prompt_ids": list(prompt_ids),
-        **asdict(origin),
+        **origin.as_json(),
     }
 
 
@@ -175,12 +195,13 @@ def _sampled(row: Row) -> Sampled:
         str(values["prompt"]),
         tuple(values["prompt_ids"]),
         [SampledAnswer(s["text"], tuple(s["ids"]), s["ended"]) for s in values["samples"]],
-        Origin(**{field.name: values[field.name] for field in fields(Origin)}),
+        Origin(**{each.name: values[each.name] for each in fields(Origin) if each.name in values}),
     )
 
 
 def _problems(table: Table, row: Row) -> Iterator[Problem]:
-    names = ["prompt", "prompt_ids", "samples", *(field.name for field in fields(Origin))]
+    known = [each.name for each in fields(Origin) if each.name != "backend"]
+    names = ["prompt", "prompt_ids", "samples", *known]
     missing = [name for name in names if name not in row.fields]
     if missing:
         expected = f"{quoted(missing)} too, as `unlearnkit sample` writes them"

@@ -74,6 +74,9 @@ def write_card(
         suites=metric_tables(summary.suites),
         verdict=verdict_lines(summary.conclusion.get("verdict") or {}),
         gold=any("gold" in each for each in summary.suites.values()),
+        generation=escaped("{backend} ({package} {version})".format(**summary.generation))
+        if summary.generation
+        else "",
     )
     write_text(model / "README.md", str(card))
 

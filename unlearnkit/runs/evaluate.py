@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from unlearnkit.data.generated import generating
+from unlearnkit.engine.generation.backends.saved import saved_as
 from unlearnkit.files import write_json, write_rows
 from unlearnkit.models.base import (
     BaseModel,
@@ -26,6 +28,7 @@ from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.new_files import folder_to_write
 from unlearnkit.runs.measure import measure, name_of
+from unlearnkit.runs.planning.backends import check_backend
 from unlearnkit.suites.base import Suite, SuiteContext
 from unlearnkit.suites.bootstrap import Intervals, bootstrap
 from unlearnkit.suites.digest import code_fingerprint, digest, file_digest, fingerprint_of
@@ -54,6 +57,8 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Role, direction and headline of each value."""
+    generation: dict[str, str] = field(default_factory=dict)
+    """What generated the texts: backend, package and version."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def evaluate(
     load_config(model)
     check_whole(model)
     refuse_other_models(str(getattr(model, "path", model)), tokenizer, reference, gold)
+    check_backend({"model": model, **({"gold": gold} if gold is not None else {})})
     for suite in suites:
         suite.check(tokenizer, context)
     folder = Path(out)
@@ -111,6 +117,7 @@ def evaluate(
         "gold": _ABSENT if gold is None else fingerprint_of(gold),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "code": code_fingerprint(),
+        "generation": generating().label,
         "settings": [
             *(context.max_length, context.max_new_tokens, context.seed),
             *(context.date, context.control_tokens),
@@ -151,6 +158,7 @@ def evaluate(
             rows_sha256=file_digest(rows_file(path)),
             notes=result.notes,
             metrics=as_stored(suite, result.values),
+            generation=generating().as_json(),
         )
         write_json(path, asdict(evaluation))
         found.append(Found(evaluation, path, reused=False))
@@ -239,7 +247,7 @@ class _Loader:
         key = as_base_model(base)
         if key not in self._models:
             model: Any = load_model(key)
-            self._models[key] = model.to(self._device)
+            self._models[key] = saved_as(model.to(self._device), key)
         return self._models[key]
 
 

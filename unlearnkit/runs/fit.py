@@ -18,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 from unlearnkit.attacks import Attack
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.generated import HF, generated_by
 from unlearnkit.engine.generation.dealing import Ranks, dealt
 from unlearnkit.engine.generation.sampling import draw_for
 from unlearnkit.engine.nodes import on_every_node
@@ -85,7 +86,8 @@ def fit(
 ) -> RunSummary:
     """Runs a recipe and writes its run folder.
 
-    Everything that can be checked without weights is checked first.
+    Everything that can be checked without weights is checked first. Another backend than
+    transformers' own generates inside `unlearnkit.data.generated.generated_by`.
 
     Args:
         module: Objectives and model.
@@ -170,7 +172,8 @@ def fit(
         with left_to_first(lambda: run.folder):
             run.measure_after(stages, together)
     if main:
-        attack_run(folder, attack, data, gold)
+        with generated_by(HF):  # as `unlearnkit attack` does
+            attack_run(folder, attack, data, gold)
         run.tell(summary, stages, goals)
         for stage in ("after", "gold"):
             send_metrics(run.loggers, stage, stages.of(stage), summary.steps)

@@ -47,6 +47,8 @@ class RunSummary:
     cut: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What `data.max_length` takes away, by stream: rows (or pairs) and tokens, of how many."""
     samples: list[Sample] = field(default_factory=list)
+    generation: dict[str, str] = field(default_factory=dict)
+    """What generated the texts of the suites: backend, package and version."""
     phases: list[dict[str, Any]] = field(default_factory=list)
     """Of a run in phases: name, folder, steps, seconds and stopped_by of each."""
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +72,9 @@ class RunSummary:
         keys = ["recipe", "seed", "steps", "stopped_by", "seconds", "peak_memory_mb", "suites"]
         found = {key: getattr(self, key) for key in keys}
         found |= {
-            key: value for key in ("metrics", "notes", "cut") if (value := getattr(self, key))
+            key: value
+            for key in ("metrics", "notes", "cut", "generation")
+            if (value := getattr(self, key))
         }
         found |= self.conclusion
         if self.phases:

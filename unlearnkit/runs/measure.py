@@ -14,6 +14,7 @@ from torch import nn
 
 from unlearnkit.callbacks.suite_progress import SuiteProgress
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.generated import generating
 from unlearnkit.engine.generation.last_turn import add_last_turns
 from unlearnkit.files import write_json, write_rows
 from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites
@@ -155,6 +156,8 @@ class Stages:
         summary.metrics = self.meanings
         summary.notes = self.notes
         summary.samples = self.samples()
+        if self.results:
+            summary.generation = generating().as_json()
 
     def write_for_report(self, folder: Path) -> None:
         """Writes what the report alone needs: log-probabilities of tokens, and intervals."""

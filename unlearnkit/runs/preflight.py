@@ -26,6 +26,7 @@ from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
 from unlearnkit.models.load import load_config
 from unlearnkit.module import UnlearningModule
+from unlearnkit.runs.planning.backends import BACKENDS
 from unlearnkit.runs.resume.slurm import leftover_of_lightning
 from unlearnkit.runs.start import Batches
 from unlearnkit.suites.base import Suite, SuiteContext
@@ -235,7 +236,7 @@ def preflight(run: Planned) -> Batches:
         DataError: With all bad rows of the streams.
         RecipeError: With all that does not go together.
     """
-    refuse((*TRAINER, *FILES), run)
+    refuse((*TRAINER, *FILES, *BACKENDS), run)
     run.data.check()
     context = SuiteContext.of(run.data, run.seed)
     for suite in run.suites:

@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
+from unlearnkit.engine.generation.backends.saved import saved_as
 from unlearnkit.engine.generation.dealing import Ranks
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.shards.export import gathered, goes_file_by_file, write_weights
@@ -95,7 +96,7 @@ def plain_copy(model: str | BaseModel, device: torch.device) -> Any:
     other prompts are done at other times; a plain copy cannot hang.
     """
     loaded: Any = load_model(model)
-    return loaded.to(device)
+    return saved_as(loaded.to(device), model)
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,10 @@ class Models:
         if is_sharded(self.trainer):
             return plain_copy(saved, self.trainer.strategy.root_device)
         self.module.to(self.trainer.strategy.root_device)
-        return self.module.policy
+        return saved_as(self.module.policy, saved)
 
     def start(self) -> Any:
         """The model as it was at the start."""
         if isinstance(self.module.reference, Frozen) and not is_sharded(self.trainer):
-            return self.module.reference.model
+            return saved_as(self.module.reference.model, self.module.base)
         return plain_copy(self.module.base, self.trainer.strategy.root_device)

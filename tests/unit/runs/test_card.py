@@ -17,7 +17,7 @@ from stub import save_stub
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from unlearnkit import UnlearningDataModule, UnlearningModule, export, fit
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import UserError
 from unlearnkit.runs import load_run
 from unlearnkit.runs.card import card_with_verdict
 from unlearnkit.suites import Suite

@@ -52,12 +52,17 @@ def test_a_later_evaluation_adds_metrics_and_replaces_none(tmp_path, monkeypatch
         suite="copyright",
         values={"forget/nll": 9.0, "forget/leak_rate": 0.5},
         metrics={},
+        generation={},
     )
     monkeypatch.setattr("unlearnkit.runs.compare.fingerprint_of", lambda _: "same")
     monkeypatch.setattr("unlearnkit.runs.compare.read_evaluation", lambda _: later)
     (column,) = [each for each in compare([tmp_path]).columns if each.ranked]
     found = {row: each.mean for row, each in column.metrics.items()}
     assert found == {"copyright/forget/nll": 4.0, "copyright/forget/leak_rate": 0.5}
+    # Texts of another backend are no values of this run.
+    later.generation = {"backend": "vllm"}
+    (column,) = [each for each in compare([tmp_path]).columns if each.ranked]
+    assert list(column.metrics) == ["copyright/forget/nll"]
 
 
 def test_a_run_that_is_named_twice_is_no_second_seed(tmp_path):

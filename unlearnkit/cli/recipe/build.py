@@ -19,6 +19,7 @@ from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.signature import find_own_modules, in_words
 from unlearnkit.cli.recipe.tuning import take_tuning
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.generated import GenerationBackend
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import named
 from unlearnkit.module import UnlearningModule
@@ -105,6 +106,7 @@ class RecipeCLI(LightningCLI):
         warnings: Things in the recipe that are allowed and probably not meant.
         suites: The suites to run before and after.
         attacks: The attacks that the run ends with.
+        generation: What generates texts.
         choices: By the name of each choice, the block that was taken and the names of all.
 
     Raises:
@@ -115,6 +117,7 @@ class RecipeCLI(LightningCLI):
     datamodule: UnlearningDataModule
     suites: list[Suite]
     attacks: list[Attack]
+    generation: GenerationBackend
 
     def __init__(
         self,
@@ -191,6 +194,12 @@ class RecipeCLI(LightningCLI):
             default=None,
             help="Bounds of metrics by address, each with at_most or at_least.",
         )
+        parser.add_argument(
+            "--generation",
+            type=GenerationBackend,
+            default=GenerationBackend(),
+            help="What generates texts.",
+        )
         for target, source in LINKED.items():
             parser.link_arguments(source, dotted(target))
 
@@ -224,6 +233,7 @@ class RecipeCLI(LightningCLI):
             raise RecipeError(in_words(str(error)), hint=hint) from error
         self.suites = self.config_init["evaluate"] or []
         self.attacks = self.config_init["attack"] or []
+        self.generation = self.config_init["generation"]
 
     @property
     def recipe_text(self) -> str:

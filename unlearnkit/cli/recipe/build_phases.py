@@ -45,6 +45,7 @@ class PhasedRecipe:
         run_dir: Folder of the run folders.
         attacks: The attacks that the run ends with.
         goals: Bounds of metrics by address.
+        generation: What generates texts.
         recipe_text: The recipe with every default resolved; it can be run again.
 
     Raises:
@@ -78,6 +79,7 @@ class PhasedRecipe:
             sys.exit(0)
         self.base = first.model.base
         self.attacks = last.attacks
+        self.generation = last.generation
         self._found, self._recipes = found, {k: _of_phase(each) for k, each in recipes.items()}
 
     def phases(self, resume_with_changes: bool = False) -> list[Phase]:

@@ -15,6 +15,7 @@ from unlearnkit.cli.recipe.document import Document, Mistake
 from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, bound_of, dotted, entries, own_keys
 from unlearnkit.cli.recipe.scalars import keep_scalars
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.generated import GenerationBackend
 from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.errors import DataError, RecipeError, UserError
@@ -36,7 +37,8 @@ from unlearnkit.verdict.goals import faults_of
 
 keep_scalars()
 
-SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": Trainer}
+SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": Trainer,
+            "generation": GenerationBackend}  # fmt: skip
 """The classes whose signatures are the sections of a recipe."""
 
 # Filled in from elsewhere in the recipe.
@@ -45,10 +47,8 @@ LINKED: dict[KeyPath, str] = {
     ("data", "seed"): "seed_everything",
 }
 _PLAIN: dict[str, tuple[type, ...]] = {
-    "seed_everything": (int,),
-    "run_dir": (str,),
-    "gold": (str, type(None)),
-}
+    "seed_everything": (int,), "run_dir": (str,), "gold": (str, type(None)),
+}  # fmt: skip
 
 
 def check(document: Document) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from unlearnkit.cli import console
 from unlearnkit.cli.models import recipe_of_run
@@ -16,6 +16,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.families import SUITES
 
 if TYPE_CHECKING:
+    from unlearnkit.data.generated import BackendName
     from unlearnkit.models.base import BaseModel
     from unlearnkit.runs.evaluate import Found
     from unlearnkit.suites import Suite, SuiteContext
@@ -41,6 +42,7 @@ def evaluate(
     max_length: int = 512,
     seed: int = 0,
     device: str | None = None,
+    backend: Literal["hf", "continuous", "vllm"] | None = None,
 ) -> None:
     """Run suites on any model, and keep metrics, intervals and rows in files.
 
@@ -65,13 +67,17 @@ def evaluate(
         max_length: Longest sequence in tokens; of a run its recipe's.
         seed: Seed of the bootstrap and of other random choices.
         device: Where the models run, such as cpu; by default the GPU if there is one.
+        backend: What generates texts, as generation.backend of a recipe; by default that of the
+            run.
     """
     from unlearnkit.cli.conclusion import show_again
     from unlearnkit.cli.tables import show_evaluations
 
     chosen = chosen_suites(suite, forget, normal)
     show_evaluations(
-        *evaluated(model, chosen, reference, gold, out, batch_size, max_length, seed, device)
+        *evaluated(
+            model, chosen, reference, gold, out, batch_size, max_length, seed, device, backend
+        )
     )
     if (Path(model) / "summary.json").is_file():
         show_again(model)
@@ -87,15 +93,18 @@ def evaluated(
     max_length: int,
     seed: int,
     device: str | None,
+    backend: BackendName | None = None,
 ) -> tuple[list[Found], list[Found]]:
     """Runs the suites on a model, and on the gold model where there is one."""
     for name, value in (("batch_size", batch_size), ("max_length", max_length)):
         if value < 1:
             raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
     with heavy_imports():
+        from unlearnkit.data.generated import HF, GenerationBackend, generated_by
         from unlearnkit.models.base import BaseModel
         from unlearnkit.runs import load_run
         from unlearnkit.runs.evaluate import results_of
+        from unlearnkit.runs.planning.backends import refuse_other_backend
         from unlearnkit.suites import SuiteContext
 
     context = SuiteContext(batch_size=batch_size, max_length=max_length, seed=seed)
@@ -111,21 +120,25 @@ def evaluated(
                 f"{', '.join(SUITES.root.registered())}.",
             )
         target = Path(out) if out else results_of(model)
-        return _run(model, chosen, target, context, _given(reference), _given(gold), device)
+        with generated_by(HF if backend is None else GenerationBackend(backend)):
+            return _run(model, chosen, target, context, _given(reference), _given(gold), device)
     run = load_run(folder)
     cli = recipe_of_run(folder, "evaluate")
     cli.datamodule.check()
     context = SuiteContext.of(cli.datamodule, seed, batch_size)
     base = BaseModel.from_recipe(run.base)
-    return _run(
-        str(run.model),
-        chosen or cli.suites,
-        Path(out) if out else folder / "evaluation",
-        context,
-        base if reference is None else _given(reference),
-        cli.config.gold if gold is None else _given(gold),
-        device,
-    )
+    with generated_by(cli.generation if backend is None else GenerationBackend(backend)):
+        if run.summary["suites"]:
+            refuse_other_backend(run.summary.get("generation"), folder, out is not None)
+        return _run(
+            str(run.model),
+            chosen or cli.suites,
+            Path(out) if out else folder / "evaluation",
+            context,
+            base if reference is None else _given(reference),
+            cli.config.gold if gold is None else _given(gold),
+            device,
+        )
 
 
 def _run(

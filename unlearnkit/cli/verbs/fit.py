@@ -23,13 +23,21 @@ HELP = "Unlearn by a recipe: evaluate, train, evaluate again, save the run."
 def command(argv: list[str]) -> None:
     """Unlearns by the recipe that the words name."""
     cli, line = _recipe(argv)
+    from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.data.generated import generated_by
+
+    with generated_by(cli.generation):
+        if isinstance(cli, PhasedRecipe):
+            _fit_phases(cli, line)
+        else:
+            _fit(cli, line)
+
+
+def _fit(cli: RecipeCLI, line: CommandLine) -> None:
     from unlearnkit.cli.banner import show_start
-    from unlearnkit.cli.recipe.build_phases import PhasedRecipe, resolved
+    from unlearnkit.cli.recipe.build_phases import resolved
     from unlearnkit.runs import fit
 
-    if isinstance(cli, PhasedRecipe):
-        _fit_phases(cli, line)
-        return
     summary = fit(
         cli.model,
         cli.datamodule,

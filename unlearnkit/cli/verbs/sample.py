@@ -73,7 +73,9 @@ def sample(
             nothing can be sampled with.
     """
     with heavy_imports():
+        from unlearnkit.data.generated import HF, generated_by
         from unlearnkit.data.samples import Sampling, check_sampling
+        from unlearnkit.runs.planning.backends import check_backend
 
     how = Sampling(temperature, top_p, max_new_tokens, seed, template)
     if (wrong := check_sampling(how)) is not None:
@@ -90,8 +92,11 @@ def sample(
             title="usage",
             hint="unlearnkit sample --recipe RECIPE, or --model M --prompts FILE --out FILE",
         )
+    backend = HF if cli is None else cli.generation
     for job in jobs:
-        answered = run(job, how)
+        with generated_by(backend):
+            check_backend({"model.base": job.base})
+            answered = run(job, how)
         words = f"{job.path}: {answered} prompts answered, {job.per_prompt} answers each"
         console.out().print(words, soft_wrap=True)
 
@@ -183,19 +188,18 @@ def run(job: Job, sampling: Sampling) -> int:
     from rich.progress import track
 
     from unlearnkit.data.samples import Origin
+    from unlearnkit.engine.generation.backends.saved import saved_as
     from unlearnkit.engine.generation.sampling import draw, lock_of, on_device
     from unlearnkit.models.fingerprint import model_fingerprint, tokenizer_fingerprint
     from unlearnkit.models.load import load_model
 
     tokenizer = job.codec.tokenizer
-    origin = Origin(
-        model_fingerprint(job.base), tokenizer_fingerprint(tokenizer), **sampling._asdict()
-    )
+    origin = Origin.here(model_fingerprint(job.base), tokenizer_fingerprint(tokenizer), sampling)
     # Another process that writes the same file waits, and then finds what is done.
     with lock_of(job.path):
         done = _done(job.path, origin, job.per_prompt)
         return draw(
-            lambda: on_device(load_model(job.base)),
+            lambda: saved_as(on_device(load_model(job.base)), job.base),
             job.codec,
             job.prompts,
             job.per_prompt,
@@ -217,6 +221,7 @@ def _with_what_it_needs(name: str, streams: dict[str, Stream]) -> dict[str, Stre
 
 def _done(path: Path, origin: Origin, per_prompt: int) -> set[Ids]:
     """Prompts that the file answers already."""
+    from unlearnkit.data.generated import HF
     from unlearnkit.data.samples import read_samples
     from unlearnkit.engine.generation.sampling import drop_torn_line
 
@@ -229,7 +234,8 @@ def _done(path: Path, origin: Origin, per_prompt: int) -> set[Ids]:
     if table.problems:
         raise DataError(table.problems, hint="Give another file with --out.")
     for sampled in table.by_prompt.values():
-        theirs, ours = asdict(sampled.origin), asdict(origin)
+        theirs, ours = ({**asdict(o), "backend": o.backend or HF.name}
+                        for o in (sampled.origin, origin))  # fmt: skip
         other = [f"{k} {theirs[k]!r} and not {ours[k]!r}" for k in ours if theirs[k] != ours[k]]
         if other:
             raise UserError(

@@ -19,11 +19,13 @@ def command(argv: list[str]) -> None:
     """Checks the recipe that the words name."""
     cli, _ = recipe(argv, "validate")
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
+    from unlearnkit.data.generated import generated_by
 
-    if isinstance(cli, PhasedRecipe):
-        preview_phases(cli)
-    else:
-        preview(cli)
+    with generated_by(cli.generation):
+        if isinstance(cli, PhasedRecipe):
+            preview_phases(cli)
+        else:
+            preview(cli)
 
 
 def preview(cli: RecipeCLI) -> None:

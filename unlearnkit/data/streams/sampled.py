@@ -215,17 +215,19 @@ class SampledData(StreamData):
                 f"data.streams.{self.name}: it is not known which model is to answer",
                 hint="Give data.tokenizer by name, or fit with an UnlearningModule.",
             )
-        self._origin = Origin(
+        self._origin = Origin.here(
             model_fingerprint(self._base),
             tokenizer_fingerprint(self.codec.tokenizer),
-            **self.sampling._asdict(),
+            self.sampling,
         )
         return self._origin
 
     @property
     def file(self) -> Path:
         """Where the answers are kept, one file for each origin."""
-        key = digest_of(repr(self.origin).encode()).partition(":")[2]
+        # As earlier versions wrote it, where they could have written the same.
+        origin = repr(self.origin).replace(", backend=None)", ")")
+        key = digest_of(origin.encode()).partition(":")[2]
         return Path(self._stream.cache) / f"{key}.jsonl"
 
     def use_base(self, base: str | BaseModel) -> None:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from unlearnkit.data.generated import HF, generating
 from unlearnkit.data.plan import derived_seed
 from unlearnkit.data.tokens.turns import ends_of_turns
+from unlearnkit.engine.generation.backends.engines import engine_of
 from unlearnkit.engine.generation.dealing import over_batches
 from unlearnkit.engine.generation.lockstep import is_apart
 from unlearnkit.engine.generation.stopping import RowsDone, cache_of_rows, decode, is_plain
@@ -57,6 +59,8 @@ def generate(
     batch's rows have ended, the others continue without them. The model is in eval mode meanwhile,
     and each of its modules is put back as it was.
 
+    Inside `generated_by` another backend runs the rows. It then looks for stop strings at the end.
+
     Args:
         model: A causal language model, or one wrapped by PEFT.
         tokenizer: Decodes, and names the end-of-sequence token.
@@ -77,6 +81,7 @@ def generate(
         One `Generation` a prompt.
 
     Raises:
+        RecipeError: If a backend that was chosen does not go with the model.
         UserError: If a prompt leaves no room below the model's longest sequence.
         ValueError: If a prompt is empty, or limits and prompts differ in number.
     """
@@ -95,14 +100,23 @@ def generate(
     limits = [limit - len(ids) for limit, ids in zip(limits, known, strict=True)]
     order = sorted(open_rows, key=lambda i: (limits[i], len(prompts[i])))
     lengths = [len(prompt) for prompt in prompts]
-    batches = list(generation_batches(model, lengths, limits, order, batch_size))
+    with _seeded(model, seed, active=generating() != HF):
+        engine = engine_of(model, batch_size) if order else None
+    if engine is None:
+        batches = list(generation_batches(model, lengths, limits, order, batch_size))
+    else:
+        batches = [(order[i : i + engine.rows], True) for i in range(0, len(order), engine.rows)]
 
     def run(number: int) -> list[Generation]:
         rows, near = batches[number]
         forget_long_rows(model)
         asked, bounds = [prompts[i] for i in rows], [limits[i] for i in rows]
-        with _seeded(model, derived_seed(seed, number) if number else seed, temperature > 0):
-            new = _continue(model, tokenizer, asked, bounds, stop, config, near)
+        own = derived_seed(seed, number) if number else seed
+        with _seeded(model, own, temperature > 0 or engine is not None):
+            if engine is None:
+                new = _continue(model, tokenizer, asked, bounds, stop, config, near)
+            else:
+                new = engine(asked, bounds, config, own)
         ends_at = zip(rows, new, strict=True)
         return [
             _finish(tokenizer, [*known[i], *ids[: limits[i]]], ends, stop) for i, ids in ends_at

@@ -15,11 +15,13 @@ from filelock import FileLock
 from torch import nn
 
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.data.generated import HF, generating
 from unlearnkit.data.plan import derived_seed
 from unlearnkit.data.samples import Ids, Origin, SampledAnswer, sample_row
 from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.control import control_of
+from unlearnkit.engine.generation.backends.saved import saved_as
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.training.fsdp2 import is_sharded
@@ -27,6 +29,8 @@ from unlearnkit.errors import UserError
 from unlearnkit.models.load import load_model
 
 SEQUENCES_AT_ONCE = 32
+_GROUPS = 16
+"""Groups of rows in one call of a backend other than transformers batch by batch."""
 
 Groups = Sequence[Sequence[Ids]]
 
@@ -63,7 +67,7 @@ def draw(
         UserError: If the file cannot be written.
     """
     distinct = list(dict.fromkeys(prompts))
-    size = max(1, SEQUENCES_AT_ONCE // per_prompt)
+    size = max(1, _sequences() // per_prompt)
     groups = [distinct[first : first + size] for first in range(0, len(distinct), size)]
     groups = [group for group in groups if not all(ids in done for ids in group)]
     answered = 0
@@ -127,9 +131,9 @@ def draw_for(module: Any, trainer: L.Trainer, data: Any) -> None:
     def load() -> nn.Module:
         device = trainer.strategy.root_device
         if is_sharded(trainer):
-            return nn.Module.to(load_model(module.base), device)
+            return saved_as(nn.Module.to(load_model(module.base), device), module.base)
         module.configure_model()
-        return module.policy.to(device)
+        return saved_as(module.policy.to(device), module.base)
 
     for each in sampled:
         each.use_base(module.base)
@@ -164,6 +168,11 @@ def on_device(model: nn.Module) -> nn.Module:
     return model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def _sequences() -> int:
+    """Sequences of a group; a backend that fills gaps by itself is given many."""
+    return SEQUENCES_AT_ONCE * (1 if generating() == HF else _GROUPS)
+
+
 def _answered(
     model: nn.Module,
     codec: Codec,
@@ -185,7 +194,7 @@ def _answered(
         tokenizer,
         [ids for ids in asked for _ in range(per_prompt)],
         max_new_tokens=origin.max_new_tokens,
-        batch_size=per_prompt * len(group),
+        batch_size=per_prompt * len(group) if generating() == HF else SEQUENCES_AT_ONCE,
         temperature=origin.temperature,
         top_p=origin.top_p,
         seed=derived_seed(origin.seed, *(token for ids in asked for token in ids)),

@@ -80,7 +80,7 @@ def cache_of_rows(model: nn.Module) -> DynamicCache | None:
     Models that are not transformers' own, and layers that keep a state rather than keys and values,
     may keep more.
     """
-    inner: Any = _inner(model)
+    inner: Any = inner_model(model)
     if not is_plain(model) or not inner._supports_default_dynamic_cache():
         return None
     cache = DynamicCache(config=inner.config)
@@ -89,13 +89,14 @@ def cache_of_rows(model: nn.Module) -> DynamicCache | None:
 
 def is_plain(model: nn.Module) -> bool:
     """Whether it is one of transformers' own, adapted or not."""
-    inner = _inner(model)
+    inner = inner_model(model)
     # Sharding puts a class of its own in front.
     kind = type(inner).__bases__[-1] if isinstance(inner, FSDPModule) else type(inner)
     return kind.__module__.startswith("transformers.models.")
 
 
-def _inner(model: Any) -> Any:
+def inner_model(model: Any) -> Any:
+    """The model of transformers inside one that PEFT wraps; any other as it is."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 

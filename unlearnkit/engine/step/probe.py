@@ -125,7 +125,7 @@ def _head(model: Any) -> nn.Module:
 
 
 def _made_up(model: Any) -> list[Example]:
-    ids = _ordinary_ids(model.config)
+    ids = ordinary_ids(model.config)
     prompts = {length: tuple(next(ids) for _ in range(length)) for length, _ in _LENGTHS}
     return [
         Example(prompts[prompt], tuple(next(ids) for _ in range(response)), row, "probe")
@@ -133,7 +133,7 @@ def _made_up(model: Any) -> list[Example]:
     ]
 
 
-def _ordinary_ids(config: PreTrainedConfig) -> Iterator[int]:
+def ordinary_ids(config: PreTrainedConfig) -> Iterator[int]:
     """Ids from all over the vocabulary, without those that the config gives a part to play."""
     special: set[int] = set()
     for each in (config, config.get_text_config()):

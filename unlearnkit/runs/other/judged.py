@@ -18,6 +18,7 @@ from unlearnkit.runs.evaluate import (
     rows_file,
 )
 from unlearnkit.runs.folder import Run, load_run
+from unlearnkit.runs.planning.backends import backend_of
 from unlearnkit.suites.fluency import FLUENCY, fluency_meanings, fluency_of_rows
 from unlearnkit.verdict.values import Intervals
 
@@ -165,7 +166,8 @@ def _references(own: Files) -> Iterator[tuple[str, Stored]]:
 
 
 def _same_rows(one: Stored, other: Stored) -> bool:
-    return all(one.found.inputs.get(k) == other.found.inputs.get(k) for k in ("suite", "settings"))
+    same = all(one.found.inputs.get(k) == other.found.inputs.get(k) for k in ("suite", "settings"))
+    return same and backend_of(one.found.generation) == backend_of(other.found.generation)
 
 
 def _as_run(
@@ -195,6 +197,8 @@ def _as_run(
             metrics[FLUENCY] = fluency_meanings()
     summary: dict[str, Any] = {"recipe": name, "seed": None, "suites": suites, "metrics": metrics}
     summary |= {"notes": notes} if notes else {}
+    first = next(iter(stages.get("after", {}).values()), None)
+    summary |= {"generation": first.found.generation} if first and first.found.generation else {}
     return Judged(place, {}, summary, name, bounds, tuple(rows), left_out)
 
 

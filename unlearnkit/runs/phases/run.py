@@ -15,6 +15,7 @@ import torch
 from unlearnkit.attacks import Attack
 from unlearnkit.attacks.addresses import check_goal_addresses
 from unlearnkit.data.datamodule import together
+from unlearnkit.data.generated import HF, generated_by
 from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.ranks import checked_by_all, found_by_first
 from unlearnkit.errors import RecipeError
@@ -181,7 +182,8 @@ def _fit_phases(
     summary.seconds = round(time.monotonic() - started, 2)
     summary.peak_memory_mb = peak_memory_mb()
     write_json(folder / "summary.json", summary.as_json())
-    attack_run(folder, attack, data, gold)
+    with generated_by(HF):  # as `unlearnkit attack` does
+        attack_run(folder, attack, data, gold)
     conclude(folder, stages, summary, goals)
     summary.report = report_after_fit(folder, stages)
     return summary

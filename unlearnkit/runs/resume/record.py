@@ -14,6 +14,7 @@ from torch import nn
 
 import unlearnkit
 from unlearnkit.data.encoded import data_fingerprint
+from unlearnkit.data.generated import HF, generating
 from unlearnkit.data.streams.base import StreamData
 from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.files import digest_of
@@ -160,6 +161,8 @@ def _settings(run: Planned) -> dict[str, Any]:
     optimizer = _optimizer(run.module)
     found: dict[str, Any] = {
         "seed_everything": run.seed,
+        # Sampled answers depend on it; earlier versions had one alone.
+        **({} if generating() == HF else {"generation.backend": generating().name}),
         "model.optimizer": type(optimizer).__name__,
         **{
             f"model.optimizer.{key}": _plain(value)

@@ -1,0 +1,1 @@
+"""Backends that generate other than batch by batch."""

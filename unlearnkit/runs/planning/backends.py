@@ -1,0 +1,137 @@
+"""Rules on the backend that generates, and on values of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+
+from unlearnkit.callbacks.evaluate_every import EvaluateEvery
+from unlearnkit.callbacks.sample_generations import SampleGenerations
+from unlearnkit.data.generated import HF, GenerationBackend, generating
+from unlearnkit.data.streams.sampled import SampledStream
+from unlearnkit.engine.generation.backends.continuous import config_refusal
+from unlearnkit.engine.generation.backends.saved import refuse_unreadable
+from unlearnkit.engine.generation.backends.vllm import refuse_missing
+from unlearnkit.engine.preflight import Rule
+from unlearnkit.engine.training.fsdp2 import is_sharded
+from unlearnkit.errors import RecipeError
+from unlearnkit.models.base import BaseModel
+from unlearnkit.models.composite.base import CompositeConfig
+from unlearnkit.models.load import load_config
+
+if TYPE_CHECKING:
+    from unlearnkit.runs.preflight import Planned
+
+KEY = "generation.backend"
+
+
+def check_backend(models: Mapping[str, str | BaseModel]) -> None:
+    """Refuses models that the backend that generates here cannot run; no weights are read.
+
+    Args:
+        models: By the keys of a recipe.
+
+    Raises:
+        RecipeError: With the reason of the first.
+    """
+    backend = generating()
+    if backend.name == "vllm":
+        refuse_missing()
+    for key, base in models.items():
+        if backend.name == "vllm":
+            refuse_unreadable(base, key)
+        elif backend.name == "continuous":
+            config = load_config(base)
+            composite = isinstance(config, CompositeConfig)
+            reason = "it is a composite model" if composite else config_refusal(config)
+            if reason is not None:
+                raise RecipeError(
+                    f"{KEY}: continuous batching does not go with {key}: {reason}",
+                    hint=f"Set {KEY}: hf.",
+                )
+
+
+def _models(run: Planned) -> None:
+    """Refuses models of a run that generates, before and after."""
+    drawn = any(isinstance(each, SampledStream) for each in run.data.streams.values())
+    if run.suites or drawn:
+        gold = {"gold": run.gold} if run.suites and run.gold else {}
+        check_backend({"model.base": run.module.base, **gold})
+
+
+def _live(run: Planned) -> str:
+    """Callbacks that generate with the model while it trains."""
+    given: list[Any] = run.trainer.callbacks  # pyright: ignore
+    kinds = (EvaluateEvery, SampleGenerations)
+    return ", ".join(sorted({str(c.registered_name) for c in given if isinstance(c, kinds)}))
+
+
+BACKENDS: tuple[Rule, ...] = (
+    Rule(lambda run: generating() != HF and _models(run)),
+    Rule(
+        lambda run: generating().name == "vllm" and _live(run),
+        f"{KEY}: vllm reads models from folders, and {{found}} generates with the model while it "
+        "trains",
+        f"Leave the callback out, or set {KEY}: continuous.",
+    ),
+    Rule(
+        lambda run: generating().name == "continuous" and is_sharded(run.trainer) and _live(run),
+        f"{KEY}: continuous batching needs whole weights, and {{found}} generates with a model "
+        "that trainer.strategy: fsdp2 spreads over processes",
+        f"Leave the callback out, or set {KEY}: hf.",
+    ),
+    Rule(
+        lambda run: generating().name == "vllm" and run.suites and run.module.lora is not None,
+        f"{KEY}: vllm reads whole models, and a run with model.lora leaves an adapter",
+        f"Set {KEY}: hf for the run; then `unlearnkit export RUN --out FOLDER --merge`, and "
+        "`unlearnkit evaluate FOLDER --backend vllm`.",
+    ),
+    Rule(
+        lambda run: generating().name == "vllm" and run.trainer.world_size > 1,
+        f"{KEY}: each process of this run would start a vLLM of its own on its GPU",
+        f"Set {KEY}: hf, or train on one process.",
+    ),
+    Rule(
+        lambda run: (
+            generating() != HF and isinstance(run.strategy.launcher, _MultiProcessingLauncher)
+        ),
+        f"{KEY}: processes that are spawned from this one would not know of it",
+        "Set trainer.strategy: ddp, or fsdp2.",
+    ),
+)
+"""Rules of a run on the backend that generates here."""
+
+
+def refuse_other_backend(
+    known: Mapping[str, Any] | None, folder: str | Path, out: bool = False
+) -> None:
+    """Refuses to measure a model by another backend than its run was.
+
+    Args:
+        known: ``generation`` of the run's summary; None of one of an earlier version.
+        folder: The run.
+        out: Whether the results go elsewhere than into the run's folder.
+
+    Raises:
+        RecipeError: With both names.
+    """
+    before, now = backend_of(known), generating().name
+    if before != now and not out:
+        raise RecipeError(
+            f"--backend {now}: the texts of {folder} before and after were generated by {before}, "
+            "and values of both do not belong together",
+            hint=f"Leave --backend out, or give another folder: --out FOLDER --backend {now}.",
+        )
+
+
+def backend_of(stored: Mapping[str, Any] | None) -> str:
+    """The name of a backend as a file has it; `HF` in those of earlier versions.
+
+    Example:
+        >>> backend_of({"backend": "vllm"}), backend_of(None)
+        ('vllm', 'hf')
+    """
+    return str((stored or GenerationBackend().as_json()).get("backend", HF.name))
