@@ -86,8 +86,7 @@ def fit(
 ) -> RunSummary:
     """Runs a recipe and writes its run folder.
 
-    Everything that can be checked without weights is checked first. Another backend than
-    transformers' own generates inside `unlearnkit.data.generated.generated_by`.
+    Checks what needs no weights first. `unlearnkit.data.generated.generated_by` sets a backend.
 
     Args:
         module: Objectives and model.
