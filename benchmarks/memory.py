@@ -77,9 +77,7 @@ def many_gpus() -> str:
     for shapes in MODELS:
         for name, setting in list(SETTINGS.items())[:3]:
             run = replace(setting, reference="frozen", reference_weights="bfloat16")
-            if setting.rank is not None:
-                # Weights of one type: `bf16-true` makes the adapter's bfloat16 too.
-                run = replace(setting, autocast=None, adapter_weights="bfloat16")
+            run = run if setting.rank is None else setting
             figures = [memory_of(shapes, replace(run, shards=n)).peak for n in (8, 16)]
             rows.append((shapes.name, name, *map(_gib, figures)))
     return _table(("Model", "Trained", "8 GPUs", "16 GPUs (2 nodes)"), rows)

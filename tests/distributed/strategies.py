@@ -34,6 +34,28 @@ class SaveAt(L.Callback):
             trainer.save_checkpoint(self.path)
 
 
+class Gathered(L.Callback):
+    """Types of a block's weights while it runs, of hidden states and of the gradients."""
+
+    def __init__(self) -> None:
+        self.weights: set[str] = set()
+        self.states: set[str] = set()
+        self.gradients: set[str] = set()
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        inner = pl_module.policy.get_base_model() if pl_module.lora else pl_module.policy
+        for block in inner.model.layers:
+            block.register_forward_pre_hook(self._note)  # behind FSDP's own, which gathers
+
+    def _note(self, block, given) -> None:
+        self.weights |= {str(p.dtype) for p in block.parameters()}
+        self.states.add(str(given[0].dtype))
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        grads = (p.grad for p in pl_module.policy.parameters())
+        self.gradients |= {str(g.dtype) for g in grads if g is not None}
+
+
 class Weights(L.Callback):
     """Keeps the weights at the start and at the end, whole, and this process's share of them."""
 
@@ -55,10 +77,11 @@ class Module(UnlearningModule):
     """The stub in place of a model on disk."""
 
     spec: dict = {}
+    dtype: str = "float32"
 
     def configure_model(self) -> None:
         if not hasattr(self, "policy"):
-            self.use_model(stub_model(self.spec))
+            self.use_model(stub_model(self.spec).to(getattr(torch, self.dtype)))
 
 
 def several(out: str, folder: str, runs: str) -> None:
@@ -87,6 +110,7 @@ def main(out: str, folder: str, options: str) -> None:
         layout=given.get("layout", "auto"),
     )
     module.spec = {"random_init": 1, "tie": given.get("tie", False)}
+    module.dtype = given.get("dtype", "float32")
     streams = {
         "forget": qa(files / "forget.jsonl"),
         "retain": qa(files / "retain.jsonl"),
@@ -97,7 +121,7 @@ def main(out: str, folder: str, options: str) -> None:
     data = stub_data(streams, batch_size=rows // devices, seed=11, num_workers=workers)
     strategy = given.get("strategy", "auto")
     strategy = FSDP2Strategy(**given["hsdp"]) if "hsdp" in given else strategy
-    recorder, weights = Recorder(), Weights()
+    recorder, weights, gathered = Recorder(), Weights(), Gathered()
     trainer = L.Trainer(
         accelerator="cpu",
         devices=devices,
@@ -110,7 +134,7 @@ def main(out: str, folder: str, options: str) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[recorder, SaveAt(given.get("save"), given.get("after", 0)), weights],
+        callbacks=[recorder, SaveAt(given.get("save"), given.get("after", 0)), weights, gathered],
     )
     point_checkpoints_at(trainer, Path(out))
     L.seed_everything(given.get("seed", 0), verbose=False)
@@ -121,5 +145,6 @@ def main(out: str, folder: str, options: str) -> None:
         "weights": weights.found,
         "begun": weights.begun,
         "share": weights.share,
+        "types": {k: sorted(getattr(gathered, k)) for k in ("weights", "states", "gradients")},
     }
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))

@@ -124,10 +124,19 @@ def test_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:
     assert all(float(weight.float().norm()) > 0 for weight in raised)
 
 
-def test_two_types_of_weights_are_refused_with_what_works(command) -> None:
+def test_an_adapter_in_float32_trains_on_a_sharded_base_in_bfloat16(command, tmp_path) -> None:
     done = command("--model.lora", LORA, "--model.base", "{path: stub, dtype: bfloat16}")
+    assert done.returncode == 0, done.stderr
+    adapter = load_file(_model_folder(tmp_path) / "adapter_model.safetensors")
+    assert {weight.dtype for weight in adapter.values()} == {torch.float32}
+    assert all(float(each.norm()) > 0 for name, each in adapter.items() if "lora_B" in name)
+
+
+def test_trained_weights_of_two_types_are_refused_with_what_works(command) -> None:
+    lora = "{r: 2, target_modules: [q_proj, v_proj], modules_to_save: [lm_head]}"
+    done = command("--model.lora", lora, "--model.base", "{path: stub, dtype: bfloat16}")
     assert done.returncode == 2
-    assert "trainer.strategy: fsdp2 needs weights of one type" in done.stderr
+    assert "trainer.strategy: fsdp2 needs trained weights of one type" in done.stderr
     assert "bfloat16 and float32" in done.stderr
     assert "trainer.precision: bf16-true" in done.stderr
     assert "flatten" not in done.stderr

@@ -7,9 +7,11 @@ import json
 import pytest
 import torch
 from processes import run_ranks
-from rounding import near
+from rounding import margin, near
 from rows import UNEQUAL
 from strategies import main
+
+from unlearnkit.engine.training.fsdp2 import policy_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.ranks]
 
@@ -53,6 +55,46 @@ def test_two_processes_train_as_one(start, strategy, options) -> None:
     assert two[0]["weights"].keys() == one["weights"].keys()
     for key, weight in one["weights"].items():
         assert two[0]["weights"][key] == pytest.approx(weight, abs=1e-5)
+
+
+HALF, WHOLE = "torch.bfloat16", "torch.float32"
+
+
+@pytest.mark.parametrize(
+    ("options", "gathered"),
+    [
+        ({"precision": "bf16-mixed"}, [HALF]),
+        ({"precision": "bf16-mixed", "lora": True, "lr": 1.0, "dtype": "bfloat16"}, [HALF]),
+        ({"lora": True, "lr": 1.0, "dtype": "bfloat16"}, [HALF, WHOLE]),
+    ],
+    ids=["mixed", "mixed-lora-on-bfloat16", "lora-on-bfloat16"],
+)
+def test_blocks_are_gathered_in_bfloat16_and_gradients_are_float32(
+    start, options, gathered
+) -> None:
+    """Autocast then casts no weight; what is trained is that of one process but for rounding."""
+    (one,) = start("one", **options)
+    two = start("two", devices=2, strategy="fsdp2", **options)
+    for rank in two:
+        assert rank["types"] == {"weights": gathered, "states": [HALF], "gradients": [WHOLE]}
+    for step, whole in enumerate(one["figures"]):
+        for key in ("forget", "mismatch", "retain"):
+            mean = sum(rank["figures"][step][key] for rank in two) / 2
+            assert mean == pytest.approx(whole[key], abs=margin(1.0, 1, torch.bfloat16))
+    moved = max(
+        abs(end - begun)
+        for key, weight in one["weights"].items()
+        for end, begun in zip(weight, one["begun"][key], strict=True)
+    )
+    assert moved > 0.05
+    for key, weight in one["weights"].items():
+        assert two[0]["weights"][key] == pytest.approx(weight, abs=0.02 * moved)
+
+
+def test_gradients_of_bfloat16_weights_are_added_up_in_float32() -> None:
+    policy = policy_of("bf16-true")
+    assert (policy.param_dtype, policy.reduce_dtype) == (None, torch.float32)
+    assert policy_of("32-true").reduce_dtype is None
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -65,7 +65,7 @@ def logits(shapes: Shapes, run: Training) -> float:
 def _own_copies(run: Training) -> bool:
     """Whether each linear layer keeps an input of its own, in another type than it is given."""
     if run.autocast:
-        return run.residual != run.products or run.rank is not None
+        return run.residual != run.products or (run.rank is not None and run.shards == 1)
     return run.rank is not None and BYTES[run.adapter_weights] != run.residual
 
 

@@ -146,7 +146,8 @@ def _resident(shapes: Shapes, run: Training) -> tuple[float, dict[str, float]]:
     if run.shards == 1:
         return 0.0, terms
     outside = 2 * shapes.block + shapes.outside
-    copies = run.residual + (BYTES[second] if frozen else 0.0)
+    of_reference = min(BYTES[second], run.products) if frozen else 0.0
+    copies = run.residual + of_reference
     return outside * copies, {name: size / run.shards for name, size in terms.items()}
 
 
@@ -202,10 +203,14 @@ def _two_passes(run: Training) -> bool:
 
 
 def _unsharded_gradients(shapes: Shapes, run: Training) -> float:
-    """Gradients before they are spread: a block's, and those outside of the blocks."""
+    """Gradients before they are spread: a block's, and those outside of the blocks.
+
+    They are added up in float32, one group after the other.
+    """
     if run.shards == 1 or run.rank is not None:
         return 0.0
-    return (shapes.block + shapes.outside) * run.residual
+    summed = max(shapes.block, shapes.outside) * 4
+    return (shapes.block + shapes.outside) * run.residual + summed
 
 
 def _of_step(shapes: Shapes, run: Training, gradients: float) -> float:

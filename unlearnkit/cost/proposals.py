@@ -126,9 +126,7 @@ def _changes(run: Training) -> Iterator[Change]:
     kept = {"reference": run.reference and "adapter_off", "reference_weights": None}
     if run.rank is None:
         single = {"weights": "bfloat16", "rank": RANK, "trained": None, "adapter": None}
-        # Sharded weights are of one type.
-        types = {"autocast": None if sharded else "bfloat16"}
-        types["adapter_weights"] = "bfloat16" if sharded else "float32"
+        types = {"autocast": "bfloat16", "adapter_weights": "float32"}
         setting = f"model.lora: {{r: {RANK}, target_modules: all-linear}}, bfloat16 base"
         yield Change(setting, {**single, **types, **kept}, "only an adapter learns", True)
     elif run.quantization is None and not sharded:

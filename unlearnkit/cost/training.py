@@ -91,8 +91,10 @@ class Training:
 
     @property
     def residual(self) -> int:
-        """Bytes of a number between the blocks."""
-        return int(BYTES[self.weights])
+        """Bytes of a number between the blocks, and of a weight that a block is given."""
+        # Under fsdp2 mixed precision gathers weights in its own type.
+        gathered = self.autocast if self.shards > 1 else None
+        return int(BYTES[gathered or self.weights])
 
     @property
     def products(self) -> int:

@@ -110,5 +110,9 @@ def _sent(shapes: Shapes, run: Training, parts: float, gradients: float) -> floa
     if run.shards == 1:
         return summed
     reference = run.reference == "frozen"
-    gathered = held(shapes, run) * (2 + reference) + gradients
+    kind = run.weights if run.rank is None else run.adapter_weights
+    # Weights go in the type of the products, gradients of bfloat16 in float32.
+    weights = held(shapes, run) * run.residual / BYTES[run.weights]
+    spread = gradients * (2 if kind == "bfloat16" else 1)
+    gathered = weights * (2 + reference) + spread
     return summed + parts * gathered * (run.shards - 1) / run.shards

@@ -167,6 +167,27 @@ def test_what_is_spread_over_processes() -> None:
     assert not copies.terms.get("buckets of ddp")
 
 
+def test_mixed_precision_on_shards_gathers_bfloat16_and_keeps_no_casts() -> None:
+    mixed = Training(
+        autocast="bfloat16", reference="frozen", reference_weights="bfloat16", shards=8
+    )
+    found, true = (memory_of(LLAMA, replace(mixed, **change)).moments for change in (
+        {}, {"autocast": None, "weights": "bfloat16"},
+    ))  # fmt: skip
+    forward, backward = "at the end of the forward pass", "at the beginning of the backward pass"
+    for moment in (forward, backward):
+        assert not found[moment].get("casts of weights")
+        for name in ("activations", "gathers of fsdp2"):
+            assert found[moment][name] == true[moment][name]
+        assert found[moment]["weights"] == 2 * true[moment]["weights"]
+    one = memory_of(LLAMA, replace(mixed, shards=1)).moments[forward]
+    assert one["casts of weights"] > LLAMA.linear
+    # A group's gradients are of bfloat16 until they are added up in float32.
+    held = (2 * LLAMA.block + LLAMA.outside) * (2 + 2)
+    summed = (LLAMA.block + LLAMA.outside) * 2 + max(LLAMA.block, LLAMA.outside) * 4
+    assert found[backward]["gathers of fsdp2"] == held + summed
+
+
 @pytest.mark.parametrize(
     ("optimizer", "numbers"),
     [

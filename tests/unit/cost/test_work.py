@@ -80,7 +80,10 @@ def test_what_is_sent() -> None:
     ddp = work_of(LLAMA, replace(run, replicas=8), 3, 100)
     assert ddp.sent == 2 * 2 * LLAMA.weights * 7 / 8  # once a step, whatever its parts
     fsdp = work_of(LLAMA, replace(run, shards=8), 3, 100)
-    assert fsdp.sent == 3 * 3 * 2 * LLAMA.weights * 7 / 8
+    # Weights twice in bfloat16, gradients once in float32.
+    assert fsdp.sent == 3 * (2 * 2 + 4) * LLAMA.weights * 7 / 8
+    mixed = Training(autocast="bfloat16", reference=None, shards=8)
+    assert work_of(LLAMA, mixed, 3, 100).sent == fsdp.sent
     # Copies of eighths sum their own eighth of the gradients, once a step.
     hsdp = work_of(LLAMA, replace(run, shards=8, replicas=2), 3, 100)
     assert hsdp.sent == fsdp.sent + 2 * 2 * LLAMA.weights / 8 * 1 / 2

@@ -183,7 +183,8 @@ MODEL: tuple[Rule, ...] = (
     ),
     Rule(
         lambda v: v.sharded and v.quantization,
-        f"model.base.quantization {_SHARDED}",
+        f"model.base.quantization {_SHARDED}: FSDP2 gathers plain weights, and bitsandbytes keeps "
+        "what its weights stand for in the weight itself (huggingface/accelerate#3983)",
         "Set trainer.strategy: ddp: quantised weights are small and each process holds them.",
     ),
     Rule(

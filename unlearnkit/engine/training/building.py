@@ -55,7 +55,8 @@ def build(module: Any, model: Any, kind: str | None, slices: Slices | None = Non
         module.head = Head(module.policy, kernel=module.head_kernel)
     if module.device_mesh is not None:
         give_back_freed_memory()
-        shard([module.policy, *copied], sharding_mesh(module.device_mesh))
+        precision = str(module._trainer.precision) if module._trainer else None
+        shard([module.policy, *copied], sharding_mesh(module.device_mesh), precision)
     if slices is not None:
         for each in (module.policy, *copied):
             slices.fill(each)

@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.optim import Optimizer
 
 from unlearnkit.engine.ranks import found_by_first
@@ -227,23 +227,53 @@ def sharding_mesh(mesh: DeviceMesh) -> DeviceMesh:
     return mesh["data_parallel"]
 
 
-def shard(models: Iterable[nn.Module | None], mesh: DeviceMesh) -> None:
+def policy_of(precision: str | None) -> MixedPrecisionPolicy:
+    """What blocks are gathered in, and what their gradients are added up in.
+
+    Mixed precision gathers weights in bfloat16, so that autocast has nothing left to cast and
+    keeps no copy; sums over processes are of float32 wherever weights or products are of bfloat16.
+
+    Args:
+        precision: The trainer's.
+
+    Example:
+        >>> policy_of("bf16-mixed").param_dtype, policy_of("bf16-true").reduce_dtype
+        (torch.bfloat16, torch.float32)
+        >>> policy_of("32-true").param_dtype
+    """
+    return MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if precision == "bf16-mixed" else None,
+        reduce_dtype=torch.float32 if str(precision).startswith("bf16") else None,
+        # The embedding gives bfloat16 already, and a forest among the arguments is not copied.
+        cast_forward_inputs=False,
+    )
+
+
+def shard(
+    models: Iterable[nn.Module | None], mesh: DeviceMesh, precision: str | None = None
+) -> None:
     """Shards each decoder block of each model, and in one more group what is outside of them.
 
     That group holds embedding, final norm and head. It stays whole from a forward pass to the end
     of the backward pass: the head is called again for each chunk of response tokens, and the
     processes have different numbers of chunks, so it must need no communication.
 
+    Args:
+        models: The models.
+        mesh: The processes.
+        precision: The trainer's; see `policy_of`.
+
     Raises:
-        RecipeError: If a group has weights of two types, which FSDP2 cannot gather together.
+        RecipeError: If weights of two types are trained, which FSDP2 cannot add up together.
     """
+    policy = policy_of(precision)
     for model in filter(None, models):
         _refuse_mixed_dtypes(model)
         for block in decoder_blocks(model):
-            fully_shard(block, mesh=mesh, reshard_after_forward=True)
+            fully_shard(block, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         # The transformers model inside of PEFT's: generation calls it past the outer one.
         inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-        fully_shard(inner, mesh=mesh, reshard_after_forward=False)
+        fully_shard(inner, mesh=mesh, reshard_after_forward=False, mp_policy=policy)
 
 
 def let_go(model: nn.Module) -> None:
@@ -260,12 +290,12 @@ def whole_state(model: nn.Module) -> dict[str, Any]:
 
 
 def _refuse_mixed_dtypes(model: nn.Module) -> None:
-    found: set[torch.dtype] = {p.dtype for p in model.parameters()}
+    """Refuses trained weights of two types; those that are frozen may have another."""
+    found: set[torch.dtype] = {p.dtype for p in model.parameters() if p.requires_grad}
     if len(found) > 1:
         names = " and ".join(sorted(str(each).removeprefix("torch.") for each in found))
         raise RecipeError(
-            f"trainer.strategy: fsdp2 needs weights of one type, and with model.lora they are "
-            f"{names} here",
+            f"trainer.strategy: fsdp2 needs trained weights of one type, and here they are {names}",
             hint="Set trainer.precision: bf16-true, or model.base.dtype: float32 with "
             "trainer.precision: bf16-mixed.",
         )
