@@ -135,8 +135,8 @@ BROKEN_MODEL = {
         "config": Phi3Config(tie_word_embeddings=True, pad_token_id=0),
         "lora": LoraConfig(target_modules=["wte", "lm_head"]),
     },
-    "model.base.quantization does not go with trainer.strategy: fsdp2: FSDP2 gathers plain weights, "
-    "and bitsandbytes keeps what its weights stand for in the weight itself "
+    "model.base.quantization does not go with trainer.strategy: fsdp2: FSDP2 gathers plain "
+    "weights, and bitsandbytes keeps what its weights stand for in the weight itself "
     "(huggingface/accelerate#3983)": {
         "base": IN_4_BIT, **SHARDED,
     },
