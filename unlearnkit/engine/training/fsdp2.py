@@ -244,8 +244,7 @@ def policy_of(precision: str | None) -> MixedPrecisionPolicy:
     return MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if precision == "bf16-mixed" else None,
         reduce_dtype=torch.float32 if str(precision).startswith("bf16") else None,
-        # The embedding gives bfloat16 already, and a forest among the arguments is not copied.
-        cast_forward_inputs=False,
+        cast_forward_inputs=False,  # they are bfloat16 already, and forests cannot be copied
     )
 
 
