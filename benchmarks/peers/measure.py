@@ -71,7 +71,7 @@ def run_side(setting: Setting, name: str) -> dict[str, Any]:
         keep_freed_memory(torch.device("cpu"))
     peer = _calls(setting.folder)
     workload = Workload(peer.FRAME, setting.steps, setting.seed, setting.batch)
-    model = _model(setting.model, setting.seed).train()
+    model = model_of(setting.model, setting.seed).train()
     if name == "ours":
         objectives = peer.LOSSES[setting.loss]
         side = ours(model, getattr(objectives, "ours", objectives))
@@ -174,7 +174,8 @@ def _calls(folder: Path) -> Any:
     return importlib.import_module(f"benchmarks.peers.{recognise(folder).name}")
 
 
-def _model(name: str, seed: int) -> PreTrainedModel:
+def model_of(name: str, seed: int) -> PreTrainedModel:
+    """A model of `MODELS`."""
     return load_model("tiny") if name == "tiny" else random_llama(name, seed)
 
 

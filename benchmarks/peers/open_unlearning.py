@@ -85,7 +85,15 @@ def trainer_of(folder: Path, loss: str, model: PreTrainedModel, use_cpu: bool = 
     Raises:
         ImportError: If the checkout needs a package that is not there.
     """
-    pairing = LOSSES[loss]
+    return made(folder, LOSSES[loss], model, use_cpu)
+
+
+def made(folder: Path, pairing: Pairing, model: PreTrainedModel, use_cpu: bool = True) -> Any:
+    """The trainer of a pairing, for a model.
+
+    Raises:
+        ImportError: If the checkout needs a package that is not there.
+    """
     cls = _trainer_class(folder, pairing)
     arguments = TrainingArguments(tempfile.mkdtemp(), use_cpu=use_cpu, report_to=[])
     return cls(model=model, args=arguments, **pairing.arguments)
@@ -102,7 +110,7 @@ def _trainer_class(folder: Path, pairing: Pairing) -> Any:
 
 
 class _Absent(ModuleType):
-    """Has every name, and nothing behind it: whatever is called fails."""
+    """Has every name as a class without instances: whatever is called fails."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -112,10 +120,10 @@ class _Absent(ModuleType):
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def absent(*_: Any, **__: Any) -> None:
+        def refuse(*_: Any, **__: Any) -> None:
             raise ImportError(f"{self.__name__} is not installed, so there is no {name}")
 
-        return absent
+        return type(name, (), {"__new__": refuse})
 
 
 @contextmanager

@@ -82,7 +82,8 @@ class Workload:
         self, forget: list[Pair], retain: list[Pair], answers: list[str]
     ) -> dict[str, StreamBatch]:
         mismatch = [Pair(pair.prompt, answer) for pair in forget for answer in answers]
-        named = {"forget": forget, "mismatch": mismatch, "retain": retain}
+        alternate = [Pair(f.prompt, a) for f, a in zip(forget, answers, strict=False)]
+        named = {"forget": forget, "mismatch": mismatch, "retain": retain, "alternate": alternate}
         return {name: self._batch(pairs) for name, pairs in named.items()}
 
     def _batch(self, pairs: list[Pair]) -> StreamBatch:

@@ -25,15 +25,21 @@ Objectives = Mapping[str, Mapping[str, Any]]
 """Our objectives by stream: ``name`` and arguments."""
 
 
-def ours(model: PreTrainedModel, objectives: Objectives) -> Side:
-    """This library's loss; packing is part of it, as it is of a run's loop."""
+def module_of(model: PreTrainedModel, objectives: Objectives) -> UnlearningModule:
+    """This library's module with such objectives, on the model itself."""
     made: dict[str, Objective] = {}
     for stream, arguments in objectives.items():
         rest = {key: value for key, value in arguments.items() if key != "name"}
         made[stream] = Objective.resolve(arguments["name"])(stream=stream, **rest)
     module = UnlearningModule(made)
     module.use_model(model)
-    read = set(made)
+    return module
+
+
+def ours(model: PreTrainedModel, objectives: Objectives) -> Side:
+    """This library's loss; packing is part of it, as it is of a run's loop."""
+    module = module_of(model, objectives)
+    read = module.streams_read
 
     def loss(rows: StepRows) -> Tensor:
         streams = {name: rows.streams[name] for name in rows.streams if name in read}
