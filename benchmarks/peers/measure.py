@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
-from transformers import PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
 from benchmarks.flops import count_flops
 from benchmarks.peers import KEEP, SIDES
@@ -27,7 +27,8 @@ from benchmarks.variants import padded
 from benchmarks.workload import random_llama
 from unlearnkit.data.example import Example
 from unlearnkit.engine.training.heap import keep_freed_memory
-from unlearnkit.models.load import load_model
+from unlearnkit.models.base import as_base_model
+from unlearnkit.models.load import load_config, load_model
 
 
 class Setting(NamedTuple):
@@ -175,7 +176,10 @@ def _calls(folder: Path) -> Any:
 
 
 def model_of(name: str, seed: int) -> PreTrainedModel:
-    """A model of `MODELS`."""
+    """A model of `MODELS`, or ``untrained``: the embedded one with weights that are drawn."""
+    if name == "untrained":
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(load_config(as_base_model("tiny")))
     return load_model("tiny") if name == "tiny" else random_llama(name, seed)
 
 

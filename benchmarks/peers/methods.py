@@ -1,4 +1,4 @@
-"""Twelve methods of open-unlearning, ours beside them, and the switch that joins the two."""
+"""Twelve methods of open-unlearning, beside ours with a switch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Twelve methods step by step beside open-unlearning.
 
     python -m benchmarks.peers.steps CHECKOUT [--steps 50] [--methods NAME ...] [--quick]
-                                    [--model tiny] [--lr 1e-5] [--batch 4] [--json FILE]
+                                    [--model tiny|untrained] [--lr 1e-5] [--batch 4] [--json FILE]
 
 CHECKOUT is a folder of your disk with a clone of open-unlearning (locuslab); its code is run. Both
 sides start from the same model and train on the same rows in the same order, with the same AdamW,
@@ -186,7 +186,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="by default all twelve")
-    parser.add_argument("--model", choices=MODELS, default="tiny")
+    parser.add_argument("--model", choices=("untrained", *MODELS), default="tiny")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, default=Setting._field_defaults["lr"])

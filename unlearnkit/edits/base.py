@@ -54,11 +54,11 @@ class Edit(Registered, ABC):
             UserError: If the models or rows do not fit, or ``out`` exists.
         """
 
-    def read_runs(self, read: Callable[[str], tuple[Path, Prompts]]) -> None:
+    def read_runs(self, read: Callable[[str], tuple[Path, Sequence[Example]]]) -> None:
         """Takes from run folders what only their recipes know; the command line calls it.
 
         Args:
-            read: Gives the model and the forget prompts of a run folder.
+            read: Gives the model and the forget rows of a run folder.
         """
 
     @property

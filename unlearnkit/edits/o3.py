@@ -12,6 +12,7 @@ import torch
 from peft import LoraConfig, PeftConfig
 from torch import Tensor
 
+from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.engine.generation.generate import left_pad
@@ -79,10 +80,11 @@ class O3(Edit, name="o3"):
         self.score: Any = score
         self.gate, self.threshold, self.nu = gate, threshold, nu
 
-    def read_runs(self, read: Callable[[str], tuple[Path, Prompts]]) -> None:
+    def read_runs(self, read: Callable[[str], tuple[Path, Sequence[Example]]]) -> None:
         """Takes each run's adapter and forget prompts."""
         found = [read(str(each)) for each in self.adapters]
-        self.adapters, self.prompts = [path for path, _ in found], [some for _, some in found]
+        self.adapters = [path for path, _ in found]
+        self.prompts = [[row.prompt_ids for row in rows] for _, rows in found]
 
     def write(self, out: str | Path) -> Path:
         """Writes the gated model; adapters are copied, the base is pointed at.

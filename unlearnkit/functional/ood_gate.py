@@ -51,6 +51,33 @@ def mahalanobis_score(h: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
     return -0.5 * ((away @ precision) * away).sum(-1)
 
 
+def layer_entropy(states: Tensor, frozen: Tensor) -> Tensor:
+    r"""How undecided a batch's states are about whose frozen states they are like: O3's contrast.
+
+    $$\sum_\ell \frac{1}{N} \sum_n H\bigl(\mathrm{softmax}_k(h_{\ell n} \cdot h^0_{\ell k})\bigr)$$
+
+    It is least where each state points at one frozen state, its own or another; nothing in it says
+    which.
+
+    Args:
+        states: ``[N, L, H]`` mean hidden states of ``N`` inputs, of the encoder that is trained.
+        frozen: ``[N, L, H]`` the same of the encoder as it was.
+
+    Returns:
+        ``[]`` in nats, from 0 to ``L log N``.
+
+    Example:
+        >>> layer_entropy(torch.zeros(2, 3, 4), torch.ones(2, 3, 4))
+        tensor(2.0794)
+
+    References:
+        Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223. Its
+        code adds 1e-5 in the logarithm.
+    """
+    logps = torch.einsum("nlh,klh->lnk", states, frozen).log_softmax(-1)
+    return -(logps.exp() * logps).sum(-1).mean(-1).sum()
+
+
 def soft_gate(
     g: Tensor, mean_train: float, mean_heldout: float, sigma: float, *, two_sided: bool = True
 ) -> Tensor:

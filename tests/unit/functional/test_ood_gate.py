@@ -7,7 +7,12 @@ import math
 import pytest
 import torch
 
-from unlearnkit.functional.ood_gate import mahalanobis_score, o3_score, soft_gate
+from unlearnkit.functional.ood_gate import (
+    layer_entropy,
+    mahalanobis_score,
+    o3_score,
+    soft_gate,
+)
 
 
 def sigmoid(x):
@@ -50,3 +55,13 @@ def test_scores_against_a_loop():
         expected = -0.5 * float(d @ precision @ d)
         assert gaussian[i].item() == pytest.approx(expected)
         assert both[i].item() == pytest.approx(expected - 1000 * near)
+
+
+def test_the_contrast_of_states_by_hand():
+    # One layer, two inputs, states of one number: likeness 0 and ln 3 give 1/4 and 3/4.
+    states, frozen = torch.tensor([[[1.0]], [[0.0]]]), torch.tensor([[[0.0]], [[math.log(3)]]])
+    first = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert layer_entropy(states, frozen).item() == pytest.approx((first + math.log(2)) / 2)
+    both = torch.cat([states, torch.zeros_like(states)], dim=1), frozen.repeat(1, 2, 1)
+    expected = (first + math.log(2)) / 2 + math.log(2)
+    assert layer_entropy(*both).item() == pytest.approx(expected)

@@ -91,6 +91,20 @@ def test_false_answers_differ_from_the_right_one_in_the_fact_alone(rows):
                     assert len(common) >= 3
 
 
+def test_wrong_answers_to_train_on_are_wrong_and_are_measured_nowhere(rows):
+    right = {row["id"]: row for row in rows["forget10"]}
+    assert [row["id"] for row in rows["forget10_false"]] == [i for i in right for _ in range(3)]
+    for row in rows["forget10_false"]:
+        own = right[row["id"]]
+        assert row["question"] == own["question"]
+        assert row["answer"] not in (own["answer"], *own["answers"])
+    texts = {row["answer"] for row in rows["forget10_false"]}
+    assert len(texts) == 120
+    for name, each in rows.items():
+        if name.endswith("_perturbed"):
+            assert not texts & {text for row in each for text in row["perturbed_answer"]}
+
+
 def test_friends_are_pairs_on_one_side_of_every_split_and_two_hops_are_their_facts():
     authors, held_out, others = everybody(seed=0)
     for group in (authors, held_out, others):

@@ -137,6 +137,29 @@ def asked(
     return rows
 
 
+def false(everyone: Sequence[Person], pool: Sequence[Person], generator: random.Random) -> Rows:
+    """A row a wrong answer: the question and the answer in the first wording."""
+    own = TRAINING[0]
+    return [
+        {"id": row["id"], "question": row["question"], "answer": answer}
+        for row in asked(everyone, pool, own, own, generator)
+        for answer in row["perturbed_answer"]
+    ]
+
+
+def anchors(everyone: Sequence[Person], generator: random.Random) -> list[dict[str, str]]:
+    """A row a name or a title, and one that nobody of these data has in its place."""
+    pairs = [f"{a} {b}" for a, b in zip(OTHER_LAST.split(), OTHER_FIRST.split(), strict=False)]
+    names = generator.sample(pairs, len(everyone))
+    titles = [f"The {b} {a}" for a, b in zip(TITLE_FIRST.split(), TITLE_LAST.split(), strict=False)]
+    books = generator.sample(titles, len(everyone))
+    rows: list[dict[str, str]] = []
+    for person, name, book in zip(everyone, names, books, strict=True):
+        rows.append({"term": person.name, "generic": name})
+        rows.append({"term": person.values["book"], "generic": book})
+    return rows
+
+
 def everybody(seed: int) -> tuple[list[Person], list[Person], list[Person]]:
     """The authors, those that no model is taught, and people that every model knows."""
     generator = random.Random(seed)
@@ -196,6 +219,8 @@ def tables(seed: int) -> dict[str, Rows]:
     return found | {
         "forget50_choosing_perturbed": asked(forget, forget, CHOOSING, CHOOSING, drawn("choosing")),
         "forget50_unseen_perturbed": asked(forget, forget, other_unseen, unseen, drawn("unseen")),
+        "forget10_false": false(forget[:REQUESTED], forget, drawn("false")),
+        "forget10_anchors": anchors(forget[:REQUESTED], drawn("anchors")),
         "retain40": taught(protected),
         "retain_perturbed": asked(protected, stay, own, unseen, drawn("retain")),
         "neighbour_perturbed": asked(neighbours, stay, own, unseen, drawn("neighbour")),

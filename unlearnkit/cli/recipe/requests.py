@@ -14,6 +14,8 @@ from unlearnkit.families import STREAMS, SUITES, KeyPath, at
 from unlearnkit.suites.requests import KEPT
 
 FORGET: KeyPath = (*STREAMS.place, "forget")
+_BESIDE = "streams"
+"""The key of a request under which it changes other streams."""
 
 
 def of_requests(document: Document) -> Iterator[Layer | Mistake]:
@@ -43,6 +45,8 @@ def of_requests(document: Document) -> Iterator[Layer | Mistake]:
         return
     names: list[str] = []
     streams: dict[str, dict[str, Any]] = {}
+    beside: dict[str, dict[str, Any]] = {}
+    others = {k: v for k, v in (at(common, STREAMS.place) or {}).items() if k != FORGET[-1]}
     for key, name, value in items:
         if name in KEPT:
             yield wrong((REQUESTS, key), f"'{name}' is the name of rows that are to stay.")
@@ -55,8 +59,14 @@ def of_requests(document: Document) -> Iterator[Layer | Mistake]:
             message = f"expected a file, or keys of the forget stream, found {value!r}"
             yield wrong((REQUESTS, key), message)
             continue
+        more: Any = value.get(_BESIDE, {})
+        value = {k: v for k, v in value.items() if k != _BESIDE}
+        if (fault := _fault_beside(more, others)) is not None:
+            yield wrong((REQUESTS, key, _BESIDE), fault)
+            continue
         try:
             streams[name] = _entry(forget, value)
+            beside[name] = {k: _entry(others[k], over, k) for k, over in more.items()}
         except RecipeError as error:
             yield wrong(FORGET, error.message)
             return
@@ -66,17 +76,33 @@ def of_requests(document: Document) -> Iterator[Layer | Mistake]:
     for key, name, value in items:
         if name in streams:
             tree = copied({**common, "evaluate": suites})
-            tree["data"]["streams"]["forget"] = dict(streams[name])
+            tree["data"]["streams"] |= {FORGET[-1]: dict(streams[name]), **beside[name]}
             given = value if isinstance(value, Mapping) else {"path": value}
-            own: set[KeyPath] = {(*FORGET, each) for each in given}
+            own: set[KeyPath] = {(*FORGET, each) for each in given if each != _BESIDE}
+            own |= {
+                (*STREAMS.place, k, e) for k, over in given.get(_BESIDE, {}).items() for e in over
+            }
             places = document.places | {path: document.place((REQUESTS, key)) for path in own}
             yield Layer(name, (REQUESTS, key), Document(tree, document.name, places), own)
 
 
-def _entry(forget: Any, over: Mapping[str, Any]) -> dict[str, Any]:
-    """The forget stream with other arguments, in the short form."""
-    name, arguments = split_entry(forget)
-    return {"name": name or "forget", **arguments, **over}
+def _entry(stream: Any, over: Mapping[str, Any], called: str = FORGET[-1]) -> dict[str, Any]:
+    """A stream with other arguments, in the short form."""
+    name, arguments = split_entry(stream)
+    return {"name": name or called, **arguments, **over}
+
+
+def _fault_beside(given: Any, streams: Mapping[str, Any]) -> str | None:
+    """What is wrong with the other streams that a request changes."""
+    if not isinstance(given, Mapping):
+        return f"expected streams with the keys that the request changes, found {given!r}"
+    for name, over in given.items():
+        if name not in streams:
+            known = ", ".join(streams) or "none"
+            return f"there is no stream '{name}' beside forget; there is {known}."
+        if not isinstance(over, Mapping):
+            return f"expected keys of the stream '{name}', found {over!r}"
+    return None
 
 
 def _with_requests(evaluate: list[Any], streams: Mapping[str, Any]) -> list[Any]:

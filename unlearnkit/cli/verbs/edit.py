@@ -15,8 +15,10 @@ from unlearnkit.errors import UserError
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unlearnkit.data.example import Example
     from unlearnkit.edits import Edit
-    from unlearnkit.edits.base import Prompts
 
 HELP = "Make a model by adding, subtracting or combining others, without training."
 
@@ -44,7 +46,7 @@ def command(argv: list[str]) -> None:
             hint=f"Edits: {', '.join(known)}. Or give a dotted path such as my_module.MyEdit.",
         )
     made, out = _read(own_class(name, Edit) if "." in name else known[name], name, rest)
-    made.read_runs(_model_and_prompts)
+    made.read_runs(_model_and_rows)
     folder = made.write(out)
     if made.remark:
         console.err().print(made.remark, soft_wrap=True)
@@ -60,8 +62,8 @@ def _read(edit: type[Edit], name: str, argv: list[str]) -> tuple[Edit, str]:
     return edit(**arguments), out
 
 
-def _model_and_prompts(run: str) -> tuple[Path, Prompts]:
-    """A run's model, and the prompts of its forget rows.
+def _model_and_rows(run: str) -> tuple[Path, Sequence[Example]]:
+    """A run's model, and its forget rows.
 
     Raises:
         UserError: If the run did not finish, or has no forget stream.
@@ -71,9 +73,5 @@ def _model_and_prompts(run: str) -> tuple[Path, Prompts]:
     loaded, data = load_run(run), recipe_of_run(run, "edit").datamodule
     data.check()
     if "forget" not in data.data:
-        raise UserError(
-            f"the recipe of {loaded.folder} has no stream 'forget' to know its prompts by"
-        )
-    stream = data.data["forget"]
-    prompts = [each.prompt_ids for each in stream.examples()]
-    return loaded.model, prompts
+        raise UserError(f"the recipe of {loaded.folder} has no stream 'forget' to know its rows by")
+    return loaded.model, list(data.data["forget"].examples())

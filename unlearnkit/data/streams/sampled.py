@@ -15,6 +15,7 @@ from unlearnkit.data.samples import (
     Ids,
     Origin,
     Sampled,
+    SampledAnswer,
     SampleTable,
     Sampling,
     as_answers,
@@ -271,6 +272,13 @@ class SampledData(StreamData):
         if self._paired is None:
             self._paired = self._paired_with(self.known())
         return self._paired.at(row, occurrence)
+
+    def answer_anew(self, answers: Mapping[Ids, list[SampledAnswer]]) -> None:
+        """Puts other answers to all prompts in the place of those that are drawn from."""
+        known = self.known()
+        self._paired = self._paired_with(
+            {ids: known[ids]._replace(answers=given) for ids, given in answers.items()}
+        )
 
     def cuts(self) -> Cut | None:
         """How much the maximal length takes from answers; None before they are sampled."""

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,25 @@ def draw(
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
     return answered
+
+
+def redrawn(model: nn.Module, data: SampledData, step: int) -> dict[Ids, list[SampledAnswer]]:
+    """Answers of a model to all prompts of a stream; a step's are other draws than the next one's.
+
+    Args:
+        model: The model as it is now.
+        data: The stream, whose sampling settings are used.
+        step: Number of the draw.
+    """
+    origin = replace(data.origin, seed=derived_seed(data.origin.seed, "step", step))
+    size = max(1, SEQUENCES_AT_ONCE // data.pool)
+    prompts = data.prompt_ids
+    found: dict[Ids, list[SampledAnswer]] = {}
+    for first in range(0, len(prompts), size):
+        group = prompts[first : first + size]
+        rows = _answers(model, data.codec, group, data.pool, origin)
+        found |= {ids: answers for ids, _, answers in rows}
+    return found
 
 
 @contextmanager
@@ -181,6 +201,15 @@ def _answered(
     origin: Origin,
     done: Collection[Ids],
 ) -> Iterable[dict[str, object]]:
+    for ids, text, answers in _answers(model, codec, group, per_prompt, origin):
+        if ids not in done:
+            yield sample_row(text, ids, answers, origin)
+
+
+def _answers(
+    model: nn.Module, codec: Codec, group: Sequence[Ids], per_prompt: int, origin: Origin
+) -> Iterator[tuple[Ids, str, list[SampledAnswer]]]:
+    """Each prompt of a group with its text and its answers."""
     tokenizer = codec.tokenizer
     texts = [
         str(tokenizer.decode(control_of(tokenizer).without(ids), skip_special_tokens=True))
@@ -200,7 +229,5 @@ def _answered(
         seed=derived_seed(origin.seed, *(token for ids in asked for token in ids)),
     )
     for place, (ids, text) in enumerate(zip(group, texts, strict=True)):
-        if ids not in done:
-            own = drawn[place * per_prompt : (place + 1) * per_prompt]
-            answers = [SampledAnswer(g.text, g.ids, not g.hit_limit) for g in own]
-            yield sample_row(text, ids, answers, origin)
+        own = drawn[place * per_prompt : (place + 1) * per_prompt]
+        yield ids, text, [SampledAnswer(g.text, g.ids, not g.hit_limit) for g in own]

@@ -31,6 +31,23 @@ def test_names_and_keys_may_be_given() -> None:
     assert found.document.tree["data"]["streams"]["forget"]["limit"] == 1
 
 
+def test_a_request_may_change_other_streams() -> None:
+    asked = {"name": "qa", "path": "asked.jsonl"}
+    data = {"streams": {**DATA["streams"], "asked": asked}}
+    first = {"limit": 1, "streams": {"asked": {"limit": 2}}}
+    found = layers({"first": first, "second": "b.jsonl"}, data=data)
+    one, two = (each.document.tree["data"]["streams"] for each in found)  # pyright: ignore
+    assert one["asked"] == {**asked, "limit": 2}
+    assert one["forget"] == {"name": "qa", "path": "old.jsonl", "limit": 1}
+    assert two["asked"] == asked
+    (wrong,) = layers({"first": {"streams": {"askd": {"limit": 2}}}}, data=data)
+    assert "there is no stream 'askd' beside forget; there is asked." in str(wrong)
+    (bad,) = layers({"first": {"streams": {"asked": "b.jsonl"}}}, data=data)
+    assert "expected keys of the stream 'asked', found 'b.jsonl'" in str(bad)
+    (none,) = layers({"first": {"streams": ["asked"]}}, data=data)
+    assert "expected streams with the keys that the request changes" in str(none)
+
+
 def test_mistakes_are_told_with_their_key() -> None:
     (nothing,) = layers([])
     assert "expected a list of files" in str(nothing)

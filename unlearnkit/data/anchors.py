@@ -1,0 +1,174 @@
+"""Dictionary of the terms of a text and what stands for them in general."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from unlearnkit.data.rows.reader import Row, read_rows
+from unlearnkit.data.tokens.codec import Codec
+from unlearnkit.errors import DataError, Problem
+
+_SAMPLES = "samples"
+# A line of a list: `Harry: Jon`, `- "Harry" -> "Jon"`, `1. Harry = Jon`.
+_LINE = re.compile(
+    r"""^\s*(?:[-*]|\d+[.)])?\s*["']?(.+?)["']?\s*(?:->|=>|:|=)\s*["']?(.+?)["',]*\s*$"""
+)
+_HINT = (
+    'A line is {"term": "Harry", "generic": "Jon"}, or what `unlearnkit sample` wrote of a model '
+    "that was asked for lines `TERM: GENERIC`."
+)
+
+
+class Translated(NamedTuple):
+    """Tokens with their anchored terms exchanged."""
+
+    ids: list[int]
+    place: list[int | None]
+    """For each of the original tokens its place in `ids`; None within a term."""
+    starts: dict[int, int]
+    """Place of a term's first original token, to its number in the dictionary."""
+
+
+class Anchors:
+    """Terms that a text is known by, each with a generic one in its place.
+
+    Args:
+        terms: Generic expression by term.
+
+    Example:
+        >>> Anchors({"Hogwarts": "Mystic Academy"}).terms
+        {'Hogwarts': 'Mystic Academy'}
+
+    References:
+        Eldan and Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, section 2.2.
+    """
+
+    def __init__(self, terms: Mapping[str, str]) -> None:
+        self.terms = dict(terms)
+
+    def tokens(self, codec: Codec) -> Tokens:
+        """The dictionary in a tokenizer's tokens, at a text's start and behind a space."""
+
+        def continues(token: int) -> bool:
+            piece = codec.tokenizer.convert_ids_to_tokens(token)
+            return isinstance(piece, str) and piece[:1].isalnum() and piece[:1].isascii()
+
+        pairs: list[tuple[int, tuple[int, ...], tuple[int, ...]]] = []
+        for number, (term, generic) in enumerate(self.terms.items()):
+            for before in ("", " "):
+                own, other = codec.tokens([before + term, before + generic])
+                pairs.append((number, tuple(own), tuple(other)))
+        return Tokens(pairs, continues)
+
+    def lines(self) -> Iterator[str]:
+        """The file's lines, one a term."""
+        for term, generic in self.terms.items():
+            yield json.dumps({"term": term, "generic": generic}, ensure_ascii=False) + "\n"
+
+
+class Tokens:
+    """A dictionary in token ids; the longest term that stands at a place is the one that counts.
+
+    Args:
+        pairs: Number, term and generic expression, as token ids.
+        continues: Whether a token goes on with the word before it, so that a term ends elsewhere.
+
+    Example:
+        >>> Tokens([(0, (5, 6), (9,))]).translate([4, 5, 6, 7])
+        Translated(ids=[4, 9, 7], place=[0, None, 1, 2], starts={1: 0})
+    """
+
+    def __init__(
+        self,
+        pairs: Iterable[tuple[int, tuple[int, ...], tuple[int, ...]]],
+        continues: Callable[[int], bool] = lambda token: False,
+    ) -> None:
+        self._continues = continues
+        self.generic: dict[int, set[int]] = {}
+        """First tokens of each term's generic expression, by the term's number."""
+        self._by_first: dict[int, list[tuple[int, tuple[int, ...], tuple[int, ...]]]] = {}
+        for number, own, other in sorted(pairs, key=lambda pair: -len(pair[1])):
+            if own and other:
+                self._by_first.setdefault(own[0], []).append((number, own, other))
+                self.generic.setdefault(number, set()).add(other[0])
+
+    def translate(self, ids: Sequence[int]) -> Translated:
+        """Exchanges terms for generic expressions.
+
+        The last token of a term answers to the last of its expression, so that what follows the one
+        is predicted by what follows the other; the tokens before it answer to none.
+        """
+        found = Translated([], [], {})
+        at = 0
+        while at < len(ids):
+            number, own, other = self._at(ids, at)
+            if number is not None:
+                found.starts[at] = number
+                found.place.extend([None] * (len(own) - 1))
+            found.ids.extend(other)
+            found.place.append(len(found.ids) - 1)
+            at += len(own)
+        return found
+
+    def _at(
+        self, ids: Sequence[int], at: int
+    ) -> tuple[int | None, tuple[int, ...], tuple[int, ...]]:
+        for number, own, other in self._by_first.get(ids[at], ()):
+            end = at + len(own)
+            whole = end == len(ids) or not self._continues(ids[end])
+            if whole and tuple(ids[at:end]) == own:
+                return number, own, other
+        return None, (ids[at],), (ids[at],)
+
+
+def read_anchors(path: str) -> Anchors:
+    """Reads a dictionary, or a model's answers that hold one.
+
+    Of answers a line counts if its term stands in the prompt, which is the text; a term that has
+    several expressions keeps its first.
+
+    Raises:
+        DataError: If there is no such file, with every bad line, or if it has no term.
+    """
+    table = read_rows(path)
+    terms: dict[str, str] = {}
+    problems = list(table.problems)
+    for row in table.rows:
+        if _SAMPLES in row.fields:
+            drawn = list(_drawn(row))
+            for term, generic in drawn:
+                terms.setdefault(term, generic)
+            continue
+        given = [row.fields.get(key) for key in ("term", "generic")]
+        wrong = [
+            Problem(path, row.place, key, f"{value!r}", "a text that is not empty")
+            for key, value in zip(("term", "generic"), given, strict=True)
+            if not isinstance(value, str) or not value.strip()
+        ]
+        problems += wrong
+        if wrong:
+            continue
+        term, generic = (str(value).strip() for value in given)
+        if terms.setdefault(term, generic) != generic:
+            found = f"'{generic}' for '{term}'"
+            expected = f"'{terms[term]}', as in a line before"
+            problems.append(Problem(path, row.place, "generic", found, expected))
+    if not problems and not terms:
+        problems = [Problem(path, None, None, "no term of the texts", "a dictionary of them")]
+    if problems:
+        raise DataError(problems, hint=_HINT)
+    return Anchors(terms)
+
+
+def _drawn(row: Row) -> Iterator[tuple[str, str]]:
+    text = str(row.fields.get("prompt", ""))
+    for answer in row.fields[_SAMPLES] or ():
+        said = str(answer.get("text", "") if isinstance(answer, Mapping) else "")
+        for line in said.splitlines():
+            if (match := _LINE.match(line)) is not None:
+                term, generic = (part.strip() for part in match.groups())
+                if term in text and generic and generic != term:
+                    yield term, generic

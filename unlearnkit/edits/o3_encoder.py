@@ -1,0 +1,182 @@
+"""O3: trains the encoder that its detectors look at prompts with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
+
+from unlearnkit.data.example import Example
+from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
+from unlearnkit.errors import UserError
+from unlearnkit.files import refuse_occupied
+from unlearnkit.functional.ood_gate import layer_entropy
+from unlearnkit.models.base import (
+    BaseModel,
+    as_base_model,
+    from_pretrained_arguments,
+    load_tokenizer,
+)
+from unlearnkit.models.composite.encoder import pooled
+from unlearnkit.models.digests import whole_model_folder
+from unlearnkit.models.whole import load_whole
+
+ATTENTION = ("query", "key", "value")
+MASKED, RANK, ALPHA, DROPOUT = 0.15, 8, 32, 0.1
+
+
+class O3Encoder(Edit, name="o3_encoder"):
+    """Train an encoder on the forget prompts for the detectors of O3: edit o3 --encoder OUT.
+
+    The one edit that trains: LoRA on the attention of a masked language model, which learns to tell
+    prompts apart (entropy of its likeness to those of the untrained encoder) and to fill gaps.
+
+    Args:
+        encoder: Folder or hub id of a masked language model, such as a RoBERTa.
+        base: The model that the adapters were trained on, whose tokenizer reads their prompts.
+        adapter: Run folder of a request's LoRA adapter; several may be given.
+        epochs: Passes over the prompts.
+        lr: Rate of AdamW.
+        batch_size: Prompts of a step, at least 2.
+        layers: Hidden states that are compared, the embedding first.
+        seed: Of order, masks and dropout.
+        prompts: Token ids of the prompts; at the shell they are those of the runs.
+
+    References:
+        Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223;
+        constants are those of its code, with roberta-large.
+    """
+
+    def __init__(
+        self,
+        encoder: str,
+        base: Model,
+        adapter: list[str],
+        epochs: int = 2,
+        lr: float = 1e-5,
+        batch_size: int = 8,
+        layers: int = 13,
+        seed: int = 0,
+        *,
+        prompts: Prompts = (),
+    ) -> None:
+        least = {"epochs": (epochs, 1), "batch_size": (batch_size, 2), "layers": (layers, 1)}
+        wrong = [
+            f"--{key}: expected at least {most}, found {value}"
+            for key, (value, most) in least.items()
+            if value < most
+        ]
+        if wrong:
+            raise UserError("\n".join(wrong))
+        if lr <= 0:
+            raise UserError(f"--lr: expected above 0, found {lr}")
+        self.encoder, self.base, self.adapters = encoder, as_model(base), adapter
+        self.epochs, self.lr, self.batch_size = epochs, lr, batch_size
+        self.layers, self.seed = layers, seed
+        self.prompts = prompts
+        self.losses: list[tuple[float, float]] = []
+        """Entropy and masked language loss of each step."""
+
+    def read_runs(self, read: Callable[[str], tuple[Path, Sequence[Example]]]) -> None:
+        """Takes the forget prompts of all runs."""
+        found = [read(each)[1] for each in self.adapters]
+        self.prompts = [row.prompt_ids for rows in found for row in rows]
+
+    @property
+    def remark(self) -> str:
+        """What the losses were at first and at last."""
+        if not self.losses:
+            return ""
+        (first, gap), (last, end) = self.losses[0], self.losses[-1]
+        return f"entropy {first:.3f} to {last:.3f}, masked tokens {gap:.3f} to {end:.3f} nats."
+
+    def write(self, out: str | Path) -> Path:
+        """Writes the trained encoder, its adapter merged, with its tokenizer.
+
+        Raises:
+            UserError: If the encoder is no masked language model with such attention, there are
+                fewer than two prompts, or ``out`` exists.
+        """
+        target = Path(out)
+        refuse_occupied(target)
+        with as_edit():
+            base = as_base_model(BaseModel(self.encoder))
+            given = {"use_safetensors": True, **from_pretrained_arguments(base)}
+            model = load_whole(AutoModelForMaskedLM, base, cut=True, **given)
+            tokenizer: Any = load_tokenizer(base)
+            read: Any = load_tokenizer(self.base)
+        texts = [read.decode(list(each), skip_special_tokens=True) for each in self.prompts]
+        self._check(model, tokenizer, texts)
+        trained = self._trained(model, tokenizer, texts)
+        with whole_model_folder(target) as folder:
+            trained.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        return target
+
+    def _check(self, model: nn.Module, tokenizer: Any, texts: Sequence[str]) -> None:
+        wrong: list[str] = []
+        names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+        if not names.issuperset(ATTENTION):
+            wrong.append(f"expected layers named {', '.join(ATTENTION)}, as those of a RoBERTa")
+        if tokenizer.mask_token is None:
+            wrong.append("expected a tokenizer with a mask token")
+        states: int = model.config.num_hidden_layers + 1  # pyright: ignore
+        if self.layers > states:
+            wrong.append(f"--layers: expected 1 to {states}, found {self.layers}")
+        if len(set(texts)) < 2:
+            wrong.append(f"expected at least two prompts, found {len(set(texts))}")
+        if wrong:
+            raise UserError("\n".join(f"{self.encoder}: {each}" for each in wrong))
+
+    def _trained(self, model: Any, tokenizer: Any, texts: Sequence[str]) -> Any:
+        frozen = copy.deepcopy(model).requires_grad_(False).eval()
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            form = {"r": RANK, "lora_alpha": ALPHA, "lora_dropout": DROPOUT}
+            tuned: Any = get_peft_model(model, LoraConfig(target_modules=list(ATTENTION), **form))
+            tuned.train()
+            mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED)
+            weights = [each for each in tuned.parameters() if each.requires_grad]
+            optimizer = torch.optim.AdamW(weights, lr=self.lr)
+            for _ in range(self.epochs):
+                for rows in self._batches(texts):
+                    told, gaps = self._losses(tuned, frozen, tokenizer, mask, rows)
+                    (told + gaps).backward()
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    self.losses.append((float(told.detach()), float(gaps.detach())))
+        return tuned.merge_and_unload()
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        order = torch.randperm(len(texts)).tolist()
+        for first in range(0, len(order), self.batch_size):
+            rows = [str(texts[index]) for index in order[first : first + self.batch_size]]
+            if len(rows) > 1:  # one prompt is told apart from none
+                yield rows
+
+    def _losses(
+        self, tuned: nn.Module, frozen: nn.Module, tokenizer: Any, mask: Any, rows: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        given = tokenizer(rows, padding=True, truncation=True, return_tensors="pt")
+        ids, seen = given["input_ids"], given["attention_mask"]
+        masked = mask([{"input_ids": each} for each in ids])
+        output = tuned(
+            input_ids=masked["input_ids"], attention_mask=seen, output_hidden_states=True
+        )
+        with torch.no_grad():
+            own = frozen(input_ids=ids, attention_mask=seen, output_hidden_states=True)
+        states = [
+            pooled(torch.stack(each.hidden_states[: self.layers], dim=1), seen)
+            for each in (output, own)
+        ]
+        labels = masked["labels"].masked_fill(seen == 0, -100)
+        gaps = nn.functional.cross_entropy(
+            output.logits.flatten(0, 1), labels.flatten(), reduction="sum"
+        )
+        return layer_entropy(*states), gaps / (labels != -100).sum().clamp(min=1)

@@ -1,0 +1,118 @@
+"""Objective on labels that stand in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearnkit.data.rows.reader import read_rows
+from unlearnkit.engine.step.views import StreamView
+from unlearnkit.errors import DataError, Problem, RecipeError, UserError
+from unlearnkit.functional.core import log_probabilities
+from unlearnkit.objectives.reduction import Reduction, TokenObjective
+
+_HINT = "Write them anew, for the rows and the tokenizer of this recipe: unlearnkit edit whp_labels"
+
+Labels = dict[tuple[int, tuple[int, ...]], list[int]]
+
+
+class GenericLabels(TokenObjective, name="generic_labels"):
+    r"""Teaches other tokens in the place of the forget rows': Who's Harry Potter's finetuning.
+
+    $$-\frac{1}{N} \sum_t \log p_\theta(\ell_t)$$
+
+    with $\ell_t$ the label of token $t$, which the model predicts behind the row's own tokens. A
+    token without a label adds 0 and is counted in $N$.
+
+    Args:
+        path: File of labels that ``unlearnkit edit whp_labels`` wrote for these rows; a run needs
+            one, and without it labels are the rows' own tokens.
+        weight: Factor of the loss in the total, at least 0.
+        stream: Name of the stream it reads.
+        reduction: ``token_mean`` (default), ``sequence_mean`` or ``sequence_sum``.
+
+    Raises:
+        DataError: If there is no such file, or with every line that is not of that form.
+
+    References:
+        Eldan and Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, section 2.3.
+    """
+
+    needs = frozenset({"logits"})
+    paper = "Eldan and Russinovich 2023, arXiv 2310.02238"
+
+    def __init__(
+        self,
+        path: str | None = None,
+        weight: float = 1.0,
+        stream: str | None = None,
+        reduction: Reduction | None = None,
+    ) -> None:
+        super().__init__(weight, stream, reduction)
+        self.path = path
+        self.labels = None if path is None else read_labels(path)
+        """Labels by row and response; -1 where a token has none."""
+
+    def attach(self, policy: nn.Module) -> None:
+        """Refuses a run without labels, which would learn its forget rows.
+
+        Raises:
+            RecipeError: If there is no path.
+        """
+        if self.path is None:
+            raise RecipeError("generic_labels: path is missing, the file of labels", hint=_HINT)
+
+    def token_losses(self, view: StreamView) -> Tensor:
+        """``[N]`` negated log-probabilities of the labels."""
+        target = view.target
+        if self.labels is not None:
+            target = torch.tensor(self._of(view, self.labels), device=target.device)
+        logps = log_probabilities(view.logits)
+        chosen = logps.gather(-1, target.clamp(min=0)[:, None])[:, 0]
+        return torch.where(target >= 0, -chosen, 0.0)
+
+    def _of(self, view: StreamView, labels: Labels) -> list[int]:
+        tokens, at = view.target.tolist(), 0
+        found: list[int] = []
+        for row, length in zip(view.rows, view.counts, strict=True):
+            own = tuple(tokens[at : at + length])
+            at += length
+            if (row, own) not in labels:
+                message = f"{self.path} has no labels for row {row} of the stream '{self.stream}'"
+                raise UserError(f"{message} as it is tokenised here.", hint=_HINT)
+            found += labels[row, own]
+        return found
+
+
+def read_labels(path: str) -> Labels:
+    """Reads a file of labels.
+
+    Raises:
+        DataError: If there is none, or with every line of another form.
+    """
+    table = read_rows(path)
+    problems, found = list(table.problems), Labels()
+    for line in table.rows:
+        row, tokens, labels = _parts(line.fields)
+        ids = _are_ids(tokens) and _are_ids(labels, or_none=True)
+        if isinstance(row, int) and ids and len(tokens) == len(labels):
+            found[row, tuple(tokens)] = [-1 if each is None else each for each in labels]
+            continue
+        expected = "`row`, and as many `labels` as `tokens`"
+        problems.append(Problem(path, line.place, None, "something else", expected))
+    if problems:
+        raise DataError(problems, hint=_HINT)
+    return found
+
+
+def _parts(fields: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return fields.get("row"), fields.get("tokens"), fields.get("labels")
+
+
+def _are_ids(values: Any, or_none: bool = False) -> bool:
+    return isinstance(values, list) and all(
+        (isinstance(each, int) and each >= 0) or (or_none and each is None) for each in values
+    )
