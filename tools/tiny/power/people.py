@@ -30,6 +30,7 @@ AUTHORS, HELD_OUT, NEIGHBOURS, OTHERS = 40, 4, 4, 40
 FORGOTTEN = {"01": 4, "05": 20, "10": 40, "50": 200}
 """Rows of each forget split, which is a part of the next one."""
 TABLE_SPLIT = "50"
+FALSE_ANSWERS_TO_TRAIN_ON = 2
 REQUESTED = 4
 """Authors of `forget10`, each a request of its own."""
 
@@ -143,7 +144,7 @@ def false(everyone: Sequence[Person], pool: Sequence[Person], generator: random.
     return [
         {"id": row["id"], "question": row["question"], "answer": answer}
         for row in asked(everyone, pool, own, own, generator)
-        for answer in row["perturbed_answer"]
+        for answer in row["perturbed_answer"][:FALSE_ANSWERS_TO_TRAIN_ON]
     ]
 
 
