@@ -1,4 +1,4 @@
-"""Dictionary of the terms of a text and what stands for them in general."""
+"""Dictionary of anchor terms with generic ones in their place."""
 
 from __future__ import annotations
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from unlearnkit.data.rows.reader import read_rows
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.errors import DataError, Problem, RecipeError, UserError
 from unlearnkit.functional.core import log_probabilities
@@ -93,22 +94,31 @@ def read_labels(path: str) -> Labels:
     Raises:
         DataError: If there is none, or with every line of another form.
     """
-    table = read_rows(path)
-    problems, found = list(table.problems), Labels()
-    for line in table.rows:
-        row, tokens, labels = _parts(line.fields)
+    file = Path(path)
+    if not file.is_file():
+        file = Path(str(resources.files("unlearnkit") / path))
+    if not file.is_file():
+        raise DataError([Problem(path, None, None, "no such file", "labels")], hint=_HINT)
+    problems: list[Problem] = []
+    found = Labels()
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        row, tokens, labels = _parts(line)
         ids = _are_ids(tokens) and _are_ids(labels, or_none=True)
         if isinstance(row, int) and ids and len(tokens) == len(labels):
             found[row, tuple(tokens)] = [-1 if each is None else each for each in labels]
             continue
         expected = "`row`, and as many `labels` as `tokens`"
-        problems.append(Problem(path, line.place, None, "something else", expected))
+        problems.append(Problem(path, number, None, "something else", expected))
     if problems:
         raise DataError(problems, hint=_HINT)
     return found
 
 
-def _parts(fields: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+def _parts(line: str) -> tuple[Any, Any, Any]:
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return None, None, None
     return fields.get("row"), fields.get("tokens"), fields.get("labels")
 
 

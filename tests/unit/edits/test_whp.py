@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unlearnkit.data.anchors import Tokens
 from unlearnkit.data.example import Example
 from unlearnkit.edits import WhpLabels
-from unlearnkit.edits.whp_labels import labels_of
+from unlearnkit.edits.whp import labels_of
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import load_tokenizer
 
