@@ -145,6 +145,28 @@ def test_a_word_that_is_no_backend_is_a_mistake_of_the_recipe(command, options, 
     assert "Traceback" not in refused.err
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (
+            ("evaluate", "tiny", "--suite", SMALL, "--backend", "tgi"),
+            "backend: expected one of hf, continuous, vllm, found 'tgi'",
+        ),
+        (
+            ("plan", "--recipe", "good.yaml", "--format", "xml"),
+            "format: expected one of text, json, found 'xml'",
+        ),
+    ],
+)
+def test_a_word_of_the_command_line_that_is_no_choice_is_told_in_words(
+    command, words, found
+) -> None:
+    refused = command(*words)
+    assert refused.code == 2
+    assert found in refused.err
+    assert "typing" not in refused.err
+
+
 def test_vllm_that_is_not_there_is_said_before_a_model_is_loaded(command, folder) -> None:
     refused = command("evaluate", "tiny", "--suite", SMALL, "--backend", "vllm")
     assert refused.code == 2

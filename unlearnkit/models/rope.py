@@ -8,6 +8,7 @@ until a short row comes.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 from weakref import WeakSet
@@ -115,7 +116,7 @@ def generation_batches(
     Yields:
         Rows, and whether none of them passes a limit of the model's positions.
     """
-    scalings = length_scalings(model)
+    scalings, positions = length_scalings(model), _positions(model)
     near: list[int] = []
     apart: dict[Group, list[int]] = {}
     for row in order:
@@ -134,7 +135,8 @@ def generation_batches(
     for row in near:
         # A row that has ended is filled up, so the longest prompt may get as many as any.
         longest = max(lengths[i] for i in (*batch, row)) + max(limits[i] for i in (*batch, row))
-        if len(batch) == size or (batch and any(each.group(longest) for each in scalings)):
+        too_long = longest > positions or any(each.group(longest) for each in scalings)
+        if len(batch) == size or (batch and too_long):
             yield batch, True
             batch = []
         batch.append(row)
@@ -143,6 +145,14 @@ def generation_batches(
     for rows in apart.values():
         for start in range(0, len(rows), size):
             yield rows[start : start + size], False
+
+
+def _positions(model: Any) -> float:
+    """Entries of the table in which a model looks its positions up; infinite of rotary ones."""
+    config = getattr(model, "config", None)
+    longest = getattr(config, "max_position_embeddings", None)
+    rotary = getattr(config, "rope_parameters", None)
+    return longest if isinstance(longest, int) and not rotary else math.inf
 
 
 def forget_long_rows(model: nn.Module) -> None:

@@ -27,6 +27,12 @@ from unlearnkit.registry import PACKAGE, did_you_mean
 Finding = tuple[KeyPath, str]
 _SCALARS = (bool, int, float, str)
 _NULL = type(None)
+_OF_A_CHOICE = re.compile(
+    r"(\S+): (?:Does not validate|Expected).*?typing\.Literal\[([^]]*)\]"
+    r".*(?:Got|Given) value: ([^\n]*)",
+    re.S,
+)
+"""What the parser says of a word that is none of a few."""
 
 QUOTE = """ Quote it if it is meant as text (at the shell '"..."')."""
 SYNONYMS = {
@@ -190,6 +196,9 @@ def in_words(message: str) -> str:
     """A parser's message with the key first and without what only its programmers need."""
     message = re.sub(r'Parser key "([^"]+)":\s*', r"\1: ", message)
     message = re.sub(r"<class '([^']+)'>", r"\1", message)
+    if choice := _OF_A_CHOICE.match(message):
+        key, names, given = choice.groups()
+        return f"{key}: expected one of {names.replace(chr(39), '')}, found '{given}'"
     lines = [line.rstrip() for line in message.splitlines()]
     return "\n".join(line for line in lines if line)
 

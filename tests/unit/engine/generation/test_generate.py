@@ -11,6 +11,7 @@ from stub import stub_tokenizer
 from unlearnkit.engine.generation.generate import generate, left_pad
 from unlearnkit.engine.step.attention import use_tree_attention
 from unlearnkit.errors import UserError
+from unlearnkit.models.base import load_tokenizer
 
 RANDOM = {"random_init": 1, "padding_side": "right"}
 EOS, D = 3, 7
@@ -238,3 +239,20 @@ def test_positions_that_depend_on_the_prompt_take_nothing_for_known():
     plain = generate(model, stub_tokenizer(), [[5, 9]], max_new_tokens=4)
     model.config.rope_parameters = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
     assert generate(model, stub_tokenizer(), [[5, 9]], max_new_tokens=4, begun=[[4]]) == plain
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("name", ["gpt2", "opt"])
+def test_rows_at_the_end_of_a_table_of_positions_do_not_pass_it_with_the_batch(
+    name, temperature
+) -> None:
+    model, tokenizer = tiny_model(name), load_tokenizer("tiny")
+    model.generation_config.eos_token_id = None
+    prompts = [[3 + (7 * i) % 50 for i in range(length)] for length in (120, 118, 116, 100, 3, 4)]
+    given = {"max_new_tokens": [200, 200, 200, 200, 2, 2], "temperature": temperature}
+    found = generate(model, tokenizer, prompts, batch_size=6, **given)
+    lengths = [len(each.ids) for each in found]
+    assert all(0 < own <= most for own, most in zip(lengths, (8, 10, 12, 28, 2, 2), strict=True))
+    if not temperature:
+        assert lengths == [8, 10, 12, 28, 2, 2]
+        assert found == generate(model, tokenizer, prompts, batch_size=1, **given)
