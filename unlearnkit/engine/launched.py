@@ -8,9 +8,9 @@ import platform
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from torch.distributed import DistError, DistStoreError, PrefixStore, Store
+from torch.distributed import DistError, DistStoreError, PrefixStore
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
@@ -67,7 +67,7 @@ def _told(refused: Exception) -> Refusal:
     return f"{type(refused).__name__}: {refused}", "fault", None, platform.node()
 
 
-def _read(store: Store, rank: int) -> Refusal | None:
+def _read(store: Any, rank: int) -> Refusal | None:
     try:
         found = json.loads(store.get(str(rank)))
     except DistStoreError as error:

@@ -60,21 +60,21 @@ def build(module: Any, model: Any, kind: str | None, slices: Slices | None = Non
     if slices is not None:
         for each in (module.policy, *copied):
             slices.fill(each)
-        # What is found out by running it.
-        with _trimmed(model):
+        with _trimmed([model, *copied]):  # each of these runs one of them
             _choose(module, [model, *copied])
-        module.head = Head(module.policy, kernel=module.head_kernel)
-        reference = slices.frozen(copied[0], module.reference_dtype) if copied else None
-        refuse_trained_base(module.policy, kind)
+            module.head = Head(module.policy, kernel=module.head_kernel)
+            reference = slices.frozen(copied[0], module.reference_dtype) if copied else None
+            refuse_trained_base(module.policy, kind)
         for each in (module.policy, *copied):
             let_go(each)
     return reference
 
 
 @contextmanager
-def _trimmed(model: Any) -> Iterator[None]:
+def _trimmed(models: Iterable[Any]) -> Iterator[None]:
     """Gives back what gathering each decoder block took, before the next one is gathered."""
-    handles = [block.register_forward_hook(lambda *_: trim()) for block in decoder_blocks(model)]
+    blocks = [block for model in models for block in decoder_blocks(model)]
+    handles = [block.register_forward_hook(lambda *_: trim()) for block in blocks]
     try:
         yield
     finally:
