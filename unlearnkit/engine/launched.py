@@ -18,6 +18,8 @@ from unlearnkit.engine.ranks import Refusal, raise_refusals
 from unlearnkit.errors import UserError
 
 T = TypeVar("T")
+_KEPT: list[Any] = []
+"""The store, which the first process serves to the others where the launcher does not."""
 _READING = timedelta(seconds=30)
 """How long a process that ends leaves the others to read why."""
 
@@ -49,6 +51,7 @@ def begun_by_all(begin: Callable[[], T]) -> T:
 def _meet(refused: Exception | None) -> None:
     """Waits for the verdicts of all, and raises what this or another process refused."""
     store, rank, world = next(rendezvous("env://", timeout=default_pg_timeout))
+    _KEPT.append(store)
     store = PrefixStore(f"begun {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     store.set(str(rank), json.dumps(refused and _told(refused)))
     every: list[Refusal | None] = [_read(store, each) for each in range(world)]

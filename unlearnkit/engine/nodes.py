@@ -53,6 +53,7 @@ def on_every_node(path: Path) -> None:
     if ranks.rank in members:
         assert isinstance(group, dist.ProcessGroup)
         failed = _exchange(Ranks(group), path, names, set(_lacking(path, theirs)))
+    ranks.gathered(None)  # others of a writer's node find its copy whole, not half-written
     if failed is None and (lacking := _lacking(path, theirs)):
         failed = f"{path / lacking[0]} is not what the first process has"
     told = ranks.gathered(failed and (platform.node(), failed))

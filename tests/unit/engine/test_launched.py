@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
 from processes import run_ranks
+from torch.distributed import PrefixStore
 
 from unlearnkit.engine.launched import begun_by_all
 from unlearnkit.errors import RecipeError, UserError
@@ -46,3 +48,24 @@ def test_the_others_end_at_a_fault_of_one() -> None:
     first, second = _said("0", "fault")
     assert first == "KeyError mine"
     assert second.endswith(" refuses the run: KeyError: 'mine' True")
+
+
+def _begin_late() -> None:
+    """One of two ranks; the second one is slow to read what the first has said."""
+    rank = os.environ["RANK"] = os.environ["LOCAL_RANK"]
+    get = PrefixStore.get
+
+    def slowly(store: PrefixStore, key: str) -> bytes:
+        time.sleep(0.5)
+        return get(store, key)
+
+    if rank == "1":
+        PrefixStore.get = slowly  # pyright: ignore
+    print(begun_by_all(lambda: f"rank {rank} begins"))
+    time.sleep(2.0 * (rank == "0"))  # what comes after takes longer
+
+
+def test_the_first_goes_on_while_the_second_still_reads() -> None:
+    done = run_ranks(2, _begin_late)
+    said = [each.stdout.strip() for each in done]
+    assert said == ["rank 0 begins", "rank 1 begins"], done[1].stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import torch
@@ -94,3 +95,29 @@ def test_a_process_alone_sends_nothing(tmp_path) -> None:
     on_every_node(tmp_path)
     shutil.rmtree(tmp_path)
     on_every_node(tmp_path)
+
+
+def _third(folder: str) -> None:
+    """One of three processes, of which the last two are on one node; the second one writes."""
+    rank = int(os.environ["LOCAL_RANK"])
+    os.environ["NODE_RANK"] = str(min(rank, 1))
+    os.chdir(Path(folder) / f"node{min(rank, 1)}")
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=3)
+    write = nodes._write
+
+    def slowly(path: Path, chunks) -> None:
+        time.sleep(1.0)
+        write(path, chunks)
+
+    nodes._write = slowly
+    on_every_node(Path("weights"))
+    print(Path("weights").read_bytes() == LONG)
+
+
+def test_the_second_process_of_a_node_waits_for_the_first_one_to_write(tmp_path) -> None:
+    for node in ("node0", "node1"):
+        (tmp_path / node).mkdir()
+    (tmp_path / "node0" / "weights").write_bytes(LONG)
+    for done in run_ranks(3, _third, str(tmp_path)):
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == ["True"]
