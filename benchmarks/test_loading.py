@@ -34,4 +34,3 @@ def test_what_is_above_an_idle_process_is_in_parts_of_one_model() -> None:
     assert "model of 1.00 GiB" in text
     assert "1           0.360      0.200" in text
     assert text.endswith("peak 0.360, goal 0.35")
-
