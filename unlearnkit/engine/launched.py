@@ -10,7 +10,11 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from torch.distributed import DistError, DistStoreError, PrefixStore
+from torch.distributed import (
+    DistError,
+    DistStoreError,
+    PrefixStore,  # pyright: ignore[reportPrivateImportUsage]
+)
 from torch.distributed.constants import default_pg_timeout
 from torch.distributed.rendezvous import rendezvous
 
@@ -55,10 +59,8 @@ def _meet(refused: Exception | None) -> None:
     store = PrefixStore(f"begun {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
     store.set(str(rank), json.dumps(refused and _told(refused)))
     every: list[Refusal | None] = [_read(store, each) for each in range(world)]
-    if not any(every):
-        return
     store.set(f"{rank} has read", "")
-    with suppress(DistError):  # the launcher of the first node has the store, and may have ended
+    with suppress(DistError):  # who has the store may have ended, once it knew that all have read
         store.wait([f"{each} has read" for each in range(world)], _READING)
     if refused is None or isinstance(refused, UserError):
         raise_refusals(refused, every, rank)
