@@ -50,8 +50,8 @@ def check_goal_addresses(
         try:
             address(goal.address, suites, field)
         except RecipeError as error:
-            also = f" {', '.join(known)}." if known else ""
-            raise RecipeError(error.message, hint=f"{error.hint}{also}") from error
+            hint = ", ".join([(error.hint or "").rstrip("."), *known])
+            raise RecipeError(error.message, hint=f"{hint}.") from error
 
 
 def unmeasured(
@@ -71,8 +71,9 @@ def unmeasured(
         try:
             check_goal_addresses({name: bounds}, suites, attacks, gold)
         except RecipeError as error:
-            message = error.message.partition(": ")[2].rstrip(".")
-            yield name, f"{message}. {error.hint or ''}".rstrip()
+            message = error.message.partition(": ")[2]
+            point = "" if message.endswith((".", "?")) else "."
+            yield name, f"{message}{point} {error.hint or ''}".rstrip()
 
 
 def unknown_goals(goals: Sequence[Goal], rows: Sequence[MetricRow]) -> UserError | None:

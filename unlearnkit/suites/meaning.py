@@ -125,7 +125,8 @@ def address(key: str, suites: Sequence[Suite], field: str) -> str:
     full = key if len(suites) != 1 or _is_known(key, known) else f"{suites[0].name}/{key}"
     if _is_known(full, known):
         return full
-    short = [each.partition("/")[2] for each in known] if len(suites) == 1 else known
+    alone = len(suites) == 1 and not key.startswith(f"{suites[0].name}/")
+    short = [each.partition("/")[2] for each in known] if alone else known
     raise RecipeError(
         f"{field}: no suite measures '{key}'.{did_you_mean(key, short)}",
         hint=f"Known: {', '.join(short) or 'none, since no suite runs'}.",

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from unlearnkit.attacks.addresses import missing_reason, unknown_goals
+from unlearnkit.attacks.addresses import missing_reason, unknown_goals, unmeasured
+from unlearnkit.suites import Copyright
 from unlearnkit.suites.meaning import Meaning
 from unlearnkit.verdict.goals import read_goals
 from unlearnkit.verdict.values import MetricRow, Value
@@ -78,3 +79,16 @@ def test_all_goals_are_looked_at_and_a_name_of_two_suites_is_no_name():
 )
 def test_why_a_metric_is_missing(key, reason):
     assert missing_reason(key, ONE) == reason
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("copyright/forget/nl", "copyright/forget/nll"), ("forget/nl", "forget/nll")],
+)
+def test_a_goal_of_a_recipe_is_corrected_in_the_form_in_which_it_was_given(key, near):
+    [(name, said)] = unmeasured({key: {"at_most": 1}}, [Copyright()], [], None)
+    assert name == key
+    assert f"Did you mean '{near}'? Known: {near.removesuffix('nll')}" in said
+    assert said.endswith("fluency/kept/answer_perplexity.")
+    assert "?." not in said
+    assert ". fluency" not in said
