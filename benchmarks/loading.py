@@ -1,4 +1,4 @@
-"""Measures what each process of a sharded model holds while the model is loaded.
+"""Measures what each process of a sharded model holds while it loads.
 
     python -m benchmarks.loading [--ranks 4] [--width 1024] [--blocks 24] [--quick] [--json FILE]
 
