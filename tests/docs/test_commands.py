@@ -239,7 +239,7 @@ def test_recipes_are_accepted(page, code, here) -> None:
     for own in set(re.findall(r"\b(my_\w+)\.", code)):
         Path(f"{own}.py").write_text("\n".join(blocks(page, "python")))
     part = yaml.safe_load(code.replace("accelerator: gpu", "accelerator: cpu"))
-    sections = {"model", "data", "trainer", "phases", "requests", "evaluate", "tune"}
+    sections = {"model", "data", "trainer", "phases", "requests", "evaluate", "tune", "generation"}
     if not part.keys() & {*sections, "attack", "goals"}:
         objectives = {each["name"] for each in part.values()} <= Objective.registered().keys()
         part = {"model": {"objectives": part}} if objectives else {"data": {"streams": part}}

@@ -22,15 +22,18 @@ PHASED = [
 # Those of published benchmarks train in test_published.py.
 OWN = [name for name in RECIPES if name not in PHASED and not name.startswith("published/")]
 METHODS = [name for name in RECIPES if name.startswith("methods/")]
-# Not a forgetting method, but a term that any of them may add.
-WITHOUT_RECIPE = {"l2_to_reference"}
+# Not a forgetting method, but a term that any of them may add; and one whose labels another command
+# writes, of which edits/whp is the recipe.
+WITHOUT_RECIPE = {"l2_to_reference", "generic_labels"}
 # What a recipe with requests measures before the first and after each, in short.
 SHORT = {"requests": ("--evaluate", "[{name: requests, limit: 2, max_new_tokens: 4}]")}
+# Labels are those of one tokenizer.
+BASES = {"edits/whp": ("--model.base", "tiny/tofu_power")}
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_two_steps(build, name):
-    cli = build(name)
+    cli = build(name, *BASES.get(name, ()))
     for each in cli.datamodule.streams.values():
         if isinstance(each, SampledStream):
             each.sampling = each.sampling._replace(max_new_tokens=4)

@@ -17,7 +17,8 @@ from unlearnkit.objectives.reduction import Reduction, TokenObjective
 
 _HINT = "Write them anew, for the rows and the tokenizer of this recipe: unlearnkit edit whp_labels"
 
-Labels = dict[tuple[int, tuple[int, ...]], list[int]]
+Labels = dict[tuple[int, int], tuple[list[int], list[int]]]
+"""Tokens and labels, -1 where a token has none, by row and number of tokens."""
 
 
 class GenericLabels(TokenObjective, name="generic_labels"):
@@ -55,7 +56,6 @@ class GenericLabels(TokenObjective, name="generic_labels"):
         super().__init__(weight, stream, reduction)
         self.path = path
         self.labels = None if path is None else read_labels(path)
-        """Labels by row and response; -1 where a token has none."""
 
     def attach(self, policy: nn.Module) -> None:
         """Refuses a run without labels, which would learn its forget rows.
@@ -68,24 +68,34 @@ class GenericLabels(TokenObjective, name="generic_labels"):
 
     def token_losses(self, view: StreamView) -> Tensor:
         """``[N]`` negated log-probabilities of the labels."""
-        target = view.target
-        if self.labels is not None:
-            target = torch.tensor(self._of(view, self.labels), device=target.device)
+        target = view.target if self.labels is None else self._of(view, self.labels)
         logps = log_probabilities(view.logits)
         chosen = logps.gather(-1, target.clamp(min=0)[:, None])[:, 0]
         return torch.where(target >= 0, -chosen, 0.0)
 
-    def _of(self, view: StreamView, labels: Labels) -> list[int]:
-        tokens, at = view.target.tolist(), 0
+    def _of(self, view: StreamView, labels: Labels) -> Tensor:
+        """``[N]`` labels of the tokens; found by row and length, which the host knows."""
+        tokens: list[int] = []
         found: list[int] = []
         for row, length in zip(view.rows, view.counts, strict=True):
-            own = tuple(tokens[at : at + length])
-            at += length
-            if (row, own) not in labels:
-                message = f"{self.path} has no labels for row {row} of the stream '{self.stream}'"
-                raise UserError(f"{message} as it is tokenised here.", hint=_HINT)
-            found += labels[row, own]
-        return found
+            if (row, length) not in labels:
+                raise self._unlike(f"row {row} of the stream '{self.stream}'")
+            own, label = labels[row, length]
+            tokens += own
+            found += label
+        both = torch.tensor([tokens, found]).to(view.target.device, non_blocking=True)
+        same = (view.target == both[0]).all()
+        try:
+            # Of a GPU the error comes with the next wait, and costs none of its own.
+            torch.ops.aten._assert_async.msg(same, f"{self.path} is not of these rows")
+        except RuntimeError as error:
+            raise self._unlike(f"a row of the stream '{self.stream}'") from error
+        return both[1]
+
+    def _unlike(self, what: str) -> UserError:
+        return UserError(
+            f"{self.path} has no labels for {what} as it is tokenised here.", hint=_HINT
+        )
 
 
 def read_labels(path: str) -> Labels:
@@ -104,11 +114,15 @@ def read_labels(path: str) -> Labels:
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         row, tokens, labels = _parts(line)
         ids = _are_ids(tokens) and _are_ids(labels, or_none=True)
-        if isinstance(row, int) and ids and len(tokens) == len(labels):
-            found[row, tuple(tokens)] = [-1 if each is None else each for each in labels]
+        if not (isinstance(row, int) and ids and len(tokens) == len(labels)):
+            expected = "`row`, and as many `labels` as `tokens`"
+            problems.append(Problem(path, number, None, "something else", expected))
             continue
-        expected = "`row`, and as many `labels` as `tokens`"
-        problems.append(Problem(path, number, None, "something else", expected))
+        before, _ = found.setdefault((row, len(tokens)), (tokens, []))
+        if before != tokens:
+            said = f"another response of row {row} with {len(tokens)} tokens"
+            problems.append(Problem(path, number, "tokens", said, "one of each length in a row"))
+        found[row, len(tokens)] = (tokens, [-1 if each is None else each for each in labels])
     if problems:
         raise DataError(problems, hint=_HINT)
     return found

@@ -11,6 +11,7 @@ EXPECTED = {
     "d2o",
     "dpo",
     "flat",
+    "generic_labels",
     "gradient_ascent",
     "idk",
     "ihl",

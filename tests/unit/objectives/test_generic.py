@@ -70,8 +70,16 @@ def test_labels_that_are_the_tokens_cost_what_nll_does(tmp_path: Path) -> None:
 
 def test_rows_that_are_tokenised_otherwise_are_refused(tmp_path: Path) -> None:
     path = labels(tmp_path, FIRST, {**SECOND, "tokens": [1]})
+    with pytest.raises(UserError, match="has no labels for a row of the stream 'forget'"):
+        GenericLabels(path)({"forget": view(Given())})
+    path = labels(tmp_path, FIRST, {**SECOND, "tokens": [0, 1], "labels": [2, 2]})
     with pytest.raises(UserError, match="has no labels for row 5 of the stream 'forget'"):
         GenericLabels(path)({"forget": view(Given())})
+
+
+def test_two_responses_of_one_length_in_a_row_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="another response of row 4 with 2 tokens"):
+        GenericLabels(labels(tmp_path, FIRST, {**FIRST, "tokens": [1, 1]}))
 
 
 @pytest.mark.parametrize("change", [{"row": "4"}, {"labels": [1]}, {"labels": [1, -1]}])
