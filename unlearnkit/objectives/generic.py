@@ -31,7 +31,8 @@ class GenericLabels(TokenObjective, name="generic_labels"):
 
     Args:
         path: File of labels that ``unlearnkit edit whp_labels`` wrote for these rows; a run needs
-            one, and without it labels are the rows' own tokens.
+            one, and without it labels are the rows' own tokens. Of one row it holds at most one
+            response of each length.
         weight: Factor of the loss in the total, at least 0.
         stream: Name of the stream it reads.
         reduction: ``token_mean`` (default), ``sequence_mean`` or ``sequence_sum``.
@@ -132,6 +133,8 @@ def _parts(line: str) -> tuple[Any, Any, Any]:
     try:
         fields = json.loads(line)
     except ValueError:
+        return None, None, None
+    if not isinstance(fields, dict):
         return None, None, None
     return fields.get("row"), fields.get("tokens"), fields.get("labels")
 

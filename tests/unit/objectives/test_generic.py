@@ -90,6 +90,14 @@ def test_lines_of_another_form_are_told_before_a_model_is_loaded(
         GenericLabels(labels(tmp_path, {**FIRST, **change}))
 
 
+@pytest.mark.parametrize("line", ["[1, 2]", "7", "null", "{", "text"])
+def test_lines_that_are_no_row_at_all_are_told_too(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(DataError, match="expected `row`, and as many `labels` as `tokens`"):
+        GenericLabels(str(path))
+
+
 def test_a_run_without_labels_is_refused() -> None:
     with pytest.raises(RecipeError, match="generic_labels: path is missing"):
         GenericLabels().attach(torch.nn.Linear(1, 1))
