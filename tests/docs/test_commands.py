@@ -27,6 +27,7 @@ from fences import LANGUAGES, PAGES, PLACE, ROOT, blocks, every_block, shell_lin
 
 from unlearnkit.cli.main import run
 from unlearnkit.cli.recipe.build_phases import recipe_of
+from unlearnkit.cli.recipe.choices import SECTIONS
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.overrides import read_command_line
 from unlearnkit.cli.recipe.shipped import find
@@ -239,8 +240,7 @@ def test_recipes_are_accepted(page, code, here) -> None:
     for own in set(re.findall(r"\b(my_\w+)\.", code)):
         Path(f"{own}.py").write_text("\n".join(blocks(page, "python")))
     part = yaml.safe_load(code.replace("accelerator: gpu", "accelerator: cpu"))
-    sections = {"model", "data", "trainer", "phases", "requests", "evaluate", "tune", "generation"}
-    if not part.keys() & {*sections, "attack", "goals"}:
+    if not part.keys() & set(SECTIONS):
         objectives = {each["name"] for each in part.values()} <= Objective.registered().keys()
         part = {"model": {"objectives": part}} if objectives else {"data": {"streams": part}}
     if "model" not in part and "data" in part:

@@ -17,6 +17,7 @@ from fences import PAGES, ROOT, blocks
 
 from unlearnkit.cli.conclusion import GOALS_NOT_MET
 from unlearnkit.cli.main import main
+from unlearnkit.cli.recipe.choices import SECTIONS
 from unlearnkit.cli.recipe.signature import accepted
 from unlearnkit.data.samples import Origin, SampledAnswer, Sampling, sample_row
 from unlearnkit.objectives import Objective
@@ -70,10 +71,6 @@ BLOCKS = [
     for page in PAGES
     for number in range(len(blocks(page, "yaml")))
 ]
-SECTIONS = {
-    "model", "data", "trainer", "phases", "requests", "evaluate", "tune", "attack", "goals",
-    "choices",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -112,7 +109,7 @@ def _part(page: Path, number: int) -> dict[str, Any]:
     for name, (instead, _) in STAND_INS.items():
         code = code.replace(name, instead)
     part = yaml.safe_load(code)
-    if not part.keys() & SECTIONS:
+    if not part.keys() & set(SECTIONS):
         objectives = {each["name"] for each in part.values()} <= Objective.registered().keys()
         rest = yaml.safe_load(SHORT)["model"]["objectives"]
         part = {"model": {"objectives": rest | part}} if objectives else {"data": {"streams": part}}

@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 
 from unlearnkit.attacks.addresses import unmeasured
 from unlearnkit.cli.recipe import signature as schema
+from unlearnkit.cli.recipe.choices import SECTIONS as RECIPE_SECTIONS
 from unlearnkit.cli.recipe.document import Document, Mistake
 from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, bound_of, dotted, entries, own_keys
 from unlearnkit.cli.recipe.scalars import keep_scalars
@@ -266,17 +267,16 @@ def _reads(entry: Entry) -> bool:
 
 def _unknown_section(key: str) -> str:
     message = f"a recipe has no section '{key}'."
-    sections = [*SECTIONS, *_PLAIN, "evaluate", "attack", "goals"]
     elsewhere = schema.SYNONYMS | {
         name: f"{section}.{name}"
         for section, cls in SECTIONS.items()
         for name in schema.accepted(cls)
     }
-    near = did_you_mean(key, [*sections, *elsewhere])
+    near = did_you_mean(key, [*RECIPE_SECTIONS, *elsewhere])
     if not near:
-        return f"{message} It has: {', '.join(sections)}."
+        return f"{message} It has: {', '.join(RECIPE_SECTIONS)}."
     word = near.split("'")[1]
-    if word in sections:
+    if word in RECIPE_SECTIONS:
         return message + near
     where = f" It is '{elsewhere[word]}'."
     return message + (where if word == key else near + where)

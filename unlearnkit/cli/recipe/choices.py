@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import Override
 
 SECTION = "choices"
-_SECTIONS = (
-    "model", "data", "trainer", "evaluate", "gold", "attack", "goals", "phases", "requests", "tune",
-    "seed_everything", "run_dir", SECTION,
+SECTIONS = (
+    "model", "data", "trainer", "generation", "evaluate", "gold", "attack", "goals", "phases",
+    "requests", "tune", "seed_everything", "run_dir", SECTION,
 )  # fmt: skip
+"""Everything that a recipe may have at its top, but for the names of its own choices."""
 
 
 def lay_choices(
@@ -80,7 +81,7 @@ def _chosen(
     document: Document, place: KeyPath, name: str, blocks: Any, given: Mapping[str, Any]
 ) -> Any:
     """The block that is taken of a choice; None for no block."""
-    if name in _SECTIONS:
+    if name in SECTIONS:
         raise RecipeError(
             f"{document.place(place)}: choices.{name}: a recipe has a section of that name, which "
             f"--{name} sets.",

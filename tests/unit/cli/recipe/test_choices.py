@@ -2,6 +2,7 @@
 
 import pytest
 
+from unlearnkit.cli.recipe import check
 from unlearnkit.cli.recipe.document import Document, read
 from unlearnkit.cli.recipe.overrides import apply, read_command_line
 from unlearnkit.errors import RecipeError
@@ -107,7 +108,7 @@ def test_a_section_of_another_form_is_refused(chosen, section) -> None:
         chosen(text=f"model: {{}}\nchoices: {section}\n")
 
 
-@pytest.mark.parametrize("name", ["gold", "model", "run_dir"])
+@pytest.mark.parametrize("name", ["gold", "run_dir", "goals", *check.SECTIONS])
 def test_a_choice_that_would_hide_a_section_is_refused(chosen, name) -> None:
     with pytest.raises(RecipeError, match=rf"choices\.{name}: a recipe has a section of that name"):
         chosen(text=f"model: {{}}\nchoices: {{{name}: {{a: {{}}}}}}\n")
