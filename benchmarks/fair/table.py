@@ -22,9 +22,9 @@ FIGURES = {
     "exact_memorization": "Exact memorisation",
 }
 HEAD = ("Method", "`--methods`", "D to gold", "95 % of rows", *FIGURES.values(),
-        "Others relearned, over gold", "Keeps both bounds", "when choosing",
-        "Distance when choosing, shipped",
-        "found", "CPU s", "Trials", "Seeds")  # fmt: skip
+        "Others relearned, over gold", "Keeps both bounds", "Kept them when choosing",
+        "Search distance, as shipped", "Search distance, found", "CPU s", "Trials",
+        "Seeds")  # fmt: skip
 UNTOLD = {
     "erase": "these data cannot speak of it: its model never saw the authors, and so small a model "
     "cannot read a prompt of several rows",
@@ -139,7 +139,7 @@ def _medians(rows: Sequence[Row], before: dict[str, Any]) -> str:
     near = sum(row.shipped_keeps for row in rows)
     chosen = sum(row.runs[-1]["feasible"] for row in rows)
     return (
-        f"Over {len(rows)} methods the median distance when choosing is {median(shipped):.2f} as "
+        f"Over {len(rows)} methods the median search distance is {median(shipped):.2f} as "
         f"shipped, where {near} of them keep both bounds, and {median(found):.2f} as found, where "
         f"{chosen} do; {kept} keep them on the reporting rows.\n"
     )

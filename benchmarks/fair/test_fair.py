@@ -219,7 +219,7 @@ def test_a_row_has_means_the_widest_interval_and_relearning_over_gold(tmp_path):
     )
     assert all(line.count("|") == lines[0].count("|") for line in lines[:5])
     assert (
-        "median distance when choosing is 0.50 as shipped, where 1 of them keep both bounds, and "
+        "median search distance is 0.50 as shipped, where 1 of them keep both bounds, and "
         "0.25 as found, where 1 do; 0 keep them"
     ) in table.table(results.path)
     assert "`model.optimizer.lr 0.000123`" in table.settings(results.path)
