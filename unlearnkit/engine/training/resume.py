@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from unlearnkit.engine.training.buckets import lay_buckets
 from unlearnkit.errors import RecipeError
 
 logger = logging.getLogger(__name__)
@@ -56,12 +57,17 @@ class ExactResume(L.Callback):
 
     Gradients that are still being accumulated are not saved. A checkpoint written amid an
     accumulation window therefore stands for the window's start, random state included, and the
-    resumed run repeats its micro-batches. `UnlearningModule` brings this callback along.
+    resumed run repeats its micro-batches. Under DDP the first step of a run adds up gradients in
+    the order of all later ones. `UnlearningModule` brings this callback along.
     """
 
     def __init__(self) -> None:
         self._at_window_start: RandomStates | None = None
         self._to_restore: list[RandomStates] = []
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Lays DDP's buckets."""
+        lay_buckets(trainer.strategy.model)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
