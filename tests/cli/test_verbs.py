@@ -337,3 +337,11 @@ def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):
             warnings.warn("no rows", stacklevel=level)
         warnings.warn("no room", stacklevel=1)
     assert capsys.readouterr().err.splitlines() == ["warning: no rows", "warning: no room"]
+
+
+def test_what_is_logged_begins_with_how_bad_it_is(capsys):
+    quieten()
+    for level in (logging.INFO, logging.WARNING, logging.ERROR):
+        logging.getLogger("unlearnkit.runs").log(level, "a process is gone")
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["warning: a process is gone", "error: a process is gone"]

@@ -209,6 +209,26 @@ def test_two_processes_on_each_of_two_nodes_stop_and_go_on_as_four(nodes, tmp_pa
 
 
 @pytest.mark.ranks
+@pytest.mark.parametrize(
+    ("strategy", "reference"),
+    [("ddp", "cached"), ("{name: fsdp2, checkpoints: whole}", "frozen")],
+)
+def test_two_processes_on_each_of_two_nodes_go_on_with_disks_of_their_own(
+    nodes, strategy, reference
+) -> None:
+    """What the first process writes is on its node alone, and the other one is sent copies."""
+    words = ["--trainer.strategy", strategy, "--model.reference", reference, "--evaluate", "[]"]
+    words += ["--run_dir", f"own-{reference}"]
+    _all_done(run_ranks(4, _fit, str(nodes / "one"), *words, "--trainer.devices", "4"))
+    stop = "[{name: stop.Stop, to: self}]"
+    stopped = _two_by_two(nodes, *words, "--trainer.callbacks", stop)
+    assert [each.returncode for each in stopped] == [143] * 4, stopped[0].stderr
+    _all_done(_two_by_two(nodes, *words, "--ckpt_path", "last", "--resume_with_changes"))
+    found, whole = (_weights(nodes / each / f"own-{reference}") for each in ("node0", "one"))
+    assert all(torch.equal(found[key], each) for key, each in whole.items())
+
+
+@pytest.mark.ranks
 def test_phases_go_on_from_each_other_without_a_shared_disk(nodes) -> None:
     for folder in nodes.iterdir():
         (folder / "phases.yaml").write_text(PHASES)

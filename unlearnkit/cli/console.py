@@ -50,10 +50,15 @@ def panel(message: str, *, title: str, hint: str | None = None) -> None:
     err().print(_panel(Group(*lines), title, border_style="red"))
 
 
-def warn(message: str) -> None:
-    """Shows a warning, in a line of its own, without secrets; a path in it stays whole."""
+def warn(message: str, word: str = "warning") -> None:
+    """Shows a warning, in a line of its own, without secrets; a path in it stays whole.
+
+    Args:
+        message: What is said.
+        word: What it begins with.
+    """
     console = err()
-    start = "warning: "
+    start = f"{word}: "
     lines = f"{start}{printable(redacted(message))}".splitlines()
     # A path that the terminal itself continues on its next line can be copied; rich would cut it.
     kept = partial(fill, width=console.width, break_long_words=False, break_on_hyphens=False)

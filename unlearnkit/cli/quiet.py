@@ -41,11 +41,12 @@ def heavy_imports() -> Iterator[None]:
 
 
 class WarningLines(logging.Handler):
-    """Shows log records as the command's own warnings."""
+    """Shows log records as the command's own warnings, and errors as such."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Shows one record."""
-        console.warn(record.getMessage())
+        word = "error" if record.levelno >= logging.ERROR else "warning"
+        console.warn(record.getMessage(), word)
 
 
 def quieten() -> None:

@@ -23,6 +23,7 @@ OF_THE_DISK = frozenset(
 )
 """Error numbers of a disk that is full or cannot be written to."""
 NOTHING_SAVED = "No checkpoint had been written yet."
+START_AGAIN = f"{NOTHING_SAVED} Start it again with the same command."
 logger = logging.getLogger(__name__)
 
 
@@ -61,7 +62,7 @@ def alone(folder: Path | None) -> Interrupted:
     """
     error = Interrupted(
         "another process of this run ended, and this one cannot go on alone",
-        hint=NOTHING_SAVED if folder is None else _way_on(folder),
+        hint=START_AGAIN if folder is None else _way_on(folder),
         signum=signal.SIGTERM,
     )
     error.told = told_by_another()
@@ -81,7 +82,7 @@ def told_if_alone(folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except Interrupted as error:
-        if error.hint == NOTHING_SAVED and folder is not None:
+        if error.hint == START_AGAIN and folder is not None:
             error.hint = _way_on(folder)  # of the phases before
         raise
     except (OSError, RuntimeError) as error:
@@ -143,7 +144,7 @@ def _way_on(folder: Path) -> str:
     if any(folder.glob("*/summary.json")):
         kept = f"The finished phases are kept in {folder}."
         return f"{kept} Continue with the same command and --ckpt_path last."
-    return last
+    return START_AGAIN
 
 
 def _evaluate(folder: Path) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import time
+from datetime import timedelta
 
 from processes import run_ranks
 from torch.distributed import PrefixStore
 
+from unlearnkit.engine import launched
 from unlearnkit.engine.launched import begun_by_all
 from unlearnkit.errors import RecipeError, UserError
 
@@ -69,3 +73,42 @@ def test_the_first_goes_on_while_the_second_still_reads() -> None:
     done = run_ranks(2, _begin_late)
     said = [each.stdout.strip() for each in done]
     assert said == ["rank 0 begins", "rank 1 begins"], done[1].stderr
+
+
+def _with_one_too_few(patience: str) -> None:
+    """One of two ranks of a run of four; none of the others ever begins."""
+    os.environ["RANK"] = os.environ["LOCAL_RANK"]
+    os.environ["WORLD_SIZE"] = "4"
+    launched._SILENCE, launched._BEGINNING = (
+        timedelta(seconds=1),
+        timedelta(seconds=float(patience)),
+    )
+    logging.lastResort = logging.StreamHandler(sys.stdout)
+    try:
+        begun_by_all(lambda: "begins")
+    except UserError as error:
+        print(error)
+
+
+def test_who_does_not_begin_is_named() -> None:
+    first, second = run_ranks(2, _with_one_too_few, "3")
+    gave_up = "within 0:00:03 there was nothing of processes 2, 3 of 4\nLook at what the launcher"
+    assert first.stdout.startswith("waiting for processes 2, 3 of 4, which"), first
+    assert first.stdout.count("waiting for") == 1
+    assert gave_up in first.stdout
+    # The first has the store, and may have given up a moment before.
+    assert second.stdout.startswith((gave_up, "who has the store of this run, process 0")), second
+
+
+def _alone() -> None:
+    os.environ["RANK"], os.environ["WORLD_SIZE"] = "1", "2"
+    launched._BEGINNING = timedelta(seconds=1)
+    try:
+        begun_by_all(lambda: "begins")
+    except UserError as error:
+        print(error)
+
+
+def test_a_first_process_that_is_not_there_is_named() -> None:
+    (done,) = run_ranks(1, _alone)
+    assert done.stdout.startswith("process 0 was not found at 127.0.0.1, port"), done

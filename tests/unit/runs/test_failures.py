@@ -231,7 +231,8 @@ def test_a_process_lost_after_the_training_leaves_the_way_to_what_is_missing(
         told(tmp_path),
     ):
         raise RuntimeError(LOST)
-    assert caught.value.hint == "No checkpoint had been written yet."  # nor a model
+    again = "No checkpoint had been written yet. Start it again with the same command."
+    assert caught.value.hint == again  # nor is there a model
     (tmp_path / "model").mkdir()
     (tmp_path / "summary.json").touch()
     with pytest.raises(Interrupted) as caught, told(tmp_path):

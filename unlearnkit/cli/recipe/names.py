@@ -31,6 +31,7 @@ from unlearnkit.registry import PACKAGE, did_you_mean
 OPTIMIZER: KeyPath = ("model", "optimizer")
 LOGGER: KeyPath = ("trainer", "logger")
 STRATEGY: KeyPath = ("trainer", "strategy")
+PROFILER: KeyPath = ("trainer", "profiler")
 
 
 class Entry(NamedTuple):
@@ -59,6 +60,8 @@ def entries(tree: Mapping[str, Any]) -> Iterator[Entry]:
         yield _entry(None, OPTIMIZER, optimizer)
     if has_named_strategy(tree):
         yield _entry(None, STRATEGY, at(tree, STRATEGY))
+    if _is_path(profiler := at(tree, PROFILER)):
+        yield Entry(PROFILER, None, profiler, {})
     logger = at(tree, LOGGER)
     if isinstance(logger, list):
         for index, each in enumerate(logger):
@@ -68,33 +71,38 @@ def entries(tree: Mapping[str, Any]) -> Iterator[Entry]:
 
 
 def has_named_strategy(tree: Mapping[str, Any]) -> bool:
-    """Whether a strategy has arguments in the short form; its name alone is Lightning's to read.
+    """Whether a strategy has arguments in the short form, or is a dotted path.
+
+    A name alone is Lightning's to read, which would take a path in lower case for a name.
 
     Example:
-        >>> has_named_strategy({"trainer": {"strategy": {"name": "fsdp2", "replicate": 2}}})
-        True
+        >>> given = ({"name": "fsdp2", "replicate": 2}, "mine.Own", "ddp")
+        >>> [has_named_strategy({"trainer": {"strategy": each}}) for each in given]
+        [True, True, False]
     """
     given = at(tree, STRATEGY)
-    return isinstance(given, Mapping) and "class_path" not in given
+    return _is_path(given) or (isinstance(given, Mapping) and "class_path" not in given)
 
 
 def own_keys(tree: Mapping[str, Any], section: str) -> list[str]:
     """Keys of a section that hold entries, which are checked on their own."""
     places = [*(family.place for family in FAMILIES), OPTIMIZER, LOGGER]
     places += [STRATEGY] if has_named_strategy(tree) else []
+    places += [PROFILER] if _is_path(at(tree, PROFILER)) else []
     return [str(place[1]) for place in places if place[0] == section and len(place) > 1]
 
 
 def bound_of(entry: Entry) -> type:
     """What an entry's class has to be one of."""
     from lightning.pytorch.loggers import Logger
+    from lightning.pytorch.profilers import Profiler
     from lightning.pytorch.strategies import Strategy
     from torch.optim import Optimizer
 
     if is_logger(entry.path):
         return Logger
-    if entry.path == STRATEGY:
-        return Strategy
+    if entry.path in (STRATEGY, PROFILER):
+        return Strategy if entry.path == STRATEGY else Profiler
     return Optimizer if entry.family is None else entry.family.bound
 
 
@@ -121,11 +129,8 @@ def expand(tree: Mapping[str, Any]) -> dict[str, Any]:
     for entry in entries(expanded):
         if entry.error is not None:
             raise RecipeError(f"{dotted(entry.path)}: {entry.error.message}", hint=entry.error.hint)
-        _put(
-            expanded,
-            entry.path,
-            {"class_path": entry.class_path, "init_args": entry.arguments},
-        )
+        written = {"class_path": entry.class_path, "init_args": entry.arguments}
+        _put(expanded, entry.path, written)
     return expanded
 
 
@@ -270,6 +275,10 @@ def _callback_path(name: str) -> str:
 
 def _known(family: Family) -> str:
     return ", ".join(family.root.registered())
+
+
+def _is_path(given: Any) -> bool:
+    return isinstance(given, str) and "." in given
 
 
 def _as_list(given: Any) -> list[Any]:

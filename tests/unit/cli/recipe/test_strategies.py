@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.recipe.names import expand
 from unlearnkit.cli.recipe.strategies import strategy_entry
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.errors import RecipeError
+
+RECIPES = Path(__file__).parents[4] / "recipes"
 
 
 def test_names_are_lightnings_with_what_they_stand_for() -> None:
@@ -30,6 +37,21 @@ def test_a_name_alone_and_a_class_path_stay_as_they_are() -> None:
     whole = {"class_path": "lightning.pytorch.strategies.DDPStrategy", "init_args": {}}
     for given in ("fsdp2", whole):
         assert expand({"trainer": {"strategy": given}}) == {"trainer": {"strategy": given}}
+
+
+def test_a_dotted_path_alone_keeps_its_capital_letters(here, monkeypatch) -> None:
+    (here / "of_mine.py").write_text(
+        "from lightning.pytorch.profilers import SimpleProfiler\n"
+        "from lightning.pytorch.strategies import SingleDeviceStrategy\n"
+        "class Own(SingleDeviceStrategy): pass\n"
+        "class Times(SimpleProfiler): pass\n"
+    )
+    monkeypatch.syspath_prepend(here)
+    recipe = read([RECIPES / "copyright.yaml"])
+    recipe.tree["trainer"] |= {"strategy": "of_mine.Own", "profiler": "of_mine.Times"}
+    trainer: Any = RecipeCLI(recipe, verb="validate").trainer
+    assert type(trainer.strategy).__name__ == "Own"
+    assert type(trainer.profiler).__name__ == "Times"
 
 
 @pytest.mark.parametrize(
