@@ -1,5 +1,6 @@
 """The verbs, on the embedded model."""
 
+import logging
 import re
 import warnings
 from pathlib import Path
@@ -339,7 +340,8 @@ def test_a_warning_is_said_once_wherever_it_comes_from(capsys, monkeypatch):
     assert capsys.readouterr().err.splitlines() == ["warning: no rows", "warning: no room"]
 
 
-def test_what_is_logged_begins_with_how_bad_it_is(capsys):
+def test_what_is_logged_begins_with_how_bad_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     quieten()
     for level in (logging.INFO, logging.WARNING, logging.ERROR):
         logging.getLogger("unlearnkit.runs").log(level, "a process is gone")

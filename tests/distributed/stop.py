@@ -36,15 +36,16 @@ class Stop(L.Callback):
 
 
 class Killed(L.Callback):
-    """Kills a process in the fourth step, as a machine without memory does.
+    """Kills a process after so many steps, as a machine without memory does.
 
     Args:
         rank: Which.
+        after: How many steps.
     """
 
-    def __init__(self, rank: int = 1) -> None:
-        self.rank = rank
+    def __init__(self, rank: int = 1, after: int = 3) -> None:
+        self.rank, self.after = rank, after
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
-        if trainer.global_step == 3 and trainer.global_rank == self.rank:
+        if trainer.global_step == self.after and trainer.global_rank == self.rank:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -147,3 +147,13 @@ def test_where_the_first_process_is_killed_one_that_is_left_says_it(folder, stra
     kept = sorted(path for path in (folder / run_dir).rglob("*step=*.ckpt"))
     assert f"The last checkpoint before it is {kept[-1]}" in done.stderr, (kept, done.stderr)
     assert "--ckpt_path last" in done.stderr
+
+
+@pytest.mark.ranks
+def test_a_process_killed_before_the_first_step_leaves_the_way_to_start_again(folder) -> None:
+    callbacks = "[{name: stop.Killed, after: 0}]"
+    done = _fit(folder, "first-step", "--trainer.callbacks", callbacks)
+    assert done.returncode == 143, (done.returncode, done.stderr)
+    assert done.stderr.count("another process of this run ended") == 1, done.stderr
+    assert "warning: another process" not in done.stderr
+    assert "Start it again with the same command." in done.stderr
