@@ -156,4 +156,4 @@ def test_a_process_killed_before_the_first_step_leaves_the_way_to_start_again(fo
     assert done.returncode == 143, (done.returncode, done.stderr)
     assert done.stderr.count("another process of this run ended") == 1, done.stderr
     assert "warning: another process" not in done.stderr
-    assert "Start it again with the same command." in done.stderr
+    assert "Start it again with the same command." in done.stderr, done.stderr
