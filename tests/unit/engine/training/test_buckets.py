@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unlearnkit.engine.training.buckets import lay_buckets
 
-CASES: dict[str, tuple[bool, dict[str, bool]]] = {
+CASES: dict[str, tuple[bool, dict[str, Any]]] = {
     "as DDP begins": (False, {}),
     "laid": (True, {}),
     "counts unused weights": (True, {"find_unused_parameters": True}),
