@@ -1,4 +1,4 @@
-"""The buckets in which DDP adds up gradients, laid before the first step."""
+"""DDP's buckets of gradients, laid before the first step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def lay_buckets(model: nn.Module | None) -> None:
 
     DDP adds up the first gradients in one bucket, and then lays others, in the order in which the
     gradients have come. Where a weight lies in a bucket decides in which order three processes or
-    more add up its gradient. A run that goes on from a checkpoint would add up its first step in
+    more add up its gradient. A run that continues from a checkpoint would add up its first step in
     another order than the run that was never stopped. So one backward pass, without a batch, comes
     before all steps: its gradients are 0 and come from the last weight to the first. A collective
     call. It takes the time of one exchange of gradients, and no memory that a step does not take.
