@@ -286,7 +286,11 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps what is trained: never the reference, and of a LoRA run the adapter alone."""
         keep_what_is_trained(checkpoint["state_dict"], self.policy)
+        if self.robust is not None and (state := self.robust.state()):
+            checkpoint["robust"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses a checkpoint that lacks a trained weight."""
+        """Refuses a checkpoint that lacks a trained weight; a robust method takes its state."""
         refuse_gaps(checkpoint, self.policy)
+        if self.robust is not None and (state := checkpoint.get("robust")):
+            self.robust.resume(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ from unlearnkit.edits.weights import open_weights
 from unlearnkit.engine.step.forward import decoder_blocks
 from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_occupied, write_json
-from unlearnkit.functional.lunar import redirection
+from unlearnkit.functional.lunar import descended, redirection
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
+
+CLOSED = {"retain_weight": 1.0, "ridge": 0.0}
+TRAINING = {"lr": 0.01, "batch_size": 64, "seed": 0}
+LEAST = {"retain_weight": 0, "ridge": 0, "epochs": 0, "lr": 0, "batch_size": 1, "seed": 0}
 
 
 @dataclass
@@ -36,23 +40,26 @@ class Seen:
         gram: ``[I, I]`` sum of their outer products.
         tokens: How many there were.
         state: ``[H]`` mean output of its block at the last prompt tokens, float64.
+        inputs: The inputs themselves, ``[tokens, I]`` a row, where they are asked for.
     """
 
     total: Tensor
     gram: Tensor
     tokens: int
     state: Tensor
+    inputs: list[Tensor] = field(default_factory=list)
 
 
 class Lunar(Edit, name="lunar"):
     """Redirect a decoder block's activations to those of prompts that the model refuses (LUNAR).
 
-    Experimental. The change of one weight, in closed form; what is written is an ordinary model.
+    Experimental. The change of one weight, in closed form or trained as published; what is written
+    is an ordinary model.
 
     The direction is the mean state after the block at the last token of the refused prompts, less
     that of the forget prompts. By the closed form of `redirection` the module is to add
     ``coefficient`` times the direction to its output at every token of a forget row, and nothing at
-    every token of a retain row.
+    every token of a retain row. With ``epochs`` the weight is trained to that by `descended`.
 
     Args:
         base: Run folder, model or adapter folder, hub id, or an embedded model such as tiny.
@@ -68,6 +75,11 @@ class Lunar(Edit, name="lunar"):
         prompt_field: Column of the prompt.
         response_field: Column of the response.
         template: Text around the prompt, as of a stream qa.
+        epochs: Train the weight so long, as the authors do (20); 0 is the closed form. All of the
+            layer's inputs are in memory then.
+        lr: Rate of AdamW in the first epoch.
+        batch_size: Tokens of a step.
+        seed: Of the order of tokens.
 
     References:
         Shen et al. 2025 (LUNAR), arXiv 2502.07218, whose default for Llama-3-8B is block 22 of 32
@@ -89,12 +101,18 @@ class Lunar(Edit, name="lunar"):
         prompt_field: str = "prompt",
         response_field: str = "response",
         template: str = "{prompt}",
+        epochs: int = 0,
+        lr: float = 0.01,
+        batch_size: int = 64,
+        seed: int = 0,
     ) -> None:
         self.base = as_model(base)
         self.rows: dict[str, Rows] = {"forget": forget, "retain": retain, "refuse": refuse}
         self.columns = Columns(prompt_field, response_field, template)
         self.layer, self.module, self.responses = layer, module, responses
         self.coefficient, self.retain_weight, self.ridge = coefficient, retain_weight, ridge
+        self.epochs = epochs
+        self.training: dict[str, Any] = {"lr": lr, "batch_size": batch_size, "seed": seed}
 
     def write(self, out: str | Path) -> Path:
         """Writes the model; ``edit.json`` says how near the regression came to its targets.
@@ -109,7 +127,7 @@ class Lunar(Edit, name="lunar"):
         rows = {kind: read_rows(base, each, self.columns) for kind, each in self.rows.items()}
         numbers = {
             "coefficient": self.coefficient, "retain_weight": self.retain_weight,
-            "ridge": self.ridge,
+            "ridge": self.ridge, "epochs": self.epochs, **self.training,
         }  # fmt: skip
         _check(base, self.layer, numbers, rows)
         with as_edit():
@@ -123,16 +141,17 @@ class Lunar(Edit, name="lunar"):
                 "transformers.",
             )
         seen = {
-            kind: _seen(model, self.layer, linear, each, self.responses)
+            kind: _seen(model, self.layer, linear, each, self.responses, keep=self.epochs > 0)
             for kind, each in rows.items()
         }
-        direction, row = self._redirection(seen)
+        direction = _direction(seen)
+        change, row = self._change(seen, direction, linear.weight.detach())
 
         def make(each: str) -> Tensor:
             found, dtype = weights.rows(each), weights.specs[each].dtype
             if each != name:
                 return found.to(dtype)
-            edited = (found.double() + self.coefficient * torch.outer(direction, row)).to(dtype)
+            edited = (found.double() + change).to(dtype)
             if not torch.isfinite(edited).all():
                 raise UserError(
                     f"{each}: a weight overflows {dtype}",
@@ -158,20 +177,32 @@ class Lunar(Edit, name="lunar"):
             write_json(folder / RECORD, record)
         return target
 
-    def _redirection(self, seen: dict[str, Seen]) -> tuple[Tensor, Tensor]:
-        """``[H]`` where activations go, and ``[I]`` what of the inputs is redirected."""
+    def _change(
+        self, seen: dict[str, Seen], direction: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """``[H, I]`` change of the weight, and ``[I]`` what of the inputs it redirects."""
         forget, retain = seen["forget"], seen["retain"]
-        direction = seen["refuse"].state - forget.state
-        if not direction.any():
-            raise UserError(
-                "--refuse: these prompts give the same states as those of --forget, so that there "
-                "is no direction from one to the other",
-                hint="Give prompts that the model declines.",
-            )
+        if self.epochs:
+            step = self.coefficient * direction
+            moved, kept = torch.cat(forget.inputs), torch.cat(retain.inputs)
+            after = descended(weight, moved, kept, step, self.epochs, **self.training)
+            change = after.double() - weight.double()
+            return change, change.T @ step / step.dot(step) if step.any() else change[0] * 0
         gram = forget.gram + self.retain_weight * retain.gram
-        return direction, redirection(
-            forget.total, gram, self.ridge * float(gram.diagonal().mean())
+        row = redirection(forget.total, gram, self.ridge * float(gram.diagonal().mean()))
+        return self.coefficient * torch.outer(direction, row), row
+
+
+def _direction(seen: dict[str, Seen]) -> Tensor:
+    """``[H]`` from the states of the forget prompts to those of the refused ones."""
+    direction = seen["refuse"].state - seen["forget"].state
+    if not direction.any():
+        raise UserError(
+            "--refuse: these prompts give the same states as those of --forget, so that there "
+            "is no direction from one to the other",
+            hint="Give prompts that the model declines.",
         )
+    return direction
 
 
 def _shares(row: Tensor, forget: Seen, retain: Seen) -> dict[str, float]:
@@ -184,7 +215,12 @@ def _shares(row: Tensor, forget: Seen, retain: Seen) -> dict[str, float]:
 
 @torch.no_grad()
 def _seen(
-    model: Any, layer: int, linear: nn.Linear, rows: Sequence[Example], responses: bool
+    model: Any,
+    layer: int,
+    linear: nn.Linear,
+    rows: Sequence[Example],
+    responses: bool,
+    keep: bool = False,
 ) -> Seen:
     width, last = linear.in_features, 0
     seen = Seen(
@@ -199,6 +235,8 @@ def _seen(
         seen.total += inputs.sum(0)
         seen.gram += inputs.T @ inputs
         seen.tokens += len(inputs)
+        if keep:
+            seen.inputs.append(given[0].flatten(0, -2).float())
 
     def at_output(_module: nn.Module, _given: object, output: Any) -> None:
         states = output[0] if isinstance(output, tuple) else output
@@ -241,9 +279,13 @@ def _check(
     blocks, longest = text.num_hidden_layers, getattr(text, "max_position_embeddings", None)
     wrong = [] if 0 <= layer < blocks else [f"--layer: expected 0 to {blocks - 1}, found {layer}"]
     for name, value in numbers.items():
-        least = "" if name == "coefficient" else " of at least 0"
-        if not math.isfinite(value) or (least and value < 0):
-            wrong.append(f"--{name}: expected a finite number{least}, found {value}")
+        least = LEAST.get(name)
+        if not math.isfinite(value) or (least is not None and value < least):
+            above = "" if least is None else f" of at least {least}"
+            wrong.append(f"--{name}: expected a finite number{above}, found {value}")
+    idle, instead = (CLOSED, "leave out") if numbers["epochs"] else (TRAINING, "give")
+    if found := [f"--{name}" for name, value in idle.items() if numbers[name] != value]:
+        wrong.append(f"{', '.join(found)}: has no effect here: {instead} --epochs")
     wrong += [f"--{name}: expected at least one row" for name, rows in prompts.items() if not rows]
     for row in (each for rows in prompts.values() for each in rows):
         if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest:

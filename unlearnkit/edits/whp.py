@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Whp(Edit, name="whp"):
         alpha: Factor of the raise.
 
     References:
-        Eldan and Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, eq. 1; see
+        Eldan and Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, section 2.1; see
         `unlearnkit.functional.whp_logits`.
     """
 
@@ -49,9 +50,9 @@ class WhpLabels(Edit, name="whp_labels"):
     """Write the generic labels that Who's Harry Potter trains on; no model is made.
 
     The folder has labels.jsonl for the objective generic_labels, and the dictionary for review. A
-    label is the likeliest token of base(translated row) less what the reinforced model raises. A
-    token has none within a term, where a term begins again, and where the label would be the
-    generic expression of a term that the row named before.
+    label is the likeliest token of base(translated row) less what the reinforced model raises,
+    where generic expressions of terms that the row named before are lowered. A token has none
+    within a term, and where a term begins again.
 
     Args:
         base: The model that is to forget.
@@ -60,15 +61,25 @@ class WhpLabels(Edit, name="whp_labels"):
         dictionary: File of anchor terms, of lines {"term": ..., "generic": ...}, or of a model's
             answers by `unlearnkit sample`; without one rows are not translated.
         alpha: Factor of the raise.
+        lowered: What is taken from the logit of a generic expression whose term came before; by
+            default all, so that it is no label. The paper lowers it and names no amount.
 
     References:
-        Eldan and Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, algorithm 1.
+        Eldan and Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, sections 2.2 and 2.3.
     """
 
     def __init__(
-        self, base: Model, reinforced: str, dictionary: str | None = None, alpha: float = 5.0
+        self,
+        base: Model,
+        reinforced: str,
+        dictionary: str | None = None,
+        alpha: float = 5.0,
+        lowered: float | None = None,
     ) -> None:
-        refuse_infinite(alpha=alpha)
+        refuse_infinite(alpha=alpha, lowered=lowered or 0.0)
+        if lowered is not None and lowered < 0:
+            raise UserError(f"--lowered: expected at least 0, found {lowered}")
+        self.lowered = math.inf if lowered is None else lowered
         self.base, self.reinforced = as_model(base), reinforced
         self.dictionary, self.alpha = dictionary, alpha
         self.rows: Sequence[Example] = ()
@@ -102,7 +113,8 @@ class WhpLabels(Edit, name="whp_labels"):
             reinforced = load_model(BaseModel(self.reinforced)).eval()
             seen: set[int] = set()
             labelled = [
-                labels_of(base, reinforced, row, terms, self.alpha, seen) for row in self.rows
+                labels_of(base, reinforced, row, terms, self.alpha, self.lowered, seen)
+                for row in self.rows
             ]
         with whole_folder(target) as folder:
             lines = [
@@ -122,6 +134,7 @@ def labels_of(
     row: Example,
     terms: Tokens,
     alpha: float,
+    lowered: float = math.inf,
     seen: set[int] | None = None,
 ) -> list[int | None]:
     """The generic label of each response token, None where it has none.
@@ -132,6 +145,7 @@ def labels_of(
         row: A prompt and its response.
         terms: The dictionary.
         alpha: Factor of what the reinforced model raises.
+        lowered: What is taken from the logits of expressions whose terms came before.
         seen: Takes the numbers of the terms that stand in the row.
     """
     ids = [*row.prompt_ids, *row.response_ids]
@@ -144,9 +158,10 @@ def labels_of(
         if place is None or translated.starts.get(token) in before:
             found.append(None)
             continue
-        label = int(whp_logits(generic[place], raised[token - 1], alpha).argmax())
-        named = any(label in terms.generic[number] for number in before)
-        found.append(None if named else label)
+        logits = whp_logits(generic[place], raised[token - 1], alpha)
+        named = sorted({first for number in before for first in terms.generic[number]})
+        logits[named] -= lowered
+        found.append(int(logits.argmax()))
     if seen is not None:
         seen.update(translated.starts.values())
     return found

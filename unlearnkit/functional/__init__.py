@@ -13,7 +13,7 @@ from unlearnkit.functional.divergence import forward_kl, reverse_kl, uniform_kl
 from unlearnkit.functional.f_divergence import flat
 from unlearnkit.functional.invariance import dummy_slope
 from unlearnkit.functional.logit_rules import offset_logits, uld_logits, whp_logits
-from unlearnkit.functional.lunar import redirection
+from unlearnkit.functional.lunar import descended, redirection
 from unlearnkit.functional.parameters import l2, orthogonal_lora
 from unlearnkit.functional.preference import (
     answer_preservation,
@@ -31,6 +31,7 @@ __all__ = [
     "ceu",
     "control_vector",
     "d2o",
+    "descended",
     "dpo",
     "dual_step",
     "dummy_slope",

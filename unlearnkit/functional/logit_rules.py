@@ -92,7 +92,7 @@ def whp_logits(base: Tensor, reinforced: Tensor, alpha: float = 1.0) -> Tensor:
         tensor([-1.,  1.])
 
     References:
-        Eldan, Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, equation 1.
+        Eldan, Russinovich 2023, "Who's Harry Potter?", arXiv 2310.02238, section 2.1.
     """
     base, reinforced = at_least_float32(base), at_least_float32(reinforced)
     return base - alpha * (reinforced - base).relu()

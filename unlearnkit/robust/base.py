@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
+from torch import Tensor
+
 from unlearnkit.errors import RecipeError
 from unlearnkit.registry import Registered
 from unlearnkit.robust.passes import Gradients, Passes
@@ -69,6 +71,13 @@ class Robust(Registered, ABC):
             passes: Runs the terms.
         """
         return self.gradient(passes).added(passes.rest())
+
+    def state(self) -> list[Tensor | None]:
+        """What it keeps from step to step, for checkpoints; by default nothing."""
+        return []
+
+    def resume(self, state: Sequence[Tensor | None]) -> None:
+        """Takes the state of an interrupted run; called with one alone."""
 
 
 def above_zero(name: str | None, **values: float) -> None:

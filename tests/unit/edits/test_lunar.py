@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from unlearnkit.data.example import Example
 from unlearnkit.errors import UserError
-from unlearnkit.functional import redirection
+from unlearnkit.functional.lunar import descended, redirection
 from unlearnkit.models.load import load_model
 
 WEIGHT = "model.layers.1.mlp.down_proj.weight"
@@ -161,3 +161,47 @@ def test_rows_and_weights_that_the_model_cannot_take_are_refused_before_it_is_lo
     (base / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="quantised weights"):
         make(base)
+
+
+def test_it_can_be_trained_as_published(base):
+    """Of the same inputs, direction and constants, by the function that is tested by hand."""
+    options = {"coefficient": 3.0, "epochs": 4, "lr": 0.02, "batch_size": 3, "seed": 5}
+    out = make(base, **options)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    kinds = [[seen(model, row, False) for row in some] for some in (FORGET, RETAIN, REFUSED)]
+    forget, retain = (torch.cat([a for a, _ in kind]) for kind in kinds[:2])
+    mean = [torch.stack([h for _, h in kind]).mean(0) for kind in kinds]
+    before, after = (load_file(each / "model.safetensors") for each in (base, out))
+    step = 3.0 * (mean[2] - mean[0])
+    expected = descended(before[WEIGHT], forget, retain, step, 4, 0.02, 3, 5)
+    torch.testing.assert_close(after[WEIGHT], expected)
+    assert [n for n in before if not torch.equal(before[n], after[n])] == [WEIGHT]
+    record = json.loads((out / "edit.json").read_text())
+    assert {key: record[key] for key in options} == options
+    moved = forget @ (expected - before[WEIGHT]).double().T @ step / step.dot(step)
+    assert record["moved"]["forget"] == pytest.approx(moved.square().mean().sqrt().item(), rel=1e-4)
+
+
+def test_several_blocks_are_moved_from_the_deepest_on(base):
+    """A block's inputs and states are of the blocks before it, which a later one does not reach."""
+    deep = make(base, out="deep")
+    twice = lunar_model(str(deep), FORGET, RETAIN, REFUSED, base.parent / "twice", layer=0)
+    alone = make(base, out="alone", layer=0)
+    files = [load_file(each / "model.safetensors") for each in (twice, deep, alone)]
+    first = "model.layers.0.mlp.down_proj.weight"
+    assert torch.equal(files[0][WEIGHT], files[1][WEIGHT])
+    assert torch.equal(files[0][first], files[2][first])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 2, "ridge": 0.1}, "--ridge: has no effect here: leave out --epochs"),
+        ({"lr": 0.1, "seed": 3}, "--lr, --seed: has no effect here: give --epochs"),
+        ({"epochs": -1, "batch_size": 0}, "(?s)--epochs: .*at least 0.*--batch_size: .*at least 1"),
+    ],
+)
+def test_options_without_an_effect_are_refused(base, monkeypatch, options, said):
+    monkeypatch.setattr("unlearnkit.edits.lunar.load_model", None)
+    with pytest.raises(UserError, match=said):
+        make(base, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,10 +61,23 @@ def test_the_raise_counts_by_its_factor() -> None:
     assert labels_of(BASE, REINFORCED, one, PLAIN, 0.11) == [9]
 
 
-def test_an_expression_that_was_named_before_is_no_label() -> None:
+def test_an_expression_that_was_named_before_is_lowered() -> None:
     row = Example((5, 6), (7, 3), 0, "toy")
-    assert labels_of(BASE, Last({}), row, TERM, 5.0) == [7, None]  # behind 7 the base says 9
-    assert labels_of(BASE, Last({}), row, PLAIN, 5.0) == [7, 9]
+    base = Last({9: {7: 2.0}, 6: {7: 4.0}, 7: {9: 1.0, 4: 0.4}})
+    found = {
+        lowered: labels_of(base, Last({}), row, TERM, 5.0, lowered)[1]
+        for lowered in (0.0, 0.5, 0.7, math.inf)
+    }
+    assert found == {0.0: 9, 0.5: 9, 0.7: 4, math.inf: 4}  # behind 7: 1 less that, against 0.4
+    # Of a term that has not come yet nothing is taken, nor without a dictionary.
+    first = Example((7,), (3, 5, 6), 0, "toy")
+    assert labels_of(base, Last({}), first, TERM, 5.0)[0] == 9
+    assert labels_of(base, Last({}), row, PLAIN, 5.0) == [7, 9]
+
+
+def test_an_amount_below_0_is_refused() -> None:
+    with pytest.raises(UserError, match="--lowered: expected at least 0, found -1"):
+        WhpLabels("tiny", "run", lowered=-1.0)
 
 
 def test_the_files_of_a_run(tmp_path) -> None:

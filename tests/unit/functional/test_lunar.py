@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unlearnkit.functional import redirection
+from unlearnkit.functional import descended, redirection
 
 
 @pytest.fixture
@@ -73,3 +73,43 @@ def test_more_room_than_tokens_gives_the_smallest_change():
     stacked = torch.cat([forget, retain])
     target = torch.tensor([1.0, 1, 0, 0, 0], dtype=torch.float64)
     torch.testing.assert_close(found, torch.linalg.pinv(stacked) @ target)
+
+
+def test_training_by_hand():
+    """AdamW on (w - w0 - 1)^2, whose rate is multiplied by 0.9 after each pass."""
+    w, first, second = 2.0, 0.0, 0.0
+    for step, rate in enumerate([0.1, 0.09, 0.081], start=1):
+        slope = 2 * (w - 3.0)
+        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
+        mean, square = first / (1 - 0.9**step), second / (1 - 0.999**step)
+        w -= rate * (0.01 * w + mean / (square**0.5 + 1e-8))
+    one, none = torch.ones(1, 1), torch.zeros(0, 1)
+    found = descended(torch.full((1, 1), 2.0), one, none, torch.ones(1), epochs=3, lr=0.1)
+    assert found.item() == pytest.approx(w, rel=1e-5)
+
+
+def test_training_comes_near_the_closed_form(inputs):
+    forget, retain = inputs
+    torch.manual_seed(3)
+    weight, step = torch.randn(4, 6), torch.randn(4)
+    found = descended(weight, forget, retain, step, epochs=60, lr=0.05, batch_size=8)
+    best = weight + torch.outer(step, row(forget, retain).float())
+
+    def loss(of):
+        change = (of - weight).double()
+        missed = (forget @ change.T - step).square().sum()
+        return (missed + (retain @ change.T).square().sum()).item()
+
+    gap = loss(weight) - loss(best)
+    assert 0 < loss(found) - loss(best) < 0.1 * gap
+
+
+def test_tokens_are_shuffled_by_the_seed(inputs):
+    forget, retain = inputs
+    options = {"epochs": 2, "batch_size": 4}
+    start, step = torch.zeros(3, 6), torch.ones(3)
+    one, again, other = (
+        descended(start, forget, retain, step, seed=seed, **options) for seed in (0, 0, 1)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
