@@ -20,8 +20,8 @@ class SamplingParams:
     """Keeps what it was given; of an unknown name it says so, as vLLM does."""
 
     def __init__(
-        self, *, temperature: float, top_p: float, max_tokens: int, stop_token_ids: list[int],
-        seed: int | None, detokenize: bool,
+        self, *, temperature: float, top_p: float, top_k: int, max_tokens: int,
+        stop_token_ids: list[int], seed: int | None, detokenize: bool,
     ) -> None:  # fmt: skip
         self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
 

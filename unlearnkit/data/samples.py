@@ -29,6 +29,7 @@ class Origin:
         max_new_tokens: Longest sample, in tokens.
         seed: Seed of the sampling.
         template: Text around the prompt while sampling, with ``{prompt}`` in it.
+        top_k: Number of the likeliest tokens that are sampled from; None for all.
         backend: What generated them, with its version; None for transformers batch by batch, the
             only one of earlier versions.
     """
@@ -40,6 +41,7 @@ class Origin:
     max_new_tokens: int = 200
     seed: int = 0
     template: str = "{prompt}"
+    top_k: int | None = None
     backend: str | None = None
 
     @classmethod
@@ -50,7 +52,7 @@ class Origin:
         return cls(model, tokenizer, **sampling._asdict(), backend=label)
 
     def as_json(self) -> dict[str, Any]:
-        """Fields of a row; of the only backend of earlier versions nothing is said, as in theirs.
+        """Fields of a row; of what earlier versions did not have nothing is said, as in theirs.
 
         Example:
             >>> "backend" in Origin("m", "t").as_json()
@@ -67,6 +69,7 @@ class Sampling(NamedTuple):
     max_new_tokens: int = 200
     seed: int = 0
     template: str = "{prompt}"
+    top_k: int | None = None
 
 
 def check_sampling(sampling: Sampling) -> str | None:
@@ -80,6 +83,8 @@ def check_sampling(sampling: Sampling) -> str | None:
         return f"temperature: expected above 0, found {sampling.temperature}"
     if not 0 < sampling.top_p <= 1:
         return f"top_p: expected above 0 and at most 1, found {sampling.top_p}"
+    if sampling.top_k is not None and sampling.top_k < 1:
+        return f"top_k: expected at least 1, or null for all tokens, found {sampling.top_k}"
     if sampling.max_new_tokens < 1:
         return f"max_new_tokens: expected at least 1, found {sampling.max_new_tokens}"
     if "{prompt}" not in sampling.template:
@@ -200,7 +205,7 @@ def _sampled(row: Row) -> Sampled:
 
 
 def _problems(table: Table, row: Row) -> Iterator[Problem]:
-    known = [each.name for each in fields(Origin) if each.name != "backend"]
+    known = [each.name for each in fields(Origin) if each.name not in ("backend", "top_k")]
     names = ["prompt", "prompt_ids", "samples", *known]
     missing = [name for name in names if name not in row.fields]
     if missing:

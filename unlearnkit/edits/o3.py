@@ -26,7 +26,7 @@ from unlearnkit.models.composite.detector import (
     fit_detector,
     refuse_missing_sklearn,
 )
-from unlearnkit.models.composite.encoder import TextEncoder, load_encoder, own_states, states_of
+from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
 from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM
 from unlearnkit.models.composite.gated_folder import describe_gated, with_adapters
 from unlearnkit.models.composite.parts import with_fingerprints
@@ -50,7 +50,8 @@ class O3(Edit, name="o3"):
         adapter: Run folder of a request's LoRA adapter; several may be given, in their order.
         score: How a hidden state is scored: cosine, mahalanobis, or o3 (as published).
         encoder: Folder or hub id of a transformers encoder, such as one for sentences, that is
-            to look at prompts in place of the base; it is pointed at.
+            to look at prompts in place of the base; it is pointed at. As published each request
+            has its own: give as many as adapters, in their order.
         layers: Hidden states that are scored, the embedding first; by default one of the base, and
             all of an encoder.
         gate: soft (an adapter counts with the gate's weight) or hard (wholly).
@@ -67,7 +68,7 @@ class O3(Edit, name="o3"):
         base: Model,
         adapter: list[str],
         score: str = "cosine",
-        encoder: str | None = None,
+        encoder: list[str] | str | None = None,
         layers: int | None = None,
         gate: str = "soft",
         threshold: float = 0.5,
@@ -75,7 +76,8 @@ class O3(Edit, name="o3"):
         *,
         prompts: Sequence[Prompts] = (),
     ) -> None:
-        self.base, self.encoder, self.layers = as_model(base), encoder, layers
+        self.base, self.layers = as_model(base), layers
+        self.encoders = [encoder] if isinstance(encoder, str) else list(encoder or ())
         self.adapters, self.prompts = [Path(each) for each in adapter], list(prompts)
         self.score: Any = score
         self.gate, self.threshold, self.nu = gate, threshold, nu
@@ -99,8 +101,8 @@ class O3(Edit, name="o3"):
         with as_edit():
             config = load_config(self.base)
             blocks = config.get_text_config().num_hidden_layers
-            states = states_of(self.encoder) if self.encoder else blocks + 1
-            seen = (states if self.encoder else 1) if self.layers is None else self.layers
+            states = min(map(states_of, self.encoders), default=blocks + 1)
+            seen = (states if self.encoders else 1) if self.layers is None else self.layers
             self._check_options(seen, states)
             folders = {f"request{i}": each for i, each in enumerate(self.adapters, start=1)}
             _refuse_other_bases(self.base, list(folders.values()))
@@ -108,17 +110,15 @@ class O3(Edit, name="o3"):
                 "score": self.score, "layers": seen, "gate": self.gate,
                 "threshold": self.threshold,
             }  # fmt: skip
-            described = describe_gated(self.base, config, list(folders), self.encoder, **options)
+            described = describe_gated(self.base, config, list(folders), self.encoders, **options)
             tokenizer = load_tokenizer(self.base)
             model = load_model(BaseModel(self.base.path, dtype="auto"))
-            seen_by = (
-                load_encoder(self.encoder, tokenizer)
-                if self.encoder
-                else partial(own_states, model)
-            )
+            own = [load_encoder(each, tokenizer) for each in self.encoders]
+            many = len(own) > 1
+            seen_by = own if many else (own or [partial(own_states, model)]) * len(folders)
             detectors = {
-                name: fit_detector(_features(seen_by, rows, seen), self.score, self.nu)
-                for name, rows in zip(folders, self.prompts, strict=True)
+                name: fit_detector(_features(encode, rows, seen), self.score, self.nu)
+                for name, rows, encode in zip(folders, self.prompts, seen_by, strict=True)
             }
             with whole_model_folder(target) as folder:
                 for name, each in folders.items():
@@ -130,14 +130,15 @@ class O3(Edit, name="o3"):
                 tokenizer.save_pretrained(folder)
                 copy_generation_config(self.base, folder)
                 with_fingerprints(described, folder).save_pretrained(folder)
-                own = seen_by if isinstance(seen_by, TextEncoder) else None
-                gated = GatedForCausalLM(described, with_adapters(model, folders), detectors, own)
+                eyes: Any = dict(zip(folders, own, strict=True)) if many else next(iter(own), None)
+                gated = GatedForCausalLM(described, with_adapters(model, folders), detectors, eyes)
                 known = dict(zip(folders, self.prompts, strict=True))
                 write_json(folder / RECORD, decisions(gated, tokenizer, known))
         return target
 
     def _check_options(self, layers: int, states: int) -> None:
         gate, threshold, nu = self.gate, self.threshold, self.nu
+        eyes, requests = len(self.encoders), len(self.adapters)
         wrong = {
             f"--score: expected {', '.join(SCORES)}, found '{self.score}'": (
                 self.score not in SCORES
@@ -146,6 +147,9 @@ class O3(Edit, name="o3"):
             f"--gate: expected soft or hard, found '{gate}'": gate not in get_args(GateKind),
             f"--threshold: expected more than 0 to 1, found {threshold}": not 0 < threshold <= 1,
             f"--nu: expected more than 0 to 1, found {nu}": not 0 < nu <= 1,
+            f"--encoder: expected one, or one for each of the {requests} adapters, found {eyes}": (
+                eyes not in (0, 1, requests)
+            ),
         }
         if found := [message for message, holds in wrong.items() if holds]:
             raise UserError("\n".join(found))

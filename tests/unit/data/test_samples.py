@@ -31,6 +31,15 @@ def test_a_file_is_read_as_it_was_written_and_the_last_row_of_a_prompt_counts(he
     assert as_answers("s.jsonl", sampled, (3,))[0].source == "s.jsonl:2"
 
 
+def test_what_earlier_versions_did_not_have_is_written_where_it_is_set_alone(here) -> None:
+    origins = [ORIGIN, Origin("model", "tokenizer", top_k=40)]
+    rows = [sample_row(str(i), (i,), [], origin) for i, origin in enumerate(origins)]
+    assert [row.get("top_k", "not there") for row in rows] == ["not there", 40]
+    (here / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_samples("s.jsonl").by_prompt
+    assert [each.origin for each in found.values()] == origins
+
+
 def test_an_answer_that_the_limit_ended_gets_no_end(here) -> None:
     row = sample_row(
         "a", [4], [SampledAnswer("b", (5,), False), SampledAnswer("", (), False)], ORIGIN
@@ -58,6 +67,7 @@ def test_rows_of_another_kind_are_named(here) -> None:
     [
         ({"temperature": 0.0}, "temperature"),
         ({"top_p": 1.5}, "top_p"),
+        ({"top_k": 0}, "top_k"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
         ({"template": "no"}, "template"),
     ],

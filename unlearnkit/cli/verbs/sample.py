@@ -47,6 +47,7 @@ def sample(
     max_new_tokens: int = 200,
     seed: int = 0,
     template: str = "{prompt}",
+    top_k: int | None = None,
     cli: RecipeCLI | None = None,
 ) -> None:
     """Sample a model's own answers, for streams of self-samples.
@@ -66,6 +67,7 @@ def sample(
         max_new_tokens: Longest answer, in tokens.
         seed: Seed of the sampling.
         template: Text around the prompt while sampling, with {prompt} in it.
+        top_k: Number of the likeliest tokens that are sampled from; by default all.
         cli: The recipe.
 
     Raises:
@@ -77,7 +79,7 @@ def sample(
         from unlearnkit.data.samples import Sampling, check_sampling
         from unlearnkit.runs.planning.backends import check_backend
 
-    how = Sampling(temperature, top_p, max_new_tokens, seed, template)
+    how = Sampling(temperature, top_p, max_new_tokens, seed, template, top_k)
     if (wrong := check_sampling(how)) is not None:
         raise UserError(f"--{wrong}")
     if per_prompt is not None and per_prompt < 1:

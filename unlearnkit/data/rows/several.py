@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -78,7 +78,9 @@ def lists_of_joined(table: Table, columns: Sequence[str], separator: str) -> Tab
 def _texts(value: Any, separator: str | None) -> Iterator[Any]:
     if isinstance(value, list):
         for each in value:
-            yield from _texts(each, separator) if isinstance(each, str) and separator else [each]
+            # `unlearnkit sample` writes objects, with the ids beside the text.
+            text = each.get("text", each) if isinstance(each, Mapping) else each
+            yield from _texts(text, separator) if isinstance(text, str) and separator else [text]
     elif isinstance(value, str) and separator is not None:
         # The last text may have the separator behind it, without its blank.
         whole = value.strip().removesuffix(separator.strip())

@@ -15,7 +15,8 @@ from unlearnkit.data.streams.answering import AnsweringStream
 from unlearnkit.data.streams.answers import AnswerStream
 from unlearnkit.data.streams.paired import PairedData
 from unlearnkit.data.tokens.codec import Codec
-from unlearnkit.errors import DataError, Problem
+from unlearnkit.errors import DataError, Problem, RecipeError
+from unlearnkit.functional.self_bleu import least_alike as most_apart
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +28,24 @@ class AlternateStream(AnsweringStream, name="alternate"):
     often over the epochs. Rows are counted in their files, before ``where``, ``limit`` and
     ``on_bad_rows`` leave any out, so that the prompts may be a part of theirs. The file is the
     one that the prompts come from, or one of as many rows, or of the chosen rows if those are
-    its first.
+    its first. What ``unlearnkit sample`` wrote of another model is such a file, with the column
+    ``samples``.
 
     Args:
         path: A file, or the id of a data set on the Hugging Face Hub.
         prompts: The stream whose prompts are answered.
         alternate_field: The file's column that holds the alternate answer, or an array of them.
         per_prompt: Alternates per prompt and draw; ``dpo`` takes 1.
+        least_alike: Of the alternates to a prompt keep so many alone, those with the lowest
+            self-BLEU, such as 5 of 20 (Safe Unlearning); None for all.
         **file: Which rows of the file, and how they are read; see `AnswerStream`.
 
     Raises:
-        RecipeError: If ``per_prompt`` is below 1.
+        RecipeError: If ``per_prompt`` is below 1, or ``least_alike`` below it.
 
     References:
-        Mekala et al., 2024, arXiv:2409.13474 (AltPO, five alternates to each prompt).
+        Mekala et al., 2024, arXiv:2409.13474 (AltPO, five alternates to each prompt). Zhang et al.,
+        2024, arXiv:2407.02855 (Safe Unlearning, five of twenty samples of another model).
     """
 
     passes_on: ClassVar[tuple[type, ...]] = (AnswerStream,)
@@ -51,6 +56,7 @@ class AlternateStream(AnsweringStream, name="alternate"):
         prompts: str = "forget",
         alternate_field: str = "alternate",
         per_prompt: int = 1,
+        least_alike: int | None = None,
         **file: Any,
     ) -> None:
         # A row that was left out would stand for another one, and draws follow the prompts'.
@@ -63,6 +69,11 @@ class AlternateStream(AnsweringStream, name="alternate"):
             **file,
         )
         super().__init__(prompts, per_prompt)
+        if least_alike is not None and least_alike < per_prompt:
+            raise RecipeError(
+                f"least_alike: expected at least {per_prompt} (per_prompt), found {least_alike}"
+            )
+        self.least_alike = least_alike
         self._file.key = "alternate_field"
 
     @property
@@ -95,6 +106,8 @@ class AlternateStream(AnsweringStream, name="alternate"):
         file = self._file.encode(name, codec, others, seed)
         assert isinstance(file, EncodedRows)
         answers = self._paired(prompts, file.in_frame(prompts.frame, codec))
+        if self.least_alike is not None:
+            answers = [[self._apart(some, codec) for some in row] for row in answers]
         data = PairedData(
             name,
             self.path,
@@ -129,6 +142,11 @@ class AlternateStream(AnsweringStream, name="alternate"):
             of_row[file.place(row).row] += own
         self._check_pairs(prompts, file, of_row)
         return [[of_row[prompts.place(row).row]] for row in range(len(prompts))]
+
+    def _apart(self, answers: list[Answer], codec: Codec) -> list[Answer]:
+        decode = codec.tokenizer.decode
+        texts = [str(decode(each.ids, skip_special_tokens=True)) for each in answers]
+        return [answers[i] for i in most_apart(texts, self.least_alike or len(texts))]
 
     def _check_pairs(
         self, prompts: EncodedRows, file: EncodedRows, numbers: Container[int]

@@ -54,6 +54,7 @@ class SampledStream(AnsweringStream, name="sampled"):
             more, training takes each equally often over the epochs.
         least_alike: Of the answers to a prompt train on so many alone, those with the lowest
             self-BLEU, such as 5 of a pool of 20 (Safe Unlearning); None for all.
+        top_k: Number of the likeliest tokens that are sampled from; None for all.
         template: Text around the prompt while sampling, with ``{prompt}`` in it.
         temperature: Sampling temperature.
         top_p: Share of the probability that is sampled from.
@@ -82,6 +83,7 @@ class SampledStream(AnsweringStream, name="sampled"):
         cache: str = "samples",
         path: str | None = None,
         least_alike: int | None = None,
+        top_k: int | None = None,
     ) -> None:
         super().__init__(prompts, per_prompt)
         if least_alike is not None and least_alike < per_prompt:
@@ -93,13 +95,14 @@ class SampledStream(AnsweringStream, name="sampled"):
                 f"pool: expected at least {per_prompt} (per_prompt), found {pool}",
                 hint="Leave it out to sample as many answers as the training takes at a time.",
             )
-        self.sampling = Sampling(temperature, top_p, max_new_tokens, seed, template)
+        self.sampling = Sampling(temperature, top_p, max_new_tokens, seed, template, top_k)
         if (wrong := check_sampling(self.sampling)) is not None:
             raise RecipeError(wrong)
         if path is not None and (self.sampling, pool, cache) != (Sampling(), None, "samples"):
             raise RecipeError(
                 "path: the answers are in a file, and sampling settings are given too",
-                hint="Leave out pool, cache, template, temperature, top_p, max_new_tokens, seed.",
+                hint="Leave out pool, cache, template, temperature, top_p, top_k, max_new_tokens, "
+                "seed.",
             )
         self.pool, self.least_alike = pool or per_prompt, least_alike
         if path is None and least_alike is not None and least_alike >= self.pool:
@@ -227,7 +230,7 @@ class SampledData(StreamData):
     def file(self) -> Path:
         """Where the answers are kept, one file for each origin."""
         # As earlier versions wrote it, where they could have written the same.
-        origin = repr(self.origin).replace(", backend=None)", ")")
+        origin = repr(self.origin).replace(", backend=None)", ")").replace(", top_k=None", "")
         key = digest_of(origin.encode()).partition(":")[2]
         return Path(self._stream.cache) / f"{key}.jsonl"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,7 @@ def generate(
     stop: Sequence[str] = (),
     temperature: float = 0.0,
     top_p: float = 1.0,
+    top_k: int = 0,
     seed: int = 0,
     begun: Sequence[Sequence[int]] | None = None,
 ) -> list[Generation]:
@@ -71,6 +72,7 @@ def generate(
         stop: Strings that end a continuation; they are not part of its text.
         temperature: 0 is greedy; above it, tokens are sampled.
         top_p: Share of the probability that is sampled from.
+        top_k: Number of the likeliest tokens that are sampled from; 0 for all.
         seed: Of the sampling, with the number of the batch. Sampled text, unlike greedy text,
             varies with the batch size.
         begun: Ids that each greedy continuation is known to begin with, such as those of a true
@@ -87,7 +89,7 @@ def generate(
     """
     limits = _limits(model, prompts, max_new_tokens)
     ends = _end_ids(model, tokenizer)
-    config = _config(tokenizer, ends, temperature, top_p)
+    config = _config(tokenizer, ends, temperature, top_p, top_k)
     found: list[Generation | None] = [None] * len(prompts)
     known: list[Sequence[int]] = [()] * len(prompts)
     if begun is not None and temperature == 0 and _goes_on_anywhere(model):
@@ -262,22 +264,20 @@ def _end_ids(model: nn.Module, tokenizer: PreTrainedTokenizerBase) -> frozenset[
 
 
 def _config(
-    tokenizer: PreTrainedTokenizerBase, ends: frozenset[int], temperature: float, top_p: float
+    tokenizer: Any, ends: frozenset[int], temperature: float, top_p: float, top_k: int
 ) -> GenerationConfig:
     fill = tokenizer.pad_token_id
-    if fill is None:
-        fill = min(ends, default=0)
     return GenerationConfig(
         do_sample=temperature > 0,
         temperature=temperature or 1.0,
         top_p=top_p,
-        top_k=0 if temperature > 0 else 50,
+        top_k=top_k if temperature > 0 else 50,
         num_beams=1,
         repetition_penalty=1.0,
         no_repeat_ngram_size=0,
         min_new_tokens=0,
         eos_token_id=sorted(ends) or None,
-        pad_token_id=fill,
+        pad_token_id=min(ends, default=0) if fill is None else fill,
         use_cache=True,
     )
 

@@ -226,6 +226,7 @@ def _answers(
         batch_size=per_prompt * len(group) if generating() == HF else SEQUENCES_AT_ONCE,
         temperature=origin.temperature,
         top_p=origin.top_p,
+        top_k=origin.top_k or 0,
         seed=derived_seed(origin.seed, *(token for ids in asked for token in ids)),
     )
     for place, (ids, text) in enumerate(zip(group, texts, strict=True)):

@@ -26,6 +26,8 @@ from unlearnkit.models.composite.encoder import TextEncoder, own_states
 from unlearnkit.models.composite.parts import with_fingerprints
 
 DETECTOR = "detector.safetensors"
+ENCODER = "encoder"
+"""The part that all detectors look through; with a request's name behind it one's own."""
 
 
 class GatedConfig(CompositeConfig):
@@ -76,7 +78,8 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         config: Its requests and its gate.
         model: The base with an adapter for each request.
         detectors: One for each request.
-        encoder: What detectors see prompts through; by default the base itself.
+        encoder: What detectors see prompts through, one for all or one for each request; by default
+            the base itself.
     """
 
     config: GatedConfig
@@ -90,10 +93,12 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         config: GatedConfig,
         model: PeftModel,
         detectors: Mapping[str, Detector],
-        encoder: TextEncoder | None = None,
+        encoder: TextEncoder | Mapping[str, TextEncoder] | None = None,
     ) -> None:
         super().__init__(config)
-        self.encoder = encoder
+        own = encoder if isinstance(encoder, Mapping) else {}
+        self.encoder = None if isinstance(encoder, Mapping) else encoder
+        self.encoders = nn.ModuleDict({name: own[name] for name in config.adapters if own})
         self.gated = model.requires_grad_(False)
         self.detectors = nn.ModuleDict({name: detectors[name] for name in config.adapters})
         self.generation_config = copy.deepcopy(self.base.generation_config)
@@ -128,15 +133,29 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         Returns:
             ``[B, requests]`` between 0 and 1.
         """
-        features = self.features(input_ids, attention_mask)
-        return torch.stack([detector(features) for detector in self.detectors.values()], dim=1)
+        given = (input_ids, attention_mask)
+        shared = None if self.encoders else self.features(*given)
+        found = [
+            detector(self.features(*given, name) if shared is None else shared)
+            for name, detector in self.detectors.items()
+        ]
+        return torch.stack(found, dim=1)
 
     @torch.no_grad()
-    def features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Mean hidden states of each prompt, ``[B, T] -> [B, layers, H]`` float32."""
+    def features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, request: str | None = None
+    ) -> Tensor:
+        """Mean hidden states of each prompt, ``[B, T] -> [B, layers, H]`` float32.
+
+        Args:
+            input_ids: ``[B, T]`` prompts, padded on either side.
+            attention_mask: ``[B, T]``.
+            request: Whose detector is to see them; where each has an encoder of its own.
+        """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        if self.encoder is not None:
-            return self.encoder(input_ids, mask, self.config.layers)
+        encoder = self.encoder if request is None else self.encoders[request]
+        if encoder is not None:
+            return encoder(input_ids, mask, self.config.layers)
         with self.gated.disable_adapter():
             found = own_states(self.base, input_ids, mask, self.config.layers)
         self._freeze_adapters()

@@ -13,7 +13,7 @@ from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.detector import load_detector
 from unlearnkit.models.composite.encoder import TextEncoder, load_encoder
-from unlearnkit.models.composite.gated import DETECTOR, GatedConfig, GatedForCausalLM
+from unlearnkit.models.composite.gated import DETECTOR, ENCODER, GatedConfig, GatedForCausalLM
 from unlearnkit.models.composite.parts import (
     fields_around,
     load_part,
@@ -27,7 +27,7 @@ def describe_gated(
     base: BaseModel,
     config: PreTrainedConfig,
     adapters: Sequence[str],
-    encoder: str | None = None,
+    encoders: Sequence[str] = (),
     **gate: Any,
 ) -> GatedConfig:
     """The config of a gated model.
@@ -36,10 +36,14 @@ def describe_gated(
         base: The model that the adapters belong to.
         config: Its config.
         adapters: Names of the requests.
-        encoder: What detectors see prompts through, if not the base.
+        encoders: What detectors see prompts through, if not the base: one for all, or one for each
+            of the adapters.
         **gate: ``score``, ``layers``, ``gate`` and ``threshold`` of `GatedConfig`.
     """
-    parts = {"base": base} | ({} if encoder is None else {"encoder": BaseModel(encoder)})
+    one = len(encoders) == 1
+    names = [ENCODER] if one else [f"{ENCODER}_{name}" for name in adapters if encoders]
+    own = {name: BaseModel(each) for name, each in zip(names, encoders, strict=True)}
+    parts = {"base": base} | own
     fields = fields_around(config, GatedForCausalLM, **parts)
     return GatedConfig(adapters=list(adapters), **fields, **gate)
 
@@ -67,13 +71,18 @@ def load_gated(base: BaseModel) -> GatedForCausalLM:
         name: load_detector(own / name / DETECTOR, config.score) for name in config.adapters
     }
     adapted = with_adapters(below, {name: own / name for name in config.adapters})
-    encoder = None
-    if "encoder" in config.parts:
 
-        def load_it(part: BaseModel) -> TextEncoder:
-            return load_encoder(part.path, load_tokenizer(resolved))
+    def load_it(part: BaseModel) -> TextEncoder:
+        return load_encoder(part.path, load_tokenizer(resolved))
 
-        encoder = load_part(config, "encoder", resolved, load_it)
+    own_names = {each: f"{ENCODER}_{each}" for each in config.adapters}
+    encoder: Any = None
+    if ENCODER in config.parts:
+        encoder = load_part(config, ENCODER, resolved, load_it)
+    elif any(name in config.parts for name in own_names.values()):
+        encoder = {
+            each: load_part(config, name, resolved, load_it) for each, name in own_names.items()
+        }
     model = GatedForCausalLM(config, adapted, detectors, encoder)
     use_own_generation_config(model, resolved.path)
     return model

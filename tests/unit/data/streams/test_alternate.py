@@ -69,6 +69,21 @@ def test_several_at_once(write):
     assert sorted(answers(data, 0, 0)) == ["cc", "dd", "ee"]
 
 
+def test_answers_of_another_model_that_are_least_alike(write):
+    said = ("abababcd", "abababcd", "dededede", "cbcbcbcb", "abababce")
+    rows = [
+        {"prompt": "a", "samples": [{"text": each, "ids": [9], "ended": True} for each in said]}
+    ]
+    path, forget = write(rows, "drawn.jsonl"), prompts(write(ROWS[:1]))
+    given = {"alternate_field": "samples", "per_prompt": 2}
+    data = encode(path, forget, least_alike=2, **given)
+    assert {each for n in range(3) for each in answers(data, 0, n)} == {"dededede", "cbcbcbcb"}
+    everything = encode(path, forget, **given)
+    assert {each for n in range(5) for each in answers(everything, 0, n)} == {*said}
+    with pytest.raises(RecipeError, match=r"at least 3 \(per_prompt\), found 2"):
+        AlternateStream(path, per_prompt=3, least_alike=2)
+
+
 def test_another_file_is_paired_in_order(write):
     forget = prompts(write(ROWS))
     path = write([{"other": text} for text in ("d", "e", "c")], "other.jsonl")

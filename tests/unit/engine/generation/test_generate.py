@@ -90,6 +90,14 @@ def test_own_generation_config_does_not_change_greedy_text(stub, prompts):
     assert generate(model, tokenizer, prompts, max_new_tokens=8) == expected
 
 
+def test_the_likeliest_token_alone_is_the_greedy_one(stub, prompts):
+    model, tokenizer = stub
+    given = {"max_new_tokens": 8, "temperature": 5.0, "seed": 3}
+    found = generate(model, tokenizer, prompts, top_k=1, **given)
+    assert found == generate(model, tokenizer, prompts, max_new_tokens=8)
+    assert found != generate(model, tokenizer, prompts, **given)
+
+
 OWN = {
     "cache_implementation": "static", "stop_strings": ["c"], "begin_suppress_tokens": [4, 5, 6],
     "guidance_scale": 2.0, "forced_eos_token_id": 5, "return_dict_in_generate": True,

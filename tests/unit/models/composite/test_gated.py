@@ -135,6 +135,39 @@ def test_an_encoder_of_its_own_looks_at_the_prompts(parts, encoder):
         load_model(str(out))
 
 
+def test_each_request_can_have_an_encoder_of_its_own(parts, encoder):
+    shutil.copytree(encoder, parts / "second")
+    torch.manual_seed(1)
+    config = BertModel.from_pretrained(encoder).config
+    BertModel(config).save_pretrained(parts / "second")
+    both = [str(encoder), str(parts / "second")]
+    prompts = torch.tensor([ONE[0], TWO[0]])
+    found = load_model(str(make(parts, encoder=both))).gate_weights(prompts)
+    alone = [
+        load_model(str(make(parts, out=f"of_{i}", encoder=each))) for i, each in enumerate(both)
+    ]
+    model = load_model(str(parts / "out"))
+    for request, one in enumerate(alone):
+        assert torch.equal(found[:, request], one.gate_weights(prompts)[:, request])
+        seen = [model.features(prompts, request=name) for name in ("request1", "request2")]
+        assert torch.equal(seen[request], one.features(prompts))
+        assert not torch.equal(seen[1 - request], one.features(prompts))
+    assert {*model.config.parts} == {
+        "base", "request1", "request2", "encoder_request1", "encoder_request2",
+    }  # fmt: skip
+    model.save_pretrained(parts / "again")
+    load_tokenizer(str(parts / "out")).save_pretrained(parts / "again")
+    assert torch.equal(load_model(str(parts / "again")).gate_weights(prompts), found)
+    shutil.rmtree(parts / "second")
+    with pytest.raises(RecipeError, match="its part 'encoder_request2' cannot be used"):
+        load_model(str(parts / "out"))
+
+
+def test_encoders_are_one_or_as_many_as_adapters(parts, encoder):
+    with pytest.raises(UserError, match="--encoder: expected one, or one for each of the 2 adap"):
+        make(parts, encoder=[str(encoder)] * 3)
+
+
 def test_padding_on_either_side_changes_no_weight(parts):
     model = load_model(str(make(parts, layers=3)))
     prompt = ONE[0]

@@ -65,6 +65,7 @@ class Vllm:
             params(
                 temperature=config.temperature if config.do_sample else 0.0,
                 top_p=config.top_p if config.do_sample else 1.0,
+                top_k=(config.do_sample and config.top_k) or -1,
                 max_tokens=limit,
                 stop_token_ids=ends,
                 seed=derived_seed(seed, row) % 2**31 if config.do_sample else None,

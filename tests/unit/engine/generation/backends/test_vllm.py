@@ -46,7 +46,7 @@ def test_it_is_given_ids_limits_and_end_tokens_and_the_text_is_ours(
     by_prompt = {tuple(prompt["prompt_token_ids"]): params for prompt, params in asked}
     assert set(by_prompt) == set(map(tuple, PROMPTS))
     assert by_prompt[(4, 5)] == {
-        "temperature": 0.0, "top_p": 1.0, "max_tokens": 3, "stop_token_ids": [3],
+        "temperature": 0.0, "top_p": 1.0, "top_k": -1, "max_tokens": 3, "stop_token_ids": [3],
         "seed": None, "detokenize": False,
     }  # fmt: skip
 
@@ -56,7 +56,7 @@ def test_each_sampled_row_has_a_seed_of_its_own_and_one_engine_serves_all(calls,
         for seed in (1, 1, 2):
             generate(
                 model, stub_tokenizer(), PROMPTS, max_new_tokens=2, temperature=0.7, top_p=0.9,
-                seed=seed,
+                top_k=2, seed=seed,
             )  # fmt: skip
     engine, *rows = calls
     assert "engine" in engine
@@ -64,7 +64,8 @@ def test_each_sampled_row_has_a_seed_of_its_own_and_one_engine_serves_all(calls,
     seeds = [[row["seed"] for row in each["params"]] for each in rows]
     assert len(set(seeds[0])) == 3
     assert seeds[0] == seeds[1] != seeds[2]
-    assert {(row["temperature"], row["top_p"]) for row in rows[0]["params"]} == {(0.7, 0.9)}
+    asked = {(row["temperature"], row["top_p"], row["top_k"]) for row in rows[0]["params"]}
+    assert asked == {(0.7, 0.9, 2)}
 
 
 def test_a_model_that_was_trained_since_is_refused_and_not_read_from_its_folder(
