@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
@@ -28,6 +29,10 @@ _PROMPT_WIDTH = 24
 _LONGEST_TEXT = 100
 _PROMPT_END = 64
 _TWO_COLUMNS = 80
+_SIDES = 4
+"""Columns that the sides of a box take."""
+# A path that the terminal itself continues on its next line can be copied; rich would cut it.
+_whole = partial(fill, break_long_words=False, break_on_hyphens=False)
 _ANY_SUITE = "copyright"
 """The suite that reads any recipe's forget and retain rows."""
 
@@ -43,11 +48,25 @@ def err() -> TextConsole:
 
 
 def panel(message: str, *, title: str, hint: str | None = None) -> None:
-    """Shows an error, without secrets."""
-    lines = [_indented(line) for line in printable(redacted(message)).splitlines()]
+    """Shows an error in a box, without secrets; a path in it stays whole.
+
+    A box in which a path would be cut has no sides.
+    """
+    console, advice = err(), printable(redacted(hint or ""))
+    lines = printable(redacted(message)).splitlines()
+    words = [word for line in [*lines, advice] for word in line.split()]
+    if max(map(cell_len, words), default=0) + _SIDES <= console.width:
+        content = [*map(_indented, lines), *([Text(), Text(advice, style="dim")] if hint else [])]
+        console.print(_panel(Group(*content), title, border_style="red"))
+        return
+    console.rule(Text(one_line(title)), align="left", style="red")
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        console.print(_whole(line, console.width, subsequent_indent=indent), soft_wrap=True)
     if hint:
-        lines += [Text(), Text(printable(redacted(hint)), style="dim")]
-    err().print(_panel(Group(*lines), title, border_style="red"))
+        folded = (_whole(line, console.width) for line in advice.splitlines())
+        console.print(Text("\n" + "\n".join(folded), style="dim"), soft_wrap=True)
+    console.rule(style="red")
 
 
 def warn(message: str, word: str = "warning") -> None:
@@ -60,9 +79,7 @@ def warn(message: str, word: str = "warning") -> None:
     console = err()
     start = f"{word}: "
     lines = f"{start}{printable(redacted(message))}".splitlines()
-    # A path that the terminal itself continues on its next line can be copied; rich would cut it.
-    kept = partial(fill, width=console.width, break_long_words=False, break_on_hyphens=False)
-    text = Text("\n".join(map(kept, lines)))
+    text = Text("\n".join(_whole(line, console.width) for line in lines))
     text.stylize("yellow", 0, len(start))
     console.print(text, soft_wrap=True)
 
