@@ -145,7 +145,7 @@ class AlternateStream(AnsweringStream, name="alternate"):
 
     def _apart(self, answers: list[Answer], codec: Codec) -> list[Answer]:
         decode = codec.tokenizer.decode
-        texts = [str(decode(each.ids, skip_special_tokens=True)) for each in answers]
+        texts = [str(decode(list(each.ids), skip_special_tokens=True)) for each in answers]
         return [answers[i] for i in most_apart(texts, self.least_alike or len(texts))]
 
     def _check_pairs(
