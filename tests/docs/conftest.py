@@ -19,7 +19,7 @@ def here(tmp_path, monkeypatch) -> Path:
     for own in ("my_losses", "my_suites", "my_metrics", "my_own"):
         monkeypatch.delitem(sys.modules, own, raising=False)
     kept = ("retain", "retain_more", "heldout", "neighbour", "chat", "chats", "reasoning", "benign")
-    for name in ("forget", "unseen", "adversarial", *kept, "people", "ada", "bo", "cy"):
+    for name in ("forget", "unseen", "harmful", "drawn", *kept, "people", "ada", "bo", "cy"):
         row = {"prompt": f"Who wrote {name}?", "response": "Ann Lee.", "name": name.capitalize()}
         Path(f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     fact = {"prompt": "Who?", "response": "Ada.", "asked": ["Who is it?"], "said": ["It is Ada."]}

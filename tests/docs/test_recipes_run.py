@@ -78,7 +78,7 @@ def files(here) -> None:
     """Rows that have the fields of all pages, and the modules of the page of own suites."""
     names = ("forget", "retain", "heldout", "neighbour", "unseen", "chat", "chats", "people")
     Path("my_rows").mkdir()
-    more = ("reasoning", "adversarial", "benign")
+    more = ("reasoning", "harmful", "drawn", "benign")
     for name in (*names, *more, "my_rows/forget", "my_rows/neighbour"):
         rows = (_row(each, name) for each in ("Ada", "Bo", *"CDEFGHIJKL"))
         Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -100,7 +100,8 @@ def _row(name: str, file: str) -> dict[str, Any]:
     ]
     pair = {"prompt": asked, "response": said, "question": asked, "answer": said}
     fields = {"mobile": f"+999 {file}", "iban": f"AA {file}", "place": "the dead"}
-    return {**pair, "messages": turns, "name": name, **fields}
+    drawn = [{"text": f"{name} {does} it."} for does in ("saw", "had", *"abcd")]
+    return {**pair, "messages": turns, "name": name, "samples": drawn, **fields}
 
 
 def _part(page: Path, number: int) -> dict[str, Any]:

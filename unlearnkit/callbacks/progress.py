@@ -1,4 +1,4 @@
-"""The progress of a run: a bar on a terminal, now and then a line elsewhere."""
+"""Shows how far training has come, as a bar or in lines."""
 
 from __future__ import annotations
 
