@@ -60,6 +60,21 @@ def number(value: float | None, none: str = "-") -> str:
     return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
+def told(value: object) -> str:
+    """A value of a recipe in a message, as YAML has it.
+
+    Example:
+        >>> told(None), told(True), told("true"), told({"a": [None, 1]})
+        ('null', 'true', "'true'", "{'a': [null, 1]}")
+    """
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{told(key)}: {told(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(told, value))}]"
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else repr(value)
+
+
 def refuse_yaml_bomb(text: str) -> None:
     r"""Refuses YAML that is small and stands for much, or for something without end.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -104,6 +105,14 @@ def _other_reference(run: Planned) -> None:
     if run.module.other is not None:
         vocabulary = load_config(run.module.base).get_text_config().vocab_size
         run.module.other.check(run.data.tokenizer, vocabulary)
+
+
+def _unread_gold(gold: str) -> None:
+    """Refuses a gold model that no suite reads and that is not there; of the Hub none is asked."""
+    owner, slash, name = gold.partition("/")
+    on_hub = slash and name and "/" not in name and owner not in ("", ".", "..", "~", "tiny")
+    if not on_hub or Path(owner).exists():
+        _gold(gold)
 
 
 def _gold(gold: str) -> None:
@@ -221,6 +230,7 @@ FILES: tuple[Rule, ...] = (
     ),
     Rule(_other_reference),
     Rule(lambda run: run.compared and _gold(run.compared)),
+    Rule(lambda run: run.gold and not run.compared and _unread_gold(run.gold)),
     Rule(lambda run: run.compared and check_whole(run.compared, "gold")),
 )
 """Rules on models, by their configs, tokenizers and the names of their weights."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from unlearnkit.errors import RecipeError
+from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 
 Kind = Literal["log", "uniform", "int", "choice"]
@@ -72,7 +73,9 @@ def parse_space(search: Any, field: str = "search") -> dict[str, Range]:
         Range(kind='log', values=(1e-05, 0.001))
     """
     if not isinstance(search, Mapping) or not search:
-        raise RecipeError(f"{field}: expected a mapping of settings to ranges, found {search!r}")
+        raise RecipeError(
+            f"{field}: expected a mapping of settings to ranges, found {told(search)}"
+        )
     found: dict[str, Range] = {}
     mistakes: list[str] = []
     for name, given in search.items():
@@ -87,13 +90,13 @@ def parse_space(search: Any, field: str = "search") -> dict[str, Range]:
 
 def _range(given: Any) -> Range:
     if not isinstance(given, Mapping) or len(given) != 1:
-        raise ValueError(f"expected a range of one kind, found {given!r}")
+        raise ValueError(f"expected a range of one kind, found {told(given)}")
     ((kind, values),) = given.items()
     if kind not in _KINDS:
         near = did_you_mean(str(kind), [*_KINDS])
         raise ValueError(f"'{kind}' is no kind of range.{near} Kinds: {', '.join(_KINDS)}")
     if not isinstance(values, list | tuple):
-        raise ValueError(f"{kind}: expected a list, found {values!r}")
+        raise ValueError(f"{kind}: expected a list, found {told(values)}")
     if kind == "choice":
         return _choice(values)
     number = int if kind == "int" else (int, float)
@@ -116,6 +119,6 @@ def _choice(values: Sequence[Any]) -> Range:
         raise ValueError(f"choice: expected at least two values, found {list(values)}")
     if odd := [each for each in values if not isinstance(each, str | int | float | type(None))]:
         raise ValueError(
-            f"choice: values are texts, numbers, true, false or null, found {odd[0]!r}"
+            f"choice: values are texts, numbers, true, false or null, found {told(odd[0])}"
         )
     return Range("choice", tuple(values))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from unlearnkit.errors import RecipeError
+from unlearnkit.plain import told
 from unlearnkit.verdict.expression import Expression
 
 Values = Mapping[str, float | None]
@@ -55,7 +56,7 @@ class Wanted(NamedTuple):
         for field, given in (("towards", towards), ("keep", keep or {})):
             if not isinstance(given, Mapping) or (field == "towards" and not given):
                 mistakes.append(
-                    f"{field}: expected a mapping of metrics to levels, found {given!r}"
+                    f"{field}: expected a mapping of metrics to levels, found {told(given)}"
                 )
                 continue
             for key, value in given.items():
@@ -122,14 +123,14 @@ def _bounds(key: str, given: Any) -> list[Bound]:
     sides = given if isinstance(given, Mapping) else {"at_least": given}
     if not sides or not set(sides) <= set(SIDES):
         raise ValueError(
-            f"expected a level, or {{at_least: LEVEL, at_most: LEVEL}}, found {given!r}"
+            f"expected a level, or {{at_least: LEVEL, at_most: LEVEL}}, found {told(given)}"
         )
     return [Bound(key, side, _level(sides[side])) for side in SIDES if side in sides]
 
 
 def _level(given: Any) -> Expression:
     if not isinstance(given, str | int | float):
-        raise ValueError(f"expected a number or an expression, found {given!r}")
+        raise ValueError(f"expected a number or an expression, found {told(given)}")
     return Expression(given, STAGES)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 from unlearnkit.verdict.expression import Expression
 from unlearnkit.verdict.values import MetricRow, number
@@ -127,11 +128,13 @@ def _read(given: Any) -> tuple[list[Goal], list[tuple[tuple[str, ...], str]]]:
     if given is None:
         return goals, faults
     if not isinstance(given, Mapping):
-        return goals, [((), f"expected a mapping of metrics to bounds, found {given!r}")]
+        return goals, [((), f"expected a mapping of metrics to bounds, found {told(given)}")]
     example = "{at_most: gold + 0.05}"
     for address, bounds in given.items():
         if not isinstance(bounds, Mapping) or not bounds:
-            faults.append(((str(address),), f"expected bounds such as {example}, found {bounds!r}"))
+            faults.append(
+                ((str(address),), f"expected bounds such as {example}, found {told(bounds)}")
+            )
             continue
         for bound, limit in bounds.items():
             path = (str(address), str(bound))
@@ -142,7 +145,7 @@ def _read(given: Any) -> tuple[list[Goal], list[tuple[tuple[str, ...], str]]]:
                 continue
             try:
                 if not isinstance(limit, str | int | float):
-                    raise ValueError(f"expected a number or an expression, found {limit!r}")
+                    raise ValueError(f"expected a number or an expression, found {told(limit)}")
                 goals.append(Goal(str(address), bound, Expression(limit, NAMES)))
             except ValueError as error:
                 faults.append((path, str(error)))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from unlearnkit.plain import told
 from unlearnkit.verdict.expression import Expression
 
 NAMES = ("before", "after", "gold", "left", "start", "forget_before", "forget_left")
@@ -119,7 +120,7 @@ def _rule(given: Mapping[str, Any]) -> Rule:
     fields["roles"] = tuple(map(tuple, groups))
     if (without := fields.pop("without", None)) is not None:
         if without != "gold":
-            raise ValueError(f"without: expected gold, found {without!r}")
+            raise ValueError(f"without: expected gold, found {told(without)}")
         fields["without_gold"] = True
     return Rule(**fields)
 

@@ -9,7 +9,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from unlearnkit.engine.preflight import refuse
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.errors import RecipeError
-from unlearnkit.runs.preflight import TRAINER
+from unlearnkit.runs.preflight import FILES, TRAINER
 
 
 def _run(checkpoints: str, module: str) -> SimpleNamespace:
@@ -35,3 +35,26 @@ def test_every_stage_of_deepspeed_is_refused() -> None:
     with pytest.raises(RecipeError, match="its checkpoints are pickles"):
         refuse(rules, run)  # pyright: ignore
     refuse(rules, SimpleNamespace(strategy=FSDP2Strategy()))  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("gold", "words"),
+    [
+        ("nowhere", "gold: 'nowhere' is neither a folder nor a model"),
+        ("./nowhere", "gold: there is no folder ./nowhere"),
+        ("runs/nowhere", "gold: 'runs/nowhere' is neither"),  # runs/ is a folder here
+        ("tiny/nowhere", "gold: 'tiny/nowhere' is neither"),
+        ("owner/model", None),
+        ("tiny/gold", None),
+    ],
+)
+def test_a_gold_model_that_no_suite_reads_is_there_too(here, gold, words) -> None:
+    (here / "runs").mkdir()
+    (rule,) = [each for each in FILES if "_unread_gold" in each.broken.__code__.co_names]
+    run = SimpleNamespace(gold=gold, compared=None)
+    if words is None:
+        refuse([rule], run)  # pyright: ignore
+        return
+    with pytest.raises(RecipeError, match=words):
+        refuse([rule], run)  # pyright: ignore
+    refuse([rule], SimpleNamespace(gold=None, compared=None))  # pyright: ignore

@@ -55,5 +55,5 @@ def test_all_mistakes_are_told_at_once():
     assert "Did you mean 'log'?" in lines[0]
     assert "above 0" in lines[1]
     assert "two whole numbers, found [1.5, 2]" in lines[2]
-    with pytest.raises(RecipeError, match="expected a mapping of settings to ranges, found None"):
+    with pytest.raises(RecipeError, match="expected a mapping of settings to ranges, found null"):
         parse_space(None)

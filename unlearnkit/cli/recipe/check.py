@@ -31,6 +31,7 @@ from unlearnkit.families import (
     with_plain_lora,
 )
 from unlearnkit.module import UnlearningModule
+from unlearnkit.plain import told
 from unlearnkit.redact import is_path, one_line
 from unlearnkit.registry import Registered, did_you_mean
 from unlearnkit.runs.phases.yaml_text import MASKED, masked_keys
@@ -114,7 +115,7 @@ class _Checker:
                     yield path, message
             elif key in _PLAIN:
                 if not isinstance(value, _PLAIN[key]) or isinstance(value, bool):
-                    yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {value!r}"
+                    yield (key,), f"expected {schema.describe(_PLAIN[key][0])}, found {told(value)}"
                 elif isinstance(value, int) and not 0 <= value < 2**32:
                     yield (key,), f"expected a number from 0 to {2**32 - 1}, found {value}"
                 elif isinstance(value, str) and (shown := one_line(value)) != value:
@@ -144,7 +145,7 @@ class _Checker:
                 path = (*family.place, name)
                 # Objectives are modules of a torch module, and stand in the names of its weights.
                 if family is OBJECTIVES and (not isinstance(name, str) or not name or "." in name):
-                    yield path, f"expected a name without dots, found {name!r}"
+                    yield path, f"expected a name without dots, found {told(name)}"
                 elif (shown := one_line(str(name))) != str(name):
                     yield path, f"line breaks or control characters in '{shown}'"
                 elif is_path(str(name)):

@@ -9,6 +9,7 @@ from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mista
 from unlearnkit.cli.recipe.names import path_of
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath
+from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _mapping(document: Document, place: KeyPath, value: Any) -> Mapping[str, Any
         return value
     raise RecipeError(
         f"{document.place(place)}: {'.'.join(map(str, place))}: expected a mapping, "
-        f"found {value!r}.",
+        f"found {told(value)}.",
         hint="Write choices: {NAME: {ONE: {model: {...}}, OTHER: {model: {...}}}}.",
     )
 

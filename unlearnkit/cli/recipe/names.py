@@ -26,6 +26,7 @@ from unlearnkit.families import (
     at,
     with_plain_lora,
 )
+from unlearnkit.plain import told
 from unlearnkit.registry import PACKAGE, did_you_mean
 
 OPTIMIZER: KeyPath = ("model", "optimizer")
@@ -169,7 +170,7 @@ def split_entry(value: Any) -> tuple[str | None, dict[str, Any]]:
         return value, {}
     if not isinstance(value, Mapping):
         raise RecipeError(
-            f"expected a name or a mapping such as {{name: ..., weight: 1.0}}, found {value!r}"
+            f"expected a name or a mapping such as {{name: ..., weight: 1.0}}, found {told(value)}"
         )
     if "class_path" in value:
         extra = [key for key in value if key not in ("class_path", "init_args", "dict_kwargs")]
@@ -180,12 +181,12 @@ def split_entry(value: Any) -> tuple[str | None, dict[str, Any]]:
             )
         given = value.get("init_args") or {}
         if not isinstance(given, Mapping):
-            raise RecipeError(f"init_args: expected a mapping of arguments, found {given!r}")
+            raise RecipeError(f"init_args: expected a mapping of arguments, found {told(given)}")
         return str(value["class_path"]), dict(given)
     arguments = dict(value)
     name = arguments.pop("name", None)
     if name is not None and not isinstance(name, str):
-        raise RecipeError(f"expected text, found {name!r}. Quote it if it is text.")
+        raise RecipeError(f"expected text, found {told(name)}. Quote it if it is text.")
     return name, arguments
 
 

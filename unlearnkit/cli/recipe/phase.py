@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearnkit.cli.recipe.document import Document, Mistake
 from unlearnkit.families import KeyPath
+from unlearnkit.plain import told
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 PHASES, REQUESTS = "phases", "requests"
@@ -49,7 +50,7 @@ def covers(key: KeyPath, path: KeyPath) -> bool:
 def fault_of_name(name: Any, taken: Sequence[str]) -> str | None:
     """What is wrong with a phase's name, which is also its folder's."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        return f"it names a folder: letters, digits, '-', '_' and '.'; found {name!r}."
+        return f"it names a folder: letters, digits, '-', '_' and '.'; found {told(name)}."
     return f"the name '{name}' is given twice." if name in taken else None
 
 

@@ -13,6 +13,7 @@ from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.phase import PHASES, REQUESTS, Layer, copied, covers, fault_of_name
 from unlearnkit.cli.recipe.requests import of_requests
 from unlearnkit.families import KeyPath, at
+from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 
 BASE: KeyPath = ("model", "base")
@@ -75,14 +76,16 @@ def _of_phases(document: Document) -> Iterator[Layer | Mistake]:
         return Mistake(path, message, document.place(path))
 
     if not isinstance(given, list) or not given:
-        yield wrong((PHASES,), f"expected a list of phases, found {given!r}")
+        yield wrong((PHASES,), f"expected a list of phases, found {told(given)}")
         return
     names: list[str] = []
     start: Any = at(common, BASE)
     for index, block in enumerate(given):
         path: KeyPath = (PHASES, index)
         if not isinstance(block, Mapping):
-            yield wrong(path, f"expected a mapping with model, data or trainer, found {block!r}")
+            yield wrong(
+                path, f"expected a mapping with model, data or trainer, found {told(block)}"
+            )
             continue
         name = block.get("name", f"phase-{index}")
         if (fault := fault_of_name(name, names)) is not None:

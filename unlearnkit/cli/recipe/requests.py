@@ -11,6 +11,7 @@ from unlearnkit.cli.recipe.names import split_entry
 from unlearnkit.cli.recipe.phase import REQUESTS, Layer, copied, fault_of_name
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import STREAMS, SUITES, KeyPath, at
+from unlearnkit.plain import told
 from unlearnkit.suites.requests import KEPT
 
 FORGET: KeyPath = (*STREAMS.place, "forget")
@@ -36,7 +37,7 @@ def of_requests(document: Document) -> Iterator[Layer | Mistake]:
     else:
         items = []
     if not items:
-        message = f"expected a list of files, or a mapping of names to files, found {given!r}"
+        message = f"expected a list of files, or a mapping of names to files, found {told(given)}"
         yield wrong((REQUESTS,), message)
         return
     forget = at(common, FORGET)
@@ -56,7 +57,7 @@ def of_requests(document: Document) -> Iterator[Layer | Mistake]:
         if isinstance(value, str):
             value = {"path": value}
         if not isinstance(value, Mapping):
-            message = f"expected a file, or keys of the forget stream, found {value!r}"
+            message = f"expected a file, or keys of the forget stream, found {told(value)}"
             yield wrong((REQUESTS, key), message)
             continue
         more: Any = value.get(_BESIDE, {})
@@ -95,13 +96,13 @@ def _entry(stream: Any, over: Mapping[str, Any], called: str = FORGET[-1]) -> di
 def _fault_beside(given: Any, streams: Mapping[str, Any]) -> str | None:
     """What is wrong with the other streams that a request changes."""
     if not isinstance(given, Mapping):
-        return f"expected streams with the keys that the request changes, found {given!r}"
+        return f"expected streams with the keys that the request changes, found {told(given)}"
     for name, over in given.items():
         if name not in streams:
             known = ", ".join(streams) or "none"
             return f"there is no stream '{name}' beside forget; there is {known}."
         if not isinstance(over, Mapping):
-            return f"expected keys of the stream '{name}', found {over!r}"
+            return f"expected keys of the stream '{name}', found {told(over)}"
     return None
 
 

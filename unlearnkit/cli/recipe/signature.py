@@ -22,6 +22,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath, constructors
 from unlearnkit.own_code import is_own_file
+from unlearnkit.plain import told
 from unlearnkit.registry import PACKAGE, did_you_mean
 
 Finding = tuple[KeyPath, str]
@@ -145,7 +146,7 @@ def check_arguments(
         given_elsewhere: Arguments that are checked by other means.
     """
     if not isinstance(arguments, Mapping):
-        yield path, f"expected a mapping of arguments, found {arguments!r}"
+        yield path, f"expected a mapping of arguments, found {told(arguments)}"
         return
     known = [name for name in accepted(cls) if name not in skip]
     hints = _hints(cls)
@@ -239,13 +240,13 @@ def _check_value(cls: type, key: str, value: Any, hint: Any, path: KeyPath) -> I
         _parser(cls, key).parse_object({"_": {key: copy.deepcopy(value)}})
     except ArgumentError as error:
         if hint is None:
-            yield path, f"found {value!r}: {str(error).splitlines()[-1].strip()}"
+            yield path, f"found {told(value)}: {str(error).splitlines()[-1].strip()}"
             return
         choices = [str(each) for each in members if isinstance(each, str)]
         near = did_you_mean(str(value), choices) if choices else ""
         if str in members and isinstance(value, bool | int | float):
             near = QUOTE
-        yield path, f"expected {describe(hint)}, found {value!r}.{near}"
+        yield path, f"expected {describe(hint)}, found {told(value)}.{near}"
 
 
 @cache

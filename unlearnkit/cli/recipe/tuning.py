@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from unlearnkit.cli.recipe.document import Document
 from unlearnkit.errors import RecipeError
+from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 from unlearnkit.search.found import Budget
 from unlearnkit.search.space import Range, parse_space
@@ -64,21 +65,23 @@ def parse_tuning(given: Any) -> Tuning:
         40
     """
     if not isinstance(given, Mapping):
-        raise RecipeError(f"expected a mapping with {', '.join(_KEYS)}, found {given!r}")
+        raise RecipeError(f"expected a mapping with {', '.join(_KEYS)}, found {told(given)}")
     mistakes = [_unknown(key, _KEYS) for key in given if key not in _KEYS]
     budget = given.get("budget") or {}
     if isinstance(budget, Mapping):
         mistakes += [f"budget: {_unknown(key, _BUDGET)}" for key in budget if key not in _BUDGET]
     else:
-        mistakes.append(f"budget: expected a mapping with {', '.join(_BUDGET)}, found {budget!r}")
+        mistakes.append(
+            f"budget: expected a mapping with {', '.join(_BUDGET)}, found {told(budget)}"
+        )
         budget = {}
     counts = {"budget.trials": budget.get("trials", 40), "budget.workers": budget.get("workers", 1)}
     for name, count in {**counts, "seeds": given.get("seeds", _SEEDS)}.items():
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            mistakes.append(f"{name}: expected a whole number of at least 1, found {count!r}")
+            mistakes.append(f"{name}: expected a whole number of at least 1, found {told(count)}")
     minutes = budget.get("minutes")
     if minutes is not None and (not isinstance(minutes, int | float) or minutes <= 0):
-        mistakes.append(f"budget.minutes: expected a number above 0, found {minutes!r}")
+        mistakes.append(f"budget.minutes: expected a number above 0, found {told(minutes)}")
     hint = None
     made: list[Any] = []
     for make in (

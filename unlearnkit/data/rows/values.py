@@ -72,8 +72,8 @@ def check_fields(
     for index, row in enumerate(table.rows):
         faults = [
             problem
-            for column in columns.values()
-            if (problem := _field_problem(table.file, row, column, column in may_be_empty))
+            for key, column in columns.items()
+            if (problem := _field_problem(table.file, row, key, column, column in may_be_empty))
         ]
         problems += faults
         if faults:
@@ -118,11 +118,13 @@ def _check_kinds(table: Table, columns: Mapping[str, str]) -> None:
             raise DataError([problem], hint=kind_hint(table, key, column))
 
 
-def _field_problem(file: str, row: Row, column: str, may_be_empty: bool) -> Problem | None:
+def _field_problem(
+    file: str, row: Row, key: str, column: str, may_be_empty: bool
+) -> Problem | None:
     if column not in row.fields:
         near = difflib.get_close_matches(column, list(row.fields), n=1)
         found = f"'{near[0]}'" if near else f"the fields {quoted(row.fields)}"
-        return Problem(file, row.place, column, found, f"'{column}'")
+        return Problem(file, row.place, column, found, f"'{column}', which is `{key}`")
     fault = text_fault(row.fields[column], may_be_empty=may_be_empty)
     return None if fault is None else Problem(file, row.place, column, fault, "text")
 

@@ -50,3 +50,12 @@ def test_a_column_that_no_row_has_is_told_once() -> None:
     with pytest.raises(DataError, match="numbers in all rows"):
         check_fields(table({"q": 1}, {"q": 2}), {"prompt": "q"})
     assert (quoted(["a", "b"]), quoted([])) == ("'a', 'b'", "none")
+
+
+def test_a_row_without_a_column_names_its_setting() -> None:
+    rows = [Row(Place(1, 1), {"prompt": "a"}), Row(Place(2, 2), {"prompts": "b"})]
+    _, (problem,) = check_fields(Table("f.jsonl", rows, []), {"prompt_field": "prompt"})
+    assert str(problem) == (
+        "f.jsonl, line 2, field 'prompt': found 'prompts', expected 'prompt', which is "
+        "`prompt_field`"
+    )
