@@ -29,8 +29,7 @@ _PROMPT_WIDTH = 24
 _LONGEST_TEXT = 100
 _PROMPT_END = 64
 _TWO_COLUMNS = 80
-_SIDES = 4
-"""Columns that the sides of a box take."""
+_SIDES = 4  # columns that the sides of a box take
 # A path that the terminal itself continues on its next line can be copied; rich would cut it.
 _whole = partial(fill, break_long_words=False, break_on_hyphens=False)
 _ANY_SUITE = "copyright"
