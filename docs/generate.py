@@ -29,6 +29,7 @@ from benchmarks.fair import wordings
 from benchmarks.meta.table import table as meta_table
 from benchmarks.meta.table import zoo_table
 from benchmarks.preference import table as preference
+from benchmarks.real import depth as real_depth
 from benchmarks.systems.table import SMALL, SMALL_FIGURES, by_metric, read_results, without_row
 from benchmarks.systems.table import table as systems_table
 from unlearnkit import functional
@@ -293,6 +294,7 @@ def _made(what: str) -> str:
         "compat": compat_table,
         "fair": fair.table,
         "fair_depth": fair_depth.table,
+        "real_depth": real_depth.published,
         "fair_settings": fair.settings,
         "fair_wordings": wordings.table,
         "frames": frames,

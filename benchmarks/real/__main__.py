@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 import benchmarks.real as package
-from benchmarks.real import page
+from benchmarks.real import depth, page
 from benchmarks.real.figures import APPLICATIONS
 from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS
@@ -15,9 +15,8 @@ from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS, stopped
 from benchmarks.stored import Results
 from unlearnkit.cli.quiet import quieten
 
-HERE = Path(__file__).parent
-RESULTS = HERE.parent / "results" / "real.jsonl"
-KEY = ("application", "method", "seed")
+RESULTS, KEY = depth.STORED, depth.KEY
+SEEDS = (0, 1, 2)
 CACHE = Path.home() / ".cache" / "unlearnkit-real"
 
 
@@ -31,27 +30,42 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "applications", nargs="*", metavar="APPLICATION", help=", ".join(APPLICATIONS)
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--methods", nargs="+", choices=METHODS)
+    parser.add_argument("--seeds", type=int, nargs="+")
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, *depth.TITLES])
     parser.add_argument("--selectivity", action="store_true", help="variants, in place of methods")
     parser.add_argument("--variants", nargs="+", choices=[*VARIANTS, *NEGATED])
+    parser.add_argument(
+        "--depth", action="store_true", help="attack the copyright models; seed 1, in float32"
+    )
     parser.add_argument("--tables", action="store_true", help="write docs/results.md's tables")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the taught models")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
+    known = depth.TITLES if options.depth else METHODS
+    if not set(options.methods or ()) <= set(known):
+        parser.error(f"--methods: expected some of {', '.join(known)}")
     quieten()
     if options.tables:
         page.write(Results(options.results, KEY))
         return
+    if options.depth:
+        # A folder of its own: models that were taught in bfloat16 are others.
+        exact = Models(options.cache / "float32", layers=[depth.FLOAT32])
+        for seed in options.seeds or depth.SEEDS:
+            attacked = depth.Attacked(seed, exact, Results(options.results, KEY), [depth.FLOAT32])
+            for lr in depth.RATES:
+                for name in options.methods or depth.TITLES:
+                    attacked.run(name, lr)
+        return
     models = Models(options.cache)
     if options.selectivity:
-        for seed in options.seeds:
+        for seed in options.seeds or SEEDS:
             bench = Bench(APPLICATION, seed, models, Results(options.results, KEY))
             bench.measure("gold", models.gold(seed))
             run_variants(bench, options.variants or [*VARIANTS, *NEGATED])
         return
     for application in options.applications or APPLICATIONS:
-        for seed in options.seeds:
+        for seed in options.seeds or SEEDS:
             bench = Bench(application, seed, models, Results(options.results, KEY))
             bench.measure("taught", models.taught(application, seed))
             bench.measure("gold", models.gold(seed))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.real import page
+from benchmarks.real import depth, page
 from benchmarks.real.__main__ import KEY, RESULTS, run_variants
 from benchmarks.real.figures import APPLICATIONS, COLUMNS, columns
 from benchmarks.real.measuring import Bench
@@ -146,5 +146,10 @@ def test_the_pages_tables_are_those_of_the_kept_results():
 
 def test_kept_results_are_of_known_methods():
     found = Results(RESULTS, KEY).all()
-    assert len(found) == 107
-    assert {each["method"] for each in found} <= {*TITLES, *VARIANTS, *NEGATED}
+    assert len(found) == 110
+    assert {each["method"] for each in found} <= {
+        *TITLES,
+        *VARIANTS,
+        *NEGATED,
+        *depth.TITLES,
+    }
