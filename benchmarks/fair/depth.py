@@ -57,9 +57,10 @@ class Attacker:
 
     def attack(self, model: str) -> dict[str, Any]:
         """The readings of a model by their cell, and how much comes back beside gold."""
-        chosen = self._grid.prepare(self._target)
-        gold = self._gold or self._grid.run(GOLD, chosen, self._target)
+        gold = self._gold or self._grid.run(GOLD, self._grid.prepare(self._target), self._target)
         self._gold = gold
+        # Anew, since a composite model refuses cells that the gold model has.
+        chosen = self._grid.prepare(self._target)
         curve = self._grid.run(model, chosen, self._target)
         found = self._grid.figures({"model": curve, "gold": gold})
         return {"readings": _readings(curve), "gold": _readings(gold), **found}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from benchmarks.fair import depth
@@ -9,6 +11,9 @@ from benchmarks.fair.depth import Attacker
 from benchmarks.fair.methods import METHODS
 from benchmarks.fair.running import KEY, Bench, digest_of
 from benchmarks.stored import Results
+from unlearnkit.attacks import Grid
+from unlearnkit.attacks import grid as grids
+from unlearnkit.errors import UserError
 
 STEP = "relearn lr=0.0003 lora=- data=-, step 20"
 
@@ -103,3 +108,32 @@ def test_a_seed_that_diverged_or_was_not_run_has_no_attack(attacker):
     assert found.run("idk", 3) is None
     assert found.run("simnpo", 0) is None
     assert given == []
+
+
+def test_cells_that_a_model_refuses_are_left_out_after_gold_has_them(monkeypatch):
+    tried = []
+
+    class Cell:
+        def __init__(self, options):
+            self.name = options["attack"]
+
+        def prepare(self, target):
+            return target
+
+    def curve(cell, target, model):
+        tried.append((model, cell.name))
+        if (model, cell.name) == ("composite", "noise"):
+            raise UserError("no adapter goes on it")
+        known = 0.5 if model == depth.GOLD else 0.8
+        return [{"sigma": sigma, "others/exact_memorization": known} for sigma in (0, 1)]
+
+    monkeypatch.setattr(grids, "attack_of", Cell)
+    monkeypatch.setattr(grids, "_kept_curve", curve)
+    attacker = Attacker.__new__(Attacker)
+    attacker._grid, attacker._gold = Grid(cells="noise,prefix"), None
+    attacker._target = SimpleNamespace(context=SimpleNamespace(data={}))  # pyright: ignore
+    for model, cells in (("composite", {"prefix"}), ("whole", {"noise", "prefix"})):
+        found = attacker.attack(model)
+        assert {name.partition(",")[0] for name in found["readings"]} == {"as it is", *cells}
+        assert found["comes back"] == pytest.approx(0.3)
+    assert [name for model, name in tried if model == depth.GOLD] == ["noise", "prefix"]
