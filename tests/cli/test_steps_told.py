@@ -128,8 +128,10 @@ def test_every_phase_has_its_banner(command, recipe, words, folder) -> None:
 
 
 @pytest.mark.parametrize(("bound", "text"), [("max_steps", "Epoch 7"), ("max_epochs", "Epoch 7/8")])
-def test_the_bar_makes_up_no_last_epoch(tmp_path, bound, text) -> None:
+def test_the_bar_makes_up_no_last_epoch(tmp_path, monkeypatch, bound, text) -> None:
     import lightning as L
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
 
     given = RichProgressBar(refresh_rate=3, leave=True)
     trainer = L.Trainer(accelerator="cpu", callbacks=[given], **{bound: 9})

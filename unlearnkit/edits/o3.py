@@ -68,7 +68,7 @@ class O3(Edit, name="o3"):
         base: Model,
         adapter: list[str],
         score: str = "cosine",
-        encoder: list[str] | str | None = None,
+        encoder: str | list[str] | None = None,
         layers: int | None = None,
         gate: str = "soft",
         threshold: float = 0.5,
