@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -107,7 +108,7 @@ def apply(document: Document, overrides: Sequence[Override]) -> None:
     """Lays chosen blocks and overrides over a recipe; one that names no entry is a mistake."""
     values, overrides = lay_choices(document, overrides)
     for path, value in values:
-        _set(document.tree, path, value)
+        _set(document.tree, path, deepcopy(value))
     for path, value, appends in overrides:
         missing = _missing_entry(document.tree, path)
         if missing is not None:
@@ -122,7 +123,8 @@ def apply(document: Document, overrides: Sequence[Override]) -> None:
             _came_from_line(document, path, below=False)
         else:
             _came_from_line(document, path)
-        _set(document.tree, path, value)
+        # A later override may change what is in it, and the caller's own stays as it was given.
+        _set(document.tree, path, deepcopy(value))
 
 
 def _came_from_line(document: Document, path: KeyPath, *, below: bool = True) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from unlearnkit.cli.recipe.document import Document
 from unlearnkit.cli.recipe.overrides import (
+    Override,
     apply,
     read_command_line,
     split_options,
@@ -22,6 +23,15 @@ def test_values_are_read_as_yaml_and_set_by_their_path() -> None:
     document = applied({"data": {"batch_size": 1}}, "--data.batch_size", "4", "--data.a.b=[1, x]")
     assert document.tree == {"data": {"batch_size": 4, "a": {"b": [1, "x"]}}}
     assert document.place(("data", "batch_size")) == "command line"
+
+
+def test_what_an_override_gives_is_not_changed_by_a_later_one() -> None:
+    given = {"name": "SGD", "lr": 0.05}
+    place = ("model", "optimizer")
+    document = Document({"model": {}}, "a.yaml")
+    apply(document, [Override(place, given), Override((*place, "lr"), 0.1)])
+    assert document.tree == {"model": {"optimizer": {"name": "SGD", "lr": 0.1}}}
+    assert given == {"name": "SGD", "lr": 0.05}
 
 
 def test_a_plus_adds_to_a_list() -> None:
