@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -30,6 +31,13 @@ class TextConsole(Console):
         """Segments whose text is printable; those that move the cursor are rich's own."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        """Says nothing more, where rich ends the program: a run outlives the reader of its words."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())  # for what is still in the buffer, and other consoles
+        os.close(nowhere)
 
     def show_line(self, text: object, style: str | None = None) -> None:
         """Prints one line, such as the name of a file; line breaks in it are written out."""

@@ -69,9 +69,24 @@ def _differ(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
+def _equal(one: Tensor, other: Tensor, name: tuple[str, bool], layout: str) -> bool:
+    """Whether values are equal; those of a float64 model, to 1e-6, where float32 cannot tell.
+
+    A recurrent stack such as Dory's enlarges rounding to 4e-4, whose part depends on the processor.
+    """
+    if _differ(one, other) < 1e-5:
+        return True
+    model = tiny_family(*name).double()
+    plain = _plain_logps(model)
+    if layout == "packed":
+        use_tree_attention(model)
+    return _differ(_logps(model, layout), plain) < 1e-6
+
+
 @torch.no_grad()
 def _found(family: str, windows: bool) -> str:
     """What is found of a family, after its values were compared with those of transformers."""
+    name = (family, windows)
     try:
         model = tiny_family(family, windows)
         plain = _plain_logps(model)
@@ -79,14 +94,14 @@ def _found(family: str, windows: bool) -> str:
         return f"not built: {type(error).__name__}"
     try:
         layout, reason = choose_layout(model, "auto")
-        rows = _differ(_logps(model, "rows"), plain)
+        rows = _logps(model, "rows")
     except RecipeError as refusal:
         return f"refused: {_shortened(refusal.message)}"
-    assert rows < 1e-5, "rows in a batch have other values than alone"
+    assert _equal(rows, plain, name, "rows"), "rows in a batch have other values than alone"
     if layout == "packed":
         use_tree_attention(model)
         packed = _logps(model, "packed")
-        assert _differ(packed, plain) < 1e-5, "packed rows have other values"
+        assert _equal(packed, plain, name, "packed"), "packed rows have other values"
         assert observed_needs(model), "no attention was seen"
         assert torch.equal(_logps(model, "packed"), packed), "looking on has changed it"
         return layout

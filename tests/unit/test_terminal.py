@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+import pytest
 from rich.panel import Panel
 from rich.table import Table
 
@@ -34,3 +38,13 @@ def test_styles_are_still_shown(monkeypatch, capsys) -> None:
     monkeypatch.setenv("TERM", "xterm")
     TextConsole().print("a\x1b[2J", style="bold")
     assert capsys.readouterr().out == "\x1b[1ma\\x1b[2J\x1b[0m\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_goes_away_ends_nothing(monkeypatch, stream) -> None:
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as broken:
+        monkeypatch.setattr(sys, stream, broken)
+        os.close(read)
+        for _ in range(2):  # the next console finds nobody either
+            TextConsole(stderr=stream == "stderr").print("a")

@@ -31,7 +31,7 @@ class StepLines(ProgressBar):
     Of a run without a last step it does after steps 1, 2, 4 and so on.
 
     Args:
-        console: Where they are printed; by default the standard output.
+        console: Where they are printed; by default the standard error, as the suites' lines.
         clock: Gives seconds.
     """
 
@@ -80,7 +80,7 @@ class StepLines(ProgressBar):
             took = self._clock() - self._began
             left = round(took * (steps - step) / (step - self._first))
             words += f", {left // 60}:{left % 60:02} left"
-        (self._console or TextConsole()).print(Text(words), soft_wrap=True)
+        (self._console or TextConsole(stderr=True)).print(Text(words), soft_wrap=True)
 
 
 def _is_due(before: int, step: int, steps: float) -> bool:
