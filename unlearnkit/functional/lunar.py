@@ -76,8 +76,8 @@ def descended(
     Example:
         >>> a = torch.eye(2)
         >>> moved = descended(torch.zeros(1, 2), a[:1], a[1:], torch.ones(1), epochs=30, lr=0.2)
-        >>> [round(each) for each in moved[0].tolist()]
-        [1, 0]
+        >>> moved.round()
+        tensor([[1., 0.]])
 
     References:
         Shen et al. 2025, arXiv 2502.07218; optimizer and constants are those of its code.
