@@ -33,7 +33,7 @@ class TextConsole(Console):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
 
     def on_broken_pipe(self) -> None:
-        """Says nothing more, where rich ends the program: a run outlives the reader of its words."""
+        """Says nothing more, where rich ends the program: a run outlives its reader."""
         self.quiet = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())  # for what is still in the buffer, and other consoles
