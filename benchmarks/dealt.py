@@ -13,15 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from typing import Any
 
 from benchmarks import new_file
 from benchmarks.evaluation import MODEL, STORED
+from benchmarks.ranks import on_ranks
+
+NAME = "benchmarks.dealt"
 
 
 def evaluate(width: int, blocks: int) -> dict[str, Any]:
@@ -74,26 +74,6 @@ def evaluate(width: int, blocks: int) -> dict[str, Any]:
     return found
 
 
-def on_ranks(ranks: int, *words: str) -> list[dict[str, Any]]:
-    """What each of so many processes finds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.dealt", "--process", *words],
-            env={**os.environ, **world, "RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
-    texts = [process.communicate()[0] for process in started]
-    if any(process.returncode for process in started):
-        raise SystemExit("a process failed")
-    return [json.loads(text.splitlines()[-1]) for text in texts]
-
-
 def ratios(one: dict[str, Any], several: list[dict[str, Any]]) -> dict[str, float]:
     """Seconds of the slowest of several processes over those of one.
 
@@ -118,8 +98,8 @@ def main() -> None:
         print(json.dumps(evaluate(given.width, given.blocks)))
         return
     words = ("--width", str(given.width), "--blocks", str(given.blocks))
-    (one,) = on_ranks(1, *words)
-    found = ratios(one, on_ranks(given.ranks, *words))
+    (one,) = on_ranks(NAME, 1, *words)
+    found = ratios(one, on_ranks(NAME, given.ranks, *words))
     print(
         f"{given.ranks} processes over one: {found['wall']:.2f} on the wall, {found['cpu']:.2f} of "
         f"the CPU; one process {one['wall']:.1f} s, {one['cpu']:.1f} s; {len(one['rows'])} bytes "

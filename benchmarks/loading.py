@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import new_file
+from benchmarks.ranks import on_ranks
+
+NAME = "benchmarks.loading"
 
 GOAL = 0.35
 """Of the model, for policy and reference each."""
@@ -138,26 +139,6 @@ def load(folder: str) -> dict[str, int]:
     return watch.peaks
 
 
-def on_ranks(folder: Path, ranks: int) -> list[dict[str, int]]:
-    """What each of so many processes held, by phase."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.loading", "--process", str(folder)],
-            env={"OMP_NUM_THREADS": "1", **os.environ, **world, "RANK": str(rank)},
-            stdout=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
-    texts = [process.communicate()[0] for process in started]
-    if any(process.returncode for process in started):
-        raise SystemExit("a process failed")
-    return [json.loads(text.splitlines()[-1]) for text in texts]
-
-
 def above(found: dict[str, int], idle: dict[str, int], size: int) -> dict[str, float]:
     """What a process held above an idle one in each phase, of one model."""
     return {phase: (held - idle[phase]) / MODELS / size for phase, held in found.items()}
@@ -181,11 +162,11 @@ def measure(ranks: int, width: int, blocks: int) -> tuple[int, list[dict[str, fl
         sizes = {}
         for name, wide in (("model", width), ("idle", IDLE)):
             words = [str(Path(folder, name)), str(wide), str(blocks)]
-            made = [sys.executable, "-m", "benchmarks.loading", "--make", *words]
+            made = [sys.executable, "-m", NAME, "--make", *words]
             done = subprocess.run(made, stdout=subprocess.PIPE, text=True, check=True)
             sizes[name] = int(done.stdout.splitlines()[-1])
-        idle = on_ranks(Path(folder, "idle"), ranks)
-        found = on_ranks(Path(folder, "model"), ranks)
+        idle = on_ranks(NAME, ranks, str(Path(folder, "idle")))
+        found = on_ranks(NAME, ranks, str(Path(folder, "model")))
     size = sizes["model"] - sizes["idle"]
     return size, [above(each, other, size) for each, other in zip(found, idle, strict=True)]
 
