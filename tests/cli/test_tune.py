@@ -94,6 +94,7 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
         (("copyright/forget/nll", "forget/nll"), "write 'copyright/forget/nll' in place of"),
         (("1.5 * before", "gold"), "refers to gold, but there is no such model"),
         (("budget: {trials: 2}", "budget: {trails: 2}"), "Did you mean 'trials'?"),
+        (("seeds: 1", "seeds: 1\n  sampler: randon"), "Did you mean 'random'?"),
         (("evaluate: [copyright]", ""), "the recipe names no suite"),
         (("accelerator: cpu", "accelerator: cpu, devices: 2, strategy: ddp"), "on one process"),
         (

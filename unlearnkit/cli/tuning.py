@@ -113,6 +113,7 @@ class Job:
             tuning.wanted,
             self.stages("choosing"),
             tuning.budget,
+            sampler=tuning.sampler,
         )
 
 

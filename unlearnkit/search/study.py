@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from unlearnkit.errors import UserError
+from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.plain import told
+from unlearnkit.registry import did_you_mean
 from unlearnkit.search.found import Budget, Found, Settings, TrialResult
 from unlearnkit.search.space import Range, parse_space
 from unlearnkit.search.wanted import Values, Wanted
@@ -25,6 +27,8 @@ MakeRun: TypeAlias = Callable[[Settings, Report], Values]
 HEARTBEAT, PATIENCE = 5, 15
 """Seconds between signs of life of a trial, and after how many without one it is given again."""
 _VALUES, _VIOLATIONS, _BEGUN = "values", "violations", "begun"
+SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
+"""How settings are drawn: near to what was good (Bergstra et al. 2011), or blindly."""
 
 
 class Search:
@@ -38,6 +42,7 @@ class Search:
         stages: Metrics ``before`` and of ``gold``, which levels refer to.
         budget: Where it ends.
         seed: Of the sampler.
+        sampler: One of `SAMPLERS`.
 
     Raises:
         RecipeError: If a level refers to what was not measured.
@@ -53,15 +58,16 @@ class Search:
         stages: Mapping[str, Values],
         budget: Budget,
         seed: int = 0,
+        sampler: str = "tpe",
     ) -> None:
         self.space, self.wanted, self.stages, self.budget = space, wanted, stages, budget
         self.began = time.monotonic()
         wanted.distance({}, stages)
         wanted.violations({}, stages)
         self._storage = _open(storage)
-        self._study = self._made(name, seed)
+        self._study = self._made(name, seed, sampler)
 
-    def _made(self, name: str, seed: int) -> Study:
+    def _made(self, name: str, seed: int, sampler: str) -> Study:
         import optuna
 
         # A continued study must not draw the numbers again that it began with.
@@ -69,11 +75,11 @@ class Search:
         drawn = 0
         if name in known:
             drawn = len(optuna.load_study(study_name=name, storage=self._storage).trials)
-        sampler = optuna.samplers.TPESampler(seed=(seed + 1_000_003 * drawn) % 2**32)
+        draws = getattr(optuna.samplers, SAMPLERS[sampler])
         return optuna.create_study(
             storage=self._storage,
             study_name=name,
-            sampler=sampler,
+            sampler=draws(seed=(seed + 1_000_003 * drawn) % 2**32),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=0),
             load_if_exists=True,
         )
@@ -166,6 +172,17 @@ class Search:
         return sum(before is None or each.number < before for each in trials)
 
 
+def refuse_unknown_sampler(given: Any) -> None:
+    """Refuses what is none of `SAMPLERS`.
+
+    Raises:
+        RecipeError: With the nearest name.
+    """
+    if not isinstance(given, str) or given not in SAMPLERS:
+        guess = did_you_mean(str(given), [*SAMPLERS])
+        raise RecipeError(f"sampler: expected {' or '.join(SAMPLERS)}, found {told(given)}.{guess}")
+
+
 class _Surplus(Exception):
     """A trial beyond the budget."""
 
@@ -229,6 +246,7 @@ def search_recipe(
     storage: str = "sqlite:///study.db",
     name: str = "search",
     seed: int = 0,
+    sampler: str = "tpe",
 ) -> Found:
     """Searches settings whose metrics come near to targets and keep bounds.
 
@@ -248,12 +266,13 @@ def search_recipe(
         storage: URL of a database.
         name: Name of the study in it.
         seed: Of the sampler.
+        sampler: ``tpe`` draws near to what was good, ``random`` blindly.
 
     Returns:
         What was found.
 
     Raises:
-        RecipeError: For ranges, levels or budgets that cannot be read.
+        RecipeError: For ranges, levels, budgets or a sampler that cannot be read.
         UserError: Without Optuna, or if the storage cannot be opened.
 
     Example:
@@ -269,6 +288,7 @@ def search_recipe(
     stages = {"before": before or {}} | ({} if gold is None else {"gold": gold})
     wanted = Wanted.parse(towards, keep)
     budget = Budget(trials, minutes)
-    study = Search(storage, name, parse_space(search), wanted, stages, budget, seed)
+    refuse_unknown_sampler(sampler)
+    study = Search(storage, name, parse_space(search), wanted, stages, budget, seed, sampler)
     study.work(make_run)
     return study.found()

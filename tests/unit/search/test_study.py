@@ -87,7 +87,23 @@ def test_a_metric_that_cannot_be_measured_is_never_the_best(url):
     assert found.best.settings["x"] >= 9
 
 
+def test_the_sampler_draws_as_it_is_told(tmp_path):
+    def drawn(sampler):
+        found = search_recipe(
+            lambda settings, report: {"f": abs(settings["x"] - 0.3)},
+            search={"x": {"uniform": [0.0, 1.0]}}, towards={"f": 0}, trials=40, sampler=sampler,
+            storage=f"sqlite:///{tmp_path}/{sampler}.db",
+        )  # fmt: skip
+        return [abs(each.settings["x"] - 0.3) for each in found.trials]
+
+    tpe, blind = drawn("tpe"), drawn("random")
+    assert tpe[:10] == blind[:10]  # both begin blindly, with one seed
+    assert sum(tpe[20:]) < 0.5 * sum(blind[20:])
+
+
 def test_what_cannot_be_searched_is_refused(url, monkeypatch):
+    with pytest.raises(RecipeError, match=r"sampler: expected tpe or random, found 'tpee'.*'tpe'"):
+        search_recipe(near_three, search=SPACE, towards={"f": 0}, storage=url, sampler="tpee")
     with pytest.raises(RecipeError, match=r"budget\.trials: expected at least 1, found 0"):
         Budget(0)
     with pytest.raises(RecipeError, match=r"budget\.minutes: expected more than 0, found 0"):

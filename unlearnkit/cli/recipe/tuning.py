@@ -11,10 +11,11 @@ from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 from unlearnkit.search.found import Budget
 from unlearnkit.search.space import Range, parse_space
+from unlearnkit.search.study import refuse_unknown_sampler
 from unlearnkit.search.wanted import Wanted
 
 SECTION = "tune"
-_KEYS = ("search", "towards", "keep", "budget", "seeds")
+_KEYS = ("search", "towards", "keep", "budget", "seeds", "sampler")
 _BUDGET = ("trials", "minutes", "workers")
 _SEEDS = 3
 
@@ -28,6 +29,7 @@ class Tuning(NamedTuple):
         budget: Where it ends.
         workers: Processes on this machine.
         seeds: How many seeds the chosen recipe is run on.
+        sampler: How settings are drawn.
     """
 
     space: dict[str, Range]
@@ -35,6 +37,7 @@ class Tuning(NamedTuple):
     budget: Budget
     workers: int = 1
     seeds: int = _SEEDS
+    sampler: str = "tpe"
 
 
 def take_tuning(document: Document) -> Tuning | None:
@@ -87,6 +90,7 @@ def parse_tuning(given: Any) -> Tuning:
     for make in (
         lambda: parse_space(given.get("search")),
         lambda: Wanted.parse(given.get("towards"), given.get("keep")),
+        lambda: refuse_unknown_sampler(given.get("sampler", "tpe")),
     ):
         try:
             made.append(make())
@@ -95,13 +99,14 @@ def parse_tuning(given: Any) -> Tuning:
             hint = hint or error.hint
     if mistakes:
         raise RecipeError("\n".join(mistakes), hint=hint)
-    space, wanted = made
+    space, wanted, _ = made
     return Tuning(
         space,
         wanted,
         Budget(budget.get("trials", 40), minutes),
         budget.get("workers", 1),
         given.get("seeds", _SEEDS),
+        given.get("sampler", "tpe"),
     )
 
 
