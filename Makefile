@@ -36,7 +36,7 @@ test-all: $(VENV)/installed-test  ## All tests that need no GPU
 
 test-slow: $(VENV)/installed-test  ## Every family of transformers, kills, compiled blocks: minutes, without the fuzz
 	$(BIN)/python -m pytest -m "slow and not gpu and not ranks and not browser" -n 2 --dist worksteal tests \
-		--ignore tests/cli/test_fuzz.py --ignore tests/cli/test_fuzz_folders.py
+		--ignore tests/cli/safety/test_fuzz.py --ignore tests/cli/safety/test_fuzz_folders.py
 
 test-cpus: $(CPUS:%=test-cpu-%)  ## The tests with the kernels of other CPUs, on 1 and 2 threads
 
@@ -83,7 +83,7 @@ tiny: $(VENV)/installed-test  ## Trains the embedded models anew
 	$(BIN)/python -m tools.tiny.people.make
 
 fuzz: $(VENV)/installed-test  ## Fifteen thousand recipes, data files and model folders gone wrong
-	$(BIN)/python -m pytest -n 2 tests/cli/test_fuzz.py tests/cli/test_fuzz_folders.py
+	$(BIN)/python -m pytest -n 2 tests/cli/safety/test_fuzz.py tests/cli/safety/test_fuzz_folders.py
 
 audit: $(VENV)/bin/python  ## Looks the pinned versions up among known vulnerabilities
 	$(PIP) pip-audit

@@ -217,7 +217,7 @@ PROGRAMS = {
     "pip": _pip,
     "make": _make,
     "sh": _sh,
-    "pytest": _pytest,  # what it tests is of the page's own making, see tests/cli/test_new.py
+    "pytest": _pytest,  # what it tests is of the page's own making, see tests/cli/verbs/test_new.py
 }
 
 

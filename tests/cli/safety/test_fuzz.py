@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.conftest import GOOD
-from tests.cli.fuzzing import data_files, recipes, suffixes
+from tests.cli.safety.fuzzing import data_files, recipes, suffixes
 from unlearnkit.cli.main import main
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.streams.qa import QAStream

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 from stub import save_stub
 
-from tests.cli.test_phases import COMMON, STOP
+from tests.cli.runs.test_phases import COMMON, STOP
 from unlearnkit import load_run
 from unlearnkit.cli.main import main
 

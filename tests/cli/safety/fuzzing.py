@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").rglob("*.yaml"))
 
 _NUMBERS = [0, -1, 1, 2**63, -(2**70), 0.5, 1e308, -1e-300, float("nan"), float("inf")]
 _WORDS = [

@@ -1,3 +1,7 @@
+"""The entry of the command: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
 import errno
 import os
 import re

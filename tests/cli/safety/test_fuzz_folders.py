@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig
 from torch import Tensor
 
-from tests.cli.folders import broken
+from tests.cli.safety.folders import broken
 from tests.stub import stub_model, stub_tokenizer
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import load_tokenizer

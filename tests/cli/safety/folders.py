@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.cli.fuzzing import VALUES, places
+from tests.cli.safety.fuzzing import VALUES, places
 
 _KINDS = ("flip", "zero", "cut", "drop", "swap", "insert", "retype", "remove", "header")
 _NAMES = [
