@@ -23,6 +23,10 @@ UNEQUAL = {  # one prompt a stream, and no two responses of retain are of one le
     "forget": "a:cd a:ee a:da a:de",
     "retain": "b:a b:bb b:ccc b:dddd b:eeeee b:aaaaaa b:bbbbbbb b:cccccccc",
 }
+MANY_PROMPTS = {  # two processes cut their shares of a step into different numbers of parts
+    "forget": "a:cd b:eecab c:da d:a e:bbbb",
+    "retain": "b:a bc:bb d:ccc b:dddd cd:eeeee b:aaaaaa e:bbbbbbb b:cccccccc",
+}
 
 
 TURNS = (

@@ -38,6 +38,7 @@ from unlearnkit.engine.step.step_metrics import StepMetrics, step_share
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
 from unlearnkit.engine.training.building import build
+from unlearnkit.engine.training.even_parts import evened_by
 from unlearnkit.engine.training.fila import begin_by_importance
 from unlearnkit.engine.training.fsdp2 import let_go, step_of
 from unlearnkit.engine.training.fused import use_fused
@@ -197,6 +198,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
     def on_fit_start(self) -> None:
         """Sets train mode; hands over the packer, whose layout is known once there is a model."""
         self.policy.train()
+        self.evened = evened_by(self)
         if isinstance(data := self.trainer.datamodule, UnlearningDataModule):  # pyright: ignore
             data.use(self.packer)
         if self.compiled:
@@ -221,7 +223,8 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
 
     def training_step(self, batch: Parts, batch_idx: int) -> Tensor:
         """The weighted sum of the objectives on this micro-batch."""
-        loss = self.loss(parts_of(batch).batches, step_share(self.trainer, batch_idx))
+        parts = self.evened(parts_of(batch).batches)
+        loss = self.loss(parts, step_share(self.trainer, batch_idx))
         self.log_micro_batch({"loss": loss.detach(), **self.metrics}, batch_idx)
         return loss
 

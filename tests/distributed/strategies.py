@@ -56,6 +56,16 @@ class Gathered(L.Callback):
         self.gradients |= {str(g.dtype) for g in grads if g is not None}
 
 
+class Parts(L.Callback):
+    """Counts the parts of each micro-batch that have rows."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        self.counts.append(len(batch))
+
+
 class Weights(L.Callback):
     """Keeps the weights at the start and at the end, whole, and this process's share of them."""
 
@@ -97,17 +107,22 @@ def main(out: str, folder: str, options: str) -> None:
     lora = LoraConfig(
         r=2, target_modules=["q_proj", "v_proj"], lora_dropout=given.get("dropout", 0)
     )
+    objectives = {
+        "forget": objective("gradient_ascent", weight=0.1),
+        "mismatch": objective("random_mismatch"),
+        "retain": objective("retain_kl"),
+        "dual": objective("pdu", weight=0.01, retain_bound=1.0),
+    }
     module = Module(
-        {
-            "forget": objective("gradient_ascent", weight=0.1),
-            "mismatch": objective("random_mismatch"),
-            "retain": objective("retain_kl"),
-        },
+        {name: objectives[name] for name in given.get("objectives", [*objectives][:3])},
         optimizer=partial(
             getattr(torch.optim, given.get("optimizer", "SGD")), lr=given.get("lr", 0.1)
         ),
         lora=lora if given.get("lora") else None,
         layout=given.get("layout", "auto"),
+        gradient_checkpointing=given.get("checkpointing", False),
+        reference=given.get("reference", "auto"),
+        max_tokens_per_micro_batch=given.get("tokens"),
     )
     module.spec = {"random_init": 1, "tie": given.get("tie", False)}
     module.dtype = given.get("dtype", "float32")
@@ -121,7 +136,7 @@ def main(out: str, folder: str, options: str) -> None:
     data = stub_data(streams, batch_size=rows // devices, seed=11, num_workers=workers)
     strategy = given.get("strategy", "auto")
     strategy = FSDP2Strategy(**given["hsdp"]) if "hsdp" in given else strategy
-    recorder, weights, gathered = Recorder(), Weights(), Gathered()
+    recorder, weights, gathered, parts = Recorder(), Weights(), Gathered(), Parts()
     trainer = L.Trainer(
         accelerator="cpu",
         devices=devices,
@@ -131,10 +146,17 @@ def main(out: str, folder: str, options: str) -> None:
         accumulate_grad_batches=given.get("accumulate", 1),
         gradient_clip_val=given.get("clip"),
         logger=False,
+        default_root_dir=out,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[recorder, SaveAt(given.get("save"), given.get("after", 0)), weights, gathered],
+        callbacks=[
+            recorder,
+            SaveAt(given.get("save"), given.get("after", 0)),
+            weights,
+            gathered,
+            parts,
+        ],
     )
     point_checkpoints_at(trainer, Path(out))
     L.seed_everything(given.get("seed", 0), verbose=False)
@@ -145,6 +167,7 @@ def main(out: str, folder: str, options: str) -> None:
         "weights": weights.found,
         "begun": weights.begun,
         "share": weights.share,
+        "parts": parts.counts,
         "types": {k: sorted(getattr(gathered, k)) for k in ("weights", "states", "gradients")},
     }
     Path(out, f"rank{trainer.global_rank}.json").write_text(json.dumps(found))

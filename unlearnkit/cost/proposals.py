@@ -100,12 +100,10 @@ def _changes(run: Training) -> Iterator[Change]:
         to = {"shards": run.shards * run.replicas, "replicas": 1}
         yield Change("trainer.strategy: fsdp2", to, "weights are sent in each pass")
     half = {"tokens": -(-run.tokens // 2), "responses": -(-run.predicted // 2)}
-    if run.tokens >= 512 and not sharded:
+    if run.tokens >= 512:
         setting = f"model.max_tokens_per_micro_batch: {half['tokens']}"
-        yield Change(setting, {**half, "parts": True}, "little")
-    elif run.tokens >= 512:
-        setting = "data.batch_size: half of it, trainer.accumulate_grad_batches: twice"
-        yield Change(setting, {**half, "accumulate": 2 * run.accumulate}, "weights sent twice")
+        costs = "weights sent for each part" if sharded else "little"
+        yield Change(setting, {**half, "parts": True}, costs)
     if run.reference == "frozen" and not sharded:
         yield Change("model.reference: cached", {"reference": "cached"}, "a pass before, disk")
     if run.reference == "frozen" and BYTES[run.reference_weights or run.weights] > 2:

@@ -105,9 +105,9 @@ def _of_step(run: Training, gradients: float) -> float:
 
 
 def _sent(shapes: Shapes, run: Training, parts: float, gradients: float) -> float:
-    """Gradients summed once a step over copies; weights gathered in each pass by fsdp2."""
+    """Gradients summed over copies; weights gathered in each pass by fsdp2."""
     summed = 2 * gradients / run.shards * (run.replicas - 1) / run.replicas
-    if run.shards == 1:
+    if run.shards == 1:  # once a step
         return summed
     reference = run.reference == "frozen"
     kind = run.weights if run.rank is None else run.adapter_weights
@@ -115,4 +115,4 @@ def _sent(shapes: Shapes, run: Training, parts: float, gradients: float) -> floa
     weights = held(shapes, run) * run.residual / BYTES[run.weights]
     spread = gradients * (2 if kind == "bfloat16" else 1)
     gathered = weights * (2 + reference) + spread
-    return summed + parts * gathered * (run.shards - 1) / run.shards
+    return parts * (summed + gathered * (run.shards - 1) / run.shards)

@@ -84,7 +84,7 @@ def test_what_is_sent() -> None:
     assert fsdp.sent == 3 * (2 * 2 + 4) * LLAMA.weights * 7 / 8
     mixed = Training(autocast="bfloat16", reference=None, shards=8)
     assert work_of(LLAMA, mixed, 3, 100).sent == fsdp.sent
-    # Copies of eighths sum their own eighth of the gradients, once a step.
+    # Copies of eighths sum their own eighth of the gradients after each part.
     hsdp = work_of(LLAMA, replace(run, shards=8, replicas=2), 3, 100)
-    assert hsdp.sent == fsdp.sent + 2 * 2 * LLAMA.weights / 8 * 1 / 2
+    assert hsdp.sent == fsdp.sent + 3 * 2 * 2 * LLAMA.weights / 8 * 1 / 2
     assert ddp.seconds(run, found)["links"] == ddp.sent / (OF_BANDWIDTH * 450e9)

@@ -143,9 +143,6 @@ BROKEN_MODEL = {
     "'cached' does not go with trainer.strategy: fsdp2": {
         "needs": {"reference"}, "reference_kind": "cached", **SHARDED,
     },
-    "max_tokens_per_micro_batch does not go with trainer.strategy": {
-        "max_tokens_per_micro_batch": 8, **SHARDED,
-    },
     "rotary frequencies change": {"config": LONGROPE, "max_length": 13, **SHARDED},
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from zlib import crc32
 
+import torch
 import torch.distributed as dist
 from torch import nn
 
@@ -32,14 +33,17 @@ class Ranks:
     group: dist.ProcessGroup
 
     @classmethod
-    def joined(cls) -> Ranks | None:
+    def joined(cls, timeout: timedelta | None = LONGEST_WAIT) -> Ranks | None:
         """All processes of this run, in a group of their own; None of a single process.
 
         A collective call: every process of the run has to make it, before the long work begins.
+
+        Args:
+            timeout: How long a process waits for another; the backend's own if None.
         """
         if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
             return None
-        group = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        group = dist.new_group(backend="gloo", timeout=timeout)
         assert isinstance(group, dist.ProcessGroup)
         return cls(group)
 
@@ -58,6 +62,12 @@ class Ranks:
         found: list[Any] = [None] * self.size
         dist.all_gather_object(found, value, group=self.group)
         return found
+
+    def most(self, number: int) -> int:
+        """The largest number that a process gives."""
+        largest = torch.tensor(number)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        return int(largest)
 
     def of_first(self, value: Any) -> Any:
         """What the first process gives; the others wait for it."""

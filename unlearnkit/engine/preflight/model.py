@@ -192,12 +192,6 @@ MODEL: tuple[Rule, ...] = (
         f"model.reference: 'cached' {_SHARDED}",
         "Set model.reference: frozen (or adapter_off, with model.lora).",
     ),
-    Rule(
-        lambda v: v.sharded and v.max_tokens_per_micro_batch is not None,
-        f"model.max_tokens_per_micro_batch {_SHARDED}, since processes would run different numbers "
-        "of parts",
-        "Lower data.batch_size and raise trainer.accumulate_grad_batches.",
-    ),
     # Processes would make different numbers of passes.
     Rule(
         _length_limit,

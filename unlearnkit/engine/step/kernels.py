@@ -176,7 +176,9 @@ class _HeadFunction(Function):
         kept, ctx.kept = ctx.kept, None
         to_hidden = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_hidden = (direction * upstream[:, None].to(direction.dtype)) if len(hidden) else None
+            # Without tokens it is a gradient all the same: processes reduce theirs together.
+            scale = upstream[:, None].to(hidden.dtype)
+            to_hidden = torch.zeros_like(hidden) if direction is None else direction * scale
         if ctx.needs_input_grad[1]:
             factor = None if kept is None else _factor(upstream, ctx.pattern)
             if kept is not None and factor is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.distributed.tensor import DTensor
 
 from unlearnkit.data.pack import Batch
 
@@ -21,11 +22,12 @@ def accumulated(
 
     Each batch is run forward and backward in turn; the sum carries the summed gradients, and
     hands them on in its own backward pass, so that to autograd (and to Lightning, DDP hooks,
-    accumulation) it is a loss like any other.
+    accumulation) it is a loss like any other. Gradients of sharded parameters are spread over the
+    processes after each batch, so that no process keeps them whole.
 
     Args:
         loss_of: The loss of one batch.
-        batches: The parts of a step.
+        batches: The parts of a step, as many on each process where parameters are sharded.
         parameters: Parameters that the loss depends on.
 
     Returns:
@@ -42,19 +44,26 @@ class _Accumulated(Function):
     def forward(
         ctx: Any, loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], *trained: Tensor
     ) -> Tensor:
-        ctx.sums = Sums(trained)
+        sharded = any(isinstance(parameter, DTensor) for parameter in trained)
+        ctx.sums = (ShardedSums if sharded else Sums)(trained)
         losses: list[Tensor] = []
         for batch in batches:
             with torch.enable_grad(), ctx.sums:
                 loss = loss_of(batch)
-                torch.autograd.grad(loss, trained, allow_unused=True)
+                ctx.sums.descend(loss)
             losses.append(loss.detach())
         return torch.stack(losses).sum()
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
         (upstream,) = grad_outputs
-        return None, None, *(None if g is None else g.mul_(upstream) for g in ctx.sums.given_up())
+        return None, None, *(_scaled(each, upstream) for each in ctx.sums.given_up())
+
+
+def _scaled(gradient: Tensor | None, factor: Tensor) -> Tensor | None:
+    if gradient is not None:
+        (gradient.to_local() if isinstance(gradient, DTensor) else gradient).mul_(factor)
+    return gradient
 
 
 class Sums:
@@ -89,7 +98,42 @@ class Sums:
             self._found[index] = True
         return gradient.new_zeros(()).expand_as(gradient)  # what `grad` gives back, without memory
 
+    def descend(self, loss: Tensor) -> None:
+        """The backward pass of one part, within the context."""
+        torch.autograd.grad(loss, self._trained, allow_unused=True)
+
     def given_up(self) -> list[Tensor | None]:
         """The sums, of which nothing is kept, so that they can become ``.grad`` as they are."""
         sums, self._sums = self._sums, []
         return [s if found else None for s, found in zip(sums, self._found, strict=True)]
+
+
+class ShardedSums:
+    """The same of parameters that FSDP2 shards, whose gradients exist nowhere but in ``.grad``.
+
+    A pass runs on gathered weights; its end adds each process's slice to the sharded parameter's
+    ``.grad``. What earlier micro-batches have there is put aside meanwhile.
+    """
+
+    def __init__(self, trained: Sequence[Tensor]) -> None:
+        self._trained = trained
+        self._sums: list[Tensor | None] = [None] * len(trained)
+
+    def __enter__(self) -> None:
+        self._exchange()
+
+    def __exit__(self, *_: object) -> None:
+        self._exchange()
+
+    def _exchange(self) -> None:
+        for index, parameter in enumerate(self._trained):
+            self._sums[index], parameter.grad = parameter.grad, self._sums[index]
+
+    def descend(self, loss: Tensor) -> None:
+        """The backward pass of one part, within the context."""
+        loss.backward()
+
+    def given_up(self) -> list[Tensor | None]:
+        """The sums, of which nothing is kept."""
+        sums, self._sums = self._sums, []
+        return sums
