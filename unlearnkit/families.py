@@ -17,6 +17,7 @@ from unlearnkit.registry import PACKAGE, Registered
 KeyPath = tuple[str | int, ...]
 LORA: KeyPath = ("model", "lora")
 _LORA_CLASS = "LoraConfig"
+_SEARCHED = "tune.search."
 
 
 class Family(NamedTuple):
@@ -191,3 +192,18 @@ def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:
         tree[step] = dict(tree[step])  # pyright: ignore[reportArgumentType]
         tree = tree[step]  # pyright: ignore[reportArgumentType]
     tree[path[-1]] = value  # pyright: ignore[reportArgumentType]
+
+
+def path_of(key: str) -> KeyPath:
+    """The path of a dotted key; what is searched is named by a dotted key of its own.
+
+    Example:
+        >>> path_of("model.objectives.forget.init_args.beta"), path_of("evaluate.0.limit")
+        (('model', 'objectives', 'forget', 'beta'), ('evaluate', 0, 'limit'))
+        >>> path_of("tune.search.model.optimizer.lr")
+        ('tune', 'search', 'model.optimizer.lr')
+    """
+    if key.startswith(_SEARCHED):
+        return (*_SEARCHED.split(".")[:-1], key.removeprefix(_SEARCHED))
+    steps = key.split(".")
+    return tuple(int(step) if step.isdigit() else step for step in steps if step != "init_args")

@@ -160,9 +160,9 @@ def _built(method: str, values: Mapping[str, Any]) -> RecipeCLI:
     """
     from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.cli.recipe.document import COMMAND_LINE, read
-    from unlearnkit.cli.recipe.names import path_of
     from unlearnkit.cli.recipe.overrides import Override, apply
     from unlearnkit.cli.recipe.shipped import shipped
+    from unlearnkit.families import path_of
 
     known = {
         name.removeprefix(_METHODS): path

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
-from unlearnkit.cli.recipe.names import path_of
 from unlearnkit.cli.recipe.overrides import Override
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import path_of
 from unlearnkit.files import write_json, write_rows, write_text
 
 if TYPE_CHECKING:

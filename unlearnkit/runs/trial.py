@@ -162,6 +162,19 @@ def _callbacks(trainer: L.Trainer) -> list[L.Callback]:
     return trainer.callbacks  # pyright: ignore
 
 
+def _within(limit: int | None) -> int:
+    """Rows of a look, evenly spaced, that are among as many as the suite itself takes.
+
+    Example:
+        >>> _within(None), _within(40), _within(41), _within(9)
+        (16, 10, 41, 9)
+    """
+    if limit is None:
+        return _LOOK_ROWS
+    fewer = max(n for n in range(1, min(limit, _LOOK_ROWS) + 1) if limit % n == 0)
+    return fewer if fewer >= _LOOK_ROWS // 4 else limit
+
+
 class _Looks(L.Callback):
     """Measures the model a few times while it trains."""
 
@@ -174,7 +187,9 @@ class _Looks(L.Callback):
         gold: nn.Module | None,
     ) -> None:
         self._measurer, self._context, self._report = measurer, context, report
-        self._suites = [limited(suite, _LOOK_ROWS) for suite in measurer.suites]
+        self._suites = [
+            limited(suite, _within(getattr(suite, "limit", None))) for suite in measurer.suites
+        ]
         self._gold = gold
         self._at = (
             {steps * look // (LOOKS + 1): look for look in range(1, LOOKS + 1)} if steps else {}

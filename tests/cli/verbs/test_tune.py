@@ -85,6 +85,18 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     assert (changed.code, "is of another recipe, other rows" in changed.err) == (2, True)
 
 
+def test_a_suite_of_fewer_rows_is_looked_at_by_some_of_them(command, folder, searched):
+    rows = [{"prompt": f"question {n}", "response": "an answer"} for n in range(40)]
+    (folder / "forget.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    few = ("--evaluate.0.limit", "20", "--trainer.max_steps", "3", "--tune.budget.trials", "1")
+    lr = ("--tune.search.model.optimizer.lr", "{log: [1.0e-4, 1.0e-3]}")
+    done = command("tune", "-r", searched, *few, *lr)
+    assert done.code == 0, done.err
+    (made,) = (folder / "runs" / "tune" / "mine").iterdir()
+    best = yaml.safe_load((made / "best.yaml").read_text())
+    assert 1e-4 <= best["model"]["optimizer"]["init_args"]["lr"] <= 1e-3
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake
-from unlearnkit.cli.recipe.names import path_of
 from unlearnkit.errors import RecipeError
-from unlearnkit.families import KeyPath
+from unlearnkit.families import KeyPath, path_of
 from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 

@@ -141,17 +141,6 @@ def family_at(path: KeyPath) -> Family | None:
     return next((f for f in FAMILIES if path[:-1] == f.place and f.listed <= listed), None)
 
 
-def path_of(key: str) -> KeyPath:
-    """The path of a dotted key.
-
-    Example:
-        >>> path_of("model.objectives.forget.init_args.beta"), path_of("evaluate.0.limit")
-        (('model', 'objectives', 'forget', 'beta'), ('evaluate', 0, 'limit'))
-    """
-    steps = key.split(".")
-    return tuple(int(step) if step.isdigit() else step for step in steps if step != "init_args")
-
-
 def dotted(path: KeyPath) -> str:
     """``model.objectives.forget``, ``evaluate[0]``."""
     text = ""

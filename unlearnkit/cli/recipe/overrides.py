@@ -24,13 +24,12 @@ from unlearnkit.cli.recipe.names import (
     dotted,
     entries,
     family_at,
-    path_of,
     split_entry,
 )
 from unlearnkit.cli.recipe.shipped import find, shipped
 from unlearnkit.cli.recipe.signature import accepted, import_class
 from unlearnkit.errors import RecipeError
-from unlearnkit.families import FAMILIES, Family, KeyPath, at
+from unlearnkit.families import FAMILIES, Family, KeyPath, at, path_of
 from unlearnkit.registry import did_you_mean
 
 RECIPE_FLAGS = ("-r", "--recipe", "-c", "--config")
