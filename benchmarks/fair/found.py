@@ -12,7 +12,7 @@ from benchmarks.fair.methods import METHODS, SHARED, Method
 from benchmarks.fair.running import SHIPPED
 from benchmarks.fair.table import DISTANCE, NEIGHBOURS, RESULTS, Row, keeps, read_rows
 from benchmarks.systems.table import spread
-from unlearnkit.cli.recipe.names import path_of
+from unlearnkit.families import path_of
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "tiny_tofu_power" / "found.yaml"
 _HEAD = """\

@@ -14,11 +14,11 @@ from benchmarks.fair.methods import Method
 from benchmarks.fair.rows import write_wordings
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.cli.recipe.build import RecipeCLI
-from unlearnkit.cli.recipe.names import path_of
 from unlearnkit.cli.recipe.overrides import Override
 from unlearnkit.edits import Lunar, Negate, Uld, Whp
 from unlearnkit.edits.base import Edit
 from unlearnkit.engine.generation.sampling import draw_for
+from unlearnkit.families import path_of
 from unlearnkit.runs import fit
 from unlearnkit.runs.preflight import Planned, preflight
 

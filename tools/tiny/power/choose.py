@@ -22,11 +22,11 @@ import yaml
 from unlearnkit.callbacks.collapse_stop import TrainingDiverged
 from unlearnkit.cli.recipe.build import RecipeCLI
 from unlearnkit.cli.recipe.document import read
-from unlearnkit.cli.recipe.names import path_of
 from unlearnkit.cli.recipe.overrides import Override
 from unlearnkit.cli.recipe.shipped import find
 from unlearnkit.cli.tuning import quiet
 from unlearnkit.edits import Negate, Uld, Whp
+from unlearnkit.families import path_of
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.runs import fit
