@@ -1,4 +1,4 @@
-"""Measures what a search of a budget finds, beside blind draws of a larger one.
+"""Measures what a search finds, beside blind draws of a larger budget.
 
     python -m benchmarks.searching FOLDER [--trials 40] [--blind 120] [--workers 2]
 
