@@ -1,12 +1,14 @@
 """Measures what each process of a sharded model holds while it loads.
 
-    python -m benchmarks.loading [--ranks 4] [--width 1024] [--blocks 24] [--quick] [--json FILE]
+    python -m benchmarks.loading [--ranks 4] [--width 1024] [--blocks 24] [--quick] [--cached]
+        [--json FILE]
 
 A random Llama in float32 (by default of 1.07 GiB) is written to a temporary folder, and processes
-joined by gloo load it as ``trainer.strategy: fsdp2`` does, with a frozen reference. The figure of a
-phase is the most anonymous memory that a process held meanwhile, less what a process of the same
-rank held that loaded a model of as many blocks and next to no weights: libraries, and what they
-take in their first pass, are in both. Per model, so half of what policy and reference take.
+joined by gloo load it as ``trainer.strategy: fsdp2`` does, with a frozen reference, or with a
+cached one, whose values of 24 rows of 32 tokens are worked out too. The figure of a phase is the
+most anonymous memory that a process held meanwhile, less what a process of the same rank held that
+loaded a model of as many blocks and next to no weights: libraries, and what they take in their
+first pass, are in both. With a frozen reference it is per model, so half of what the two take.
 """
 
 from __future__ import annotations
@@ -29,8 +31,6 @@ NAME = "benchmarks.loading"
 
 GOAL = 0.35
 """Of the model, for policy and reference each."""
-MODELS = 2
-"""Policy and reference."""
 IDLE = 32
 """Width of the model that has next to no weights."""
 
@@ -94,7 +94,7 @@ def save(folder: Path, width: int, blocks: int) -> int:
     return sum(weight.nbytes for weight in model.parameters())
 
 
-def load(folder: str) -> dict[str, int]:
+def load(folder: str, cached: bool) -> dict[str, int]:
     """Loads a model on this process of several; gives the most that it held, by phase."""
     from datetime import timedelta
 
@@ -111,8 +111,9 @@ def load(folder: str) -> dict[str, int]:
     world = distributed.get_world_size()
     mesh = init_device_mesh("cpu", (world, 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
     module: Any = UnlearningModule(
-        {"forget": GradientAscent(), "retain": RetainKL()}, base=folder, reference="frozen"
-    )
+        {"forget": GradientAscent(), "retain": RetainKL()}, base=folder,
+        reference="cached" if cached else "frozen",
+    )  # fmt: skip
     module._device_mesh = mesh
     watch = Watch(anonymous)
 
@@ -133,20 +134,45 @@ def load(folder: str) -> dict[str, int]:
     with watch.running():
         watch.begin("build")
         module.configure_model()
+        if cached:
+            watch.begin("fill")
+            fill(module)
         watch.begin("end")
         distributed.barrier()
     distributed.destroy_process_group()
     return watch.peaks
 
 
-def above(found: dict[str, int], idle: dict[str, int], size: int) -> dict[str, float]:
-    """What a process held above an idle one in each phase, of one model."""
-    return {phase: (held - idle[phase]) / MODELS / size for phase, held in found.items()}
+def fill(module: Any) -> None:
+    """Works out the values of a cached reference, on all processes."""
+    from unlearnkit.data.encoded import EncodedRows
+    from unlearnkit.engine.generation.dealing import Ranks
+    from unlearnkit.engine.training.fsdp2 import let_go
+    from unlearnkit.errors import Place
+
+    rows = EncodedRows("retain", "drawn")
+    for number in range(24):
+        rows.append([((5 + number,) * 16, (7,) * 16)], Place(number), text="")
+    ranks = Ranks.joined()
+    assert ranks is not None
+    with tempfile.TemporaryDirectory() as folder:
+        kept = ranks.of_first(folder)
+        module.reference.fill(
+            module.policy, {"retain": rows}, {"retain"}, Path(kept), {}, write=ranks.rank == 0,
+            then=ranks.gathered, ranks=ranks,
+        )  # fmt: skip
+    let_go(module.policy)
 
 
-def table(size: int, ranks: list[dict[str, float]]) -> str:
+def above(found: dict[str, int], idle: dict[str, int], size: int, models: int) -> dict[str, float]:
+    """What a process held above an idle one in each phase, of one of so many models."""
+    return {phase: (held - idle[phase]) / models / size for phase, held in found.items()}
+
+
+def table(size: int, ranks: list[dict[str, float]], models: int) -> str:
     """Lines of the phases of each rank, and the worst of all."""
-    lines = [f"model of {size / 2**30:.2f} GiB; policy and reference each, in parts of it"]
+    whose = "policy and reference each" if models > 1 else "policy and cached reference"
+    lines = [f"model of {size / 2**30:.2f} GiB; {whose}, in parts of it"]
     phases = list(ranks[0])
     lines.append("rank  " + "".join(f"{phase:>11}" for phase in phases))
     for number, found in enumerate(ranks):
@@ -156,8 +182,11 @@ def table(size: int, ranks: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def measure(ranks: int, width: int, blocks: int) -> tuple[int, list[dict[str, float]]]:
+def measure(
+    ranks: int, width: int, blocks: int, cached: bool
+) -> tuple[int, list[dict[str, float]]]:
     """Bytes of the model, and what each rank held in each phase."""
+    how = ["--cached"] if cached else []
     with tempfile.TemporaryDirectory() as folder:
         sizes = {}
         for name, wide in (("model", width), ("idle", IDLE)):
@@ -165,10 +194,10 @@ def measure(ranks: int, width: int, blocks: int) -> tuple[int, list[dict[str, fl
             made = [sys.executable, "-m", NAME, "--make", *words]
             done = subprocess.run(made, stdout=subprocess.PIPE, text=True, check=True)
             sizes[name] = int(done.stdout.splitlines()[-1])
-        idle = on_ranks(NAME, ranks, str(Path(folder, "idle")))
-        found = on_ranks(NAME, ranks, str(Path(folder, "model")))
-    size = sizes["model"] - sizes["idle"]
-    return size, [above(each, other, size) for each, other in zip(found, idle, strict=True)]
+        idle = on_ranks(NAME, ranks, str(Path(folder, "idle")), *how)
+        found = on_ranks(NAME, ranks, str(Path(folder, "model")), *how)
+    size, models = sizes["model"] - sizes["idle"], 1 if cached else 2
+    return size, [above(each, other, size, models) for each, other in zip(found, idle, strict=True)]
 
 
 def main() -> None:
@@ -178,6 +207,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1024, help="of the model, in numbers")
     parser.add_argument("--blocks", type=int, default=24, help="of the decoder")
     parser.add_argument("--quick", action="store_true", help="two processes, a model of 34 MiB")
+    parser.add_argument(
+        "--cached", action="store_true", help="a cached reference, not a frozen one"
+    )
     parser.add_argument("--json", type=new_file, help="write the figures to this new file")
     parser.add_argument("--process", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--make", nargs=3, help=argparse.SUPPRESS)
@@ -187,11 +219,11 @@ def main() -> None:
         print(save(Path(folder), int(width), int(blocks)))
         return
     if given.process:
-        print(json.dumps(load(str(given.process))))
+        print(json.dumps(load(str(given.process), given.cached)))
         return
     sizes = (2, 256, 12) if given.quick else (given.ranks, given.width, given.blocks)
-    size, ranks = measure(*sizes)
-    print(table(size, ranks))
+    size, ranks = measure(*sizes, given.cached)
+    print(table(size, ranks, 1 if given.cached else 2))
     if given.json:
         given.json.write_text(json.dumps({"bytes": size, "ranks": ranks}) + "\n", encoding="utf-8")
 

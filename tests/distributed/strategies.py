@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from unlearnkit import UnlearningModule
 from unlearnkit.data.streams.base import Stream
+from unlearnkit.engine.reference import cached
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy, is_sharded, whole_state
 from unlearnkit.runs.checkpoints import point_checkpoints_at
 
@@ -102,6 +103,7 @@ def several(out: str, folder: str, runs: str) -> None:
 
 def main(out: str, folder: str, options: str) -> None:
     given = json.loads(options)
+    cached.ROWS_AT_ONCE = given.get("rows_at_once", 8)
     files = Path(folder)
     torch.manual_seed(2)
     lora = LoraConfig(

@@ -142,10 +142,21 @@ def test_trained_weights_of_two_types_are_refused_with_what_works(command) -> No
     assert "flatten" not in done.stderr
 
 
-def test_a_cached_reference_is_refused(command) -> None:
-    done = command("--model.reference", "cached")
-    assert done.returncode == 2
-    assert "'cached' does not go with trainer.strategy: fsdp2" in done.stderr
+def test_a_cached_reference_and_parts_train_as_one_process_does(command, tmp_path) -> None:
+    words = ("--model.reference", "cached", "--trainer.callbacks", "[]", "--run_dir")
+    two = command(*words, "two", "--model.max_tokens_per_micro_batch", "4")
+    assert two.returncode == 0, two.stderr
+    alone = ("--trainer.devices", "1", "--trainer.strategy", "auto", "--data.batch_size", "4")
+    one = command(*words, "one", *alone)
+    assert one.returncode == 0, one.stderr
+    steps = {}
+    for name in ("one", "two"):
+        (folder,) = (tmp_path / name).glob("recipe/*")
+        assert [each.name for each in (folder / "reference").iterdir()] == ["retain.safetensors"]
+        with (folder / "metrics.csv").open() as file:
+            steps[name] = [float(each["train/loss"]) for each in csv.DictReader(file)]
+    assert len(steps["one"]) == 2
+    assert steps["two"] == near(steps["one"], size=4.0)
 
 
 def test_fsdp_on_a_cpu_is_one_sentence(command) -> None:

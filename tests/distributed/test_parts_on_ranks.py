@@ -10,6 +10,7 @@ import pytest
 from processes import run_ranks
 from rounding import near
 from rows import MANY_PROMPTS
+from safetensors.torch import load_file
 from strategies import several
 
 pytestmark = [pytest.mark.slow, pytest.mark.ranks]
@@ -86,4 +87,45 @@ def test_sharded_parts_resume_bit_for_bit(tmp_path, written) -> None:
     found = _run(tmp_path / "two", written(**MANY_PROMPTS), 2, runs)
     for rank, again in zip(found["whole"], found["resumed"], strict=True):
         assert again["figures"] == rank["figures"][4:]
+        assert again["weights"] == rank["weights"]
+
+
+def test_values_of_a_sharded_model_are_worked_out_by_all_and_train_as_those_of_one(
+    tmp_path, written
+) -> None:
+    """Rows are dealt three at a time, so that the second process has none in the last turn."""
+    alone: Runs = {
+        "full": {**STEPS},
+        "lora": {**STEPS, "lora": True, "lr": 1.0},
+        "tied": {**STEPS, "tie": True},
+    }
+    alone = {name: {**given, "reference": "cached"} for name, given in alone.items()}
+    folder = written(**MANY_PROMPTS)
+    one = _run(tmp_path / "one", folder, 1, alone)
+    shared = {name: {**given, **FSDP2, "rows_at_once": 3} for name, given in alone.items()}
+    shared["copies"] = {**alone["full"], **COPIES}
+    shared["tied"]["tokens"] = 6
+    for name, ranks in _run(tmp_path / "two", folder, 2, shared).items():
+        like = {"copies": "full"}.get(name, name)
+        _hold_to_one_process(ranks, one[like][0])
+        assert ranks[0]["share"] == pytest.approx(1.0 if name == "copies" else 0.5, abs=0.02)
+        whole, own = (
+            load_file(tmp_path / each / "reference" / "retain.safetensors")
+            for each in (f"one/{like}", f"two/{name}")
+        )
+        assert whole["borders"].equal(own["borders"])
+        assert own["logps"] == near(whole["logps"])
+        assert own["states"] == near(whole["states"], size=4.0)
+
+
+def test_a_sharded_run_reads_its_values_again_and_resumes_bit_for_bit(tmp_path, written) -> None:
+    path = str(tmp_path / "at.ckpt")
+    given = {**STEPS, **FSDP2, "reference": "cached", "optimizer": "AdamW", "lr": 1e-2}
+    runs = {
+        "whole": {**given, "save": path, "after": 3},
+        "resumed": {**given, "resume": path, "seed": 99},
+    }
+    found = _run(tmp_path / "two", written(**MANY_PROMPTS), 2, runs)
+    for rank, again in zip(found["whole"], found["resumed"], strict=True):
+        assert again["figures"] == rank["figures"][3:]
         assert again["weights"] == rank["weights"]

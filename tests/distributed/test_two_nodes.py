@@ -52,7 +52,7 @@ phases:
         forget: {{name: gradient_ascent}}
   - trainer: {{max_steps: 2}}
 """
-SHARDED = ("--trainer.strategy", "fsdp2", "--model.reference", "frozen")
+SHARDED = ("--trainer.strategy", "fsdp2")
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +250,9 @@ def test_a_sharded_model_is_evaluated_without_a_shared_disk(nodes) -> None:
     assert json.loads(summary.read_text())["suites"]["copyright"]["after"]
     (copy,) = (nodes / "node1").rglob("sharded/recipe/*/model/model.safetensors")
     assert copy.read_bytes() == (summary.parent / "model" / "model.safetensors").read_bytes()
+    for name in ("forget", "retain"):
+        first, second = nodes.rglob(f"sharded/recipe/*/reference/{name}.safetensors")
+        assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.ranks

@@ -141,14 +141,17 @@ def _resident(shapes: Shapes, run: Training) -> tuple[float, dict[str, float]]:
         "weights": held(shapes, run),
         "adapter": adapter,
         "states of the optimizer": states,
-        "reference": frozen or (shapes.embedding * run.residual if copied else 0.0),
+        "reference": frozen,
     }
+    # Each process holds it whole, as it is before it is gathered.
+    head = float(shapes.embedding * BYTES[run.weights]) if copied else 0.0
     if run.shards == 1:
-        return 0.0, terms
+        return 0.0, terms | {"reference": frozen + head}
     outside = 2 * shapes.block + shapes.outside
     of_reference = min(BYTES[second], run.products) if frozen else 0.0
     copies = run.residual + of_reference
-    return outside * copies, {name: size / run.shards for name, size in terms.items()}
+    spread = {name: size / run.shards for name, size in terms.items()}
+    return outside * copies, spread | {"reference": frozen / run.shards + head}
 
 
 def held(shapes: Shapes, run: Training) -> float:

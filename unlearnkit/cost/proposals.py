@@ -104,7 +104,7 @@ def _changes(run: Training) -> Iterator[Change]:
         setting = f"model.max_tokens_per_micro_batch: {half['tokens']}"
         costs = "weights sent for each part" if sharded else "little"
         yield Change(setting, {**half, "parts": True}, costs)
-    if run.reference == "frozen" and not sharded:
+    if run.reference == "frozen":
         yield Change("model.reference: cached", {"reference": "cached"}, "a pass before, disk")
     if run.reference == "frozen" and BYTES[run.reference_weights or run.weights] > 2:
         setting = "model.reference_dtype: bfloat16"

@@ -160,6 +160,9 @@ def test_what_is_spread_over_processes() -> None:
         assert many[name] == one[name] / 8
     # The fused step is not taken on sharded weights.
     assert many["temporaries"] == one["gradients"] / 8
+    # A copy of the head is whole on each process, in the type in which weights are held.
+    mixed = Training(reference="cached", shards=8, autocast="bfloat16")
+    assert memory_of(LLAMA, mixed).terms["reference"] == 4 * LLAMA.embedding
     replicas = memory_of(LLAMA, Training(replicas=8)).terms
     assert replicas["buckets of ddp"] == 4 * LLAMA.weights
     copies = memory_of(LLAMA, Training(reference="frozen", shards=8, replicas=2))

@@ -140,9 +140,6 @@ BROKEN_MODEL = {
     "(huggingface/accelerate#3983)": {
         "base": IN_4_BIT, **SHARDED,
     },
-    "'cached' does not go with trainer.strategy: fsdp2": {
-        "needs": {"reference"}, "reference_kind": "cached", **SHARDED,
-    },
     "rotary frequencies change": {"config": LONGROPE, "max_length": 13, **SHARDED},
 }  # fmt: skip
 

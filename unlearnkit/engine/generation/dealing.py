@@ -63,6 +63,12 @@ class Ranks:
         dist.all_gather_object(found, value, group=self.group)
         return found
 
+    def gathered_by_first(self, value: Any) -> list[Any]:
+        """What each process gives, on the first; nothing on the others."""
+        found: list[Any] | None = [None] * self.size if self.rank == 0 else None
+        dist.gather_object(value, found, dst=0, group=self.group)
+        return found or []
+
     def most(self, number: int) -> int:
         """The largest number that a process gives."""
         largest = torch.tensor(number)

@@ -50,8 +50,6 @@ def _length_limit(v: Values) -> int | None:
     return limit if v.max_length > limit else None
 
 
-_SHARDED = "does not go with trainer.strategy: fsdp2"
-
 MODEL: tuple[Rule, ...] = (
     Rule(
         lambda v: v.sharded and v.start,
@@ -183,14 +181,10 @@ MODEL: tuple[Rule, ...] = (
     ),
     Rule(
         lambda v: v.sharded and v.quantization,
-        f"model.base.quantization {_SHARDED}: FSDP2 gathers plain weights, and bitsandbytes keeps "
-        "what its weights stand for in the weight itself (huggingface/accelerate#3983)",
+        "model.base.quantization does not go with trainer.strategy: fsdp2: FSDP2 gathers plain "
+        "weights, and bitsandbytes keeps what its weights stand for in the weight itself "
+        "(huggingface/accelerate#3983)",
         "Set trainer.strategy: ddp: quantised weights are small and each process holds them.",
-    ),
-    Rule(
-        lambda v: v.sharded and v.reads("cached"),
-        f"model.reference: 'cached' {_SHARDED}",
-        "Set model.reference: frozen (or adapter_off, with model.lora).",
     ),
     # Processes would make different numbers of passes.
     Rule(

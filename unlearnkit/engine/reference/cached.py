@@ -19,11 +19,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from unlearnkit.data.datamodule import datamodule_of
 from unlearnkit.data.encoded import StreamData, data_fingerprint
 from unlearnkit.data.pack import Batch, Layout, pack
 from unlearnkit.data.sampler import StreamBatch
+from unlearnkit.engine.generation.dealing import Ranks
 from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.reference.kinds import AdapterOff, Reference
 from unlearnkit.engine.reference.stored import StoredValues
@@ -32,6 +34,7 @@ from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.patterns import Pattern
 from unlearnkit.engine.step.token_weights import reads_distributions
 from unlearnkit.engine.step.views import TokenSource
+from unlearnkit.engine.training.fsdp2 import is_sharded, let_go
 from unlearnkit.errors import RecipeError
 from unlearnkit.files import whole_file
 from unlearnkit.functional.core import log_probabilities
@@ -59,9 +62,7 @@ class Cached(nn.Module):
     def __init__(self, head: Head, layout: Layout) -> None:
         super().__init__()
         trained = any(p.requires_grad for p in head.module.parameters())
-        self.head_module = copy.deepcopy(head.module) if trained else None
-        if self.head_module is not None:
-            self.head_module.requires_grad_(False)
+        self.head_module = _whole_copy(head.module) if trained else None
         self._live_head = head
         self._layout: Layout = layout
         self.stored: StoredValues | None = None
@@ -77,6 +78,7 @@ class Cached(nn.Module):
         *,
         write: bool = True,
         then: Callable[[Path], object] = lambda folder: None,
+        ranks: Ranks | None = None,
     ) -> None:
         """Works the values out with the model as it is now, or takes those that are there.
 
@@ -88,6 +90,8 @@ class Cached(nn.Module):
             fingerprint: Of model, tokenizer and dtype; the data's own is added.
             write: False on a process that reads what another one writes.
             then: Called with the folder when this process has written; waits for the others.
+            ranks: The processes that a sharded model is spread over, of which each works out its
+                share of the rows, in passes that all make together.
 
         Raises:
             RecipeError: If a stream's rows are drawn anew each time.
@@ -97,9 +101,11 @@ class Cached(nn.Module):
             _refuse_drawn(name, data)
             path = folder / f"{name}.safetensors"
             key = {**fingerprint, "data": data_fingerprint(data), "whole": str(name in whole)}
-            if write and not _holds(path, key):
-                tensors = self._compute(model, data, name in whole)
-                _save(tensors, path, key)
+            missing = write and not _holds(path, key)
+            if missing if ranks is None else ranks.of_first(missing):
+                tensors = self._compute(model, data, name in whole, ranks)
+                if write:
+                    _save(tensors, path, key)
         then(folder)
         self.stored = StoredValues(folder, streams)
 
@@ -118,25 +124,39 @@ class Cached(nn.Module):
         return self._live_head.transform(self.head_module(states))
 
     @torch.no_grad()
-    def _compute(self, model: nn.Module, data: StreamData, whole: bool) -> dict[str, Tensor]:
+    def _compute(
+        self, model: nn.Module, data: StreamData, whole: bool, ranks: Ranks | None
+    ) -> dict[str, Tensor]:
+        """Values of all rows, on the first process; the same whatever the number of processes."""
         found: dict[str, list[Tensor]] = {}
-        borders = [0]
-        device = next(model.parameters()).device
+        rank, size = (0, 1) if ranks is None else (ranks.rank, ranks.size)
         with evaluating(model):
-            for first in range(0, len(data), ROWS_AT_ONCE):
+            for turn in range(0, len(data), ROWS_AT_ONCE * size):
+                first = turn + ROWS_AT_ONCE * rank
                 rows = range(first, min(first + ROWS_AT_ONCE, len(data)))
-                examples = [data.at(row, 0) for row in rows]
-                for each in examples:
-                    borders.append(borders[-1] + sum(len(e.response_ids) for e in each))
-                flat = tuple(e for each in examples for e in each)
-                batch = pack({"rows": StreamBatch(flat, 1, 1)}, self._layout).to(device)
-                forward = ForwardPass(model, self._live_head, batch)
-                tokens = torch.arange(len(batch.target), device=device)
-                found.setdefault("logps", []).append(forward.logps(tokens).cpu())
-                if whole:
-                    found.setdefault("states", []).append(forward.states(tokens).cpu())
+                values = self._of_rows(model, data, rows, whole)
+                for each in [values] if ranks is None else ranks.gathered_by_first(values):
+                    for key, piece in each.items():
+                        found.setdefault(key, []).append(piece)
         joined = {key: torch.cat(pieces) for key, pieces in found.items()}
-        return {**joined, "borders": torch.tensor(borders)}
+        ends = joined.pop("lengths", torch.zeros(0, dtype=torch.long)).cumsum(0)
+        return {**joined, "borders": torch.cat([ends.new_zeros(1), ends])}
+
+    def _of_rows(
+        self, model: nn.Module, data: StreamData, rows: range, whole: bool
+    ) -> dict[str, Tensor]:
+        """Values of some rows, or of none, in one pass."""
+        device = next(model.parameters()).device
+        examples = [data.at(row, 0) for row in rows]
+        lengths = [sum(len(e.response_ids) for e in each) for each in examples]
+        flat = tuple(e for each in examples for e in each)
+        batch = pack({"rows": StreamBatch(flat, 1, 1)}, self._layout).to(device)
+        forward = ForwardPass(model, self._live_head, batch)
+        tokens = torch.arange(len(batch.target), device=device)
+        found = {"logps": forward.logps(tokens).cpu()}
+        if whole:
+            found["states"] = forward.states(tokens).cpu()
+        return {**found, "lengths": torch.tensor(lengths, dtype=torch.long)}
 
 
 def own_reference(kind: str | None, policy: Any, head: Head, layout: Any) -> Reference:
@@ -153,6 +173,8 @@ def fill_from(
 ) -> None:
     """Fills a reference in a trainer's folder, written by its first process.
 
+    A collective call where the model is sharded.
+
     Args:
         reference: The reference.
         trainer: Its data module has the streams.
@@ -160,6 +182,8 @@ def fill_from(
         base: Where it was loaded from.
         objectives: What is trained; the streams of those that read the reference are filled.
     """
+    # Lightning does it when the fit begins, and what is trained is of that type from the start.
+    trainer.precision_plugin.convert_module(model)
     data = datamodule_of(trainer)
     readers = [objective for objective in objectives if "reference" in objective.needs]
     streams = sorted({stream for reader in readers for stream in reader.streams})
@@ -182,7 +206,9 @@ def fill_from(
         },
         write=trainer.is_global_zero,
         then=seen,
+        ranks=Ranks.joined() if is_sharded(trainer) else None,
     )
+    let_go(model)
 
 
 class _CachedPass:
@@ -216,6 +242,21 @@ class _CachedPass:
     def entropy(self, tokens: Tensor) -> Tensor:
         logps = log_probabilities(self.logits(tokens))
         return -(logps.exp() * logps).sum(-1)
+
+
+def _whole_copy(module: nn.Module) -> nn.Module:
+    """A frozen copy whose weights are whole on each process; a collective call of sharded ones.
+
+    Chunks of response tokens go through it, of which the processes have different numbers, so it
+    must need no communication.
+    """
+    copied = copy.deepcopy(module).requires_grad_(False)
+    for part in copied.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if isinstance(parameter, DTensor):
+                whole = nn.Parameter(parameter.full_tensor(), requires_grad=False)
+                part.register_parameter(name, whole)
+    return copied
 
 
 def _refuse_drawn(name: str, data: StreamData) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig
-from rounding import near
+from rounding import margin, near
 from rows import STORED
 from safetensors import safe_open
 from short_fits import objective, qa, stub_data, stub_module, train
@@ -32,13 +32,15 @@ def _fit(folder: Path, root: Path, reference: str, names: dict[str, str], lora=N
         reference=reference,
         lora=lora,
     )
+    precision = data.pop("precision", "32-true")
     streams = {
         "forget": qa(folder / data.pop("file", "forget.jsonl")),
         "retain": qa(folder / "retain.jsonl"),
     }
     seen = train(
-        module, stub_data(streams, batch_size=2, seed=2), max_steps=10, default_root_dir=root
-    )
+        module, stub_data(streams, batch_size=2, seed=2), max_steps=10, default_root_dir=root,
+        precision=precision,
+    )  # fmt: skip
     return module, seen.figures
 
 
@@ -61,6 +63,16 @@ def test_stored_values_give_the_live_losses(folder, tmp_path, names, lora) -> No
     frozen = [p for p in module.reference.parameters()]
     body = sum(p.numel() for p in module.policy.parameters())
     assert sum(p.numel() for p in frozen) < body / 5
+
+
+def test_values_are_of_the_type_that_the_trainer_makes_of_the_weights(folder, tmp_path) -> None:
+    names = {"forget": "npo", "retain": "retain_kl"}
+    _, live = _fit(folder, tmp_path, "frozen", names, precision="bf16-true")
+    _, stored = _fit(folder, tmp_path, "cached", names, precision="bf16-true")
+    with safe_open(tmp_path / "reference" / "retain.safetensors", framework="pt") as opened:
+        assert opened.get_tensor("states").dtype == torch.bfloat16
+    for one, other in zip(stored, live, strict=True):
+        assert one == pytest.approx(other, abs=margin(10.0, 1, torch.bfloat16))
 
 
 def test_a_changed_row_is_worked_out_anew(folder, tmp_path) -> None:
