@@ -37,10 +37,11 @@ from unlearnkit.engine.step.perturbation import Perturbation
 from unlearnkit.engine.step.step_metrics import StepMetrics, step_share
 from unlearnkit.engine.step.token_weights import expected_weights
 from unlearnkit.engine.step.views import StreamView
+from unlearnkit.engine.training.apart import step_of
 from unlearnkit.engine.training.building import build
 from unlearnkit.engine.training.even_parts import evened_by
 from unlearnkit.engine.training.fila import begin_by_importance
-from unlearnkit.engine.training.fsdp2 import let_go, step_of
+from unlearnkit.engine.training.fsdp2 import let_go
 from unlearnkit.engine.training.fused import use_fused
 from unlearnkit.engine.training.resume import ExactResume, keep_what_is_trained, refuse_gaps
 from unlearnkit.engine.training.salun import Saliency, SalientWeights

@@ -54,9 +54,11 @@ def command(written, tmp_path):
     save_stub({"random_init": 1}, tmp_path / "stub")
     (tmp_path / "recipe.yaml").write_text(RECIPE)
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *words: str, entry: tuple[str, ...] = ("-m", "unlearnkit")
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "unlearnkit", "fit", "-r", "recipe.yaml", *words],
+            [sys.executable, *entry, "fit", "-r", "recipe.yaml", *words],
             cwd=tmp_path, timeout=240, capture_output=True, text=True,
             env={**os.environ, "COLUMNS": "300"},
         )  # fmt: skip
@@ -104,6 +106,38 @@ def test_generation_before_amid_and_after_a_sharded_run(command, tmp_path) -> No
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(RecipeError, match=r"model\.safetensors \(changed\)"):
         load_model(str(folder))
+
+
+WITHOUT_COPIES = """\
+import sys
+
+from unlearnkit.cli.main import main
+from unlearnkit.runs import ranks
+
+
+def plain_copy(*_):
+    raise AssertionError("a process loads a whole model")
+
+
+ranks.plain_copy = plain_copy
+sys.exit(main())
+"""
+
+
+def test_suites_measure_models_that_no_process_holds_whole(command, tmp_path) -> None:
+    (tmp_path / "without_copies.py").write_text(WITHOUT_COPIES)
+    save_stub({"random_init": 2}, tmp_path / "gold")
+    words = ("--evaluate", "[{name: copyright, normal: retain}]", "--gold", "gold")
+    copies = command(*words, "--run_dir", "copies")
+    assert copies.returncode == 0, copies.stderr
+    strategy = ("--trainer.strategy", "{name: fsdp2, evaluation: sharded}")
+    sharded = command(*words, *strategy, "--run_dir", "sharded", entry=("without_copies.py",))
+    assert sharded.returncode == 0, sharded.stderr
+    rows = [next(tmp_path.glob(f"{kind}/*/*/rows.jsonl")) for kind in ("copies", "sharded")]
+    assert {json.loads(line)["when"] for line in rows[0].open()} == {"before", "after", "gold"}
+    assert rows[0].read_bytes() == rows[1].read_bytes()
+    planted = command(*words, "--run_dir", "planted", entry=("without_copies.py",))
+    assert "a process loads a whole model" in planted.stderr
 
 
 def test_lora_in_bfloat16_trains_sharded(command, tmp_path) -> None:

@@ -77,9 +77,13 @@ def _show_time(plan: Plan) -> None:
         f"supposed: {OF_PEAK:.0%} of the peak of products, {OF_BANDWIDTH:.0%} of bandwidths",
     )
     if plan.evaluated > plan.described.machine.gpu.room:
+        what = "part of the model" if plan.apart else "whole model"
+        instead = "leave out evaluate:, and measure the exported model"
+        if plan.described.run.shards > 1 and not plan.apart:
+            instead = "set trainer.strategy: {name: fsdp2, evaluation: sharded}"
         out().print(
-            f"The suites run on one GPU, which would have to hold the whole model, "
-            f"{_gib(plan.evaluated)} GiB: leave out evaluate:, and measure the exported model.",
+            f"While suites run, a GPU would have to hold the {what}, "
+            f"{_gib(plan.evaluated)} GiB: {instead}.",
             style="red",
         )
 

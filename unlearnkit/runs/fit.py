@@ -46,7 +46,7 @@ from unlearnkit.runs.measure import Stages, progress_of
 from unlearnkit.runs.phases.yaml_text import with_checksums, without_secrets
 from unlearnkit.runs.preflight import Planned, preflight
 from unlearnkit.runs.processes.watch import watched
-from unlearnkit.runs.ranks import Models, SaveWhole, Together, plain_copy, take_part
+from unlearnkit.runs.ranks import Models, SaveWhole, Together, take_part
 from unlearnkit.runs.report import report_after_fit, send_report
 from unlearnkit.runs.resume.changes import Resolve
 from unlearnkit.runs.resume.check import SameCheckpoint, checkpoint_of, resumed
@@ -142,7 +142,7 @@ def fit(
     elif main:
         make_folder(folder)
     run = _Run(module, data, trainer, batches, folder, seed, ckpt_path, made_with)
-    load = partial(plain_copy, device=trainer.strategy.root_device)
+    load = Models(module, trainer).from_disk
     stages = Stages(evaluate, data, seed, gold, load, progress_of(trainer, evaluate))
     run.prepare()
 

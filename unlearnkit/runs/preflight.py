@@ -21,7 +21,8 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.leaks import refuse_leaks
 from unlearnkit.data.worded import WordedRows
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
-from unlearnkit.engine.training.fsdp2 import is_sharded, shards_checkpoints, step_of
+from unlearnkit.engine.training.apart import measures_apart, step_of
+from unlearnkit.engine.training.fsdp2 import is_sharded, shards_checkpoints
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import refuse_other_tokens
 from unlearnkit.models.check import check_whole
@@ -158,6 +159,14 @@ def _optimizer(run: Planned) -> None:
         raise RecipeError(f"model.optimizer: {error}") from error
 
 
+def _gradients_of_parts(run: Planned) -> str | None:
+    """A suite that takes gradients of a model that no process holds whole."""
+    apart = measures_apart(run.trainer) or (run.evaluate_every and is_sharded(run.trainer))
+    if not apart or run.trainer.world_size == 1:
+        return None
+    return next((each.name for each in run.suites if getattr(each, "gradnorm", False)), None)
+
+
 DEEPSPEED = (
     "trainer.strategy: DeepSpeed is not supported: its checkpoints are pickles, whose loading can "
     "run code"
@@ -217,6 +226,12 @@ TRAINER: tuple[Rule, ...] = (
         "trainer.strategy: sharded checkpoints do not hold the states of {found}, which are "
         "quantised in blocks",
         "Set trainer.strategy: {{name: fsdp2, checkpoints: whole}}, or another model.optimizer.",
+    ),
+    Rule(
+        _gradients_of_parts,
+        "evaluate: gradnorm of suite {found} takes the gradients of whole weights, and "
+        "trainer.strategy: fsdp2 spreads the measured model over processes",
+        "Leave gradnorm out; `unlearnkit evaluate RUN` runs it afterwards, on one process.",
     ),
 )
 """Rules on the trainer, its callbacks and the optimizer."""

@@ -16,6 +16,7 @@ from unlearnkit.engine.generation.backends.saved import saved_as
 from unlearnkit.engine.generation.dealing import Ranks
 from unlearnkit.engine.reference.kinds import Frozen
 from unlearnkit.engine.shards.export import gathered, goes_file_by_file, write_weights
+from unlearnkit.engine.training.apart import measures_apart, sharded_copy
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
@@ -107,9 +108,9 @@ class Models:
     trainer: L.Trainer
 
     def policy(self, saved: str | BaseModel) -> Any:
-        """The policy where this process holds it whole, else a copy of it from disk."""
+        """The policy where this process holds it whole, else what is saved of it."""
         if is_sharded(self.trainer):
-            return plain_copy(saved, self.trainer.strategy.root_device)
+            return self.from_disk(saved)
         self.module.to(self.trainer.strategy.root_device)
         return saved_as(self.module.policy, saved)
 
@@ -117,4 +118,11 @@ class Models:
         """The model as it was at the start."""
         if isinstance(self.module.reference, Frozen) and not is_sharded(self.trainer):
             return saved_as(self.module.reference.model, self.module.base)
-        return plain_copy(self.module.base, self.trainer.strategy.root_device)
+        return self.from_disk(self.module.base)
+
+    def from_disk(self, model: str | BaseModel) -> Any:
+        """A copy on this process, or where the strategy says so a part of one."""
+        mesh = self.module.device_mesh
+        if mesh is not None and measures_apart(self.trainer):
+            return saved_as(sharded_copy(model, mesh), model)
+        return plain_copy(model, self.trainer.strategy.root_device)

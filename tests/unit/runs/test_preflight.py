@@ -29,6 +29,23 @@ def test_sharded_checkpoints_of_quantised_states_are_refused() -> None:
     refuse(rules, _run("sharded", "torch.optim.adamw"))  # pyright: ignore
 
 
+def test_gradients_of_a_model_that_is_in_parts_are_refused() -> None:
+    (rule,) = [each for each in TRAINER if "gradnorm" in (each.message or "")]
+
+    def run(evaluation: str = "sharded", world: int = 2, **changed: object) -> SimpleNamespace:
+        strategy = FSDP2Strategy(evaluation=evaluation)  # pyright: ignore
+        trainer = SimpleNamespace(strategy=strategy, world_size=world)
+        suite = SimpleNamespace(name="privacy", gradnorm=True)
+        given = {"trainer": trainer, "suites": [suite], "evaluate_every": []}
+        return SimpleNamespace(**given | changed)
+
+    for each in (run(), run("copies", evaluate_every=[object()])):
+        with pytest.raises(RecipeError, match="gradnorm of suite privacy takes the gradients"):
+            refuse([rule], each)  # pyright: ignore
+    for each in (run("copies"), run(world=1), run(suites=[SimpleNamespace(name="copyright")])):
+        refuse([rule], each)  # pyright: ignore
+
+
 def test_every_stage_of_deepspeed_is_refused() -> None:
     rules = [rule for rule in TRAINER if "DeepSpeed" in (rule.message or "")]
     run = SimpleNamespace(strategy=object.__new__(DeepSpeedStrategy))

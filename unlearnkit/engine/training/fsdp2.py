@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrategy, StrategyRegistry
+from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from peft import PeftModel
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -44,6 +44,8 @@ class FSDP2Strategy(ModelParallelStrategy):
             copy, so ``shard`` is best the GPUs of a node and ``replicate`` the nodes.
         checkpoints: ``sharded`` is a folder, which all processes write while the training goes on;
             ``whole`` a single file, for which the first gathers all weights and moments.
+        evaluation: The models that suites measure before and after the training: ``copies`` on
+            every process, or ``sharded``, for models of which a process has no room for one.
         process_group_backend: Of ``torch.distributed``.
         timeout: Of a collective call.
     """
@@ -53,13 +55,14 @@ class FSDP2Strategy(ModelParallelStrategy):
         shard: int | None = None,
         replicate: int = 1,
         checkpoints: Literal["sharded", "whole"] = "sharded",
+        evaluation: Literal["copies", "sharded"] = "copies",
         process_group_backend: str | None = None,
         timeout: timedelta | None = default_pg_timeout,
     ) -> None:
         sharded = checkpoints == "sharded"
         super().__init__("auto", 1, sharded, process_group_backend, timeout)
         self.saving = Saving(timeout) if sharded else None
-        self._shard, self.replicate = shard, replicate
+        self._shard, self.replicate, self.evaluation = shard, replicate, evaluation
 
     @property
     def shard(self) -> int:
@@ -205,19 +208,6 @@ def is_sharded(trainer: L.Trainer) -> bool:
 def shards_checkpoints(trainer: L.Trainer) -> bool:
     """Whether the trainer's checkpoints are folders of shards."""
     return isinstance(trainer.strategy, FSDP2Strategy) and trainer.strategy.saving is not None
-
-
-def takes_apart(trainer: L.Trainer) -> bool:
-    """Whether the trainer's strategy leaves no process with whole weights and gradients."""
-    return isinstance(trainer.strategy, ModelParallelStrategy | DeepSpeedStrategy)
-
-
-def step_of(trainer: L.Trainer) -> dict[str, Any]:
-    """What preflight asks of a trainer: whether weights are whole, and what a step consists of."""
-    return {
-        "apart": takes_apart(trainer),
-        "accumulate": trainer.accumulate_grad_batches,
-    }
 
 
 def sharding_mesh(mesh: DeviceMesh) -> DeviceMesh:

@@ -17,7 +17,7 @@ from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
-from unlearnkit.engine.training.fsdp2 import takes_apart
+from unlearnkit.engine.training.apart import takes_apart
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.modes import evaluating
 

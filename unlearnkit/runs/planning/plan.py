@@ -14,6 +14,7 @@ from unlearnkit.cost.proposals import Weighed, enough, weighed
 from unlearnkit.cost.training import BYTES
 from unlearnkit.cost.work import OF_BANDWIDTH, OF_PEAK, work_of
 from unlearnkit.data.datamodule import UnlearningDataModule
+from unlearnkit.engine.training.apart import measures_apart
 from unlearnkit.module import UnlearningModule
 from unlearnkit.runs.planning.described import Described, describe
 from unlearnkit.suites.base import Suite
@@ -34,6 +35,7 @@ class Plan:
         step: Seconds of an optimiser step by kind of work, were each alone.
         evaluation: Seconds of one evaluation by suite; None where the suite says too little.
         models: Models that the suites run on.
+        apart: Whether each process holds a part of them.
         changes: What would save memory.
         fitting: Changes that make it fit together, and the peak with them; None if nothing does,
             or nothing is needed.
@@ -46,6 +48,7 @@ class Plan:
     step: Mapping[str, float]
     evaluation: Mapping[str, float | None]
     models: int
+    apart: bool
     changes: Sequence[Weighed]
     fitting: tuple[list[str], float] | None
 
@@ -56,9 +59,13 @@ class Plan:
 
     @property
     def evaluated(self) -> float:
-        """Bytes of the whole model, which one GPU holds while suites run."""
+        """Bytes of a model that one GPU holds while suites run: all of it, or its part."""
         of = self.described
-        return held(of.shapes, of.run) if self.evaluation else 0.0
+        if not self.evaluation:
+            return 0.0
+        whole = held(of.shapes, of.run)
+        gathered = self.memory.terms.get("gathers of fsdp2", 0.0)
+        return whole / of.run.shards + gathered if self.apart else whole
 
     @property
     def step_seconds(self) -> float:
@@ -128,6 +135,7 @@ def plan_run(
         work_of(of.shapes, of.typical, of.parts, of.context).seconds(of.typical, machine),
         {suite.name: _evaluation(of, suite) for suite in suites},
         (2 + (gold is not None)) * bool(suites),
+        measures_apart(trainer),
         weighed(of.shapes, of.run),
         None if memory.peak <= room else enough(of.shapes, of.run, room),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from short_fits import objective, qa, stub_data, stub_module, train
 from stub import stub_model, stub_tokenizer
 
 from unlearnkit.engine.preflight import MODEL, SETTINGS, Values, refuse
-from unlearnkit.engine.training.fsdp2 import takes_apart
+from unlearnkit.engine.training.apart import takes_apart
 from unlearnkit.engine.training.salun import Saliency, SalientWeights, _kth_largest
 from unlearnkit.errors import RecipeError
 from unlearnkit.models.adapter import LoraConfig

@@ -12,6 +12,7 @@ from transformers import LlamaConfig
 
 from unlearnkit import UnlearningDataModule, UnlearningModule
 from unlearnkit.cost.gpus import machine
+from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.runs.planning.plan import PER_BLOCK, Plan, plan_run
 from unlearnkit.suites import Copyright
 from unlearnkit.suites.base import Suite
@@ -85,6 +86,13 @@ def test_a_suite_holds_the_whole_model_and_reads_it_for_each_token(planned) -> N
     assert found.evaluation["copyright"] == pytest.approx(2 * 10 * reads)
     assert found.evaluation["silent_for_plan"] is None
     assert planned().evaluated == 0
+
+
+def test_sharded_models_are_evaluated_in_parts(planned) -> None:
+    strategy = FSDP2Strategy(evaluation="sharded")
+    found = planned(strategy=strategy, suites=[Copyright(max_new_tokens=10)])
+    assert found.evaluated == 2 * P / 8 + found.memory.terms["gathers of fsdp2"]
+    assert 2 * P > 80e9 > found.evaluated
 
 
 def test_all_figures_are_json(planned) -> None:
