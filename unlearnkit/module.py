@@ -238,7 +238,7 @@ class UnlearningModule(ActiveObjectives, StepMetrics):
         if self.robust is not None and torch.is_grad_enabled():
             return robust_loss(self, self.robust, batches, share)
         part = partial(self.loss_of_part, share=share / len(batches))
-        return accumulated(part, batches, self.policy.parameters())
+        return accumulated(part, batches, self.policy)
 
     def loss_of_part(
         self, batch: Batch, share: float, names: Collection[str] | None = None, again: bool = False

@@ -177,7 +177,13 @@ def test_trained_weights_of_two_types_are_refused_with_what_works(command) -> No
 
 
 def test_a_cached_reference_and_parts_train_as_one_process_does(command, tmp_path) -> None:
-    words = ("--model.reference", "cached", "--trainer.callbacks", "[]", "--run_dir")
+    """Also where evaluations amid have left weights gathered."""
+    every = "[{name: evaluate_every, steps: 1}]"
+    words = (
+        "--model.reference", "cached", "--trainer.accumulate_grad_batches", "2",
+        "--trainer.max_steps", "3", "--evaluate", "[{name: copyright, normal: retain}]",
+        "--trainer.callbacks", every, "--run_dir",
+    )  # fmt: skip
     two = command(*words, "two", "--model.max_tokens_per_micro_batch", "4")
     assert two.returncode == 0, two.stderr
     alone = ("--trainer.devices", "1", "--trainer.strategy", "auto", "--data.batch_size", "4")
@@ -188,8 +194,10 @@ def test_a_cached_reference_and_parts_train_as_one_process_does(command, tmp_pat
         (folder,) = (tmp_path / name).glob("recipe/*")
         assert [each.name for each in (folder / "reference").iterdir()] == ["retain.safetensors"]
         with (folder / "metrics.csv").open() as file:
-            steps[name] = [float(each["train/loss"]) for each in csv.DictReader(file)]
-    assert len(steps["one"]) == 2
+            lines = [*csv.DictReader(file)]
+        assert sum(1 for each in lines if each["val/copyright/forget/nll"]) == 3
+        steps[name] = [float(each["train/loss"]) for each in lines if each["train/loss"]]
+    assert len(steps["one"]) == 3
     assert steps["two"] == near(steps["one"], size=4.0)
 
 

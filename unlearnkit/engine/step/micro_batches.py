@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -13,10 +13,11 @@ from torch.autograd import Function
 from torch.distributed.tensor import DTensor
 
 from unlearnkit.data.pack import Batch
+from unlearnkit.engine.training.fsdp2 import let_go
 
 
 def accumulated(
-    loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], parameters: Iterable[nn.Parameter]
+    loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], model: nn.Module
 ) -> Tensor:
     """The sum of the batches' losses, with only one batch's activations in memory at a time.
 
@@ -28,14 +29,15 @@ def accumulated(
     Args:
         loss_of: The loss of one batch.
         batches: The parts of a step, as many on each process where parameters are sharded.
-        parameters: Parameters that the loss depends on.
+        model: Its parameters are what the loss depends on.
 
     Returns:
         A scalar.
     """
-    trained = [p for p in parameters if p.requires_grad]
     if len(batches) == 1 or not torch.is_grad_enabled():
         return torch.stack([loss_of(batch) for batch in batches]).sum()
+    let_go(model)  # an evaluation leaves weights gathered, which are not those that are trained
+    trained = [p for p in model.parameters() if p.requires_grad]
     return _Accumulated.apply(loss_of, batches, *trained)  # pyright: ignore
 
 
