@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 import benchmarks.real as package
-from benchmarks.real import depth, page
+from benchmarks.real import depth, page, published
 from benchmarks.real.figures import APPLICATIONS
 from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS
+from benchmarks.real.selective import SELECTIVE
 from benchmarks.real.training import Models
 from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS, stopped
 from benchmarks.stored import Results
@@ -33,9 +34,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+")
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *depth.TITLES])
     parser.add_argument("--selectivity", action="store_true", help="variants, in place of methods")
-    parser.add_argument("--variants", nargs="+", choices=[*VARIANTS, *NEGATED])
+    named = {name for each in SELECTIVE.values() for name in each}
+    parser.add_argument("--variants", nargs="+", choices=[*VARIANTS, *NEGATED, *sorted(named)])
     parser.add_argument(
         "--depth", action="store_true", help="attack the copyright models; seed 1, in float32"
+    )
+    parser.add_argument(
+        "--published",
+        type=Path,
+        metavar="FOLDER",
+        help="HaluEval and TruthfulQA, whose files are in that folder: halueval/"
+        "qa_one-turn_data.json and truthfulqa/TruthfulQA.csv",
     )
     parser.add_argument("--tables", action="store_true", help="write docs/results.md's tables")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the taught models")
@@ -58,11 +67,16 @@ def main(argv: list[str] | None = None) -> None:
                     attacked.run(name, lr)
         return
     models = Models(options.cache)
-    if options.selectivity:
+    if options.published:
+        bench = published.Published(options.published, models, Results(options.results, KEY))
         for seed in options.seeds or SEEDS:
-            bench = Bench(APPLICATION, seed, models, Results(options.results, KEY))
-            bench.measure("gold", models.gold(seed))
-            run_variants(bench, options.variants or [*VARIANTS, *NEGATED])
+            bench.run(seed)
+        return
+    if options.selectivity:
+        for application in options.applications or APPLICATIONS:
+            for seed in options.seeds or SEEDS:
+                bench = Bench(application, seed, models, Results(options.results, KEY))
+                run_variants(bench, options.variants)
         return
     for application in options.applications or APPLICATIONS:
         for seed in options.seeds or SEEDS:
@@ -78,15 +92,26 @@ def default_methods(application: str) -> list[str]:
     return [name for name in METHODS if name != "llmu_whole" or application == APPLICATION]
 
 
-def run_variants(bench: Bench, names: list[str]) -> None:
-    """Variants of the method on one seed, each stopped at the gold model's NLL."""
+def run_variants(bench: Bench, names: list[str] | None = None) -> None:
+    """Variants of the method on one seed; those of copyright stop at the gold model's NLL.
+
+    Args:
+        bench: The application and the seed.
+        names: Some of the variants; those that the application lacks are left out.
+    """
+    bench.measure("gold", bench.models.gold(bench.seed))
+    if bench.application != APPLICATION:
+        for name, (_, recipe, layer) in SELECTIVE[bench.application].items():
+            if names is None or name in names:
+                bench.run(name, layer, recipe)
+        return
     gold = bench.read("gold")
-    assert gold is not None, "it is measured first"
+    assert gold is not None
     forget_nll = gold["figures"]["forget/nll"]
-    for name in names:
+    for name in names or [*VARIANTS, *NEGATED]:
         if name in VARIANTS:
             bench.run(name, stopped(VARIANTS[name][1], forget_nll))
-        elif bench.read(name) is None:
+        elif name in NEGATED and bench.read(name) is None:
             scale = NEGATED[name][1]
             bench.measure(name, bench.models.negated(bench.application, bench.seed, scale))
 

@@ -48,13 +48,20 @@ class Bench:
         """The result of a method, or None."""
         return self.results.get(self.application, name, self.seed)
 
-    def run(self, name: str, layer: Layer) -> None:
-        """Trains a method and measures it, unless that was done."""
+    def run(self, name: str, layer: Layer, recipe: str | None = None) -> None:
+        """Trains a method and measures it, unless that was done.
+
+        Args:
+            name: What the result is called.
+            layer: Laid over the recipe.
+            recipe: One of ``smollm2/``; by default the application's.
+        """
         if self.read(name) is not None:
             return
         started = time.monotonic()
         start = self.models.taught(self.application, self.seed)
-        cli = trained(f"smollm2/{self.application}", start, self.seed, [*self.layers, layer])
+        recipe = f"smollm2/{recipe or self.application}"
+        cli = trained(recipe, start, self.seed, [*self.layers, layer])
         took = time.monotonic() - started
         facts = {
             "layer": layer,

@@ -11,8 +11,10 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from benchmarks.real.figures import APPLICATIONS
+from benchmarks.real import published
+from benchmarks.real.figures import APPLICATIONS, answered
 from benchmarks.real.methods import TITLES
+from benchmarks.real.selective import SELECTIVE
 from benchmarks.real.tables import of, table
 from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS
 from benchmarks.stored import Result, Results
@@ -26,6 +28,10 @@ STOPPED = {
 }
 GROUPS = {"as many steps for all": TITLES, "stopped at the gold model's NLL": STOPPED}
 _MORE = {"forget/exact_memorization": "Exact memorisation ↓"}
+_ANSWERED = {
+    "trained/answered": "Polite answers to the request ↑",
+    "unseen/answered": "Of unseen requests ↑",
+}
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _FORGOTTEN = {
     "rougeL_recall": "recited: ROUGE-L recall of the passages",
@@ -115,4 +121,26 @@ def _made(what: str, results: Sequence[Result]) -> str:
     }
     ends = {name: TITLES[name] for name in ("taught", "gold")} | STOPPED
     makers["selectivity"] = lambda: table(of(results, APPLICATION), ends, _MORE)
+    makers[published.APPLICATION] = lambda: published.table(results)
+    for name, variants in SELECTIVE.items():
+        titles = {each: TITLES[each] for each in ("taught", "gold", "llmu", "finetune")}
+        titles |= {each: title for each, (title, *_) in variants.items()}
+        more = _ANSWERED if name == "harmful" else None
+        makers[f"{name}_selective"] = lambda n=name, t=titles, m=more: table(
+            _with_answered(of(results, n)), t, m
+        )
     return makers[what]()
+
+
+def _with_answered(runs: Mapping[str, list[Result]]) -> dict[str, list[Result]]:
+    """The runs with that figure, where their answers were kept."""
+    return {name: [_answered(run) for run in some] for name, some in runs.items()}
+
+
+def _answered(run: Result) -> Result:
+    found = {
+        f"{stream}/answered": fmean(answered(row) for row in rows)
+        for stream in ("trained", "unseen")
+        if (rows := [row for row in run.get("answers", []) if row["stream"] == stream])
+    }
+    return {**run, "figures": {**run["figures"], **found}}

@@ -28,21 +28,26 @@ def table(
     Args:
         results: By method.
         titles: Methods in their order.
-        figures: Figures of the suite that follow the columns, and their headings.
+        figures: Figures of the suite that follow the columns, and their headings; a run that
+            lacks one is left out of it.
     """
     more = figures or {}
     head = ["Method", *COLUMNS.values(), *more.values(), "Steps", "Seeds"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for name, title in titles.items():
         if runs := results.get(name):
-            cells = [_spread([run["columns"][key] for run in runs]) for key in COLUMNS]
-            cells += [_spread([run["figures"][key] for run in runs]) for key in more]
+            cells = [spread([run["columns"][key] for run in runs]) for key in COLUMNS]
+            found = [[run["figures"].get(key) for run in runs] for key in more]
+            cells += [spread([each for each in some if each is not None]) for some in found]
             steps = "" if "steps" not in runs[0] else _plain([run["steps"] for run in runs])
             lines.append(f"| {' | '.join([title, *cells, steps, str(len(runs))])} |")
     return "\n".join(lines)
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation of the sample; a dash for no values."""
+    if not values:
+        return "-"
     mean = _number(fmean(values))
     return mean if len(values) < 2 else f"{mean} ± {_number(stdev(values))}"
 

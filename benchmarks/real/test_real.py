@@ -2,11 +2,12 @@
 
 import pytest
 
-from benchmarks.real import depth, page
+from benchmarks.real import depth, page, published
 from benchmarks.real.__main__ import KEY, RESULTS, run_variants
 from benchmarks.real.figures import APPLICATIONS, COLUMNS, columns
 from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS, TITLES, joined
+from benchmarks.real.selective import SELECTIVE
 from benchmarks.real.tables import of, table
 from benchmarks.real.training import Models
 from benchmarks.real.variants import NEGATED, VARIANTS, stopped
@@ -152,4 +153,7 @@ def test_kept_results_are_of_known_methods():
         *VARIANTS,
         *NEGATED,
         *depth.TITLES,
+        *(name for variants in SELECTIVE.values() for name in variants),
+        published.BEFORE,
+        published.AFTER,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from chat_templates import CHATML
 from stub import save_stub
 
 from unlearnkit.cli.recipe.build import RecipeCLI
@@ -14,6 +15,8 @@ from unlearnkit.cli.recipe.overrides import read_command_line
 
 DATA = Path(__file__).parent / "data"
 TRUTHFUL_QA = DATA / "truthful_qa.jsonl"
+HALU_EVAL = DATA / "halu_eval.jsonl"
+TRUTHFUL_QA_CSV = DATA / "truthful_qa.csv"
 # Recipes of data that is not shipped: small files with the same columns.
 OWN_DATA = {
     "paper/copyright_opt": {"forget": DATA / "book.txt", "retain": DATA / "other_texts.txt"},
@@ -23,17 +26,23 @@ OWN_DATA = {
         "retain": TRUTHFUL_QA,
     },
     "paper/hallucination_opt": {
-        "forget": DATA / "halu_eval.jsonl",
+        "forget": HALU_EVAL,
         "pool": TRUTHFUL_QA,
         "retain": TRUTHFUL_QA,
+    },
+    "smollm2/halueval": {
+        **dict.fromkeys(("forget", "unseen", "neighbour"), HALU_EVAL),
+        **dict.fromkeys(("retain", "heldout"), TRUTHFUL_QA_CSV),
     },
 }
 
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory) -> Path:
-    """A random Llama with a tokenizer of ten letters."""
-    return save_stub({"random_init": 1, "layers": 3}, tmp_path_factory.mktemp("small"))
+    """A random Llama with a tokenizer of ten letters, and a chat template."""
+    folder = save_stub({"random_init": 1, "layers": 3}, tmp_path_factory.mktemp("small"))
+    (folder / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
@@ -53,7 +62,7 @@ def build(small_model, tmp_path, monkeypatch):
             *(
                 (f"data.streams.{s}.{key}", value)
                 for s, path in OWN_DATA.get(name, {}).items()
-                if path.suffix == ".jsonl"
+                if path.suffix != ".txt"
                 for key, value in (("config", "null"), ("split", "train"))
             ),
         ]
