@@ -1,4 +1,4 @@
-"""Variants that keep what is near to the forgotten, of the applications but copyright.
+"""Variants that keep what is near to rudeness and to invented answers.
 
 Each is a recipe as it is shipped, or a layer over it that takes one of its parts away.
 """

@@ -1,4 +1,4 @@
-"""Runs the recipes that keep neighbours, and the one of published data, on the embedded model."""
+"""Runs the recipes that keep neighbours, and the published data's."""
 
 import csv
 import json
