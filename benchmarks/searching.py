@@ -74,21 +74,20 @@ def search(folder: Path, words: list[str]) -> None:
 
 
 def trials_of(folder: Path) -> list[dict[str, Any]]:
-    """The trials of a search that ended."""
+    """The trials of a search that ended; one that was ended early has no distance."""
     import optuna
 
     file = next(folder.glob("tune/*/study.db"))
     storage = f"sqlite:///{file}"
     (name,) = optuna.study.get_all_study_names(storage)
-    made = optuna.load_study(study_name=name, storage=storage).get_trials(
-        states=(optuna.trial.TrialState.COMPLETE,)
-    )
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    made = optuna.load_study(study_name=name, storage=storage).get_trials(states=ended)
     return [
         {
             "trial": number,
             "settings": each.params,
-            "distance": each.value,
-            "broken": sum(each.user_attrs["violations"]),
+            "distance": each.value if each.state.name == "COMPLETE" else None,
+            "broken": max(each.user_attrs.get("violations", [1.0])),
             "seconds": None if each.duration is None else round(each.duration.total_seconds(), 1),
         }
         for number, each in enumerate(made)
@@ -97,7 +96,8 @@ def trials_of(folder: Path) -> list[dict[str, Any]]:
 
 def nearest(lines: list[dict[str, Any]], trials: int) -> float | None:
     """The least distance of the first trials that keep all bounds; None if none does."""
-    kept = [each["distance"] for each in lines[:trials] if each["broken"] <= 0]
+    ended = [each for each in lines[:trials] if each["distance"] is not None]
+    kept = [each["distance"] for each in ended if each["broken"] <= 0]
     return min(kept, default=None)
 
 

@@ -11,8 +11,8 @@ def _lines(sampler, *trials):
 
 
 def test_the_nearest_trial_keeps_all_bounds():
-    lines = _lines("tpe", (0.4, 0.0), (0.1, 0.2), (0.3, -0.1))
-    assert [nearest(lines, trials) for trials in (1, 2, 3)] == [0.4, 0.4, 0.3]
+    lines = _lines("tpe", (0.4, 0.0), (0.1, 0.2), (None, 1.0), (0.3, -0.1))
+    assert [nearest(lines, trials) for trials in (1, 2, 3, 4)] == [0.4, 0.4, 0.4, 0.3]
     assert nearest(_lines("tpe", (0.1, 0.2)), 1) is None
 
 
