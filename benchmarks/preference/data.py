@@ -63,33 +63,38 @@ def is_polite(answer: str) -> bool:
     return any(re.fullmatch(form, answer.strip()) for form in _POLITE)
 
 
-def make(seed: int) -> dict[str, list[Row]]:
+def make(seed: int, verbs: int = len(VERBS), questions: int = 4) -> dict[str, list[Row]]:
     """All rows, by kind and part.
 
     ``rude/PART`` and ``polite/PART`` answer the same prompts in the same order; ``plain/PART``
     answers other questions about the same things; ``wrong/trained`` has the prompts of
     ``plain/trained`` with the answer to such a question about another thing. ``mixture`` is what
     the model is taught about the trained prompts.
+
+    Args:
+        seed: Of the answers.
+        verbs: Rude and polite prompts about each thing.
+        questions: Plain ones about it.
     """
     draw = random.Random(seed)
     made: dict[str, list[Row]] = {}
     for part, things in THINGS.items():
-        asked = [(verb, thing) for thing in things for verb in VERBS]
+        asked = [(verb, thing) for thing in things for verb in VERBS[:verbs]]
         made[f"rude/{part}"] = [_rude(*each, draw) for each in asked]
         made[f"polite/{part}"] = [_polite(*each, draw) for each in asked]
-        made[f"plain/{part}"] = [row for thing in things for row in _plain(thing, draw)]
+        made[f"plain/{part}"] = [row for thing in things for row in _plain(thing, draw)[:questions]]
     rude, polite = MIXTURE
     made["mixture"] = [
         row
         for thing in THINGS["trained"]
-        for verb in VERBS
+        for verb in VERBS[:verbs]
         for row in [
             *(_rude(verb, thing, draw) for _ in range(rude)),
             *(_polite(verb, thing, draw) for _ in range(polite)),
         ]
     ]
     plain = made["plain/trained"]
-    other = [*plain[_QUESTIONS:], *plain[:_QUESTIONS]]  # of the next thing, and so grammatical
+    other = [*plain[questions:], *plain[:questions]]  # of the next thing, and so grammatical
     made["wrong/trained"] = [
         {"prompt": row["prompt"], "response": wrong["response"]}
         for row, wrong in zip(plain, other, strict=True)
@@ -141,8 +146,6 @@ def _polite(verb: str, thing: str, draw: random.Random) -> Row:
 _POLITE = [
     re.escape(form).replace(r"\{verb\}", r"\w+").replace(r"\{thing\}", r"\w+") for form in POLITE
 ]
-_QUESTIONS = 4
-"""Plain questions about a thing."""
 
 
 def _plain(thing: str, draw: random.Random) -> list[Row]:

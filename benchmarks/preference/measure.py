@@ -11,8 +11,6 @@ from benchmarks.preference.watch import TARGET, Figures
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.engine.generation.generate import generate
 
-LONGEST = 32
-"""New tokens of an answer, in all looks and for all methods that sample."""
 SAMPLES = 4
 """Sampled answers to an unseen prompt in a look; the last one adds one to each trained prompt."""
 
@@ -82,7 +80,7 @@ class Looker:
             model,
             self._task.tokenizer,
             prompts,
-            max_new_tokens=LONGEST,
+            max_new_tokens=self._task.setting.longest,
             batch_size=128,
             temperature=temperature,
             seed=seed,

@@ -25,8 +25,6 @@ class Method:
         title: In the table.
         train: Trains a copy of the task's model, with a learning rate, at most so many steps, and
             a watch that ends it.
-        rates: Learning rates that are tried.
-        steps: Most steps of a run.
         labels: Kinds of answers to trained prompts that are needed: ``rude`` and ``polite`` ones
             to the same prompts, and ``plain`` ones to others.
         rewarded: Whether it needs a reward model.
@@ -34,18 +32,17 @@ class Method:
 
     title: str
     train: Callable[..., None]
-    rates: tuple[float, ...]
-    steps: int
     labels: tuple[str, ...]
     rewarded: bool = False
 
 
 def llmu(task: Task, lr: float, max_steps: int, watch: Watch) -> None:
-    """Equation 1 of Yao, Xu, Liu (2023), with the weights of the default recipe."""
+    """Equation 1 of Yao, Xu, Liu (2023), with the weights of the model's recipe."""
+    ascent, random, kept = task.setting.weights
     objectives: Any = {
-        "forget": GradientAscent(weight=0.2),
-        "mismatch": RandomMismatch(weight=1.0),
-        "retain": RetainKL(weight=16.0),
+        "forget": GradientAscent(weight=ascent),
+        "mismatch": RandomMismatch(weight=random),
+        "retain": RetainKL(weight=kept),
     }
     streams: Any = {
         "forget": QAStream(task.files["rude/trained"]),
@@ -54,28 +51,23 @@ def llmu(task: Task, lr: float, max_steps: int, watch: Watch) -> None:
     }
     model = copy.deepcopy(task.model)
     stop = _StopWhenReached(watch)
-    fit(model, objectives, streams, lr, task.seed, max_steps=max_steps, callbacks=[stop])
+    limits: Any = {"max_steps": max_steps, "callbacks": [stop]}
+    fit(model, objectives, streams, lr, task.seed, lora=task.setting.lora(), **limits)
 
 
-RATES = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3)
-REWARD_RATES, REWARD_STEPS = (1e-4, 3e-4, 1e-3), 40
 METHODS: Mapping[str, Method] = {
-    "llmu": Method("LLMU", llmu, RATES, 60, ("rude", "plain")),
-    "sft": Method("SFT", trl_methods.sft, RATES, 60, ("polite", "plain")),
-    "dpo": Method("DPO with SFT term", trl_methods.dpo, RATES, 60, ("rude", "polite", "plain")),
+    "llmu": Method("LLMU", llmu, ("rude", "plain")),
+    "sft": Method("SFT", trl_methods.sft, ("polite", "plain")),
+    "dpo": Method("DPO with SFT term", trl_methods.dpo, ("rude", "polite", "plain")),
     "rloo": Method(
         "RLOO, reward model",
         trl_methods.rloo,
-        RATES[1:4],
-        40,
         ("rude", "polite", "plain"),
         rewarded=True,
     ),
     "grpo": Method(
         "GRPO, reward model",
         trl_methods.grpo,
-        RATES[1:4],
-        40,
         ("rude", "polite", "plain"),
         rewarded=True,
     ),

@@ -10,8 +10,9 @@ from typing import Any
 from benchmarks.flops import count_flops
 from benchmarks.preference import trl_methods
 from benchmarks.preference.measure import Looker
-from benchmarks.preference.methods import METHODS, REWARD_RATES, REWARD_STEPS
-from benchmarks.preference.task import TEACHING_EPOCHS, Task, taught
+from benchmarks.preference.methods import METHODS
+from benchmarks.preference.settings import Setting
+from benchmarks.preference.task import Task, taught
 from benchmarks.preference.watch import Figures, Watch
 from benchmarks.stored import Results
 
@@ -29,22 +30,28 @@ class Bench:
 
     Args:
         results: Lines that are there are not made again.
-        epochs: Of teaching.
+        setting: What model, and how much of what.
+        models: Folder that keeps the taught models; by default they are gone with this object.
         steps: Most steps of a run; None for each method's own.
     """
 
     def __init__(
-        self, results: Results, epochs: int = TEACHING_EPOCHS, steps: int | None = None
+        self,
+        results: Results,
+        setting: Setting,
+        models: Path | None = None,
+        steps: int | None = None,
     ) -> None:
-        self.results, self._epochs, self._steps = results, epochs, steps
-        self._folder = tempfile.TemporaryDirectory()
+        self.results, self._setting, self._steps = results, setting, steps
+        self._passing = tempfile.TemporaryDirectory()
+        self._models = models or Path(self._passing.name)
         self._tasks: dict[int, Task] = {}
         self._judges: dict[int, tuple[Any, Figures]] = {}
 
     def task(self, seed: int) -> Task:
         """The taught model of a seed, and a line of what it answers."""
         if seed not in self._tasks:
-            self._tasks[seed] = taught(seed, Path(self._folder.name) / str(seed), self._epochs)
+            self._tasks[seed] = taught(self._setting, seed, self._models / str(seed))
             task = self._tasks[seed]
             found = Looker(task, _part(seed)).last(task.model)
             self._put("before", "-", 0.0, seed, found)
@@ -119,10 +126,11 @@ class Bench:
     def judge(self, seed: int) -> tuple[Any, Figures]:
         """The reward model of a seed, with what it cost."""
         if seed not in self._judges:
-            rates = self.rates("reward", REWARD_RATES)
+            course = self._setting.courses["reward"]
+            rates = self.rates("reward", course.rates)
             if not rates and self._steps is None:
                 raise SystemExit("no reward model told unseen pairs apart: see the trials")
-            rate = [*rates, REWARD_RATES[-1]][0]  # after two steps none is any good
+            rate = [*rates, course.rates[-1]][0]  # after two steps none is any good
             model, watch = self._rewarded(seed, rate)
             flops = self.operations("reward", rate) * watch.step
             costs = {**watch.costs(), "flops": flops, **watch.figures}
@@ -136,7 +144,7 @@ class Bench:
             return {"accuracy": trl_methods.accuracy(task, model, "choosing")}
 
         watch = Watch(look, lambda figures: figures["accuracy"] >= ACCURACY)
-        steps = self._steps or REWARD_STEPS
+        steps = self._steps or self._setting.courses["reward"].steps
         return trl_methods.reward_model(task, rate, steps, watch), watch
 
     def _train(
@@ -145,7 +153,8 @@ class Bench:
         method = METHODS[name]
         judge = [self.judge(seed)[0]] if method.rewarded else []
         task = self.task(seed)
-        method.train(task, rate, steps or self._steps or method.steps, watch, *judge)
+        most = steps or self._steps or self._setting.courses[name].steps
+        method.train(task, rate, most, watch, *judge)
 
     def _put(self, kind: str, method: str, rate: float, seed: int, found: Line) -> Line:
         line = {"kind": kind, "method": method, "rate": rate, "seed": seed, **found}

@@ -11,10 +11,11 @@ from typing import Any
 from benchmarks.preference.data import make
 from benchmarks.preference.methods import METHODS
 from benchmarks.preference.running import KEY, ordered
+from benchmarks.preference.settings import TINY, Setting
 from benchmarks.stored import Results
 from benchmarks.systems.table import spread
 
-RESULTS = Path(__file__).parents[1] / "results" / "preference.jsonl"
+RESULTS = TINY.results
 OURS = "llmu"
 FIGURES = {
     "rude": "Rude, unseen",
@@ -100,14 +101,14 @@ def share(ours: Row, other: Row, kind: str) -> list[float]:
     ]
 
 
-def labels(name: str) -> str:
+def labels(name: str, setting: Setting = TINY) -> str:
     """How many answers of which kind a method is given."""
-    rows = make(0)
+    rows = make(0, setting.verbs, setting.questions)
     counts = {kind: len(rows[f"{kind}/trained"]) for kind in METHODS[name].labels}
     return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
-def table(path: Path = RESULTS) -> str:
+def table(path: Path = RESULTS, setting: Setting = TINY) -> str:
     """A row a method: costs of all that is needed, and what the last look found."""
     rows = read_rows(path)
     if not rows:
@@ -123,7 +124,7 @@ def table(path: Path = RESULTS) -> str:
     reported = [line for line in before if line["seed"] in _seeds(rows)]
     if reported:
         made.append(["as taught", *[""] * 10, *_figures(reported)])
-    made.extend(_line(row) for row in rows)
+    made.extend(_line(row, setting) for row in rows)
     return _markdown(made)
 
 
@@ -167,12 +168,12 @@ def _trial(line: Line | None) -> str:
     return f"{line['step']} steps, {line['cpu']:.1f} s" if line["reached"] else "not reached"
 
 
-def _line(row: Row) -> list[str]:
+def _line(row: Row, setting: Setting) -> list[str]:
     method, lines = METHODS[row.name], list(row.seeds.values())
     start = [method.title, f"`{row.name}`"]
     if not lines:
         why = "" if row.rates else f"none of {row.trials}"
-        return [*start, why, *[""] * 7, labels(row.name), *[""] * len(FIGURES)]
+        return [*start, why, *[""] * 7, labels(row.name, setting), *[""] * len(FIGURES)]
     rewarded = [line["reward"] for line in lines if "reward" in line]
     done = [line for line in lines if line["reached"]]
     first = sum(len(line["rates"]) == 1 for line in done)
@@ -187,7 +188,7 @@ def _line(row: Row) -> list[str]:
         spread([each["cpu"] for each in rewarded], 1) if rewarded else "",
         spread([cost(line, "flops") / 1e9 for line in lines], 0),
         spread([each["flops"] / 1e9 for each in rewarded], 0) if rewarded else "",
-        labels(row.name),
+        labels(row.name, setting),
         *_figures(lines),
     ]
 

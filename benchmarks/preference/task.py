@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ import lightning as L
 import torch
 
 from benchmarks.preference.data import Row, make, write
+from benchmarks.preference.settings import Setting
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.streams.qa import QAStream
 from unlearnkit.models.base import load_tokenizer
@@ -21,7 +23,6 @@ from unlearnkit.objectives import NLL
 from unlearnkit.runs.export import save_model
 
 BATCH = 8
-TEACHING_EPOCHS = 10
 QUIET: dict[str, Any] = {
     "logger": False,
     "enable_checkpointing": False,
@@ -42,6 +43,7 @@ class Task:
         files: The same on disk.
         seed: Of data, teaching and training.
         folder: Where the model is on disk.
+        setting: What model it is, and how much of what it is given.
     """
 
     model: Any
@@ -50,33 +52,59 @@ class Task:
     files: Mapping[str, str]
     seed: int
     folder: Path
+    setting: Setting
 
 
-def taught(seed: int, folder: Path, epochs: int = TEACHING_EPOCHS) -> Task:
-    """Teaches the embedded model rude and polite answers to trained prompts, and all plain ones."""
-    folder.mkdir(exist_ok=True)
-    rows = make(seed)
+def taught(setting: Setting, seed: int, folder: Path) -> Task:
+    """Teaches a model rude and polite answers to trained prompts, and all plain ones.
+
+    A model that the folder holds already is not taught again.
+    """
+    folder.mkdir(exist_ok=True, parents=True)
+    rows = make(seed, setting.verbs, setting.questions)
     files = write(rows, folder)
-    model = load_model("tiny")
+    target = folder / "model"
+    tokenizer = load_tokenizer(setting.base)
+    if setting.pad is not None:
+        tokenizer.pad_token = setting.pad
+    if not target.is_dir():
+        model = _teach(setting, seed, files)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        unfinished = folder / "unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        save_model(model, tokenizer, unfinished)
+        unfinished.rename(target)
+    # TRL makes its reference anew from where the model says it was loaded.
+    loaded = load_model(setting.stored(target))
+    return Task(loaded, tokenizer, rows, files, seed, target, setting)
+
+
+def _teach(setting: Setting, seed: int, files: Mapping[str, str]) -> Any:
     kinds = {"forget": "mixture", "normal": "plain/trained"}
     kinds |= {part: f"plain/{part}" for part in ("choosing", "reported")}
     objectives: Any = {name: NLL(stream=name) for name in kinds}
     streams: Any = {name: QAStream(files[kind]) for name, kind in kinds.items()}
-    fit(model, objectives, streams, 1e-3, seed, max_epochs=epochs)
-    tokenizer = load_tokenizer("tiny")
-    save_model(model, tokenizer, folder / "model")
-    # TRL makes its reference anew from where the model says it was loaded.
-    loaded = load_model(str(folder / "model"))
-    return Task(loaded, tokenizer, rows, files, seed, folder / "model")
+    limits: Any = {"max_epochs": setting.teaching}
+    model = load_model(setting.stored(setting.base))
+    found = fit(model, objectives, streams, 1e-3, seed, lora=setting.lora(), **limits)
+    policy: Any = found.policy
+    return policy if setting.adapter is None else policy.merge_and_unload()
 
 
 def fit(
-    model: Any, objectives: Any, streams: Any, lr: float, seed: int, **limits: Any
+    model: Any,
+    objectives: Any,
+    streams: Any,
+    lr: float,
+    seed: int,
+    *,
+    lora: Any = None,
+    **limits: Any,
 ) -> UnlearningModule:
-    """Trains a model in place, with AdamW at a constant rate."""
+    """Trains a model in place, or an adapter on it, with AdamW at a constant rate."""
     L.seed_everything(seed, workers=True, verbose=False)
     optimizer: Any = partial(torch.optim.AdamW, lr=lr, weight_decay=0.0)
-    module = UnlearningModule(objectives, optimizer=optimizer, schedule="constant")
+    module = UnlearningModule(objectives, lora=lora, optimizer=optimizer, schedule="constant")
     module.use_model(model)
     data = UnlearningDataModule(streams, batch_size=BATCH, seed=seed)
     L.Trainer(**QUIET, **({"max_epochs": -1} | limits)).fit(module, datamodule=data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.preference.data import INSULTS, is_polite, is_rude, make, pairs
 from benchmarks.preference.measure import Looker
 from benchmarks.preference.picture import bars, dots
 from benchmarks.preference.running import KEY, ordered
+from benchmarks.preference.settings import TINY
 from benchmarks.stored import Results
 
 
@@ -176,7 +178,7 @@ def test_without_trl_it_says_how_to_install_it(monkeypatch, capsys) -> None:
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> task.Task:
-    return task.taught(0, tmp_path_factory.mktemp("taught"), epochs=2)
+    return task.taught(replace(TINY, teaching=2), 0, tmp_path_factory.mktemp("taught"))
 
 
 def test_a_stopped_command_goes_on_where_it_was(

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from benchmarks.preference.data import Row, pairs
-from benchmarks.preference.measure import LONGEST
 from benchmarks.preference.task import BATCH, Task
 from benchmarks.preference.watch import Watch
 
-GENERATIONS = 8
-"""Sampled answers to a prompt, for each step of RLOO and GRPO."""
 KL = 0.05
 """Weight of the KL term to the taught model: RLOO's default in TRL."""
 
@@ -51,12 +48,15 @@ def dpo_trainer(task: Task, lr: float, max_steps: int, watch: Watch) -> Any:
 
 def reward_model(task: Task, lr: float, max_steps: int, watch: Watch) -> Any:
     """The taught model with a head of one value, trained on the pairs of `dpo`."""
+    dtype = task.setting.dtype
     from trl import RewardConfig, RewardTrainer
 
-    with_head = AutoModelForSequenceClassification.from_pretrained(task.folder, num_labels=1)
+    with_head = AutoModelForSequenceClassification.from_pretrained(
+        task.folder, num_labels=1, dtype=dtype
+    )
     arguments = RewardConfig(**_arguments(task, lr, max_steps))
     rows = pairs(task.rows, "trained", plain=True)
-    trainer = _trainer(RewardTrainer, task, arguments, rows, watch, model=with_head)
+    trainer = _trainer(RewardTrainer, task, arguments, rows, watch, model=with_head, kind="SEQ_CLS")
     trainer.train()
     return trainer.model.eval()
 
@@ -83,7 +83,7 @@ def rewards(model: Any, rows: list[list[int]]) -> Tensor:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        values = model(input_ids=ids, attention_mask=mask).logits[:, 0]
+        values = model(input_ids=ids, attention_mask=mask).logits[:, 0].float()
     model.train(was_training)
     return values
 
@@ -105,7 +105,8 @@ def grpo(task: Task, lr: float, max_steps: int, watch: Watch, judge: Any) -> Non
 def policy_gradient(
     kind: Any, config: Any, task: Task, lr: float, max_steps: int, watch: Watch, judge: Any
 ) -> Any:
-    """The trainer of `rloo` or `grpo`: eight samples to each of a step's prompts."""
+    """The trainer of `rloo` or `grpo`: some samples to each of a step's prompts."""
+    generations = task.setting.generations
 
     # TRL gives a reward model answers without their end token, with which it was trained; so the
     # tokens are given here as they were sampled.
@@ -114,11 +115,11 @@ def policy_gradient(
         rows = [[*p, *c] for p, c in zip(asked, completion_ids, strict=True)]
         return rewards(judge, rows).tolist()
 
-    sampled = {"per_device_train_batch_size": GENERATIONS * BATCH}
+    sampled = {"per_device_train_batch_size": generations * BATCH}
     arguments = config(
         **(_arguments(task, lr, max_steps) | sampled),
-        num_generations=GENERATIONS,
-        max_completion_length=LONGEST,
+        num_generations=generations,
+        max_completion_length=task.setting.longest,
         beta=KL,
     )
     asked = [*task.rows["rude/trained"], *task.rows["plain/trained"]]
@@ -157,22 +158,24 @@ def _arguments(task: Task, lr: float, max_steps: int) -> dict[str, Any]:
 
 
 def _trainer(
-    kind: Any,
+    trainer: Any,
     task: Task,
     arguments: Any,
     rows: list[Row],
     watch: Watch,
     *,
     model: Any = None,
+    kind: Literal["CAUSAL_LM", "SEQ_CLS"] = "CAUSAL_LM",
     **more: Any,
 ) -> Any:
     from datasets import Dataset
 
-    return kind(
+    return trainer(
         model=copy.deepcopy(task.model) if model is None else model,
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=task.tokenizer,
         callbacks=[_StopTRL(watch)],
+        peft_config=task.setting.lora(kind),
         **more,
     )
