@@ -29,6 +29,7 @@ from benchmarks.fair import wordings
 from benchmarks.meta.table import table as meta_table
 from benchmarks.meta.table import zoo_table
 from benchmarks.preference import table as preference
+from benchmarks.preference.settings import SMOLLM2
 from benchmarks.real import depth as real_depth
 from benchmarks.systems.table import SMALL, SMALL_FIGURES, by_metric, read_results, without_row
 from benchmarks.systems.table import table as systems_table
@@ -305,6 +306,9 @@ def _made(what: str) -> str:
         "papers": papers,
         "preference": preference.table,
         "preference_shares": preference.shares,
+        "preference_smollm2": lambda: preference.table(SMOLLM2.results, SMOLLM2),
+        "preference_smollm2_shares": lambda: preference.shares(SMOLLM2.results),
+        "preference_smollm2_trials": lambda: preference.trials(SMOLLM2.results),
         "preference_trials": preference.trials,
         "ranges": ranges_table,
         "recipes": recipes_table,

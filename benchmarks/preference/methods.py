@@ -52,7 +52,8 @@ def llmu(task: Task, lr: float, max_steps: int, watch: Watch) -> None:
     model = copy.deepcopy(task.model)
     stop = _StopWhenReached(watch)
     limits: Any = {"max_steps": max_steps, "callbacks": [stop]}
-    fit(model, objectives, streams, lr, task.seed, lora=task.setting.lora(), **limits)
+    given = (model, task.tokenizer, objectives, streams)
+    fit(*given, lr, task.seed, lora=task.setting.lora(), **limits)
 
 
 METHODS: Mapping[str, Method] = {

@@ -89,7 +89,7 @@ TINY = Setting(
     },
     seeds=3,
 )
-_SMALL = (3e-4, 1e-3, 3e-3)
+_SMALL = (3e-4, 1e-3)
 SMOLLM2 = Setting(
     base="smollm2",
     results=_RESULTS / "preference_smollm2.jsonl",
@@ -97,9 +97,9 @@ SMOLLM2 = Setting(
         "llmu": Course(_SMALL, 24),
         "sft": Course(_SMALL, 24),
         "dpo": Course(_SMALL, 24),
-        "rloo": Course(_SMALL[:2], 16),
-        "grpo": Course(_SMALL[:2], 16),
-        "reward": Course(_SMALL[:2], 16),
+        "rloo": Course(_SMALL, 16),
+        "grpo": Course(_SMALL, 16),
+        "reward": Course(_SMALL, 16),
     },
     seeds=1,
     dtype="bfloat16",
@@ -107,7 +107,7 @@ SMOLLM2 = Setting(
     pad="<|endoftext|>",
     verbs=3,
     questions=2,
-    teaching=2,
+    teaching=3,
     longest=20,
     generations=4,
     weights=(0.5, 1.0, 8.0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -68,31 +67,30 @@ def taught(setting: Setting, seed: int, folder: Path) -> Task:
     if setting.pad is not None:
         tokenizer.pad_token = setting.pad
     if not target.is_dir():
-        model = _teach(setting, seed, files)
+        model = _teach(setting, seed, files, tokenizer)
         model.config.pad_token_id = tokenizer.pad_token_id
-        unfinished = folder / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        save_model(model, tokenizer, unfinished)
-        unfinished.rename(target)
+        save_model(model, tokenizer, target)
     # TRL makes its reference anew from where the model says it was loaded.
     loaded = load_model(setting.stored(target))
     return Task(loaded, tokenizer, rows, files, seed, target, setting)
 
 
-def _teach(setting: Setting, seed: int, files: Mapping[str, str]) -> Any:
+def _teach(setting: Setting, seed: int, files: Mapping[str, str], tokenizer: Any) -> Any:
     kinds = {"forget": "mixture", "normal": "plain/trained"}
     kinds |= {part: f"plain/{part}" for part in ("choosing", "reported")}
     objectives: Any = {name: NLL(stream=name) for name in kinds}
     streams: Any = {name: QAStream(files[kind]) for name, kind in kinds.items()}
     limits: Any = {"max_epochs": setting.teaching}
     model = load_model(setting.stored(setting.base))
-    found = fit(model, objectives, streams, 1e-3, seed, lora=setting.lora(), **limits)
+    adapter = setting.lora()
+    found = fit(model, tokenizer, objectives, streams, 1e-3, seed, lora=adapter, **limits)
     policy: Any = found.policy
     return policy if setting.adapter is None else policy.merge_and_unload()
 
 
 def fit(
     model: Any,
+    tokenizer: Any,
     objectives: Any,
     streams: Any,
     lr: float,
@@ -106,6 +104,6 @@ def fit(
     optimizer: Any = partial(torch.optim.AdamW, lr=lr, weight_decay=0.0)
     module = UnlearningModule(objectives, lora=lora, optimizer=optimizer, schedule="constant")
     module.use_model(model)
-    data = UnlearningDataModule(streams, batch_size=BATCH, seed=seed)
+    data = UnlearningDataModule(streams, tokenizer, batch_size=BATCH, seed=seed)
     L.Trainer(**QUIET, **({"max_epochs": -1} | limits)).fit(module, datamodule=data)
     return module
