@@ -19,7 +19,7 @@ from benchmarks.stored import Results
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.objectives import NLL
 
-STAND_IN = replace(SMOLLM2, base="tiny", pad=None, teaching=5)
+STAND_IN = replace(SMOLLM2, base="tiny", pad=None, teaching=10)
 
 
 @pytest.fixture(scope="module")
