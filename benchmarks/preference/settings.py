@@ -1,4 +1,4 @@
-"""What a comparison is made on: model, adapter, amount of data, rates."""
+"""Settings of the comparison: model, adapter, amount of data, rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the comparison on another model, with an adapter; the embedded model stands in."""
+"""Tests of the settings, with the embedded model in place of SmolLM2."""
 
 from __future__ import annotations
 
