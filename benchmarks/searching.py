@@ -21,6 +21,7 @@ from typing import Any
 
 import benchmarks.searching as module
 from benchmarks.stored import Results
+from unlearnkit.cli.tuning import STUDY
 
 RECIPE, ROWS = "tiny_tofu_power/npo", 40
 KEY = ("sampler", "trial")
@@ -58,8 +59,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def search(folder: Path, words: list[str]) -> None:
     """Runs the search, or goes on with it, and says what it took."""
-    begun = sorted(folder.glob("tune/*"))
-    going_on = ["--study", str(begun[0])] if begun else []
+    begun = next(folder.rglob(STUDY), None)
+    going_on = [] if begun is None else ["--study", str(begun.parent)]
     rows = ["--evaluate.0.limit", str(ROWS), "--run_dir", str(folder)]
     fixed = ["--tune.budget.minutes", "null", "--tune.seeds", "1"]
     wall, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -77,7 +78,7 @@ def trials_of(folder: Path) -> list[dict[str, Any]]:
     """The trials of a search that ended; one that was ended early has no distance."""
     import optuna
 
-    file = next(folder.glob("tune/*/study.db"))
+    file = next(folder.rglob(STUDY))
     storage = f"sqlite:///{file}"
     (name,) = optuna.study.get_all_study_names(storage)
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
