@@ -136,7 +136,8 @@ def measure_once(job: Job, folders: Sequence[Path] = ()) -> None:
                 write_text(job.folder / name, (each / name).read_text(encoding="utf-8"))
             return
     planned = job.planned({})
-    console.out().print("measuring the starting model and the gold model", style="dim")
+    gold = " and the gold model" if planned.gold else ""
+    console.out().print(f"measuring the starting model{gold}", style="dim")
     found = stages(planned)
     folds = Folds({suite: result.rows for suite, result in found["before"].items()})
     values: dict[str, Any] = {}

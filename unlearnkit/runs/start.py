@@ -13,6 +13,8 @@ from unlearnkit.engine.training.schedule import check_end, warmup_steps
 from unlearnkit.models.load import Policy
 from unlearnkit.module import UnlearningModule
 
+_TRUE = {"bf16-true": "bfloat16", "16-true": "float16", "64-true": "float64"}
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -131,7 +133,10 @@ class Start:
             batches=batches,
             strategy=getattr(strategy, "strategy_name", None) or type(strategy).__name__,
             precision=str(trainer.precision),
-            dtype=str(module.policy.dtype).removeprefix("torch."),
+            # Lightning gives all weights the type of a true precision when the fit begins.
+            dtype=_TRUE.get(
+                str(trainer.precision), str(module.policy.dtype).removeprefix("torch.")
+            ),
             device=str(strategy.root_device),
             folder=folder,
             ckpt_path=ckpt_path,

@@ -72,7 +72,9 @@ def test_the_banner_and_the_folder_say_how_long_and_how_much(command, folder, wo
     assert "rows forget 10 (4 a step), retain 4 (4 a step)" in banner
     assert "1 · forget (gradient_ascent) on forget + 0.5 · anchor (retain_nll) on retain" in banner
     assert "on cpu, single_device, precision 32-true, weights float32" in banner
-    found = _environment(folder)
+    in_bfloat16 = command("fit", "-r", words, "--trainer.precision", "bf16-true").err
+    assert "precision bf16-true, weights bfloat16" in " ".join(in_bfloat16.split())
+    found = json.loads(min(folder.rglob("environment.json")).read_text())
     assert str(folder / "base") in banner
     batches = found["batches"]
     assert batches["effective_batch"] == 4

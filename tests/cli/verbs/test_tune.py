@@ -85,6 +85,34 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     assert (changed.code, "is of another recipe, other rows" in changed.err) == (2, True)
 
 
+def test_validate_tells_all_mistakes_of_a_search_with_their_lines(command, folder, searched):
+    assert command("validate", "-r", searched).code == 0
+    # A recipe for two processes is right, although a trial runs on one.
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+    assert command("validate", "-r", searched, *two).code == 0
+    text = (folder / "mine.yaml").read_text()
+    wrong = text.replace("copyright/forget/nll: 1.5 * before", "copyright/forget/nll: gold")
+    wrong = wrong.replace("copyright/normal/perplexity", "copyright/normal/perplexitty")
+    (folder / "mine.yaml").write_text(wrong)
+    for verb in ("validate", "tune"):
+        done = command(verb, "-r", searched)
+        assert done.code == 2
+        for key, said in (
+            ("towards.copyright/forget/nll", "refers to gold, but there is no such model"),
+            ("keep.copyright/normal/perplexitty", "Did you mean 'copyright/normal/perplexity'?"),
+        ):
+            line = next(n for n, each in enumerate(wrong.splitlines(), 1) if f"{key[-9:]}:" in each)
+            assert f"mine.yaml:{line}: tune.{key}: " in done.err
+            assert said in done.err
+
+
+def test_steps_that_epochs_end_before_are_no_range(command, searched):
+    steps = ("--tune.search.trainer.max_steps", "{int: [1, 9]}", "--trainer.max_epochs", "2")
+    done = command("tune", "-r", searched, *steps)
+    assert (done.code, "max_steps goes up to 9" in done.err) == (2, True)
+    assert "trainer.max_epochs: 2 ends after 4 steps" in done.err
+
+
 def test_a_suite_of_fewer_rows_is_looked_at_by_some_of_them(command, folder, searched):
     rows = [{"prompt": f"question {n}", "response": "an answer"} for n in range(40)]
     (folder / "forget.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
@@ -144,6 +172,9 @@ def test_a_recipe_without_the_section_is_refused_and_others_leave_it_alone(
     assert (done.code, "has no section tune:" in done.err) == (2, True)
     assert command("tune").code == 2
     assert command("validate", "-r", searched).code == 0
+    # A recipe for two processes is right, although a trial runs on one.
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+    assert command("validate", "-r", searched, *two).code == 0
     (folder / searched).write_text((folder / searched).read_text().replace("seeds: 1", "seed: 1"))
     wrong = command("validate", "-r", searched)
     assert wrong.code == 2

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.recipe.document import Document, read
-from unlearnkit.cli.recipe.methods import default_space, method_overrides
-from unlearnkit.cli.recipe.overrides import Override, apply, read_command_line, split_options
+from unlearnkit.cli.recipe.overrides import read_command_line, split_options
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.search_table import Searched, show_methods
 from unlearnkit.cli.tuning import STAGES, STUDY, Job, measure_once, quiet, reported, start, work
+from unlearnkit.cli.tuning_checks import check_search, job_of
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import digest_of, write_json, write_text
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import CommandLine
-    from unlearnkit.cli.recipe.tuning import Tuning
     from unlearnkit.report.search import MetricLine
     from unlearnkit.search.found import Found
     from unlearnkit.search.study import Search
@@ -69,9 +67,9 @@ def tune(
     with heavy_imports():
         quiet()
     names = _methods(method)
-    jobs = [_job(line, each) for each in names]
+    jobs = [job_of(line, each) for each in names]
     for job in jobs:
-        _check(job)
+        check_search(job)
     folders = _folders(study, jobs, names, line)
     searched: list[Searched] = []
     for name, job, folder in zip(names, jobs, folders, strict=True):
@@ -106,63 +104,9 @@ def _methods(given: str | None) -> list[str | None]:
     return [*names]
 
 
-def _job(line: CommandLine, method: str | None) -> Job:
-    document = read(line.recipes)
-    laid = method_overrides(method, document) if method is not None else []
-    tuning = _tuning(line, document, laid)
-    name = " ".join(each for each in (recipe_name(line.recipes[0]), method) if each)
-    return Job(line.recipes, [*laid, *line.overrides], Path(), "", name, tuning=tuning)
-
-
 def _root(folder: Path, method: str | None) -> Path:
     """The folder that ``--study`` takes."""
     return folder if method is None else folder.parent
-
-
-def _tuning(line: CommandLine, document: Document, laid: list[Override]) -> Tuning:
-    # It imports torch, and every verb is imported for the list of verbs.
-    from unlearnkit.cli.recipe.tuning import SECTION, take_tuning
-
-    own = [
-        each for each in line.overrides if laid or len(each.path) == 1 or each.path[0] == SECTION
-    ]
-    apply(document, [*laid, *own])
-    if laid and isinstance(document.tree.get(SECTION), dict):
-        document.tree[SECTION]["search"] = default_space(document.tree)
-    tuning = take_tuning(document)
-    if tuning is None:
-        raise RecipeError(
-            f"{document.name} has no section tune:, so there is nothing to search.",
-            hint="Add tune: {search: {model.optimizer.lr: {log: [1e-5, 1e-3]}}, "
-            "towards: {SUITE/forget/METRIC: gold}}.",
-        )
-    return tuning
-
-
-def _check(job: Job) -> None:
-    """Refuses settings that the recipe does not take, and metrics that no suite measures."""
-    from unlearnkit.runs.preflight import preflight
-    from unlearnkit.runs.trial import refuse_unfit
-    from unlearnkit.suites.meaning import address
-
-    space, wanted = job.tuning.space, job.tuning.wanted
-    middle = {name: each.corners[0] for name, each in space.items()}
-    planned = job.planned(middle)
-    if not planned.suites:
-        raise RecipeError(
-            "evaluate: the recipe names no suite, so trials cannot be told apart.",
-            hint="Add evaluate: [copyright].",
-        )
-    for field, keys in (("towards", wanted.towards), ("keep", [each.key for each in wanted.keep])):
-        for key in keys:
-            full = address(key, planned.suites, f"tune.{field}")
-            if full != key:
-                raise RecipeError(f"tune.{field}: write '{full}' in place of '{key}'.")
-    preflight(planned)
-    refuse_unfit(planned)
-    for name, each in space.items():
-        for value in each.corners[1:]:
-            job.recipe({**middle, name: value})
 
 
 def _folders(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
+from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.verbs.base import recipe
 
 if TYPE_CHECKING:
@@ -17,10 +18,16 @@ HELP = "Check a recipe and its data without loading the model."
 
 def command(argv: list[str]) -> None:
     """Checks the recipe that the words name."""
-    cli, _ = recipe(argv, "validate")
+    cli, line = recipe(argv, "validate")
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
-    from unlearnkit.data.generated import generated_by
+    from unlearnkit.cli.recipe.tuning import SECTION
+    from unlearnkit.cli.tuning_checks import check_section, job_of
+    from unlearnkit.data.generated import HF, generated_by
 
+    # Of phases, or with another backend, nothing can be searched; the recipe itself is right.
+    searched = not isinstance(cli, PhasedRecipe) and cli.generation == HF
+    if searched and line.recipes and SECTION in read(line.recipes).tree:
+        check_section(job_of(line))
     with generated_by(cli.generation):
         if isinstance(cli, PhasedRecipe):
             preview_phases(cli)
