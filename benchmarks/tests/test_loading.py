@@ -28,9 +28,9 @@ def test_a_thread_looks_meanwhile() -> None:
 
 
 def test_what_is_above_an_idle_process_is_in_parts_of_one_model() -> None:
-    found = loading.above({"read": 700, "end": 600}, {"read": 100, "end": 200}, size=1000)
+    found = loading.above({"read": 700, "end": 600}, {"read": 100, "end": 200}, size=1000, models=2)
     assert found == {"read": 0.3, "end": 0.2}
-    text = loading.table(2**30, [found, {"read": 0.36, "end": 0.2}])
+    text = loading.table(2**30, [found, {"read": 0.36, "end": 0.2}], models=2)
     assert "model of 1.00 GiB" in text
     assert "1           0.360      0.200" in text
     assert text.endswith("peak 0.360, goal 0.35")

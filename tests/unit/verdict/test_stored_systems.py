@@ -20,7 +20,7 @@ def stored(file, field):
     found = defaultdict(list)
     for line in (RESULTS / file).read_text(encoding="utf-8").splitlines():
         result = json.loads(line)
-        if result.get("application") != "depth":  # readings of attacks, and no figures
+        if result.get("application") not in ("depth", "halueval"):  # which no suite has alone
             found[tuple(result[key] for key in field)].append(result["figures"])
     return {
         system: {k: fmean(r[k] for r in runs if r.get(k) is not None) for k in runs[0]}
