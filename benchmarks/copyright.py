@@ -50,65 +50,70 @@ def _figure(run: dict[str, Any], when: str, name: str) -> float:
     return run["suites"]["copyright"][when][name]
 
 
-GOALS = (
-    Goal(
-        "forget ROUGE-L recall before >= 0.95",
-        lambda run: _figure(run, "before", "forget/rougeL_recall") >= 0.95,
-    ),
-    Goal(
-        "forget ROUGE-L recall after <= gold + 0.05",
-        lambda run: (
-            _figure(run, "after", "forget/rougeL_recall")
-            <= _figure(run, "gold", "forget/rougeL_recall") + 0.05
+GOALS = {
+    "copyright": (
+        Goal(
+            "forget ROUGE-L recall before >= 0.95",
+            lambda run: _figure(run, "before", "forget/rougeL_recall") >= 0.95,
         ),
-    ),
-    Goal(
-        "protected ROUGE-L recall after >= 0.95 x before",
-        lambda run: (
-            _figure(run, "after", "normal/rougeL_recall")
-            >= 0.95 * _figure(run, "before", "normal/rougeL_recall")
+        Goal(
+            "forget ROUGE-L recall after <= gold + 0.05",
+            lambda run: (
+                _figure(run, "after", "forget/rougeL_recall")
+                <= _figure(run, "gold", "forget/rougeL_recall") + 0.05
+            ),
         ),
-    ),
-    Goal(
-        "held-out ROUGE-L recall after >= 0.80 x before",
-        lambda run: (
-            _figure(run, "after", "heldout/rougeL_recall")
-            >= 0.80 * _figure(run, "before", "heldout/rougeL_recall")
+        Goal(
+            "protected ROUGE-L recall after >= 0.95 x before",
+            lambda run: (
+                _figure(run, "after", "normal/rougeL_recall")
+                >= 0.95 * _figure(run, "before", "normal/rougeL_recall")
+            ),
         ),
-    ),
-    Goal("retain KL < 0.1 nats", lambda run: _figure(run, "after", "normal/kl_to_reference") < 0.1),
-    Goal("distinct-2 after >= 0.5", lambda run: _figure(run, "after", "forget/distinct_2") >= 0.5),
-    Goal("under 90 s wall", lambda run: run["seconds"] < 90),
-    Goal("at most 2 GiB peak memory", lambda run: run["peak_memory_mb"] <= 2048),
-)
-
-
-DEEP = (
-    Goal(
-        "exact memorisation after <= gold + 0.10",
-        lambda run: (
-            _figure(run, "after", "forget/exact_memorization")
-            <= _figure(run, "gold", "forget/exact_memorization") + 0.10
+        Goal(
+            "held-out ROUGE-L recall after >= 0.80 x before",
+            lambda run: (
+                _figure(run, "after", "heldout/rougeL_recall")
+                >= 0.80 * _figure(run, "before", "heldout/rougeL_recall")
+            ),
         ),
+        Goal(
+            "retain KL < 0.1 nats",
+            lambda run: _figure(run, "after", "normal/kl_to_reference") < 0.1,
+        ),
+        Goal(
+            "distinct-2 after >= 0.5", lambda run: _figure(run, "after", "forget/distinct_2") >= 0.5
+        ),
+        Goal("under 90 s wall", lambda run: run["seconds"] < 90),
+        Goal("at most 2 GiB peak memory", lambda run: run["peak_memory_mb"] <= 2048),
     ),
-    Goal(
-        "unseen passages after 20 steps of relearning <= 0.25",
-        lambda run: _figure(run, "after", "relearned") <= 0.25,
+    "copyright_deep": (
+        Goal(
+            "exact memorisation after <= gold + 0.10",
+            lambda run: (
+                _figure(run, "after", "forget/exact_memorization")
+                <= _figure(run, "gold", "forget/exact_memorization") + 0.10
+            ),
+        ),
+        Goal(
+            "unseen passages after 20 steps of relearning <= 0.25",
+            lambda run: _figure(run, "after", "relearned") <= 0.25,
+        ),
+        Goal(
+            "neighbours' ROUGE-L recall after >= 0.75",
+            lambda run: _figure(run, "after", "neighbour/rougeL_recall") >= 0.75,
+        ),
+        Goal(
+            "held-out ROUGE-L recall after >= 0.90",
+            lambda run: _figure(run, "after", "heldout/rougeL_recall") >= 0.90,
+        ),
+        Goal(
+            "protected ROUGE-L recall after is 1.00",
+            lambda run: round(_figure(run, "after", "normal/rougeL_recall"), 2) >= 1,
+        ),
+        Goal("under 90 s wall", lambda run: run["seconds"] < 90),
     ),
-    Goal(
-        "neighbours' ROUGE-L recall after >= 0.75",
-        lambda run: _figure(run, "after", "neighbour/rougeL_recall") >= 0.75,
-    ),
-    Goal(
-        "held-out ROUGE-L recall after >= 0.90",
-        lambda run: _figure(run, "after", "heldout/rougeL_recall") >= 0.90,
-    ),
-    Goal(
-        "protected ROUGE-L recall after is 1.00",
-        lambda run: round(_figure(run, "after", "normal/rougeL_recall"), 2) >= 1,
-    ),
-    Goal("under 90 s wall", lambda run: run["seconds"] < 90),
-)
+}
 
 
 def run_seed(seed: int, folder: Path, recipe: str, overrides: list[str]) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def run_seed(seed: int, folder: Path, recipe: str, overrides: list[str]) -> dict
 
 def show(runs: list[dict[str, Any]], recipe: str) -> None:
     """A line per seed, mean and spread, then the goals."""
-    names, goals = FIGURES[recipe], GOALS if recipe == "copyright" else DEEP
+    names, goals = FIGURES[recipe], GOALS[recipe]
     print(f"{'seed':>6}" + "".join(f"{name:>27}" for name in names) + f"{'seconds':>9}{'MiB':>7}")
     for run in runs:
         cells = "".join(f"{_figure(run, 'after', name):>27.3f}" for name in names)

@@ -40,16 +40,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--blind", type=int, default=120, help="trials drawn at random")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--steps", type=int, help="of a training, at least; for tests")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
     results = Results(options.results, KEY)
     for sampler, trials in (("tpe", options.trials), ("random", options.blind)):
         words = ["--tune.sampler", sampler, "--tune.budget.trials", str(trials),
                  "--tune.budget.workers", str(options.workers)]  # fmt: skip
-        if options.steps is not None:
-            few = f"{{int: [{options.steps}, {options.steps + 1}]}}"
-            words += ["--tune.search.trainer.max_steps", few]
         search(options.folder / sampler, words)
         for line in trials_of(options.folder / sampler):
             results.put({"sampler": sampler, **line})

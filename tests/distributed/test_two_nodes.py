@@ -283,5 +283,4 @@ def test_a_file_of_the_recipe_that_one_node_lacks_ends_all(nodes) -> None:
     said = [" ".join(each.stderr.replace("│", " ").split()) for each in done]
     assert "process 2 on" in said[0]
     assert all("recipe.yaml:13: data.streams.retain" in said[rank] for rank in (0, 2))
-    # torch itself may tell of the connection that ended; of the mistake nothing is said twice.
-    assert not any(word in said[1] for word in ("recipe error", "recipe.yaml", "Traceback"))
+    assert not said[1]

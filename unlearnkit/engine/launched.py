@@ -66,8 +66,11 @@ def _meet(refused: Exception | None) -> None:
     _wait_for_all(store, rank, world)
     every: list[Refusal | None] = [_read(store, each) for each in range(world)]
     store.set(f"{rank} has read", "")
-    with suppress(DistError):  # who has the store may have ended, once it knew that all have read
+    with suppress(DistError):  # a process may have been killed, and the store with it
         store.wait([f"{each} has read" for each in range(world)], _READING)
+        store.set(f"{rank} goes", "")
+        if rank == 0:  # it may have the store, and torch prints a trace where a wait is cut off
+            store.wait([f"{each} goes" for each in range(world)], _READING)
     if refused is None or isinstance(refused, UserError):
         raise_refusals(refused, every, rank)
 

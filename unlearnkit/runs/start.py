@@ -10,10 +10,9 @@ import lightning as L
 
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.training.schedule import check_end, warmup_steps
+from unlearnkit.engine.training.slices import TRUE
 from unlearnkit.models.load import Policy
 from unlearnkit.module import UnlearningModule
-
-_TRUE = {"bf16-true": "bfloat16", "16-true": "float16", "64-true": "float64"}
 
 
 @dataclass(frozen=True)
@@ -134,9 +133,7 @@ class Start:
             strategy=getattr(strategy, "strategy_name", None) or type(strategy).__name__,
             precision=str(trainer.precision),
             # Lightning gives all weights the type of a true precision when the fit begins.
-            dtype=_TRUE.get(
-                str(trainer.precision), str(module.policy.dtype).removeprefix("torch.")
-            ),
+            dtype=str(TRUE.get(str(trainer.precision), module.policy.dtype)).removeprefix("torch."),
             device=str(strategy.root_device),
             folder=folder,
             ckpt_path=ckpt_path,

@@ -47,6 +47,17 @@ def test_a_recipe_for_gpus_is_planned_where_there_are_none(command, eight):
     assert "NVIDIA H100 Tensor Core GPU datasheet" in done.out
 
 
+def test_suites_that_hold_too_much_are_told_of_sharded_evaluation(command, eight):
+    words = ("plan", "-r", eight, "--gpu", "l4x4", "--trainer.strategy")
+    copies = command(*words, "fsdp2")
+    told = " ".join(copies.out.split())
+    assert "While suites run, a GPU would have to hold the whole model, 29.9 GiB" in told
+    assert "set trainer.strategy: {name: fsdp2, evaluation: sharded}" in told
+    sharded = command(*words, "{name: fsdp2, evaluation: sharded}")
+    assert sharded.code == 0, sharded.err
+    assert "While suites run" not in sharded.out
+
+
 def test_numbers_are_printed_as_json(command, eight):
     given = ("-r", eight, "--gpu=h200x8", "--format", "json", "--trainer.strategy", "fsdp2")
     done = command("plan", *given, "--trainer.precision", "bf16-true")

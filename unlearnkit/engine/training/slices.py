@@ -152,10 +152,10 @@ def slices_of(module: Any) -> Slices | None:
     ):
         logger.info("the model is loaded whole before it is sharded: its adapter reads its weights")
         return None
-    return Slices.of(module.base, _TRUE.get(str(trainer.precision)) if trainer else None)
+    return Slices.of(module.base, TRUE.get(str(trainer.precision)) if trainer else None)
 
 
-_TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
+TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16, "64-true": torch.float64}
 """Precisions in which all weights have one type, which they are read in."""
 
 
