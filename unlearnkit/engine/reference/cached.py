@@ -28,7 +28,7 @@ from unlearnkit.data.sampler import StreamBatch
 from unlearnkit.engine.generation.dealing import Ranks
 from unlearnkit.engine.nodes import on_every_node
 from unlearnkit.engine.reference.kinds import AdapterOff, Reference
-from unlearnkit.engine.reference.stored import StoredValues
+from unlearnkit.engine.reference.stored import StoredValues, keys_of
 from unlearnkit.engine.step.forward import ForwardPass
 from unlearnkit.engine.step.head import Head
 from unlearnkit.engine.step.patterns import Pattern
@@ -101,6 +101,7 @@ class Cached(nn.Module):
             _refuse_drawn(name, data)
             path = folder / f"{name}.safetensors"
             key = {**fingerprint, "data": data_fingerprint(data), "whole": str(name in whole)}
+            key["by"] = "response"  # by row in earlier files
             missing = write and not _holds(path, key)
             if missing if ranks is None else ranks.of_first(missing):
                 tensors = self._compute(model, data, name in whole, ranks)
@@ -147,16 +148,14 @@ class Cached(nn.Module):
     ) -> dict[str, Tensor]:
         """Values of some rows, or of none, in one pass."""
         device = next(model.parameters()).device
-        examples = [data.at(row, 0) for row in rows]
-        lengths = [sum(len(e.response_ids) for e in each) for each in examples]
-        flat = tuple(e for each in examples for e in each)
+        flat = tuple(e for row in rows for e in data.at(row, 0))
         batch = pack({"rows": StreamBatch(flat, 1, 1)}, self._layout).to(device)
         forward = ForwardPass(model, self._live_head, batch)
         tokens = torch.arange(len(batch.target), device=device)
         found = {"logps": forward.logps(tokens).cpu()}
         if whole:
             found["states"] = forward.states(tokens).cpu()
-        return {**found, "lengths": torch.tensor(lengths, dtype=torch.long)}
+        return {**found, "lengths": batch.lengths.cpu(), "keys": keys_of(flat)}
 
 
 def own_reference(kind: str | None, policy: Any, head: Head, layout: Any) -> Reference:

@@ -12,7 +12,9 @@ from rows import STORED
 from safetensors import safe_open
 from short_fits import objective, qa, stub_data, stub_module, train
 
+from unlearnkit.data.packer import split
 from unlearnkit.data.streams.base import Stream
+from unlearnkit.data.streams.text import TextStream
 from unlearnkit.errors import RecipeError
 
 LORA = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
@@ -31,16 +33,15 @@ def _fit(folder: Path, root: Path, reference: str, names: dict[str, str], lora=N
         lr=0.05,
         reference=reference,
         lora=lora,
+        max_tokens_per_micro_batch=data.pop("max_tokens", None),
     )
     precision = data.pop("precision", "32-true")
     streams = {
         "forget": qa(folder / data.pop("file", "forget.jsonl")),
-        "retain": qa(folder / "retain.jsonl"),
+        "retain": data.pop("retain", None) or qa(folder / "retain.jsonl"),
     }
-    seen = train(
-        module, stub_data(streams, batch_size=2, seed=2), max_steps=10, default_root_dir=root,
-        precision=precision,
-    )  # fmt: skip
+    rows = stub_data(streams, batch_size=data.pop("batch_size", 2), seed=2)
+    seen = train(module, rows, max_steps=10, default_root_dir=root, precision=precision)
     return module, seen.figures
 
 
@@ -63,6 +64,29 @@ def test_stored_values_give_the_live_losses(folder, tmp_path, names, lora) -> No
     frozen = [p for p in module.reference.parameters()]
     body = sum(p.numel() for p in module.policy.parameters())
     assert sum(p.numel() for p in frozen) < body / 5
+
+
+def test_a_batch_may_hold_a_row_twice(folder, tmp_path) -> None:
+    names = {"forget": "npo", "retain": "retain_kl"}
+    few = {"batch_size": 4, "retain": qa(folder / "retain.jsonl", limit=2)}
+    _, live = _fit(folder, tmp_path, "frozen", names, **few)
+    _, stored = _fit(folder, tmp_path, "cached", names, **few)
+    for one, other in zip(stored, live, strict=True):
+        assert one == near(other, size=10.0)
+
+
+def test_a_part_of_a_step_may_hold_some_responses_of_a_row(folder, tmp_path) -> None:
+    """A text with several cuts has several prompts, which need not be in one part."""
+    (tmp_path / "text.txt").write_text("abcdeabcdeab")
+    text = TextStream(str(tmp_path / "text.txt"), cuts=[1, 3, 6])
+    names = {"forget": "npo", "retain": "retain_kl"}
+    parts = {"retain": text, "max_tokens": 12}
+    module, live = _fit(folder, tmp_path, "frozen", names, retain=text)
+    _, stored = _fit(folder, tmp_path, "cached", names, **parts)
+    for one, other in zip(stored, live, strict=True):
+        assert one == near(other, size=10.0)
+    step = module.trainer.datamodule.train_dataloader().dataset[0]  # pyright: ignore
+    assert sum(bool(part["retain"].examples) for part in split(step, 12)) > 1
 
 
 def test_values_are_of_the_type_that_the_trainer_makes_of_the_weights(folder, tmp_path) -> None:

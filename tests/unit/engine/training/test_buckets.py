@@ -33,18 +33,24 @@ def _first_and_later() -> None:
     rank = int(os.environ["LOCAL_RANK"])
     dist.init_process_group("gloo", rank=rank, world_size=3, timeout=timedelta(minutes=2))
     ids = torch.randint(7, (4, 9), generator=torch.Generator().manual_seed(rank))
-    found = {}
-    for name, (laid, options) in CASES.items():
-        model = DistributedDataParallel(_model(), **options)
-        own = model.module.forward
-        if laid:
-            lay_buckets(model)
-        assert model.module.forward == own
-        assert all(each.grad is None for each in model.parameters())
-        first, later = _gradient(model, ids), _gradient(model, ids)
-        found[name] = [torch.equal(first, later), float((first - later).abs().max())]
+    found = {name: _compared(ids, laid, options) for name, (laid, options) in CASES.items()}
     print(json.dumps(found))
     dist.destroy_process_group()
+
+
+def _compared(ids: torch.Tensor, laid: bool, options: dict[str, Any]) -> tuple[bool, float]:
+    """Whether they are equal, and their gap.
+
+    The model is gone at the end: freed after its group was destroyed, it may hang.
+    """
+    model = DistributedDataParallel(_model(), **options)
+    own = model.module.forward
+    if laid:
+        lay_buckets(model)
+    assert model.module.forward == own
+    assert all(each.grad is None for each in model.parameters())
+    first, later = _gradient(model, ids), _gradient(model, ids)
+    return torch.equal(first, later), float((first - later).abs().max())
 
 
 def _gradient(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
