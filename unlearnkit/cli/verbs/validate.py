@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
+from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.verbs.base import recipe
 
@@ -18,6 +19,14 @@ HELP = "Check a recipe and its data without loading the model."
 
 def command(argv: list[str]) -> None:
     """Checks the recipe that the words name."""
+    with heavy_imports():
+        from unlearnkit.models.hub import hub_asked_once
+
+    with hub_asked_once():
+        _check(argv)
+
+
+def _check(argv: list[str]) -> None:
     cli, line = recipe(argv, "validate")
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.cli.recipe.tuning import SECTION
