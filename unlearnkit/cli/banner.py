@@ -64,7 +64,7 @@ def _lines(start: Start) -> list[tuple[str, str]]:
                  f"{in_parts(batches)}"),
         ("steps", f"{steps}; warm-up {batches.warmup_steps}, then {start.schedule}"),
         ("on", f"{start.device}, {start.strategy}, precision {start.precision}, "
-               f"weights {start.dtype}"),
+               f"weights {start.dtype}{_emulated(start)}"),
         ("folder", str(start.folder)),
     ]  # fmt: skip
     if start.cut:
@@ -72,6 +72,10 @@ def _lines(start: Start) -> list[tuple[str, str]]:
     if start.ckpt_path is not None:
         lines.append(("continues from", start.ckpt_path))
     return lines
+
+
+def _emulated(start: Start) -> str:
+    return "; this CPU has no AVX-512: float32 is faster" if start.emulated else ""
 
 
 def _share(batches: Batches, stream: str) -> str:

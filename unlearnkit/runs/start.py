@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 
 from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.engine.training.schedule import check_end, warmup_steps
@@ -138,6 +140,15 @@ class Start:
             folder=folder,
             ckpt_path=ckpt_path,
         )
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it is in bfloat16, and the processor has no instructions for that."""
+        asked = self.dtype == "bfloat16" or self.precision.startswith("bf16")
+        known = platform.machine() in ("x86_64", "AMD64")  # others were not measured
+        # A probe of oneDNN, which computes linear layers on a CPU; torch has no public one.
+        native: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return asked and known and self.device.startswith("cpu") and not native
 
     def as_json(self) -> dict[str, Any]:
         """The keys of ``environment.json`` that are its own: ``training`` and ``batches``."""

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
+import torch
 
 from unlearnkit.cli import banner
 from unlearnkit.cli.banner import in_parts, in_streams
@@ -25,15 +29,30 @@ def test_what_was_cut_stands_by_its_stream() -> None:
     )
 
 
+START = Start(
+    model="m", parameters=9, trained=9, reference=None, layout="packed",
+    layout_reason="equal prompts are computed once", attention="varlen",
+    objectives={"forget": Term("npo", 1.0, ("forget",))}, rows={"forget": 8}, cut={},
+    schedule="constant", batches=BATCHES, strategy="auto", precision="32-true",
+    dtype="float32", device="cpu", folder=Path("f"), ckpt_path=None,
+)  # fmt: skip
+
+
 def test_the_layout_stands_with_its_reason_and_the_kernel_of_packed_rows() -> None:
-    start = Start(
-        model="m", parameters=9, trained=9, reference=None, layout="packed",
-        layout_reason="equal prompts are computed once", attention="varlen",
-        objectives={"forget": Term("npo", 1.0, ("forget",))}, rows={"forget": 8}, cut={},
-        schedule="constant", batches=BATCHES, strategy="auto", precision="32-true",
-        dtype="float32", device="cpu", folder=Path("f"), ckpt_path=None,
-    )  # fmt: skip
-    told = dict(banner._lines(start))
+    told = dict(banner._lines(START))
     assert told["layout"] == "packed: equal prompts are computed once; attention by varlen"
-    rows = replace(start, layout="rows", layout_reason="as asked", attention=None)
+    rows = replace(START, layout="rows", layout_reason="as asked", attention=None)
     assert dict(banner._lines(rows))["layout"] == "rows: as asked"
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_that_the_processor_has_no_instructions_for_is_told(native, monkeypatch) -> None:
+    half = replace(START, dtype="bfloat16")
+    mixed, on_card = replace(START, precision="bf16-mixed"), replace(half, device="cuda:0")
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: native)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    told = ["float32 is faster" in dict(banner._lines(each))["on"] for each in (half, mixed)]
+    assert told == [not native, not native]
+    assert not any("faster" in dict(banner._lines(each))["on"] for each in (START, on_card))
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert "faster" not in dict(banner._lines(half))["on"]
