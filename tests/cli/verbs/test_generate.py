@@ -41,16 +41,44 @@ def test_of_two_models_it_is_said_once(command, chat_model):
     assert " ".join(done.err.split()).count("the prompt is given bare") == 1
 
 
-def test_a_run_on_turns_says_so_where_its_template_is_of_plain_words(command, folder):
-    save_stub({"random_init": 1}, folder / "run" / "model")
+@pytest.fixture
+def run_on(folder):
+    """Writes a run whose forget rows are of a stream, on a template that takes a greeting."""
+    template = "{{ greeting }}{% for m in messages %}d{{ m.content }}{% endfor %}e"
+    save_stub({"chat_template": template}, folder / "run" / "model")
+    save_stub({}, folder / "plain")
     summary = RunSummary("r", 0, 1, None, folder / "run").as_json()
     (folder / "run" / "summary.json").write_text(json.dumps(summary))
-    recipe = folder / "run" / "recipe.yaml"
-    for stream, told in (("chat", True), ("qa", False)):
-        recipe.write_text(f"data: {{streams: {{forget: {{name: {stream}}}}}}}\n")
-        done = command("generate", "run", "ab", "--max_new_tokens", "2")
+
+    def write(stream: str) -> None:
+        recipe = f"data: {{streams: {{forget: {stream}}}}}\n"
+        (folder / "run" / "recipe.yaml").write_text(recipe)
+
+    return write
+
+
+def test_a_prompt_goes_the_way_that_the_rows_of_the_run_went(command, run_on, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "unlearnkit.cli.verbs.generate._continue", lambda base, ids, n: asked.append(ids) or ""
+    )
+    bare, turn, greeted = [4, 5], [7, 4, 5, 8], [6, 7, 4, 5, 8]
+    chat = "{name: chat, template_arguments: {greeting: c}}"
+    for stream, words, told, prompt in (
+        (chat, "run ab", True, greeted),
+        (chat, "run/model ab --against run", True, greeted),
+        (chat, "plain ab --against run", False, bare),  # a model without a template
+        (chat, "run ab --chat false", False, bare),
+        (chat, "run ab --chat", False, turn),
+        ("{name: qa}", "run ab", False, bare),
+    ):
+        run_on(stream)
+        asked.clear()
+        done = command("generate", *words.split())
+        said = " ".join(done.err.split())
+        assert ("as the rows of run did; --chat false gives it bare" in said) is told, words
         assert done.code == 0, done.err
-        assert ("went through the chat template" in " ".join(done.err.split())) is told
+        assert asked[0] == prompt, words
 
 
 def test_a_template_of_plain_words_is_not_missed():

@@ -70,7 +70,11 @@ def parse(parser: VerbParser, function: Callable[..., Any], argv: Sequence[str])
     A list may be given by its option once for each value, and a switch without a value.
     """
     parameters = inspect.signature(function).parameters.values()
-    switches = {f"--{each.name}" for each in parameters if each.default is False}
+    switches = {
+        f"--{each.name}"
+        for each in parameters
+        if each.default is False or each.annotation == "bool | None"
+    }
     lists = {f"--{each.name}" for each in parameters if str(each.annotation).startswith("list[")}
     # jsonargparse lets a list grow by ``--option+``.
     words = [

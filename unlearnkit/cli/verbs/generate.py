@@ -11,6 +11,7 @@ from unlearnkit.cli.models import model_of, rival_of
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
+from unlearnkit.families import at
 
 if TYPE_CHECKING:
     from unlearnkit.models.base import BaseModel
@@ -28,7 +29,7 @@ def generate(
     prompt: str,
     against: str | None = None,
     max_new_tokens: int = 64,
-    chat: bool = False,
+    chat: bool | None = None,
     template: str | None = None,
     template_arguments: dict[str, Any] | None = None,
 ) -> None:
@@ -39,9 +40,11 @@ def generate(
         prompt: Text to continue.
         against: ``base`` for the model that the run started from; or another run or model.
         max_new_tokens: Longest continuation, in tokens.
-        chat: Put the prompt through the model's chat template.
-        template: Name of the chat template, of a model that has several.
-        template_arguments: Values for the chat template, such as '{enable_thinking: false}'.
+        chat: Put the prompt through the model's chat template; by default if the rows to forget of
+            the run, or of the one it is held against, were turns of a chat.
+        template: Name of the chat template, of a model that has several; by default the run's.
+        template_arguments: Values for the chat template, such as '{enable_thinking: false}'; by
+            default the run's.
     """
     said = continuations(run, prompt, against, max_new_tokens, chat, template, template_arguments)
     console.show_generations(said)
@@ -52,7 +55,7 @@ def continuations(
     prompt: str,
     against: str | None,
     max_new_tokens: int,
-    chat: bool,
+    chat: bool | None = None,
     template: str | None = None,
     template_arguments: Mapping[str, Any] | None = None,
 ) -> list[tuple[str, str]]:
@@ -63,7 +66,7 @@ def continuations(
         prompt: Text to continue.
         against: ``base`` for the model that the run started from, another run or model, or None.
         max_new_tokens: Longest continuation, in tokens.
-        chat: Put the prompt through the chat template.
+        chat: Put the prompt through the chat template; None as the run's rows to forget went.
         template: Name of the chat template, of a model that has several.
         template_arguments: Values for the chat template.
 
@@ -80,12 +83,18 @@ def continuations(
     with heavy_imports():
         from unlearnkit.data.tokens.arguments import check_chat
 
-    check_chat(chat, template, template_arguments)
     models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
     if against is not None:
         models.insert(0, (against, rival_of(run, against)))
-    if not chat:
-        _warn_of_bare_prompt(run, models)
+    if chat is None:
+        taught = _turns_of([run, against], models)
+        if taught is None:
+            _warn_of_bare_prompt(models)
+        else:
+            chat, template = True, template or taught.get("template")
+            template_arguments = template_arguments or taught.get("template_arguments")
+    chat = bool(chat)
+    check_chat(chat, template, template_arguments)
     ids = [_asked(model, prompt, chat, template, template_arguments) for _, model in models]
     return [
         (name, _continue(model, asked, max_new_tokens))
@@ -117,16 +126,10 @@ def _asked(
         raise UserError(str(error)) from error
 
 
-def _warn_of_bare_prompt(run: str, models: Sequence[tuple[str, str | BaseModel]]) -> None:
+def _warn_of_bare_prompt(models: Sequence[tuple[str, str | BaseModel]]) -> None:
     """Says once, however many models are asked, that they were made for turns."""
     from unlearnkit.models.base import load_tokenizer
 
-    if _trained_on_turns(run):
-        console.warn(
-            f"the rows of {run} went through the chat template, and the prompt is given bare; "
-            "--chat true asks as they did."
-        )
-        return
     bases = {str(getattr(base, "path", base)): base for _, base in models}
     wanting = [name for name, base in bases.items() if wants_template(load_tokenizer(base))]
     if wanting:
@@ -137,19 +140,35 @@ def _warn_of_bare_prompt(run: str, models: Sequence[tuple[str, str | BaseModel]]
         )
 
 
-def _trained_on_turns(run: str) -> bool:
-    """Whether a run's forget rows are turns of a chat."""
+def _turns_of(
+    runs: Sequence[str | None], models: Sequence[tuple[str, str | BaseModel]]
+) -> Mapping[str, Any] | None:
+    """The chat stream of the first run whose rows to forget are turns, which is told.
+
+    None where one of the models has no chat template to ask it by.
+    """
     from yaml import YAMLError
 
+    from unlearnkit.models.base import load_tokenizer
     from unlearnkit.plain import load_yaml
 
-    try:
-        found = load_yaml((Path(run) / "recipe.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, YAMLError):
-        return False  # no run; or one whose model answers all the same
-    for key in ("data", "streams", "forget", "name"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found == "chat"
+    for run in filter(None, runs):
+        try:
+            recipe = load_yaml((Path(run) / "recipe.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, YAMLError):
+            continue  # no run; or one whose model answers all the same
+        stream = at(recipe, ("data", "streams", "forget"))
+        if not isinstance(stream, Mapping) or stream.get("name") != "chat":
+            continue
+        if not all(load_tokenizer(model).chat_template for _, model in models):
+            return None
+        console.warn(
+            f"the prompt goes through the chat template, as the rows of {run} did; "
+            "--chat false gives it bare.",
+            "note",
+        )
+        return stream
+    return None
 
 
 def wants_template(tokenizer: Any) -> bool:
