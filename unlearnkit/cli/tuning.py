@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
-from unlearnkit.cli.recipe.overrides import Override
+from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import path_of
 from unlearnkit.files import write_json, write_rows, write_text
@@ -64,8 +64,7 @@ class Job:
 
         search_folders.set(tuple(path.parent for path in self.recipes))
         given = dict(settings) if seed is None else {**settings, "seed_everything": seed}
-        chosen = [Override(path_of(key), value) for key, value in given.items()]
-        made = recipe_of(read(self.recipes), [*self.overrides, *chosen], "tune", False)
+        made = recipe_of(read(self.recipes), self._laid(given), "tune", False)
         if not isinstance(made, RecipeCLI):
             raise RecipeError(
                 "tune: a recipe of phases cannot be searched",
@@ -78,6 +77,19 @@ class Job:
                 "it.",
             )
         return made
+
+    def text(self, settings: dict[str, Any]) -> str:
+        """The recipe with a trial's settings as its author would write it, without defaults."""
+        from unlearnkit.cli.recipe.build import written
+        from unlearnkit.cli.recipe.tuning import SECTION
+
+        document = read(self.recipes)
+        apply(document, self._laid(settings))
+        return written({key: each for key, each in document.tree.items() if key != SECTION})
+
+    def _laid(self, settings: dict[str, Any]) -> list[Override]:
+        chosen = [Override(path_of(key), value) for key, value in settings.items()]
+        return [*self.overrides, *chosen]
 
     def planned(self, settings: dict[str, Any]) -> Planned:
         """A trial's run, without a progress bar."""

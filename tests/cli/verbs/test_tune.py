@@ -34,7 +34,7 @@ trainer:
 """
 
 
-def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searched):
+def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searched, parse):
     (folder / "watched.yaml").write_text(WATCHED)
     recipes = ("-r", searched, "-r", "watched.yaml")
     done = command("tune", *recipes, "--model.objectives.retain.weight", "0.7")
@@ -44,7 +44,9 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     (made,) = (folder / "runs" / "tune" / "mine").iterdir()
     best = yaml.safe_load((made / "best.yaml").read_text())
     assert best["model"]["objectives"]["retain"]["weight"] == 0.7
-    lr = best["model"]["optimizer"]["init_args"]["lr"]
+    mine = read([folder / searched, folder / "watched.yaml"]).tree
+    del mine["tune"]
+    lr = best["model"]["optimizer"]["lr"]
     assert 1e-5 <= lr <= 1e-2
     assert re.search(r"model.optimizer.lr +" + re.escape(f"{lr:.4g}"), done.out)
     page = (made / "report.html").read_text()
@@ -54,7 +56,14 @@ def test_a_search_ends_with_a_recipe_a_report_and_a_run(command, folder, searche
     (trial,) = (made / "runs").iterdir()
     assert trial.name == f"trial-{re.search(r'trial (.), distance', done.out)[1]}"
     run = trial / "seed-7"
-    assert yaml.safe_load((run / "recipe.yaml").read_text())["model"] == best["model"]
+    # The recipe says what its author would say, and comes to the recipe of the run.
+    found = best["model"]["objectives"]["forget"]["weight"]
+    mine["model"]["optimizer"]["lr"] = lr
+    mine["model"]["objectives"]["retain"]["weight"] = 0.7
+    mine["model"]["objectives"]["forget"]["weight"] = found
+    assert best == mine
+    resolved = yaml.safe_load(parse("-r", str(made / "best.yaml")).recipe_text)
+    assert resolved == yaml.safe_load((run / "recipe.yaml").read_text())
     stages = json.loads((made / "stages.json").read_text())
     rows = [json.loads(line) for line in (run / "rows.jsonl").read_text().splitlines()]
     forget = [
@@ -122,7 +131,7 @@ def test_a_suite_of_fewer_rows_is_looked_at_by_some_of_them(command, folder, sea
     assert done.code == 0, done.err
     (made,) = (folder / "runs" / "tune" / "mine").iterdir()
     best = yaml.safe_load((made / "best.yaml").read_text())
-    assert 1e-4 <= best["model"]["optimizer"]["init_args"]["lr"] <= 1e-3
+    assert 1e-4 <= best["model"]["optimizer"]["lr"] <= 1e-3
 
 
 @pytest.mark.parametrize(
@@ -182,7 +191,7 @@ def test_a_recipe_without_the_section_is_refused_and_others_leave_it_alone(
     assert f"{place.rpartition('/')[2]}: tune: there is no key 'seed'" in wrong.err
 
 
-def test_methods_are_searched_with_their_own_ranges_and_compared(command, folder, searched):
+def test_methods_are_searched_with_their_own_ranges_and_compared(command, folder, searched, parse):
     words = ("tune", "-r", searched, "--method", "npo_kl,simnpo")
     done = command(*words)
     assert done.code == 0, done.err
@@ -196,6 +205,7 @@ def test_methods_are_searched_with_their_own_ranges_and_compared(command, folder
         best = yaml.safe_load((made / entry["method"] / "best.yaml").read_text())
         forget = best["model"]["objectives"]["forget"]
         assert forget["beta"] == entry["settings"]["model.objectives.forget.beta"]
+        assert parse("-r", str(made / entry["method"] / "best.yaml")).recipe_text
         assert f"{entry['method']} " in done.out
     assert "model.objectives.forget.gamma" in {*table[0]["settings"], *table[1]["settings"]}
     stages = [(made / each["method"] / "stages.json").read_bytes() for each in table]

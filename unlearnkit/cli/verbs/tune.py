@@ -222,7 +222,7 @@ def _finish(job: Job, found: Found, line: CommandLine) -> tuple[Found, list[Metr
     best = found.best
     cli = job.recipe(best.settings)
     text = f"# Trial {best.number} of {len(found.trials)}: distance {best.distance:.3f}\n"
-    write_text(job.folder / _BEST, text + cli.recipe_text)
+    write_text(job.folder / _BEST, text + job.text(best.settings))
     runs = reported(job, best, cli.config.seed_everything)
     stages = {fold: job.stages(fold) for fold in ("choosing", "reporting")}
     lines = lines_of(found, job.tuning.wanted, stages, runs)
