@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -82,9 +82,15 @@ def show_table(comparison: Comparison) -> None:
             )
             table.add_row(Text(printable(name)), *styled)
         console.print(table)
-    for head, name in zip(heads, names, strict=True):
-        if head != name:
-            console.print(Text(f"{head}: {name}"))
+    for head, name, column in zip(heads, names, comparison.columns, strict=True):
+        told = [name] if head != name else []
+        told += [
+            f"{key}={value}"
+            for key, value in column.settings
+            if f"{key.rpartition('.')[2]}={value}" not in name
+        ]
+        if told:
+            console.print(Text(printable(f"{head}: {', '.join(told)}")))
     several = any(len(column.runs) > 1 for column in comparison.columns)
     note = ("* is the best value." if mark else "Best values are bold.") + (
         " Several seeds: mean ± sd." if several else ""
@@ -116,12 +122,32 @@ def latex(comparison: Comparison) -> str:
 
 
 def _short(columns: tuple[Column, ...], names: list[str]) -> list[str]:
-    """Headings: a number for every run where one of their names is long."""
+    """Headings: where one of the runs' names is long, their settings, or else numbers."""
+    ranked = [column for column in columns if column.ranked]
     long = any(len(n) > _WIDEST for n, c in zip(names, columns, strict=True) if c.ranked)
-    numbers = iter(range(1, len(names) + 1))
+    by_settings = _settings(ranked)
+    told = [each for each in by_settings if each and len(each) <= _WIDEST]
+    if len(set(told)) < len(ranked):
+        by_settings = [str(number) for number in range(1, len(ranked) + 1)]
+    headings = iter(by_settings)
     return [
-        str(next(numbers)) if long and column.ranked else name
+        next(headings) if long and column.ranked else name
         for name, column in zip(names, columns, strict=True)
+    ]
+
+
+def _settings(columns: Sequence[Column]) -> list[str]:
+    """The settings of each column, by the last parts of their keys that tell them apart."""
+    keys = {key for column in columns for key, _ in column.settings}
+    short: dict[str, str] = {}
+    for key in keys:
+        steps = key.split(".")
+        tails = (".".join(steps[-count:]) for count in range(1, len(steps) + 1))
+        alone = (t for t in tails if not any(k != key and f".{k}".endswith(f".{t}") for k in keys))
+        short[key] = next(alone, key)
+    return [
+        printable(", ".join(f"{short[key]}={value}" for key, value in column.settings))
+        for column in columns
     ]
 
 

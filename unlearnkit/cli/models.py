@@ -56,3 +56,13 @@ def rival_of(run: str, against: str) -> str | BaseModel:
     from unlearnkit.runs import load_run
 
     return BaseModel.from_recipe(load_run(run).base) if against == "base" else model_of(against)
+
+
+def side_by_side(run: str, against: str | None) -> list[tuple[str, str | BaseModel]]:
+    """A run's model by its name, and before it the one that it is held against.
+
+    Raises:
+        UserError: If there is no such run.
+    """
+    models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
+    return models if against is None else [(against, rival_of(run, against)), *models]

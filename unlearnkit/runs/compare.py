@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,20 +16,17 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.errors import UserError
 from unlearnkit.families import defaults, without_defaults
 from unlearnkit.module import UnlearningModule
-from unlearnkit.plain import leaves
 from unlearnkit.runs.conclude import conclusion_of, same_backend
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run
 from unlearnkit.runs.other.alike import unlike_rows
 from unlearnkit.runs.other.judged import is_run, judged
+from unlearnkit.runs.other.settings import MOST_VALUES, Values, as_given, differing, told_apart
 from unlearnkit.runs.planning.backends import backend_of
 from unlearnkit.suites.meaning import Meaning, stored_meaning
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 
 _SECTIONS = {"model": UnlearningModule, "data": UnlearningDataModule, "trainer": L.Trainer}
-_PHASE = re.compile(r"^phases\.\d+\.")
-_MOST_VALUES = 4
-"""Values in which a recipe differs that its name has."""
 # Keys of a recipe that say where and with which numbers drawn, not what was done.
 _NOT_THE_RECIPE = (
     "seed_everything", "run_dir", "evaluate", "gold", "attack", "goals", "generation",
@@ -82,8 +78,11 @@ def compare(
             tuple(run.folder for run in group),
             _over_seeds([_after(run, meanings) for run in group], _intervals(group)),
             verdict=_verdict(group),
+            settings=settings,
         )
-        for name, group in zip(_names(groups, own), groups, strict=True)
+        for name, group, settings in zip(
+            _names(groups, own), groups, told_apart(*_recipes(groups)), strict=True
+        )
     ]
     for when in ("gold", "before"):
         common = _common([_summary_metrics(run, when, meanings) for run in runs])
@@ -170,17 +169,16 @@ def _rank(value: Any) -> tuple[int, float, str]:
 def _names(groups: Sequence[Sequence[Run]], own: Mapping[Path, str]) -> list[str]:
     """Recipes' names; where several share one, with the values in which they differ."""
     found: list[str] = []
-    for group, differing in zip(groups, _differing(groups), strict=True):
+    for group, apart in zip(groups, _differing(groups), strict=True):
         given = dict.fromkeys(own[run.folder] for run in group if run.folder in own)
         if given:
             found.append(", ".join(given))
             continue
         values = [
-            f"{key.removeprefix('model.objectives.')}={_as_given(value)}"
-            for key, value in differing
+            f"{key.removeprefix('model.objectives.')}={as_given(value)}" for key, value in apart
         ]
-        more = [f"and {len(values) - _MOST_VALUES} more"] if len(values) > _MOST_VALUES else []
-        shown = [*values[:_MOST_VALUES], *more]
+        more = [f"and {len(values) - MOST_VALUES} more"] if len(values) > MOST_VALUES else []
+        shown = [*values[:MOST_VALUES], *more]
         found.append(", ".join([group[0].summary["recipe"], *shown]))
     # A recipe may differ from another one in what it lacks alone.
     return [
@@ -189,37 +187,15 @@ def _names(groups: Sequence[Sequence[Run]], own: Mapping[Path, str]) -> list[str
     ]
 
 
-def _as_given(value: Any) -> str:
-    """A value as a recipe has it: null, true and false."""
-    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def _differing(groups: Sequence[Sequence[Run]]) -> list[list[tuple[str, Any]]]:
+def _differing(groups: Sequence[Sequence[Run]]) -> list[Values]:
     """Of each group the keys and values in which it differs from others of its recipe's name."""
-    names = [group[0].summary["recipe"] for group in groups]
-    flat = [dict(leaves(_kept(group[0].recipe))) for group in groups]
-    found: list[list[tuple[str, Any]]] = []
-    for name, values in zip(names, flat, strict=True):
-        others = [each for each, other in zip(flat, names, strict=True) if other == name]
-        found.append(
-            [
-                (key, value)
-                for key, value in values.items()
-                if any(value not in _at(each, key) for each in others)
-            ]
-        )
-    return found
+    return differing(*_recipes(groups))
 
 
-def _at(flat: Mapping[str, Any], key: str) -> list[Any]:
-    """The value at a key: of phases, which stands at the top where all of them have one."""
-    if key in flat:
-        return [flat[key]]
-    top = _PHASE.sub("", key)
-    if top != key:
-        return [flat.get(top)]
-    inside = [value for name, value in flat.items() if _PHASE.sub("", name) == key] or [None]
-    return inside[:1] if all(value == inside[0] for value in inside) else []
+def _recipes(groups: Sequence[Sequence[Run]]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Of each group its recipe's name, and what makes the recipe."""
+    first = [group[0] for group in groups]
+    return [run.summary["recipe"] for run in first], [_kept(run.recipe) for run in first]
 
 
 def _summary_metrics(run: Run, when: str, meanings: dict[str, Meaning]) -> dict[str, float | None]:

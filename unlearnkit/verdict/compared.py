@@ -56,6 +56,8 @@ class Column:
     """Whether it may be best; a model before unlearning, or a gold model, may not."""
     verdict: str | None = None
     """The verdict on its runs; of several the different ones, comma between."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Keys and values in which its recipe differs from others, if they are few."""
 
     @property
     def collapsed(self) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,39 @@ def test_many_columns_are_readable_at_any_width(width, monkeypatch, capsys):
         shown.count("forget/rougeL_recall") == shown.count("verdict") == (5 if width == 80 else 2)
     )
     assert f"1: {LONG.format(0)} (2 seeds)" in " ".join(shown.split())
+
+
+def of(name, *settings, value=0.3):
+    return Column(name, (Path(name),), {ADDRESS: OverSeeds(value, None, 1)}, settings=settings)
+
+
+def test_runs_are_headed_by_the_few_settings_that_tell_them_apart(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def shown(*columns):
+        show_table(Comparison(columns, {ADDRESS: Meaning("forget", "down", 3)}))
+        return capsys.readouterr().out
+
+    key = "model.optimizer.lr"
+    one, two = (of(f"copyright, {key}={lr}", (key, lr)) for lr in ("0.001", "0.002"))
+    out = shown(one, two)
+    assert re.search(r"^ +lr=0.001 +lr=0.002 *$", out, re.M)
+    assert "lr=0.002: copyright, model.optimizer.lr=0.002\n" in out
+    # Recipes of other names, and names of the user's own, say below what they differ in.
+    out = shown(of("slow", (key, "0.001")), of("fast", (key, "0.002")))
+    assert re.search(r"^ +slow +fast *$", out, re.M)
+    assert "slow: model.optimizer.lr=0.001\nfast: model.optimizer.lr=0.002\n" in out
+    # Keys of one end are told by more of it, and what is too long for a heading by numbers.
+    forget, retain = (f"model.objectives.{each}.weight" for each in ("forget", "retain"))
+    name = "copyright, with a long name of its own {}"
+    out = shown(of(name.format(1), (forget, "1")), of(name.format(2), (retain, "2")))
+    assert "retain.weight=2" not in out.partition("verdict")[0].splitlines()[1]
+    assert "1: copyright, with a long name of its own 1, model.objectives.forget.weight=1" in (
+        " ".join(out.split())
+    )
+    # One setting is no name where two runs have it.
+    out = shown(one, of(f"mine, {key}=0.001", (key, "0.001")))
+    assert re.search(r"^ +1 +2 *$", out, re.M)
 
 
 def test_short_names_stand_above_their_columns(monkeypatch, capsys):

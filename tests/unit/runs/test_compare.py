@@ -69,3 +69,15 @@ def test_a_run_that_is_named_twice_is_no_second_seed(tmp_path):
     run = write_run(tmp_path / "a", suites={"copyright": {"after": {"forget/nll": 4.0}}})
     (column,) = [each for each in compare([run, tmp_path / "a" / ".." / "a", tmp_path]).columns]
     assert len(column.runs) == 1
+
+
+def test_recipes_of_other_names_are_told_apart_by_their_few_settings(tmp_path):
+    for name, lr in (("slow", 1e-3), ("fast", 2e-3)):
+        run = write_run(tmp_path / name, recipe=name)
+        recipe = f"{{seed_everything: {lr}, model: {{base: tiny, optimizer: {{lr: {lr}}}}}}}"
+        (run / "recipe.yaml").write_text(recipe)
+    found = {each.name: each.settings for each in compare([tmp_path]).columns if each.ranked}
+    assert found == {
+        "slow": (("model.optimizer.lr", "0.001"),),
+        "fast": (("model.optimizer.lr", "0.002"),),
+    }

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
-from unlearnkit.cli.models import model_of, rival_of
+from unlearnkit.cli.models import side_by_side
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
 
 if TYPE_CHECKING:
-    from unlearnkit.models.base import BaseModel
+    pass
 
 HELP = "Talk with a run's model, and with the one it came from beside it."
 _END = ("/exit", "/quit")
@@ -50,9 +50,7 @@ def chat(
     with heavy_imports():
         from unlearnkit.cli.conversation import Conversation
 
-    models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
-    if against is not None:
-        models.insert(0, (against, rival_of(run, against)))
+    models = side_by_side(run, against)
     talks = [
         (name, Conversation(base, system, max_new_tokens, template, template_arguments))
         for name, base in models

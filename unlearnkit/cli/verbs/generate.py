@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
-from unlearnkit.cli.models import model_of, rival_of
+from unlearnkit.cli.models import side_by_side
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
@@ -83,9 +83,7 @@ def continuations(
     with heavy_imports():
         from unlearnkit.data.tokens.arguments import check_chat
 
-    models: list[tuple[str, str | BaseModel]] = [(run, model_of(run))]
-    if against is not None:
-        models.insert(0, (against, rival_of(run, against)))
+    models = side_by_side(run, against)
     if chat is None:
         taught = _turns_of([run, against], models)
         if taught is None:
@@ -143,9 +141,9 @@ def _warn_of_bare_prompt(models: Sequence[tuple[str, str | BaseModel]]) -> None:
 def _turns_of(
     runs: Sequence[str | None], models: Sequence[tuple[str, str | BaseModel]]
 ) -> Mapping[str, Any] | None:
-    """The chat stream of the first run whose rows to forget are turns, which is told.
+    """The chat stream of the first run whose rows to forget are turns; a note says so.
 
-    None where one of the models has no chat template to ask it by.
+    None where one of the models has no chat template.
     """
     from yaml import YAMLError
 
