@@ -124,7 +124,9 @@ class Search:
         settings = {name: each.suggest(trial, name) for name, each in self.space.items()}
 
         def report(step: int, values: Values) -> None:
-            trial.report(self.wanted.distance(values, self.stages), step)
+            # By distance alone, those that forget too much would end those that keep the bounds.
+            broken = sum(max(each, 0.0) for each in self.wanted.violations(values, self.stages))
+            trial.report(self.wanted.distance(values, self.stages) + broken, step)
             if trial.should_prune():
                 raise optuna.TrialPruned
 

@@ -79,6 +79,24 @@ def test_a_trial_without_a_chance_is_ended_early(url):
     assert min(each.settings["x"] for each in pruned) > min(ended)
 
 
+def test_trials_that_break_bounds_do_not_end_those_that_keep_them(url):
+    """The less is kept, the nearer a trial seems: `x` forgets, and takes what is to be kept along."""
+    ended = []
+
+    def run(settings, report):
+        values = {"f": 10 - settings["x"], "kept": 10 - 2 * settings["x"]}
+        report(1, values)
+        ended.append(settings["x"])
+        return values
+
+    options = {"search": SPACE, "towards": {"f": 0}, "keep": {"kept": 8}, "storage": url}
+    found = search_recipe(run, trials=40, sampler="random", **options)
+    pruned = [each.settings["x"] for each in found.trials if each.state == "pruned"]
+    assert any(x <= 1 for x in ended)
+    assert min(pruned) > 1
+    assert found.best.feasible
+
+
 def test_a_metric_that_cannot_be_measured_is_never_the_best(url):
     def run(settings, report):
         return {} if settings["x"] < 9 else {"f": 1.0}
