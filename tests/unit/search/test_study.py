@@ -80,7 +80,7 @@ def test_a_trial_without_a_chance_is_ended_early(url):
 
 
 def test_trials_that_break_bounds_do_not_end_those_that_keep_them(url):
-    """The less is kept, the nearer a trial seems: `x` forgets, and takes what is to be kept along."""
+    """The more `x` forgets, the nearer a trial seems, and the less it keeps."""
     ended = []
 
     def run(settings, report):
