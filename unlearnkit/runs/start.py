@@ -146,9 +146,11 @@ class Start:
         """Whether it is in bfloat16, and the processor has no instructions for that."""
         asked = self.dtype == "bfloat16" or self.precision.startswith("bf16")
         known = platform.machine() in ("x86_64", "AMD64")  # others were not measured
+        if not (asked and known and self.device.startswith("cpu")):
+            return False
         # A probe of oneDNN, which computes linear layers on a CPU; torch has no public one.
-        native: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return asked and known and self.device.startswith("cpu") and not native
+        probe = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return probe is not None and not probe()
 
     def as_json(self) -> dict[str, Any]:
         """The keys of ``environment.json`` that are its own: ``training`` and ``batches``."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unlearnkit.cli import console
 from unlearnkit.cli.models import side_by_side
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 HELP = "Talk with a run's model, and with the one it came from beside it."
 _END = ("/exit", "/quit")
