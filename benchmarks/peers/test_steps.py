@@ -74,8 +74,8 @@ def test_the_same_loss_stays_the_same_step_by_step(tmp_path: Path) -> None:
 def test_a_mean_over_all_positions_is_explained_by_its_switch(tmp_path: Path) -> None:
     row = run(checkout(tmp_path / "peer", 1.0), "GradDiff-KL", tmp_path)
     assert row["verdict"] == "explained"
-    assert row["gap"] > 10 * row["gap_switched"]
-    assert row["gap_switched"] < 1e-5
+    # AdamW divides by small gradients, so what is left is the rounding of the processor's kernels.
+    assert row["gap"] > 50 * row["gap_switched"]
     assert steps.line(row).endswith("| positions of `retain`: every |")
 
 
