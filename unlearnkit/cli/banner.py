@@ -75,7 +75,7 @@ def _lines(start: Start) -> list[tuple[str, str]]:
 
 
 def _emulated(start: Start) -> str:
-    return "; this CPU has no AVX-512: float32 is faster" if start.emulated else ""
+    return "; without AVX-512 float32 is faster" if start.emulated else ""
 
 
 def _share(batches: Batches, stream: str) -> str:

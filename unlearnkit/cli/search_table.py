@@ -38,6 +38,7 @@ class Searched(NamedTuple):
 def points_of(found: Found) -> list[TrialPoint]:
     """The trials, as the report shows them."""
     from unlearnkit.report.search import TrialPoint
+    from unlearnkit.search.found import broken
 
     best, front = found.best, {each.number for each in found.pareto}
     return [
@@ -45,7 +46,7 @@ def points_of(found: Found) -> list[TrialPoint]:
             each.number,
             each.settings,
             each.distance,
-            sum(max(part, 0.0) for part in each.violations),
+            broken(each.violations),
             each.number == best.number,
             each.number in front,
         )

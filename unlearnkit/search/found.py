@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -35,6 +35,16 @@ class Budget:
             raise RecipeError(f"budget.minutes: expected more than 0, found {self.minutes:g}")
 
 
+def broken(violations: Sequence[float]) -> float:
+    """By how much bounds are broken in all; those that are kept by a margin do not offset it.
+
+    Example:
+        >>> broken([0.25, -1.0, 0.5])
+        0.75
+    """
+    return sum(max(each, 0.0) for each in violations)
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """A trial that ended.
@@ -65,8 +75,7 @@ class TrialResult:
     @property
     def rank(self) -> tuple[float, float]:
         """Order of trials: those that keep all bounds by distance, then by what they break."""
-        broken = sum(max(each, 0.0) for each in self.violations)
-        return broken, self.distance if self.distance is not None else float("inf")
+        return broken(self.violations), self.distance if self.distance is not None else float("inf")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
-from unlearnkit.search.found import Budget, Found, Settings, TrialResult
+from unlearnkit.search.found import Budget, Found, Settings, TrialResult, broken
 from unlearnkit.search.space import Range, parse_space
 from unlearnkit.search.wanted import Values, Wanted
 
@@ -125,16 +125,16 @@ class Search:
 
         def report(step: int, values: Values) -> None:
             # By distance alone, those that forget too much would end those that keep the bounds.
-            broken = sum(max(each, 0.0) for each in self.wanted.violations(values, self.stages))
-            trial.report(self.wanted.distance(values, self.stages) + broken, step)
+            missed = broken(self.wanted.violations(values, self.stages))
+            trial.report(self.wanted.distance(values, self.stages) + missed, step)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
         values = run(settings, report)
-        broken = self.wanted.violations(values, self.stages)
+        violations = self.wanted.violations(values, self.stages)
         trial.set_user_attr(_VALUES, dict(values))
-        trial.set_user_attr(_VIOLATIONS, broken)
-        for bound, amount in zip(self.wanted.keep, broken, strict=True):
+        trial.set_user_attr(_VIOLATIONS, violations)
+        for bound, amount in zip(self.wanted.keep, violations, strict=True):
             trial.set_constraint(f"{bound.key} {bound.side}", amount)
         return self.wanted.distance(values, self.stages)
 
