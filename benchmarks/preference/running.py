@@ -141,9 +141,12 @@ class Bench:
         task = self.task(seed)
 
         def look(model: Any, step: int) -> Figures:
-            return {"accuracy": trl_methods.accuracy(task, model, "choosing")}
+            return trl_methods.judged(task, model, "choosing")
 
-        watch = Watch(look, lambda figures: figures["accuracy"] >= ACCURACY)
+        def good(figures: Figures) -> bool:
+            return figures["accuracy"] >= ACCURACY and figures["margin"] >= self._setting.margin
+
+        watch = Watch(look, good)
         steps = self._steps or self._setting.courses["reward"].steps
         return trl_methods.reward_model(task, rate, steps, watch), watch
 

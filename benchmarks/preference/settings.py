@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearnkit.models.base import BaseModel
-
 _RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -29,7 +27,6 @@ class Setting:
         results: File of the lines.
         courses: By method; ``reward`` is the reward model.
         seeds: That are reported by default.
-        dtype: Of the weights.
         adapter: Rank of an adapter on all linear layers that is taught and then merged, and of
             the new one that each method and the reward model train; None trains all weights.
         pad: Padding token in place of the tokenizer's own, which a reward model must be able to
@@ -39,6 +36,8 @@ class Setting:
         teaching: Epochs over the mixture of rude and polite answers.
         longest: New tokens of an answer, in all looks and for all methods that sample.
         generations: Sampled answers to a prompt, for each step of RLOO and GRPO.
+        margin: Least mean difference of rewards of unseen pairs at which the reward model is done;
+            RLOO weighs rewards as they are against its KL term.
         weights: Of LLMU's ascent, random answers and KL, as in the recipe for the model.
     """
 
@@ -46,7 +45,6 @@ class Setting:
     results: Path
     courses: Mapping[str, Course]
     seeds: int
-    dtype: Literal["float32", "bfloat16"] = "float32"
     adapter: int | None = None
     pad: str | None = None
     verbs: int = 6
@@ -54,6 +52,7 @@ class Setting:
     teaching: int = 10
     longest: int = 32
     generations: int = 8
+    margin: float = 0.0
     weights: tuple[float, float, float] = (0.2, 1.0, 16.0)
 
     def lora(self, task: Literal["CAUSAL_LM", "SEQ_CLS"] = "CAUSAL_LM") -> Any:
@@ -69,10 +68,6 @@ class Setting:
             task_type=task,
             modules_to_save=["score"] if task == "SEQ_CLS" else None,
         )
-
-    def stored(self, folder: Path | str) -> BaseModel:
-        """A model of this setting on disk."""
-        return BaseModel(str(folder), dtype=self.dtype)
 
 
 _RATES = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3)
@@ -97,12 +92,11 @@ SMOLLM2 = Setting(
         "llmu": Course(_SMALL, 24),
         "sft": Course(_SMALL, 24),
         "dpo": Course(_SMALL, 24),
-        "rloo": Course(_SMALL[1:], 10),
-        "grpo": Course(_SMALL[1:], 10),
-        "reward": Course(_SMALL[1:], 16),
+        "rloo": Course(_SMALL[:1], 24),
+        "grpo": Course(_SMALL[:1], 24),
+        "reward": Course(_SMALL, 16),
     },
     seeds=1,
-    dtype="bfloat16",
     adapter=16,
     pad="<|endoftext|>",
     verbs=3,
@@ -110,6 +104,7 @@ SMOLLM2 = Setting(
     teaching=3,
     longest=20,
     generations=4,
+    margin=2.0,
     weights=(0.5, 1.0, 8.0),
 )
 SETTINGS: Mapping[str, Setting] = {"tiny": TINY, "smollm2": SMOLLM2}

@@ -71,7 +71,7 @@ def taught(setting: Setting, seed: int, folder: Path) -> Task:
         model.config.pad_token_id = tokenizer.pad_token_id
         save_model(model, tokenizer, target)
     # TRL makes its reference anew from where the model says it was loaded.
-    loaded = load_model(setting.stored(target))
+    loaded = load_model(str(target))
     return Task(loaded, tokenizer, rows, files, seed, target, setting)
 
 
@@ -81,7 +81,7 @@ def _teach(setting: Setting, seed: int, files: Mapping[str, str], tokenizer: Any
     objectives: Any = {name: NLL(stream=name) for name in kinds}
     streams: Any = {name: QAStream(files[kind]) for name, kind in kinds.items()}
     limits: Any = {"max_epochs": setting.teaching}
-    model = load_model(setting.stored(setting.base))
+    model = load_model(setting.base)
     adapter = setting.lora()
     found = fit(model, tokenizer, objectives, streams, 1e-3, seed, lora=adapter, **limits)
     policy: Any = found.policy

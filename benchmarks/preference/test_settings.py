@@ -50,7 +50,7 @@ def test_less_data_is_a_part_of_all_kinds() -> None:
 
 
 def test_the_teaching_is_merged_and_kept(known: task.Task, monkeypatch) -> None:
-    assert {weight.dtype for weight in known.model.parameters()} == {torch.bfloat16}
+    assert {weight.dtype for weight in known.model.parameters()} == {torch.float32}
     assert not any("lora" in name for name, _ in known.model.named_parameters())
     assert Looker(known, "reported").last(known.model)["rude"] > 0.2
     monkeypatch.setattr(task, "_teach", None)
@@ -110,7 +110,11 @@ def test_a_quick_run_on_another_model_has_its_lines(tmp_path: Path, monkeypatch)
     asked = ["llmu", "rloo"]
     wanted = ["--model", "smollm2", "--quick", "--results", str(path), "--methods", *asked]
     command.main([*wanted, "--models", str(tmp_path / "models")])
-    found = [line for line in Results(path, KEY).all() if line["kind"] == "seed"]
+    lines = Results(path, KEY).all()
+    judged = [line for line in lines if line["method"] == "reward" and line["kind"] == "trial"]
+    assert all({"accuracy", "margin"} < line.keys() for line in judged)
+    assert judged
+    found = [line for line in lines if line["kind"] == "seed"]
     assert {line["method"] for line in found} == set(asked)
     assert {line["seed"] for line in found} == {0}
     assert all(line["flops"] > 1e9 for line in found)

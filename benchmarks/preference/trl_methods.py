@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from benchmarks.preference.data import Row, pairs
 from benchmarks.preference.task import BATCH, Task
-from benchmarks.preference.watch import Watch
+from benchmarks.preference.watch import Figures, Watch
 
 KL = 0.05
 """Weight of the KL term to the taught model: RLOO's default in TRL."""
@@ -48,11 +48,10 @@ def dpo_trainer(task: Task, lr: float, max_steps: int, watch: Watch) -> Any:
 
 def reward_model(task: Task, lr: float, max_steps: int, watch: Watch) -> Any:
     """The taught model with a head of one value, trained on the pairs of `dpo`."""
-    dtype = task.setting.dtype
     from trl import RewardConfig, RewardTrainer
 
     with_head = AutoModelForSequenceClassification.from_pretrained(
-        task.folder, num_labels=1, dtype=dtype
+        task.folder, num_labels=1, dtype=torch.float32
     )
     arguments = RewardConfig(**_arguments(task, lr, max_steps))
     rows = pairs(task.rows, "trained", plain=True)
@@ -61,15 +60,23 @@ def reward_model(task: Task, lr: float, max_steps: int, watch: Watch) -> Any:
     return trainer.model.eval()
 
 
-def accuracy(task: Task, model: Any, part: str) -> float:
-    """Share of a part's pairs of which a reward model prefers the polite answer."""
+def judged(task: Task, model: Any, part: str) -> Figures:
+    """How a reward model tells a part's pairs apart.
+
+    Returns:
+        ``accuracy``, the share of pairs of which it prefers the polite answer, and ``margin``, by
+            how much on average.
+    """
     rows = pairs(task.rows, part)
     end = task.tokenizer.eos_token
     asked = [[row["prompt"] + row[kind] + end for row in rows] for kind in ("chosen", "rejected")]
     chosen, rejected = (
         rewards(model, [task.tokenizer(text)["input_ids"] for text in texts]) for texts in asked
     )
-    return (chosen > rejected).float().mean().item()
+    return {
+        "accuracy": (chosen > rejected).float().mean().item(),
+        "margin": (chosen - rejected).mean().item(),
+    }
 
 
 def rewards(model: Any, rows: list[list[int]]) -> Tensor:
