@@ -73,10 +73,10 @@ def fitted(recipe: str, *more: str) -> Command:
     return ("fit", "--recipe", recipe, "--seed_everything", "SEED", *more, "--evaluate", "[]")
 
 
-def shipped(title: str, name: str) -> System:
+def shipped(title: str, name: str, *more: str) -> System:
     """A recipe that trains on the tiny TOFU."""
     recipe = f"tiny_tofu/{name}"
-    return System(title, recipe, (fitted(recipe),), "RUN1")
+    return System(title, recipe, (fitted(recipe, *more),), "RUN1")
 
 
 def with_loss(title: str, method: str) -> System:
@@ -95,9 +95,21 @@ def with_loss(title: str, method: str) -> System:
     return System(title, recipe, (fitted("tiny_tofu/graddiff", *words),), "RUN1")
 
 
-def edited(kind: str, *words: str) -> Command:
+def edited(kind: str, *words: str, out: str = "out") -> Command:
     """An edit of the model that everything begins with."""
-    return ("edit", kind, "--base", BASE, *words, "--out", "out")
+    return ("edit", kind, "--base", BASE, *words, "--out", out)
+
+
+def _lunar(title: str, *words: str) -> System:
+    """Block 3 with c 4, in closed form or trained."""
+    layer = ("--layer", "3", "--coefficient", "4", "--responses", "true", *words)
+    files = {"forget": "forget10", "retain": "retain40", "refuse": "holdout50"}
+    rows = tuple(
+        word for kind, name in files.items() for word in (f"--{kind}", f"{DATA}/{name}.jsonl")
+    )
+    template = ("--template", "Question: {prompt}\nAnswer: {response}")
+    command = edited("lunar", *rows, *layer, *FIELDS, *template)
+    return System(title, "", (command,), paper="Shen et al. 2025, arXiv 2502.07218")
 
 
 def _request(number: int) -> Command:
@@ -126,7 +138,10 @@ SYSTEMS = {
     "idk_dpo": shipped("IDK by DPO", "idk_dpo"),
     "altpo": shipped("AltPO", "altpo"),
     "d2o": shipped("D2O", "d2o"),
-    "safe_unlearning": shipped("Safe Unlearning", "safe_unlearning"),
+    "safe_unlearning": shipped("Safe Unlearning, first 5 samples", "safe_unlearning"),
+    "safe_unlearning_whole": shipped(
+        "Safe Unlearning", "safe_unlearning", "--samples", "whole"
+    ),
     "flat": with_loss("FLAT", "flat"),
     "undial": with_loss("UNDIAL", "undial"),
     "wga": with_loss("WGA", "wga"),
@@ -152,22 +167,29 @@ SYSTEMS = {
         "delta-unlearning, NPO", "edits/offset", (fitted("edits/offset"),), "RUN1"
     ),
     "uld": System(
-        "ULD", "edits/uld_assistant",
+        "ULD without augmentation", "edits/uld_assistant",
         (fitted("edits/uld_assistant"), edited("uld", "--assistant", "RUN1")),
     ),
+    "uld_whole": System(
+        "ULD", "edits/uld_assistant",
+        (fitted("edits/uld_assistant", "--augmentation", "whole"),
+         edited("uld", "--assistant", "RUN1")),
+    ),
     "whp": System(
-        "Who's Harry Potter", "edits/reinforce",
+        "Who's Harry Potter, its prediction", "edits/reinforce",
         (_REINFORCE, edited("whp", "--reinforced", "RUN1", "--alpha", "2")),
         paper="Eldan and Russinovich 2023, arXiv 2310.02238",
     ),
-    "lunar": System(
-        "LUNAR, closed form, block 3, c 4", "",
-        (edited("lunar", "--forget", f"{DATA}/forget10.jsonl",
-                "--retain", f"{DATA}/retain40.jsonl", "--refuse", f"{DATA}/holdout50.jsonl",
-                "--layer", "3", "--coefficient", "4", "--responses", "true", *FIELDS,
-                "--template", "Question: {prompt}\nAnswer: {response}"),),
-        paper="Shen et al. 2025, arXiv 2502.07218",
+    "whp_whole": System(
+        "Who's Harry Potter", "edits/whp",
+        (_REINFORCE,
+         edited("whp_labels", "--reinforced", "RUN1", "--alpha", "2",
+                "--dictionary", f"{DATA}/forget10_anchors.jsonl", out="labels"),
+         fitted("edits/whp", "--model.objectives.forget.path", "labels/labels.jsonl")),
+        "RUN2",
     ),
+    "lunar": _lunar("LUNAR, closed form"),
+    "lunar_whole": _lunar("LUNAR", "--epochs", "20"),
     "o3": System(
         "O3, a request an author", "edits/o3",
         (fitted("edits/o3"), *map(_request, (2, 3, 4)),

@@ -22,6 +22,8 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
 # Methods that nobody has run on the tiny TOFU yet; docs/papers.md says so.
 NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "ilu", "jensun", "me_gd", "npo_lat", "npo_sam",
            "npo_sure", "rep_select", "tar", "unilogit"}  # fmt: skip
+# Systems that the small tiny TOFU never had.
+NEWER = {"safe_unlearning_whole", "uld_whole", "whp_whole", "lunar_whole"}
 
 
 def result(system, seed, value, seconds=10.0):
@@ -54,8 +56,8 @@ def test_a_model_that_is_there_has_neither_spread_nor_cost():
 def test_an_edit_is_named_after_the_training_that_it_needs():
     row = table.table({"whp": [result("whp", 0, 0.5)]}).splitlines()[-1]
     assert row.startswith(
-        "| Who's Harry Potter (Eldan and Russinovich 2023, arXiv 2310.02238) | `whp` "
-        "| `edits/reinforce`, `edit whp` |"
+        "| Who's Harry Potter, its prediction (Eldan and Russinovich 2023, arXiv 2310.02238) "
+        "| `whp` | `edits/reinforce`, `edit whp` |"
     )
 
 
@@ -167,7 +169,7 @@ def test_every_system_has_results_of_each_seed_once(path):
     found = table.read_results(path)
     assert set(found) <= set(SYSTEMS)
     assert {"before", "gold"} <= set(found)
-    assert path == table.RESULTS or set(found) == set(SYSTEMS)
+    assert path == table.RESULTS or set(SYSTEMS) - set(found) == NEWER
     lacking = [name for name in SYSTEMS if name not in found]
     assert all(f"`{name}`" in table.without_row(found) for name in lacking)
     for name, runs in found.items():
