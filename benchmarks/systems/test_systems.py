@@ -89,11 +89,12 @@ def test_every_recipe_of_a_method_has_a_row():
     assert set(ELSEWHERE.values()) <= set(SYSTEMS)
 
 
+# What an earlier command makes is not there in the test.
 FITS = [
     (name, words)
     for name, system in SYSTEMS.items()
     for words in system.commands
-    if words[0] == "fit" and not any("RUN1" in word for word in words)
+    if words[0] == "fit" and not any("RUN1" in word or "labels/" in word for word in words)
 ]
 
 
