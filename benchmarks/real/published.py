@@ -71,7 +71,7 @@ class Published:
 
     def _reference(self) -> Any:
         if self._base is None:
-            self._base = load_model(BaseModel(str(self.models.base()), dtype="auto"))
+            self._base = load_model(BaseModel(str(self.models.base()), dtype="float32"))
         return self._base
 
     def _write(self, name: str, seed: int, cli: Any, model: Any, facts: dict[str, Any]) -> None:
