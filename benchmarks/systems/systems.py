@@ -188,8 +188,8 @@ SYSTEMS = {
          fitted("edits/whp", "--model.objectives.forget.path", "labels/labels.jsonl")),
         "RUN2",
     ),
-    "lunar": _lunar("LUNAR, closed form"),
-    "lunar_whole": _lunar("LUNAR", "--epochs", "20"),
+    "lunar": _lunar("LUNAR, closed form, block 3, c 4"),
+    "lunar_whole": _lunar("LUNAR, block 3, c 4", "--epochs", "20"),
     "o3": System(
         "O3, a request an author", "edits/o3",
         (fitted("edits/o3"), *map(_request, (2, 3, 4)),
