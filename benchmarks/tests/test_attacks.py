@@ -20,8 +20,8 @@ def test_each_figure_has_the_gold_models_beside_it(tmp_path):
     results.put({"system": "uld", "attacks": found})
     head, _, row = attacks.table(results).splitlines()
     assert row == (
-        "| ULD | the assistant | 0.40 (0.50) | 0.94 (0.70) | 0.20 (0.40) | 0.00 (0.00) "
-        "| 1.00 (0.10) |"
+        "| ULD without augmentation | the assistant | 0.40 (0.50) | 0.94 (0.70) | 0.20 (0.40) "
+        "| 0.00 (0.00) | 1.00 (0.10) |"
     )
     assert head.count("|") == row.count("|")
 
