@@ -49,10 +49,11 @@ test-ranks: $(VENV)/installed-test  ## Short runs on two processes, interrupted 
 
 test-extras:  ## Installs the extras that run on a CPU elsewhere, and runs the tests that need them
 	$(MAKE) VENV=$(VENV)-extras $(VENV)-extras/installed-test-extras
-	$(VENV)-extras/bin/python -m pytest -m "extra and not gpu" --need-extras tests benchmarks
+	$(VENV)-extras/bin/python -m pytest -m "extra and not gpu" --need-extras -n 2 --dist worksteal \
+		tests benchmarks
 
 test-browser: $(VENV)/installed-test $(VENV)/installed-docs $(VENV)/installed-browser  ## Site and reports in headless Chromium
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -m browser -n 2 --dist loadfile tests/browser
 
 test-gpu: $(VENV)/installed-test  ## Tests of a CUDA machine
 	$(BIN)/python -m pytest -m gpu tests/gpu
