@@ -1,7 +1,8 @@
 """HaluEval's invented answers forgotten by the model itself, TruthfulQA's kept.
 
 The files are the user's, in one folder: ``halueval/qa_one-turn_data.json`` and
-``truthfulqa/TruthfulQA.csv``. The results hold figures alone, and no row of the files.
+``truthfulqa/TruthfulQA.csv``. The results hold figures and what the model answered to questions
+that it was not trained on, and no row of the files.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from unlearnkit.suites.base import SuiteContext
 
 APPLICATION, RECIPE = "halueval", "smollm2/halueval"
 BEFORE, AFTER = "before", "recipe"
+UNTRAINED = ("unseen", "heldout")
 
 
 def of_folder(folder: Path) -> Layer:
@@ -80,11 +82,16 @@ class Published:
             data=cli.datamodule.data, reference=self._reference(), seed=seed, batch_size=20
         )
         figures: dict[str, dict[str, float]] = {}
+        answers: dict[str, list[str]] = {stream: [] for stream in UNTRAINED}
         for suite in cli.suites:
             found = suite.run(model, cli.datamodule.tokenizer, context)
             figures[suite.registered_name] = found.values
+            if suite.registered_name == "harmful":
+                for row in found.rows:
+                    if row["stream"] in answers:
+                        answers[str(row["stream"])].append(str(row["generated"]))
         result = {"application": APPLICATION, "method": name, "seed": seed, **facts}
-        self.results.put(result | {"figures": figures})
+        self.results.put(result | {"figures": figures, "answers": answers})
         print(APPLICATION, name, seed, figures, flush=True)
 
 
