@@ -11,6 +11,9 @@ from typing import Any
 
 from unlearnkit.errors import UserError
 from unlearnkit.plain import leaves, number
+from unlearnkit.suites.base import Suite
+from unlearnkit.suites.meaning import stored_meaning
+from unlearnkit.suites.measured import match
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 
 _FORM = (
@@ -35,8 +38,9 @@ def with_expected(
             ``name``, ``where`` and ``metrics``.
 
     Returns:
-        The comparison, with a column behind each run that has an entry, and a sentence for each
-        metric that is further from the published one than the tolerance.
+        The comparison, with a column behind each run that has an entry and a row for each metric
+        that an entry has; and a sentence for each metric that was not measured, or is further from
+        the published one than the tolerance.
 
     Raises:
         UserError: If the file cannot be read, or no entry is of one of the runs.
@@ -44,31 +48,53 @@ def with_expected(
     found = _read(Path(file))
     columns: list[Column] = []
     told: list[str] = []
+    rows = dict(comparison.metrics)
     for column in comparison.columns:
         columns.append(column)
-        entry = _entry(recipes.get(column.name), found["entries"])
-        if entry is None:
+        recipe = recipes.get(column.name)
+        entry = _entry(recipe, found["entries"])
+        if recipe is None or entry is None:
             continue
-        metrics = {
-            key: OverSeeds(float(value), None, 1)
-            for key, value in entry["metrics"].items()
-            if key in comparison.metrics
-        }
+        metrics = {key: OverSeeds(float(v), None, 1) for key, v in entry["metrics"].items()}
         columns.append(Column(f"{column.name}, published", (), metrics, ranked=False))
-        told += [
-            f"{column.name}: {key} is {number(column.metrics[key].mean)}, "
-            f"published {number(value.mean)}"
-            for key, value in metrics.items()
-            if key in column.metrics
-            and not _agree(column.metrics[key].mean, value.mean, found["tolerance"].get(key, {}))
-        ]
+        for key, published in metrics.items():
+            suite, _, name = key.partition("/")
+            rows.setdefault(key, stored_meaning(suite, name))
+            ours = column.metrics.get(key)
+            if ours is None:
+                said = f"was not measured{_why(recipe, column, key)}"
+            elif _agree(ours.mean, published.mean, found["tolerance"].get(key, {})):
+                continue
+            else:
+                said = f"is {number(ours.mean)}"
+            told.append(f"{column.name}: {key} {said}, published {number(published.mean)}")
     if len(columns) == len(comparison.columns):
         raise UserError(
             f"--expected: {file} has no entry of these runs.",
             title="expected",
             hint="An entry is of a run whose recipe has all values of its 'where'.",
         )
-    return replace(comparison, columns=tuple(columns)), told
+    suites = list(dict.fromkeys(row.partition("/")[0] for row in rows))
+    ordered = sorted(rows, key=lambda row: suites.index(row.partition("/")[0]))
+    kept = {row: rows[row] for row in ordered}
+    return replace(comparison, columns=tuple(columns), metrics=kept), told
+
+
+def _why(recipe: Mapping[str, Any], column: Column, address: str) -> str:
+    """Why a run did not measure a metric, in brackets; nothing where that is not plain."""
+    suite, _, name = address.partition("/")
+    stream, _, metric = name.partition("/")
+    if not any(key.startswith(f"{suite}/") for key in column.metrics):
+        return f" (its suite '{suite}' was not run)"
+    cls = Suite.registered().get(suite.partition("-")[0])
+    if cls is None:
+        return ""
+    found = match(cls.metrics, metric)
+    if found is None or match(cls.probes, stream) is None:
+        return f" (the suite '{suite}' has no such metric)"
+    fields = getattr(found, "keys", ())
+    of_gold = any(each.startswith("gold_") for each in fields) and not recipe.get("gold")
+    return " (no gold model was given)" if of_gold else ""
 
 
 def _read(path: Path) -> dict[str, Any]:

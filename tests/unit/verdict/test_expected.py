@@ -1,11 +1,12 @@
 """Published results beside runs of the same recipe."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from unlearnkit.errors import UserError
-from unlearnkit.suites.meaning import Meaning
+from unlearnkit.suites.meaning import Meaning, stored_meaning
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 from unlearnkit.verdict.expected import with_expected
 
@@ -17,7 +18,7 @@ RECIPES = {
 }  # fmt: skip
 ENTRY = {
     "where": {"model.objectives.forget.name": "npo", "model.objectives.retain.name": None},
-    "metrics": {ROWS[0]: 0.2, ROWS[1]: 0.5, "tofu/none/other": 1.0},
+    "metrics": {ROWS[0]: 0.2, ROWS[1]: 0.5},
 }
 
 
@@ -53,6 +54,48 @@ def test_the_entry_of_a_recipe_stands_behind_it(file):
     }
     assert not published.ranked
     assert told == []
+
+
+def test_what_a_run_lacks_stands_there_with_the_reason(file):
+    metrics = {
+        "muse/forget/privleak": 9.0,
+        ROWS[0]: 0.2,
+        "tofu/forget/no_such": 0.3,
+        "tofu/none/truth_ratio": 1.0,
+        "tofu/retain/truth_ratio": 0.4,
+    }
+    values = {ROWS[1]: OverSeeds(0.5, None, 1), "own/forget/x": OverSeeds(0.1, None, 1)}
+    compared = Comparison(
+        (Column("a", (Path("a"),), values),), dict.fromkeys(values, Meaning("utility", "up"))
+    )
+    path = file(entries=[{**ENTRY, "metrics": metrics}])
+    found, told = with_expected(compared, RECIPES, path)
+    # Those of a suite are together, behind what the runs have.
+    own = [ROWS[1], ROWS[0], *list(metrics)[2:], "own/forget/x", "muse/forget/privleak"]
+    assert list(found.metrics) == own
+    assert found.metrics[ROWS[0]] == stored_meaning("tofu", "forget/forget_quality")
+    assert {key: each.mean for key, each in found.columns[1].metrics.items()} == metrics
+    assert told == [
+        "a: muse/forget/privleak was not measured (its suite 'muse' was not run), published 9.000",
+        f"a: {ROWS[0]} was not measured (no gold model was given), published 0.200",
+        "a: tofu/forget/no_such was not measured (the suite 'tofu' has no such metric), "
+        "published 0.300",
+        "a: tofu/none/truth_ratio was not measured (the suite 'tofu' has no such metric), "
+        "published 1.000",
+        "a: tofu/retain/truth_ratio was not measured, published 0.400",
+    ]
+    assert found.notes == [
+        "A dash stands where a run did not measure it: "
+        "tofu/forget, tofu/none, tofu/retain, muse/forget."
+    ]
+
+
+def test_a_gold_model_that_was_given_is_no_reason(file):
+    recipes = {"a": {**RECIPES["a"], "gold": "g"}}
+    values = {ROWS[1]: OverSeeds(0.5, None, 1)}
+    compared = Comparison((Column("a", (), values),), dict.fromkeys(values, Meaning()))
+    told = with_expected(compared, recipes, file(entries=[ENTRY]))[1]
+    assert told[0] == f"a: {ROWS[0]} was not measured, published 0.200"
 
 
 @pytest.mark.parametrize(

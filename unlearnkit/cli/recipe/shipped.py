@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unlearnkit.errors import RecipeError
+from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.redact import printable
 from unlearnkit.registry import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[2]
+_TABLE = ".expected.json"
 
 
 def shipped() -> dict[str, Path]:
@@ -69,9 +70,34 @@ def recipe_name(path: Path) -> str:
 def expected(name: str) -> Path:
     """A file of published results: a path, or a shipped one by its recipe's name.
 
+    Raises:
+        UserError: If the recipe has none, or there is neither such a file nor such a recipe.
+
     Example:
         >>> expected("published/tofu").name
         'tofu.expected.json'
+        >>> expected("published/wmdp")
+        Traceback (most recent call last):
+        unlearnkit.errors.UserError: --expected: the recipe published/wmdp has no published table.
     """
-    recipe = shipped().get(name)
-    return Path(name) if recipe is None else recipe.with_suffix(".expected.json")
+    tables = {
+        each: path.with_suffix(_TABLE)
+        for each, path in shipped().items()
+        if path.with_suffix(_TABLE).is_file()
+    }
+    known = name.removesuffix(".yaml")
+    if known in tables:
+        return tables[known]
+    file = Path(name)
+    if file.is_file() and file.suffix != ".yaml":
+        return file
+    if known in shipped() or file.is_file():
+        wrong = f"the recipe {name} has no published table."
+    else:
+        wrong = f"there is neither a file {name} nor a shipped recipe of that name."
+        wrong += did_you_mean(name, list(tables))
+    raise UserError(
+        f"--expected: {wrong}",
+        title="expected",
+        hint=f"Recipes that have one: {', '.join(tables)}. Or give a JSON file of your own.",
+    )

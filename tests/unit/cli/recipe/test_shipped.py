@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from unlearnkit.cli.recipe.shipped import find, recipe_name, shipped, summary
-from unlearnkit.errors import RecipeError
+from unlearnkit.cli.recipe.shipped import expected, find, recipe_name, shipped, summary
+from unlearnkit.errors import RecipeError, UserError
 
 
 def test_shipped_recipes_are_found_by_name_with_or_without_suffix(here) -> None:
@@ -27,3 +27,27 @@ def test_neither_is_told_with_a_near_one(here) -> None:
         find("mne.yaml")
     with pytest.raises(RecipeError, match="is a folder"):
         find(".")
+
+
+def test_a_table_is_a_file_or_one_of_a_recipe(here) -> None:
+    (here / "mine.json").write_text("{}")
+    assert expected("mine.json").resolve() == here / "mine.json"
+    for name in ("published/tofu", "published/tofu.yaml"):
+        assert expected(name) == shipped()["published/tofu"].with_suffix(".expected.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("published/wmdp", "the recipe published/wmdp has no published table"),
+        ("mine.yaml", "the recipe mine.yaml has no published table"),
+        ("published/tofo", "Did you mean 'published/tofu'"),
+        ("gone.json", "neither a file gone.json nor a shipped recipe"),
+        (".", "neither a file"),
+    ],
+)
+def test_what_has_no_table_is_told_with_the_recipes_that_have_one(here, name, said) -> None:
+    (here / "mine.yaml").touch()
+    with pytest.raises(UserError, match=said) as caught:
+        expected(name)
+    assert "published/muse, published/tofu." in str(caught.value.hint)
