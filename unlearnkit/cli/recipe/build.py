@@ -13,6 +13,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from unlearnkit.attacks import Attack
 from unlearnkit.cli.recipe.check import LINKED, check
+from unlearnkit.cli.recipe.choices import refuse_unknown_blocks
 from unlearnkit.cli.recipe.document import Document, load_yaml
 from unlearnkit.cli.recipe.names import dotted, expand
 from unlearnkit.cli.recipe.overrides import Override, apply
@@ -132,6 +133,7 @@ class RecipeCLI(LightningCLI):
         self.choices: dict[str, tuple[str, list[str]]] = {}
         if document is not None:
             apply(document, overrides)
+            refuse_unknown_blocks(document)
             self.choices = document.choices
             take_tuning(document)  # it is checked, and is for `unlearnkit tune` alone
             self.warnings = check(document)

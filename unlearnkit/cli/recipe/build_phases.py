@@ -8,6 +8,7 @@ from typing import Any
 
 from unlearnkit.cli.banner import show_start
 from unlearnkit.cli.recipe.build import RecipeCLI
+from unlearnkit.cli.recipe.choices import refuse_unknown_blocks
 from unlearnkit.cli.recipe.document import MERGED, Document, load_yaml
 from unlearnkit.cli.recipe.edit import edit_phase
 from unlearnkit.cli.recipe.names import dotted
@@ -141,6 +142,7 @@ def recipe_of(
     if document is None:
         return RecipeCLI(None, overrides, verb, print_only)
     apply(document, [each for each in overrides if each not in inside])
+    refuse_unknown_blocks(document)
     if has_phases(document.tree):
         take_tuning(document)
         return PhasedRecipe(document, inside, verb, print_only)

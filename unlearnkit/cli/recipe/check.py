@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from unlearnkit.attacks.addresses import unmeasured
 from unlearnkit.cli.recipe import signature as schema
 from unlearnkit.cli.recipe.choices import SECTIONS as RECIPE_SECTIONS
-from unlearnkit.cli.recipe.document import Document, Mistake
+from unlearnkit.cli.recipe.document import Document, Mistake, refusal
 from unlearnkit.cli.recipe.names import OPTIMIZER, Entry, bound_of, dotted, entries, own_keys
 from unlearnkit.cli.recipe.scalars import keep_scalars
 from unlearnkit.data.datamodule import UnlearningDataModule
@@ -76,15 +76,6 @@ def find_mistakes(document: Document) -> tuple[list[Mistake], list[str]]:
     return mistakes, [*checker.warnings, *masked]
 
 
-def refusal(name: str, mistakes: list[Mistake]) -> RecipeError:
-    """One error for all mistakes, in the order of the file."""
-    ordered = sorted(dict.fromkeys(mistakes), key=lambda each: _line(each.place))
-    if len(ordered) == 1:
-        return RecipeError(str(ordered[0]))
-    lines = [f"{each.heading}\n    {each.message}" for each in ordered]
-    return RecipeError("\n".join([f"{name} has {len(ordered)} mistakes.", *lines]))
-
-
 class _Checker:
     """One pass over a document."""
 
@@ -123,7 +114,7 @@ class _Checker:
             elif key == "goals":
                 yield from (((key, *path), fault) for path, fault in faults_of(value))
             elif key not in ("evaluate", "attack"):
-                yield (key,), _unknown_section(str(key))
+                yield (key,), _unknown_section(str(key), self.document.choices)
         for section, name in (("model", "objectives"), ("data", "streams")):
             if not isinstance(at(self.tree, (section, name)), Mapping):
                 yield (section, name), f"a recipe needs a mapping of named {name} here."
@@ -266,17 +257,20 @@ def _reads(entry: Entry) -> bool:
     return entry.family in (OBJECTIVES, STREAMS, SUITES)
 
 
-def _unknown_section(key: str) -> str:
+def _unknown_section(key: str, choices: Mapping[str, Any]) -> str:
     message = f"a recipe has no section '{key}'."
     elsewhere = schema.SYNONYMS | {
         name: f"{section}.{name}"
         for section, cls in SECTIONS.items()
         for name in schema.accepted(cls)
     }
-    near = did_you_mean(key, [*RECIPE_SECTIONS, *elsewhere])
+    near = did_you_mean(key, [*choices, *RECIPE_SECTIONS, *elsewhere])
     if not near:
-        return f"{message} It has: {', '.join(RECIPE_SECTIONS)}."
+        own = f" Choices of this recipe: {', '.join(choices)}." if choices else ""
+        return f"{message} It has: {', '.join(RECIPE_SECTIONS)}.{own}"
     word = near.split("'")[1]
+    if word in choices:
+        return f"this recipe has neither a section nor a choice '{key}'. Did you mean --{word}?"
     if word in RECIPE_SECTIONS:
         return message + near
     where = f" It is '{elsewhere[word]}'."
@@ -293,8 +287,3 @@ def _no_stream(reader: str | None, name: str, streams: list[str]) -> str:
 def _sentences(error: UserError) -> str:
     message = error.message if error.message.endswith((".", "?")) else f"{error.message}."
     return message if error.hint is None else f"{message} {error.hint}"
-
-
-def _line(place: str) -> tuple[str, int]:
-    file, _, line = place.rpartition(":")
-    return (file, int(line)) if line.isdigit() else ("~", 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake
+from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake, refusal
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath, path_of
 from unlearnkit.plain import told
@@ -75,6 +75,25 @@ def lay_choices(
     return values, [
         each for each in overrides if len(each.path) != 1 or each.path[0] not in document.choices
     ]
+
+
+def refuse_unknown_blocks(document: Document) -> None:
+    """Refuses a block that a choice does not have.
+
+    It is laid over nothing, so that the recipe lacks what any block would have given it, and
+    overrides may name what only the block that was meant has.
+
+    Raises:
+        RecipeError: With these mistakes and those of the text, and no others.
+    """
+    if all(taken in names for taken, names in document.choices.values()):
+        return
+    told = [
+        each
+        for each in document.mistakes
+        if each.place != COMMAND_LINE or each.path[0] in document.choices
+    ]
+    raise refusal(document.name, told)
 
 
 def _chosen(

@@ -40,6 +40,20 @@ class Mistake(NamedTuple):
         return ": ".join(part for part in (self.place, dotted(self.path)) if part)
 
 
+def refusal(name: str, mistakes: list[Mistake]) -> RecipeError:
+    """One error for all mistakes, in the order of the file."""
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda each: _line(each.place))
+    if len(ordered) == 1:
+        return RecipeError(str(ordered[0]))
+    lines = [f"{each.heading}\n    {each.message}" for each in ordered]
+    return RecipeError("\n".join([f"{name} has {len(ordered)} mistakes.", *lines]))
+
+
+def _line(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return (file, int(line)) if line.isdigit() else ("~", 0)
+
+
 @dataclass
 class Document:
     """Recipes merged in their order.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from unlearnkit.cli.recipe.check import find_mistakes, refusal
-from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake
+from unlearnkit.cli.recipe.check import find_mistakes
+from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake, refusal
 from unlearnkit.cli.recipe.edit import edit_mistakes
 from unlearnkit.cli.recipe.names import dotted
 from unlearnkit.cli.recipe.overrides import Override, apply
@@ -106,7 +106,7 @@ def _of_phases(document: Document) -> Iterator[Layer | Mistake]:
             if others:
                 message = "a phase that edits weights trains nothing; put this in another phase."
                 yield wrong((*path, others[0]), message)
-            recipe = Document(common, document.name, document.places)
+            recipe = Document(common, document.name, document.places, choices=document.choices)
             yield Layer(str(name), path, recipe, edit=block["edit"])
             continue
         if index and at(block, BASE) is not None:
@@ -148,7 +148,8 @@ def _laid_over(
     }
     depth = len(path)
     places |= {k[depth:]: each for k, each in document.places.items() if k[:depth] == path}
-    return Layer(name, path, Document(copied(tree), document.name, places), own)
+    found = Document(copied(tree), document.name, places, choices=document.choices)
+    return Layer(name, path, found, own)
 
 
 def _apply(found: Sequence[Layer], overrides: Sequence[Override]) -> Iterator[Mistake]:

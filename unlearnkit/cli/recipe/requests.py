@@ -84,7 +84,8 @@ def of_requests(document: Document) -> Iterator[Layer | Mistake]:
                 (*STREAMS.place, k, e) for k, over in given.get(_BESIDE, {}).items() for e in over
             }
             places = document.places | {path: document.place((REQUESTS, key)) for path in own}
-            yield Layer(name, (REQUESTS, key), Document(tree, document.name, places), own)
+            layer = Document(tree, document.name, places, choices=document.choices)
+            yield Layer(name, (REQUESTS, key), layer, own)
 
 
 def _entry(stream: Any, over: Mapping[str, Any], called: str = FORGET[-1]) -> dict[str, Any]:
