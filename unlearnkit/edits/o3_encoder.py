@@ -10,7 +10,11 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForMaskedLM, DataCollatorForLanguageModeling
+from transformers import (
+    AutoModelForMaskedLM,
+    DataCollatorForLanguageModeling,
+    get_linear_schedule_with_warmup,
+)
 
 from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
@@ -28,7 +32,7 @@ from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.whole import load_whole
 
 ATTENTION = ("query", "key", "value")
-MASKED, RANK, ALPHA, DROPOUT = 0.15, 8, 32, 0.1
+MASKED, RANK, ALPHA, DROPOUT, EPSILON = 0.15, 8, 32, 0.1, 1e-6
 
 
 class O3Encoder(Edit, name="o3_encoder"):
@@ -42,15 +46,17 @@ class O3Encoder(Edit, name="o3_encoder"):
         base: The model that the adapters were trained on, whose tokenizer reads their prompts.
         adapter: Run folder of a request's LoRA adapter; several may be given.
         epochs: Passes over the prompts.
-        lr: Rate of AdamW.
-        batch_size: Prompts of a step, at least 2.
+        lr: Rate of AdamW at the end of the warm-up, from where it falls linearly to 0.
+        batch_size: Prompts of a step, at least 2; those that fill no batch wait for the next pass.
         layers: Hidden states that are compared, the embedding first.
         seed: Of order, masks and dropout.
+        warmup: Part of the steps in which the rate rises from 0.
         prompts: Token ids of the prompts; at the shell they are those of the runs.
 
     References:
         Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223;
-        constants are those of its code, with roberta-large.
+        constants are those of its code, with roberta-large. That keeps the checkpoint which tells
+        other prompts best from the request's; here it is the last.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class O3Encoder(Edit, name="o3_encoder"):
         batch_size: int = 8,
         layers: int = 13,
         seed: int = 0,
+        warmup: float = 0.06,
         *,
         prompts: Prompts = (),
     ) -> None:
@@ -72,13 +79,15 @@ class O3Encoder(Edit, name="o3_encoder"):
             for key, (value, most) in least.items()
             if value < most
         ]
+        if lr <= 0:
+            wrong.append(f"--lr: expected above 0, found {lr}")
+        if not 0 <= warmup < 1:
+            wrong.append(f"--warmup: expected a part of the steps, below 1, found {warmup}")
         if wrong:
             raise UserError("\n".join(wrong))
-        if lr <= 0:
-            raise UserError(f"--lr: expected above 0, found {lr}")
         self.encoder, self.base, self.adapters = encoder, as_model(base), adapter
         self.epochs, self.lr, self.batch_size = epochs, lr, batch_size
-        self.layers, self.seed = layers, seed
+        self.layers, self.seed, self.warmup = layers, seed, warmup
         self.prompts = prompts
         self.losses: list[tuple[float, float]] = []
         """Entropy and masked language loss of each step."""
@@ -143,22 +152,25 @@ class O3Encoder(Edit, name="o3_encoder"):
             tuned.train()
             mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=MASKED)
             weights = [each for each in tuned.parameters() if each.requires_grad]
-            optimizer = torch.optim.AdamW(weights, lr=self.lr)
+            optimizer = torch.optim.AdamW(weights, lr=self.lr, eps=EPSILON)
+            steps = self.epochs * max(1, len(texts) // self.batch_size)
+            rate = get_linear_schedule_with_warmup(optimizer, int(self.warmup * steps), steps)
             for _ in range(self.epochs):
                 for rows in self._batches(texts):
                     told, gaps = self._losses(tuned, frozen, tokenizer, mask, rows)
                     (told + gaps).backward()
                     optimizer.step()
+                    rate.step()
                     optimizer.zero_grad()
                     self.losses.append((float(told.detach()), float(gaps.detach())))
         return tuned.merge_and_unload()
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        """Full batches, or one of all prompts: in fewer the entropy is another quantity."""
         order = torch.randperm(len(texts)).tolist()
-        for first in range(0, len(order), self.batch_size):
-            rows = [str(texts[index]) for index in order[first : first + self.batch_size]]
-            if len(rows) > 1:  # one prompt is told apart from none
-                yield rows
+        size = min(self.batch_size, len(order))
+        for first in range(0, len(order) - size + 1, size):
+            yield [str(texts[index]) for index in order[first : first + size]]
 
     def _losses(
         self, tuned: nn.Module, frozen: nn.Module, tokenizer: Any, mask: Any, rows: list[str]

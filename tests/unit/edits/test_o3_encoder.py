@@ -81,6 +81,41 @@ def test_prompts_are_told_apart_and_the_attention_alone_is_other(encoder, tmp_pa
     assert "nats." in made.remark
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "epochs", "warmup", "rising"),
+    [(3, 25, None, 3), (4, 50, None, 3), (8, 50, 0.25, 12), (8, 50, 0.0, 0)],
+)  # a pass over six prompts: 3 and 3, 4 without the two that are left over, all 6
+def test_the_rate_rises_from_0_and_falls_to_0(
+    encoder, tmp_path, monkeypatch, batch_size, epochs, warmup, rising
+):
+    seen = []
+
+    class Noted(torch.optim.AdamW):
+        def step(self, *given):
+            (group,) = self.param_groups
+            seen.append((group["lr"], group["eps"]))
+            return super().step(*given)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Noted)
+    options = {} if warmup is None else {"warmup": warmup}
+    edit(encoder, lr=0.01, batch_size=batch_size, epochs=epochs, **options).write(tmp_path / "out")
+    rates, epsilons = zip(*seen, strict=True)
+    up = [0.01 * step / rising for step in range(rising)]
+    down = [0.01 * (50 - step) / (50 - rising) for step in range(rising, 50)]
+    assert rates == pytest.approx(up + down)
+    assert (rates[rising], rates[-1]) == pytest.approx((0.01, 0.01 / (50 - rising)))
+    assert {*epsilons} == {1e-6}
+
+
+def test_all_steps_have_as_many_prompts_and_each_prompt_its_turn(encoder):
+    made = edit(encoder, batch_size=4)
+    passes = [list(made._batches(TEXTS)) for _ in range(30)]
+    assert {tuple(map(len, batches)) for batches in passes} == {(4,)}
+    assert {text for (rows,) in passes for text in rows} == {*TEXTS}
+    ((alone,),) = [list(edit(encoder, batch_size=8)._batches(TEXTS))]
+    assert sorted(alone) == sorted(TEXTS)
+
+
 def test_the_same_seed_gives_the_same_encoder_and_leaves_the_process_as_it_was(encoder, tmp_path):
     states = []
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
@@ -107,7 +142,8 @@ def test_detectors_can_look_through_it(encoder, tmp_path):
         ({"layers": 4}, r"--layers: expected 1 to 3, found 4"),
         ({"prompts": [[5]]}, "expected at least two prompts, found 1"),
         ({"epochs": 0, "batch_size": 1}, "(?s)--epochs: .*--batch_size: expected at least 2"),
-        ({"lr": 0.0}, "--lr: expected above 0"),
+        ({"lr": 0.0, "warmup": 1.0}, "(?s)--lr: expected above 0.*--warmup: .* found 1.0"),
+        ({"warmup": -0.1}, "--warmup: expected a part of the steps, below 1, found -0.1"),
     ],
 )
 def test_options_that_do_not_fit_are_told(encoder, tmp_path, options, said):
