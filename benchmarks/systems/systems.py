@@ -79,7 +79,7 @@ def shipped(title: str, name: str, *more: str) -> System:
     return System(title, recipe, (fitted(recipe, *more),), "RUN1")
 
 
-def with_loss(title: str, method: str) -> System:
+def with_loss(title: str, method: str, *more: str) -> System:
     """Objectives, rate, adapter and stop of another recipe, in ``tiny_tofu/graddiff``."""
     recipe = f"methods/{method}"
     known = yaml.safe_load((RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ def with_loss(title: str, method: str) -> System:
         words += ["--trainer.callbacks", _flow(known["trainer"]["callbacks"])]
     if "idk" in known["data"]["streams"]:
         words += ["--data.streams.idk", _flow(known["data"]["streams"]["idk"])]
-    return System(title, recipe, (fitted("tiny_tofu/graddiff", *words),), "RUN1")
+    return System(title, recipe, (fitted("tiny_tofu/graddiff", *words, *more),), "RUN1")
 
 
 def edited(kind: str, *words: str, out: str = "out") -> Command:
@@ -148,7 +148,8 @@ SYSTEMS = {
     "satimp": with_loss("SatImp", "satimp"),
     "ceu": with_loss("CE-U", "ceu"),
     "unlikelihood": with_loss("Unlikelihood", "unlikelihood"),
-    "pdu": with_loss("PDU", "pdu"),
+    # 5 epochs as published, of the 15 that there are.
+    "pdu": with_loss("PDU", "pdu", "--model.objectives.forget.dual_warmup", "20"),
     "rmu": shipped("RMU", "rmu"),
     "salun": shipped("SalUn, NPO on half of the weights", "salun"),
     "ihl": with_loss("IHL, LoRA", "ihl"),

@@ -62,7 +62,7 @@ def table(
 def without_row(results: BySystem) -> str:
     """The systems that nobody has run yet, in a sentence."""
     names = [f"`{name}`" for name in SYSTEMS if not results.get(name)]
-    return f"Not run yet: {', '.join(names)}.\n" if names else "Every system has a row.\n"
+    return f"Not run yet: {', '.join(names)}.\n" if names else "Every `--system` has a row.\n"
 
 
 def by_metric(results: BySystem, names: Sequence[str], metrics: Sequence[str] = ()) -> str:

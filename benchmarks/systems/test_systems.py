@@ -107,6 +107,16 @@ def test_every_training_is_a_recipe(name, words, tmp_path, monkeypatch):
     assert str(cli.datamodule.streams["forget"].path).startswith("tiny/tofu_power/")
 
 
+def test_the_dual_weight_of_pdu_moves_in_the_last_ten_of_fifteen_epochs():
+    words = SYSTEMS["pdu"].commands[0]
+    line = read_command_line([word.replace("SEED", "1") for word in words[1:]])
+    cli = RecipeCLI(read(line.recipes), line.overrides)
+    rows = len((running.PACKAGE / "tiny/tofu_power/forget10.jsonl").read_text("utf-8").splitlines())
+    steps = rows // cli.config.data.batch_size
+    assert cli.trainer.max_steps == 15 * steps
+    assert cli.model.objectives["forget"].dual_warmup == 5 * steps
+
+
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """Commands in this process, and short ones."""
