@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -203,40 +202,3 @@ def test_published_results_are_of_recipes_that_there_are(name) -> None:
         _, stream, metric = key.split("/")
         assert stream in suite.probes
         assert metric in suite.metrics
-
-
-ROOT = Path(__file__).parents[2]
-
-
-def _commands(*words: str) -> list[list[str]]:
-    """What the script would run, each command in its words."""
-    script = ["sh", str(ROOT / "tools/reproduce.sh"), *words]
-    done = subprocess.run(script, check=True, capture_output=True, text=True)
-    return [line.split() for line in done.stdout.splitlines()]
-
-
-@pytest.mark.parametrize("name", ["TOFU", "muse", "wmdp", "rwku"])
-def test_one_command_runs_every_method_of_a_benchmark(name) -> None:
-    recipe = ROOT / "recipes/published" / f"{name.lower()}.yaml"
-    choices = yaml.safe_load(recipe.read_text(encoding="utf-8"))["choices"]
-    commands = _commands(name, "--dry", "--trainer.precision", "bf16-true")
-    fits = [words for words in commands if words[1] == "fit"]
-    asked = [dict(zip(words[2::2], words[3::2], strict=True)) for words in fits]
-    assert {each["--recipe"] for each in asked} == {f"published/{name.lower()}"}
-    assert {each["--trainer.precision"] for each in asked} == {"bf16-true"}
-    assert len({each["--run_dir"] for each in asked}) == len(asked)
-    for choice in ("split", "corpus", "domain", "method"):
-        given = {each.get(f"--{choice}") for each in asked}
-        assert given == {*choices.get(choice, [None])}
-    table = recipe.with_suffix(".expected.json").is_file()
-    compared = [words for words in commands if words[1] == "compare"]
-    assert all(("--expected" in words) is table for words in compared)
-    folders = {words[2] for words in compared}
-    assert {each["--run_dir"].rpartition("/")[0] for each in asked} == folders
-
-
-def test_an_unknown_benchmark_is_refused() -> None:
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        _commands("toofu", "--dry")
-    assert caught.value.returncode == 2
-    assert "tofu|muse|wmdp|rwku" in caught.value.stderr
