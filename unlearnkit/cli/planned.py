@@ -1,11 +1,13 @@
-"""Shows the plan of a run at the shell."""
+"""Shows a run's plan at the shell, and what it downloads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -15,9 +17,70 @@ from unlearnkit.cost.work import OF_BANDWIDTH, OF_PEAK
 from unlearnkit.redact import printable
 
 if TYPE_CHECKING:
+    from unlearnkit.cost.memory import Memory
+    from unlearnkit.runs.planning.downloads import Download
     from unlearnkit.runs.planning.plan import Plan
 
 GIB = 2**30
+
+
+def show_choices(choices: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+    """Choices of a recipe: the block that was taken of each, and all of them."""
+    for name, (chosen, names) in choices.items():
+        told = printable(f"{chosen}; of {', '.join(names)}")
+        out().print(Text.assemble((f"choice {name}: ", "bold"), told))
+
+
+def show_downloads(found: Sequence[Download], tasks: Sequence[str], offline: bool) -> None:
+    """What a recipe reads of the Hub, and what of it is in the cache.
+
+    Args:
+        found: Its models and data sets.
+        tasks: Tasks of lm-evaluation-harness.
+        offline: Whether the Hub is not asked.
+    """
+    waiting = [each.found for each in found if not each.found.cached]
+    unknown = any(each.size is None for each in waiting)
+    what = "nothing, all of it is in the cache" if found else "nothing"
+    if waiting:
+        what = f"{len(waiting)} of {len(found)} ids of the Hub"
+    if size := sum(each.size or 0 for each in waiting):
+        most = "at least " if unknown else "at most " if any(e.at_most for e in waiting) else ""
+        what += f", {most}{decimal(size)}"
+    if offline and unknown:
+        what += "; the Hub is not asked for sizes offline"
+    _line(f"downloads: {what}", "downloads:")
+    for each in found:
+        _line(f"{each.repo}: {_state(each)}", f"{each.repo}:", 2)
+        _line(f"for {', '.join(each.uses)}", indent=4)
+    if tasks:
+        told = "lm-evaluation-harness downloads their data when it first runs them"
+        _line(f"tasks {', '.join(tasks)}: {told}", "tasks", 2)
+
+
+def memory_text(memory: Memory, notes: Iterable[str], on_gpu: bool) -> str:
+    """The estimate of a run's memory in one line."""
+    where = "of a GPU" if on_gpu else "of main memory"
+    told = f"{_gib(memory.peak)} GiB {where} at the peak, {memory.moment}"
+    left_out = [note for note in notes if note.endswith("not counted")]
+    return "; ".join([f"{told} (computed from config and rows)", *left_out])
+
+
+def _state(download: Download) -> str:
+    of = download.found
+    size = "" if of.size is None else f", {'at most ' * of.at_most}{decimal(of.size)}"
+    remark = f" ({of.remark})" if of.remark else ""
+    return f"{'in the cache' if of.cached else 'to be downloaded'}{size}{remark}"
+
+
+def _line(text: str, heading: str = "", indent: int = 0) -> None:
+    """One line, or several of which the later are further in; an id stays whole."""
+    first, later = " " * indent, " " * (indent + 2)
+    width = out().width
+    shown = Text(fill(printable(text), width, initial_indent=first, subsequent_indent=later,
+                      break_long_words=False, break_on_hyphens=False))  # fmt: skip
+    shown.stylize("bold", indent, indent + len(heading))
+    out().print(shown, soft_wrap=True)
 
 
 def show_plan(plan: Plan) -> None:

@@ -111,6 +111,13 @@ class Suite(Registered, ABC):
         """Names of the recipe's streams that it reads, of those that the recipe has."""
         return ()
 
+    def hub_tables(self) -> Mapping[str | None, bool]:
+        """Configurations that it reads of a data set on the Hub, and whether it needs each.
+
+        Where its attribute ``data`` is the id of one; empty, the default, if they are not known.
+        """
+        return {}
+
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and checks the suite's own data; called before any model is loaded.
 

@@ -25,7 +25,7 @@ from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import digest
 from unlearnkit.suites.measured import by_stream
 from unlearnkit.suites.privacy import ALWAYS_RIGHT, without_leak
-from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
+from unlearnkit.suites.published import Item, Part, read_parts, tables_of, whole_texts
 from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
 if TYPE_CHECKING:
@@ -118,6 +118,10 @@ class Muse(Suite, name="muse"):
         self.data, self.gold_auc, self.k, self.limit = data, gold_auc, k, limit
         self.splitter: Splitter = check_splitter("muse", splitter)
         self.metrics = {**self.metrics, "privleak": PrivLeak(gold_auc)}
+
+    def hub_tables(self) -> dict[str | None, bool]:
+        """Configurations of the published data set."""
+        return tables_of(_PARTS)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""

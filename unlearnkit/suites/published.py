@@ -107,6 +107,20 @@ def read_parts(
     return found
 
 
+def tables_of(parts: Sequence[Part]) -> dict[str | None, bool]:
+    """Configurations of tables, and whether each is needed.
+
+    Example:
+        >>> qa, shots = (Part(n, "qa", (), optional=n == "shots") for n in ("asked", "shots"))
+        >>> tables_of([qa, shots, Part("more", "held", (), optional=True)])
+        {'qa': True, 'held': False}
+    """
+    found: dict[str | None, bool] = {}
+    for part in parts:
+        found[part.config] = found.get(part.config, False) or not part.optional
+    return found
+
+
 class Prompting:
     """Puts questions to a model in the form that it was trained on.
 

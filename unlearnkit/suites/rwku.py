@@ -29,7 +29,7 @@ from unlearnkit.suites.continuations import text_of
 from unlearnkit.suites.cuts import Cuts
 from unlearnkit.suites.digest import digest
 from unlearnkit.suites.measured import by_stream
-from unlearnkit.suites.published import Item, Part, read_parts, whole_texts
+from unlearnkit.suites.published import Item, Part, read_parts, tables_of, whole_texts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,6 +135,10 @@ class Rwku(Suite, name="rwku"):
         self.separator = separator
         self.chat = Chat.chosen(chat, chat_template, template_arguments, system)
         self.blank, self.question = blank, question
+
+    def hub_tables(self) -> dict[str | None, bool]:
+        """Configurations of the published data set."""
+        return tables_of(_PARTS)
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads all rows, and tokenises what is scored."""

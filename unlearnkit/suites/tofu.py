@@ -27,7 +27,7 @@ from unlearnkit.suites.continuations import continuation_rows, longest_generatio
 from unlearnkit.suites.cuts import longer_than
 from unlearnkit.suites.digest import digest
 from unlearnkit.suites.measured import known
-from unlearnkit.suites.published import Part, Prompting, check_template, read_parts
+from unlearnkit.suites.published import Part, Prompting, check_template, read_parts, tables_of
 from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 from unlearnkit.suites.tofu_answers import (
     Asked,
@@ -147,6 +147,10 @@ class Tofu(Suite, name="tofu"):
         self.neighbour = neighbour
         self.max_new_tokens, self.limit, self.separator = max_new_tokens, limit, separator
         self.splitter: Splitter = check_splitter("tofu", splitter)
+
+    def hub_tables(self) -> dict[str | None, bool]:
+        """Configurations of the published data set."""
+        return tables_of(self._parts())
 
     def check(self, tokenizer: PreTrainedTokenizerBase, context: SuiteContext) -> None:
         """Reads and tokenises all rows."""

@@ -1,5 +1,6 @@
 """A Hub that does not answer, and one that does."""
 
+import json
 import logging
 import socketserver
 import threading
@@ -9,9 +10,21 @@ from huggingface_hub import constants
 from transformers import AutoConfig
 
 from unlearnkit.cli.main import main
-from unlearnkit.models.hub import hub_asked_once
+from unlearnkit.models.hub import OnHub, find_model, hub_asked_once, is_hub_id
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def answer(content: dict) -> bytes:
+    """A response of the Hub in JSON."""
+    body = json.dumps({"id": "some/model", **content}).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\nConnection: close\r\n\r\n".encode() + body
+
+
+def listed(files: dict[str, int]) -> dict:
+    """Files as the Hub lists them, with their bytes."""
+    return {"siblings": [{"rfilename": name, "size": size} for name, size in files.items()]}
 
 
 @pytest.fixture
@@ -81,3 +94,96 @@ def test_what_stands_on_the_disk_asks_nobody(hub):
     with hub_asked_once():
         assert main(["validate", "-r", "copyright"]) == 0
     assert requests == []
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Puts files of a model into a cache of the Hub's library."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+
+    def put(repo: str, **files: bytes) -> None:
+        folder = tmp_path / f"models--{repo.replace('/', '--')}"
+        (folder / "refs").mkdir(parents=True, exist_ok=True)
+        (folder / "refs/main").write_text("abc")
+        (folder / "snapshots/abc").mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / "snapshots/abc" / name).write_bytes(content)
+
+    return put
+
+
+INDEX = json.dumps(
+    {"weight_map": {"a": "model-00001-of-00002.safetensors",
+                    "b": "model-00002-of-00002.safetensors"}}
+).encode()  # fmt: skip
+
+
+def test_a_model_is_in_the_cache_when_all_its_weights_are(cache) -> None:
+    assert find_model("some/model") == OnHub(False)
+    cache("some/model", **{"config.json": b"{}", "README.md": b"12345"})
+    assert not find_model("some/model").cached
+    cache("some/model", **{"model.safetensors": b"123", "pytorch_model.bin": b"1234567"})
+    assert find_model("some/model") == OnHub(True, 2 + 3)
+    assert not find_model("some/model", revision="other").cached
+
+
+def test_a_model_in_several_files_needs_each_of_them(cache) -> None:
+    cache("a/b", **{"config.json": b"{}", "model.safetensors.index.json": INDEX})
+    cache("a/b", **{"model-00001-of-00002.safetensors": b"123"})
+    assert not find_model("a/b").cached
+    cache("a/b", **{"model-00002-of-00002.safetensors": b"1234"})
+    assert find_model("a/b") == OnHub(True, 2 + len(INDEX) + 3 + 4)
+
+
+def test_a_broken_index_is_no_fault(cache) -> None:
+    cache("a/b", **{"config.json": b"{}", "model.safetensors.index.json": b"[1"})
+    assert not find_model("a/b").cached
+
+
+def test_of_gguf_one_file_is_read(cache) -> None:
+    cache("a/b", **{"q8.gguf": b"12345", "q4.gguf": b"123"})
+    assert find_model("a/b", gguf_file="q4.gguf") == OnHub(True, 3)
+
+
+def test_the_size_comes_from_one_request(hub, cache) -> None:
+    files = {
+        "config.json": 10, "model.safetensors": 1000, "tokenizer.json": 100,
+        "pytorch_model.bin": 9000, "original/model.safetensors": 9000, "logo.png": 9000,
+    }  # fmt: skip
+    requests = hub(answer({"gated": "manual", **listed(files)}))
+    found = find_model("some/model")
+    assert found == OnHub(False, 1110, remark="given after consent on its page and a log-in")
+    assert len(requests) == 1
+    assert b"/api/models/some/model?blobs=" in requests[0]
+
+
+def test_a_repository_without_weights_has_no_size(hub, cache) -> None:
+    hub(answer(listed({"config.json": 10, "pytorch_model.bin": 1000})))
+    assert find_model("some/model") == OnHub(False)
+
+
+def test_a_model_that_the_hub_does_not_have_is_told(hub, cache) -> None:
+    hub(NOT_FOUND.replace(b"Content", b"X-Error-Code: RepoNotFound\r\nContent"))
+    assert find_model("some/model").remark == (
+        "the Hub has none of this name, or shows it after a log-in"
+    )
+
+
+def test_a_hub_that_is_silent_is_asked_for_no_further_size(hub, cache) -> None:
+    requests = hub(b"")
+    with hub_asked_once():
+        assert find_model("some/model") == find_model("some/other") == OnHub(False)
+    assert len(requests) == 1
+
+
+def test_offline_it_is_not_asked(hub, cache, monkeypatch) -> None:
+    requests = hub(answer(listed({"model.safetensors": 1})))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert find_model("some/model") == OnHub(False)
+    assert requests == []
+
+
+def test_a_path_is_no_id(here) -> None:
+    (here / "some/model").mkdir(parents=True)
+    ids = ["gpt2", "other/model", "some/model", "a/b/c", "~/model", "../model", "a model"]
+    assert [each for each in ids if is_hub_id(each)] == ["gpt2", "other/model"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.data.encoded import StreamData
 
-HELP = "Check a recipe and its data without loading the model."
+HELP = "Check a recipe, its data, downloads and memory, without loading the model."
+_T = TypeVar("_T")
 
 
 def command(argv: list[str]) -> None:
@@ -41,11 +44,31 @@ def _check(argv: list[str]) -> None:
         if isinstance(cli, PhasedRecipe):
             preview_phases(cli)
         else:
-            preview(cli)
+            plan = f"unlearnkit plan {shlex.join(argv)} --gpu h100"
+            _show_downloads([cli], cli.choices)
+            preview(cli, plan)
 
 
-def preview(cli: RecipeCLI) -> None:
-    """Checks the data, then shows streams, steps and the first row of each stream.
+def _show_downloads(clis: Sequence[RecipeCLI], choices: dict[str, tuple[str, list[str]]]) -> None:
+    """What is known before any file is read: choices, and what is read of the Hub."""
+    from huggingface_hub import constants
+
+    from unlearnkit.cli.planned import show_choices, show_downloads
+    from unlearnkit.runs.planning.downloads import asked_of_hub, harness_tasks, looked_up
+
+    show_choices(choices)
+    given = [(cli.model, cli.datamodule, cli.suites, cli.config.gold) for cli in clis]
+    found = looked_up(each for recipe in given for each in asked_of_hub(*recipe))
+    tasks = harness_tasks([suite for cli in clis for suite in cli.suites])
+    show_downloads(found, tasks, constants.is_offline_mode())
+
+
+def preview(cli: RecipeCLI, plan: str | None = None) -> None:
+    """Checks the data, then shows streams, steps, memory and the first row of each stream.
+
+    Args:
+        cli: The recipe.
+        plan: The command that says what it needs of GPUs.
 
     Raises:
         DataError: With all bad rows.
@@ -57,7 +80,8 @@ def preview(cli: RecipeCLI) -> None:
 
     data, trainer = cli.datamodule, cli.trainer
     given = (cli.model, data, trainer, cli.suites, cli.config.gold, data.seed)
-    batches = preflight(Planned(*given, cli.attacks, cli.config.goals))
+    planned = Planned(*given, cli.attacks, cli.config.goals)
+    batches = _checked(lambda: preflight(planned), cli)
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
     steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)
@@ -78,14 +102,12 @@ def preview(cli: RecipeCLI) -> None:
                 "optimiser steps per epoch",
                 f"{batches.steps_per_epoch} (one pass over '{data.anchor}')",
             ),
-            *(
-                (f"choice {name}", f"{chosen}; of {', '.join(names)}")
-                for name, (chosen, names) in cli.choices.items()
-            ),
             *(("own code", f"{module} ({file})") for module, file in own_files.items()),
             ("optimiser steps in all", steps),
             ("warm-up steps", str(batches.warmup_steps)),
             ("effective batch", batch),
+            ("memory", _memory(cli)),
+            *([("on a GPU", plan)] if plan else []),
         ],
         [
             (name, each.source, len(each), _tokens(each), each.dropped, per_step.get(name, "-"))
@@ -114,12 +136,46 @@ def preview_phases(phased: PhasedRecipe) -> None:
     from unlearnkit.runs.phases.run import check_phases
 
     clis = dict(phased.clis)
-    check_phases(phased.phases())
-    for name, (chosen, names) in phased.choices.items():
-        console.out().print(f"choice {name}: {chosen}; of {', '.join(names)}")
+    _show_downloads(list(clis.values()), phased.choices)
+    first = next(iter(clis.values()))
+    _checked(lambda: check_phases(phased.phases()), first)
     for name, cli in clis.items():
         console.show_phase(name)
+        if cli.model.other is not None and cli.model.other.path is None:
+            cli.model.other = None  # that of an earlier phase, which is there when this one runs
         preview(cli)
+
+
+def _checked(check: Callable[[], _T], cli: RecipeCLI) -> _T:
+    """What a check gives; where it finds no config of the model, memory is told as not known."""
+    from unlearnkit.errors import UserError
+    from unlearnkit.models.load import load_config
+
+    try:
+        return check()
+    except UserError:
+        try:
+            load_config(cli.model.base)
+        except UserError:
+            console.out().print(
+                "memory: not known without the model's config; with it: unlearnkit plan"
+            )
+        raise
+
+
+def _memory(cli: RecipeCLI) -> str:
+    """The memory of the run on this machine, in words."""
+    from lightning.pytorch.accelerators import CUDAAccelerator
+
+    from unlearnkit.cli.planned import memory_text
+    from unlearnkit.errors import UserError
+    from unlearnkit.runs.planning.described import memory_here
+
+    try:
+        memory, notes = memory_here(cli.model, cli.datamodule, cli.trainer)
+    except UserError as error:
+        return f"not computed: {error.message}"
+    return memory_text(memory, notes, isinstance(cli.trainer.accelerator, CUDAAccelerator))
 
 
 def _tokens(data: StreamData) -> int:

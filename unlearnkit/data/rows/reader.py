@@ -73,7 +73,7 @@ def read_rows(
         }
     elif where := moved(path):
         raise _unreadable(path, "no such file", f"a file. {where}")
-    elif suffix_of(path) in formats.READERS or not _DATASET_ID.fullmatch(path):
+    elif not is_dataset_id(path):
         found = "no file of such a name" if _is_pattern(path) else "no such file"
         raise _unreadable(path, found, f"a file.{_near_files(path)}")
     else:
@@ -142,6 +142,17 @@ def find_file(path: str) -> Path | None:
     if found is None and _is_pattern(path):
         found = next((Path(each[0]) for each in map(_matches, candidates) if each), None)
     return found
+
+
+def is_dataset_id(path: str) -> bool:
+    """Whether rows of this path are asked for at the Hub: it has the form of an id, and no file.
+
+    Example:
+        >>> [is_dataset_id(each) for each in ("some/rows", "rows.jsonl", "tiny/book.jsonl")]
+        [True, False, False]
+    """
+    is_id = suffix_of(path) not in formats.READERS and bool(_DATASET_ID.fullmatch(path))
+    return is_id and find_file(path) is None and not moved(path)
 
 
 def _is_pattern(path: str) -> bool:
@@ -223,4 +234,4 @@ def _unreadable(path: str, found: str, expected: str) -> DataError:
     return DataError([Problem(path, None, None, found, expected)])
 
 
-__all__ = ["Row", "Table", "find_file", "read_rows", "search_folders"]
+__all__ = ["Row", "Table", "find_file", "is_dataset_id", "read_rows", "search_folders"]

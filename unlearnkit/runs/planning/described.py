@@ -10,21 +10,18 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 
 from unlearnkit.cost.gpus import Machine
-from unlearnkit.cost.memory import memory_of
+from unlearnkit.cost.memory import Memory, memory_of
 from unlearnkit.cost.shapes import Shapes, shapes_of
 from unlearnkit.cost.training import Training
 from unlearnkit.data.datamodule import UnlearningDataModule
-from unlearnkit.data.encoded import StreamData
-from unlearnkit.data.pack import Batch
-from unlearnkit.data.packer import Packer
 from unlearnkit.data.plan import StepPlan
-from unlearnkit.data.sampler import StreamBatch
-from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.engine.step.checkpointing import Checkpointing
+from unlearnkit.engine.step.head import memory_of as memory_of_device
 from unlearnkit.engine.step.layout import declared_refusal
 from unlearnkit.engine.step.token_weights import reads_distributions
 from unlearnkit.engine.training.freezing import restrict
@@ -33,10 +30,8 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import as_base_model
 from unlearnkit.models.counted import adapter_weights, model_on_no_device
 from unlearnkit.module import UnlearningModule
-from unlearnkit.plain import spaced
+from unlearnkit.runs.planning.part_sizes import Size, answers_of, sizes_of
 
-STEPS_LOOKED_AT = 32
-"""Micro-batches that are packed to see their sizes, evenly spaced over an epoch."""
 _HALF = {"bf16-true": "bfloat16", "16-true": "float16"}
 _MIXED = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}
 _NAMED = ("bitsandbytes", "torchao")
@@ -72,16 +67,15 @@ class Described:
     notes: tuple[str, ...]
 
 
-class _Size(NamedTuple):
-    """Size of a part."""
+class _Read(NamedTuple):
+    """What config and rows say of a run on any device of one kind."""
 
-    tokens: int
-    responses: int
-    keys: int
-    """Keys of all parts of its attention."""
-    attended: float
-    """Tokens that its queries attend to, added up."""
-    width: int
+    shapes: Shapes
+    run: Training
+    plan: StepPlan
+    data: UnlearningDataModule
+    parts: list[list[Size]]
+    notes: list[str]
 
 
 def describe(
@@ -93,6 +87,46 @@ def describe(
         DataError: With all bad rows.
         RecipeError: If the model is none whose weights can be counted.
     """
+    shapes, run, plan, data, parts, notes = _read(module, data, trainer, "cuda")
+    run = _with_room(shapes, run, machine.gpu.bytes)
+    flat = [each for part in parts for each in part]
+    tokens, responses = fmean(e.tokens for e in flat), fmean(e.responses for e in flat)
+    return Described(
+        shapes, run, machine,
+        parts=fmean(map(len, parts)) * plan.accumulate,
+        typical=replace(run, tokens=round(tokens), responses=round(responses)),
+        context=sum(each.attended for each in flat) / sum(each.tokens for each in flat),
+        rows={name: len(each) for name, each in data.data.items()},
+        answers=sum(
+            answers_of(each) for name, each in data.data.items() if name in module.streams_referred
+        ),
+        steps=plan.updates(trainer.max_epochs, trainer.max_steps),
+        notes=tuple(notes),
+    )  # fmt: skip
+
+
+def memory_here(
+    module: UnlearningModule, data: UnlearningDataModule, trainer: L.Trainer
+) -> tuple[Memory, list[str]]:
+    """Memory of one process on the device of the recipe's own trainer, and what was supposed.
+
+    Raises:
+        DataError: With all bad rows.
+        RecipeError: If the model is none whose weights can be counted, or no row is there yet.
+    """
+    on_gpu = isinstance(trainer.accelerator, CUDAAccelerator)
+    found = _read(module, data, trainer, "cuda" if on_gpu else "cpu")
+    if on_gpu:
+        whole = torch.cuda.get_device_properties(0).total_memory
+        run = _with_room(found.shapes, found.run, whole)
+    else:
+        run = replace(found.run, memory=memory_of_device(torch.device("cpu")))
+    return memory_of(found.shapes, run), found.notes
+
+
+def _read(
+    module: UnlearningModule, data: UnlearningDataModule, trainer: L.Trainer, device: str
+) -> _Read:
     notes: list[str] = []
     model = model_on_no_device(module.base)
     shapes = shapes_of(model.config, name=str(as_base_model(module.base).path))
@@ -102,42 +136,36 @@ def describe(
     data = _readable(data, notes)
     data.check()
     plan = data.plan_for(trainer)
-    sizes, unknown = _sizes(module, data, plan, rows)
-    largest = max(each.tokens for part in sizes for each in part)
-    flat = [each for part in sizes for each in part]
+    parts, unknown = sizes_of(module, data, plan, rows)
+    flat = [each for part in parts for each in part]
     notes += [f"the layout is {'rows' if rows else 'packed'}, by the model's class"]
     notes += [f"the answers of {name} are not drawn yet, and not counted" for name in unknown]
     notes += _left_out(module)
     run = Training(
-        tokens=largest,
+        tokens=max(each.tokens for each in flat),
         responses=max(each.responses for each in flat),
         streams=max(1, len(module.streams_read)),
         layout="rows" if rows else "packed",
-        attention="varlen",
+        attention="loop" if device == "cpu" else "varlen",
         keys=max(1.0, max(each.keys / each.tokens for each in flat)),
         width=max(each.width for each in flat),
-        parts=module.max_tokens_per_micro_batch is not None and max(map(len, sizes)) > 1,
+        parts=module.max_tokens_per_micro_batch is not None and max(map(len, parts)) > 1,
         accumulate=plan.accumulate,
-        **_of_module(module, str(trainer.precision), model),
+        device=device,
+        **_of_module(module, str(trainer.precision), model, device),
         **_of_trainer(trainer, plan.world),
     )
-    # The head asks for what is free when it is used first, beside weights and reference.
+    return _Read(shapes, run, plan, data, parts, notes)
+
+
+def _with_room(shapes: Shapes, run: Training, whole: int) -> Training:
+    """The run on a GPU of so many bytes.
+
+    The head asks for what is free when it is used first, beside weights and reference.
+    """
     there = memory_of(shapes, run).moments["in the step"]
     held = sum(there.get(name, 0.0) for name in ("weights", "adapter", "reference"))
-    run = replace(run, memory=max(0, int(machine.gpu.bytes - held)), device="cuda")
-    tokens, responses = fmean(e.tokens for e in flat), fmean(e.responses for e in flat)
-    return Described(
-        shapes, run, machine,
-        parts=fmean(map(len, sizes)) * plan.accumulate,
-        typical=replace(run, tokens=round(tokens), responses=round(responses)),
-        context=sum(each.attended for each in flat) / sum(each.tokens for each in flat),
-        rows={name: len(each) for name, each in data.data.items()},
-        answers=sum(
-            _answers(each) for name, each in data.data.items() if name in module.streams_referred
-        ),
-        steps=plan.updates(trainer.max_epochs, trainer.max_steps),
-        notes=tuple(notes),
-    )  # fmt: skip
+    return replace(run, memory=max(0, int(whole - held)))
 
 
 def _readable(data: UnlearningDataModule, notes: list[str]) -> UnlearningDataModule:
@@ -160,7 +188,7 @@ def _left_out(module: UnlearningModule) -> list[str]:
     return [f"model.{key} is not counted" for key, value in given.items() if value]
 
 
-def _of_module(module: UnlearningModule, precision: str, model: Any) -> dict[str, Any]:
+def _of_module(module: UnlearningModule, precision: str, model: Any, device: str) -> dict[str, Any]:
     """What follows from the module's arguments."""
     base = as_base_model(module.base)
     held = _HALF.get(precision) or base.dtype
@@ -181,7 +209,7 @@ def _of_module(module: UnlearningModule, precision: str, model: Any) -> dict[str
         "reference_weights": module.reference_dtype if kind == "frozen" else None,
         "every": how.every if given else 0,
         "offload": how.offload,
-        **_of_optimizer(module),
+        **_of_optimizer(module, device),
     }
     if module.lora is not None:
         found |= {
@@ -195,8 +223,8 @@ def _of_module(module: UnlearningModule, precision: str, model: Any) -> dict[str
     return found
 
 
-def _of_optimizer(module: UnlearningModule) -> dict[str, Any]:
-    """Name and states of the optimizer, and how it steps on a GPU."""
+def _of_optimizer(module: UnlearningModule, device: str) -> dict[str, Any]:
+    """Name and states of the optimizer, and how it steps on a device."""
     weight = nn.Parameter(torch.zeros(64, 64))
     optimizer: Any = module.make_optimizer([weight])
     kind = type(optimizer)
@@ -212,7 +240,9 @@ def _of_optimizer(module: UnlearningModule) -> dict[str, Any]:
         return {"optimizer": name, "step": "foreach"}
     group = optimizer.param_groups[0]
     plain = kind in (torch.optim.Adam, torch.optim.AdamW) and group.get("foreach") is None
-    step = "fused" if group.get("fused") or plain else "foreach"
+    # On a CPU an optimizer of torch takes one weight after the other, unless it is told not to.
+    left_open = "each" if device == "cpu" and group.get("foreach") is None else "foreach"
+    step = "fused" if group.get("fused") or (plain and device != "cpu") else left_open
     return {"optimizer": name, "step": step, "states": numbers}
 
 
@@ -227,49 +257,3 @@ def _of_trainer(trainer: L.Trainer, world: int) -> dict[str, Any]:
     if not isinstance(strategy, DDPStrategy):
         raise RecipeError(f"trainer.strategy: {type(strategy).__name__} is not known to the plan")
     return {"replicas": world}
-
-
-def _sizes(
-    module: UnlearningModule, data: UnlearningDataModule, plan: StepPlan, rows: bool
-) -> tuple[list[list[_Size]], list[str]]:
-    """Sizes of the parts of some micro-batches, and the streams whose rows are not there yet."""
-    layout = "rows" if rows else "packed"
-    read = {name: data.data[name] for name in data.data if name in module.streams_read}
-    unknown = [name for name, each in read.items() if _waits(each)]
-    known = {name: each for name, each in read.items() if name not in unknown}
-    if not known:
-        raise RecipeError("data.streams: none has rows before the model has answered")
-    keep_last = "hidden" in module.needs
-    packer = Packer(
-        layout, frozenset(known), frozenset(), keep_last, module.max_tokens_per_micro_batch
-    )
-    found: list[list[_Size]] = []
-    for step in spaced(range(plan.steps_per_epoch), STEPS_LOOKED_AT):
-        batches = {name: _rows(plan, name, each, step) for name, each in known.items()}
-        found.append([_size(batch) for batch in packer(batches)])
-    return found, unknown
-
-
-def _rows(plan: StepPlan, name: str, data: StreamData, step: int) -> StreamBatch:
-    draws = plan.draws(name, step, rank=0)
-    return StreamBatch(tuple(e for draw in draws for e in data.at(*draw)), 1.0, 1.0)
-
-
-def _size(batch: Batch) -> _Size:
-    tokens, responses = batch.input_ids.numel(), len(batch.target)
-    width = batch.input_ids.shape[1]
-    plan = batch.attention
-    if plan is None:
-        return _Size(tokens, responses, tokens, tokens * width, width)
-    pairs = zip(plan.queries, plan.keys, strict=True)
-    attended = sum(q * (k - (q - 1) / 2) for q, k in pairs)
-    return _Size(tokens, responses, sum(plan.keys), attended, width)
-
-
-def _waits(data: StreamData) -> bool:
-    """Whether the rows are answers that the run is to draw first."""
-    return isinstance(data, SampledData) and not data.drawn
-
-
-def _answers(data: StreamData) -> int:
-    return 0 if _waits(data) else sum(data.lengths(row, row)[1] for row in range(len(data)))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import lightning as L
 import pytest
 import torch
+from live import Live
 from peft import LoraConfig
 from short_fits import objective, qa, stub_data
 from stub import save_stub, stub_model, stub_tokenizer
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from unlearnkit import UnlearningDataModule, UnlearningModule
 from unlearnkit.cost.gpus import machine
 from unlearnkit.engine.step.checkpointing import Checkpointing
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.models.base import BaseModel
-from unlearnkit.runs.planning.described import Described, describe
+from unlearnkit.runs.planning.described import Described, describe, memory_here
 
 KL = {"forget": "npo", "retain": "retain_kl"}
 H100 = machine("h100x2")
@@ -31,7 +34,9 @@ def config_alone(tmp_path):
     return folder
 
 
-def _described(written, base, names=KL, rows=2, trainer=None, precision="32-true", **options):
+def _described(
+    written, base, names=KL, rows=2, trainer=None, precision="32-true", of=None, **options
+):
     folder = written(forget="a:cd b:eee c:d", retain="a:ab b:b c:abcd d:a")
     module = UnlearningModule({k: objective(v) for k, v in names.items()}, base=base, **options)
     data = stub_data({name: qa(folder / f"{name}.jsonl") for name in names}, batch_size=rows)
@@ -39,7 +44,7 @@ def _described(written, base, names=KL, rows=2, trainer=None, precision="32-true
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
         precision=precision, **{"devices": 1, "max_epochs": 2, **(trainer or {})},
     )  # fmt: skip
-    return describe(module, data, trainer, H100)
+    return describe(module, data, trainer, H100) if of is None else of(module, data, trainer)
 
 
 def test_rows_are_packed_as_a_step_packs_them(written, config_alone) -> None:
@@ -138,3 +143,57 @@ def test_what_is_free_for_the_heads_chunks_is_beside_the_weights(written, tmp_pa
     found = _described(written, str(folder))
     held = 2 * 4 * found.shapes.weights  # policy and frozen reference
     assert found.run.memory == 80 * 10**9 - held
+
+
+class _SecondStep(L.Callback):
+    """Forgets the peak of the first step, in which there are no states yet."""
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        self.live.peak = 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": partial(torch.optim.AdamW, lr=1e-3, foreach=True)},
+        {"optimizer": partial(torch.optim.RMSprop, lr=1e-3), "names": {"forget": "npo"}},
+    ],
+    ids=["adamw", "foreach", "rmsprop"],
+)
+def test_the_memory_on_a_cpu_is_the_measured_peak(tmp_path, options) -> None:
+    torch.manual_seed(0)
+    options = {"optimizer": partial(torch.optim.AdamW, lr=1e-3), "names": KL, **options}
+    names = options.pop("names")
+    config = LlamaConfig(
+        vocab_size=512, hidden_size=64, intermediate_size=192, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2,
+    )  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    for name in names:
+        rows = [{"prompt": "abcd" * 2, "response": "edcba" * 4}] * 8
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = stub_data({name: qa(tmp_path / f"{name}.jsonl") for name in names}, batch_size=4)
+    given = {"schedule": "constant", "layout": "packed", "base": str(tmp_path), **options}
+    made = UnlearningModule({k: objective(v) for k, v in names.items()}, **given)
+    trainer = L.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False,
+        devices=1, max_steps=2, enable_progress_bar=False,
+    )  # fmt: skip
+    memory, notes = memory_here(made, data, trainer)
+    assert notes == ["the layout is packed, by the model's class"]
+    with Live() as live:
+        trainer.callbacks.append(_SecondStep(live))
+        trainer.fit(made, datamodule=data)
+    assert memory.peak == pytest.approx(live.peak, rel=0.1)
+
+
+def test_the_memory_on_a_cpu_is_of_the_strategy_of_the_recipe(written, config_alone) -> None:
+    one = _described(written, str(config_alone), of=memory_here)[0]
+    spread = {"devices": 2, "strategy": "fsdp2"}
+    shared = _described(written, str(config_alone), trainer=spread, of=memory_here)[0]
+    weights = [memory.moments["in the step"]["weights"] for memory in (one, shared)]
+    assert weights == [4 * stub_model().num_parameters() / n for n in (1, 2)]
