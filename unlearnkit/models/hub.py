@@ -1,4 +1,4 @@
-"""Finds models in the cache of the Hub; asks a silent one once."""
+"""Finds models in the cache of the Hub; asks it once."""
 
 from __future__ import annotations
 
