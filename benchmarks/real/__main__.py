@@ -9,10 +9,18 @@ import benchmarks.real as package
 from benchmarks.real import depth, page, published
 from benchmarks.real.figures import APPLICATIONS
 from benchmarks.real.measuring import Bench
-from benchmarks.real.methods import METHODS
+from benchmarks.real.methods import METHODS, Layer
 from benchmarks.real.selective import SELECTIVE
 from benchmarks.real.training import Models
-from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS, stopped
+from benchmarks.real.variants import (
+    APPLICATION,
+    EXACT,
+    IN_FLOAT32,
+    NEGATED,
+    SEED,
+    VARIANTS,
+    stopped,
+)
 from benchmarks.stored import Results
 from unlearnkit.cli.quiet import quieten
 
@@ -36,6 +44,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--selectivity", action="store_true", help="variants, in place of methods")
     named = {name for each in SELECTIVE.values() for name in each}
     parser.add_argument("--variants", nargs="+", choices=[*VARIANTS, *NEGATED, *sorted(named)])
+    parser.add_argument(
+        "--float32", action="store_true", help="variants of copyright with all models in float32"
+    )
     parser.add_argument(
         "--depth", action="store_true", help="attack the copyright models; seed 1, in float32"
     )
@@ -66,6 +77,11 @@ def main(argv: list[str] | None = None) -> None:
                 for name in options.methods or depth.TITLES:
                     attacked.run(name, lr)
         return
+    if options.float32:
+        exact = Models(options.cache / "float32", layers=[depth.FLOAT32])
+        for seed in options.seeds or [SEED]:
+            run_exact(seed, exact, Results(options.results, KEY), [depth.FLOAT32])
+        return
     models = Models(options.cache)
     if options.published:
         bench = published.Published(options.published, models, Results(options.results, KEY))
@@ -90,6 +106,17 @@ def main(argv: list[str] | None = None) -> None:
 def default_methods(application: str) -> list[str]:
     """All methods; those that train all weights, which takes twice the time, on one application."""
     return [name for name in METHODS if name != "llmu_whole" or application == APPLICATION]
+
+
+def run_exact(seed: int, models: Models, results: Results, layers: list[Layer]) -> None:
+    """The variants of copyright that start from models in float32, and are float32 themselves."""
+    bench = Bench(APPLICATION, seed, models, results, layers, stored=IN_FLOAT32)
+    bench.measure("taught", models.taught(APPLICATION, seed))
+    bench.measure("gold", models.gold(seed))
+    gold = bench.read("gold")
+    assert gold is not None
+    for name, (_, layer) in EXACT.items():
+        bench.run(name, stopped(layer, gold["figures"]["forget/nll"]))
 
 
 def run_variants(bench: Bench, names: list[str] | None = None) -> None:

@@ -30,6 +30,7 @@ class Bench:
         models: Where starting models are.
         results: The results.
         layers: Laid over the recipe below a method's own; short trainings in tests.
+        stored: What the results are stored under; by default the application.
     """
 
     def __init__(
@@ -39,14 +40,16 @@ class Bench:
         models: Models,
         results: Results,
         layers: list[Layer] | None = None,
+        stored: str | None = None,
     ) -> None:
         self.application, self.seed = application, seed
+        self.stored = stored or application
         self.models, self.results, self.layers = models, results, layers or []
         self._reference: Any = None
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The result of a method, or None."""
-        return self.results.get(self.application, name, self.seed)
+        return self.results.get(self.stored, name, self.seed)
 
     def run(self, name: str, layer: Layer, recipe: str | None = None) -> None:
         """Trains a method and measures it, unless that was done.
@@ -98,7 +101,7 @@ class Bench:
             if row["stream"] not in ("normal", "heldout")
         ]
         result = {
-            "application": self.application,
+            "application": self.stored,
             "method": name,
             "seed": self.seed,
             **facts,
@@ -111,4 +114,4 @@ class Bench:
         }
         self.results.put(result)
         shown_columns = "  ".join(f"{k} {v:.3f}" for k, v in result["columns"].items())
-        print(f"{self.application} {name} {self.seed}: {shown_columns}", facts, flush=True)
+        print(f"{self.stored} {name} {self.seed}: {shown_columns}", facts, flush=True)

@@ -16,7 +16,7 @@ from benchmarks.real.figures import APPLICATIONS, answered
 from benchmarks.real.methods import TITLES
 from benchmarks.real.selective import SELECTIVE
 from benchmarks.real.tables import of, table
-from benchmarks.real.variants import APPLICATION, NEGATED, VARIANTS
+from benchmarks.real.variants import APPLICATION, EXACT, IN_FLOAT32, NEGATED, VARIANTS
 from benchmarks.stored import Result, Results
 from unlearnkit.report.bundle import VEGA_LITE
 
@@ -121,6 +121,9 @@ def _made(what: str, results: Sequence[Result]) -> str:
     }
     ends = {name: TITLES[name] for name in ("taught", "gold")} | STOPPED
     makers["selectivity"] = lambda: table(of(results, APPLICATION), ends, _MORE)
+    exact = {name: TITLES[name] for name in ("taught", "gold")}
+    exact |= {name: title for name, (title, _) in EXACT.items()}
+    makers[IN_FLOAT32] = lambda: table(of(results, IN_FLOAT32), exact, _MORE)
     makers[published.APPLICATION] = lambda: published.table(results)
     for name, variants in SELECTIVE.items():
         titles = {each: TITLES[each] for each in ("taught", "gold", "llmu", "finetune")}

@@ -3,14 +3,14 @@
 import pytest
 
 from benchmarks.real import depth, page, published
-from benchmarks.real.__main__ import KEY, RESULTS, run_variants
+from benchmarks.real.__main__ import KEY, RESULTS, run_exact, run_variants
 from benchmarks.real.figures import APPLICATIONS, COLUMNS, columns
 from benchmarks.real.measuring import Bench
 from benchmarks.real.methods import METHODS, TITLES, joined
 from benchmarks.real.selective import SELECTIVE
 from benchmarks.real.tables import of, table
 from benchmarks.real.training import Models
-from benchmarks.real.variants import NEGATED, VARIANTS, stopped
+from benchmarks.real.variants import EXACT, IN_FLOAT32, NEGATED, VARIANTS, stopped
 from benchmarks.stored import Results
 
 SHORT = {"trainer": {"max_epochs": -1, "max_steps": 1}}
@@ -70,11 +70,25 @@ def test_variants_stop_at_the_gold_models_nll_and_a_vector_is_taken_away(bench, 
     assert "forget" in each.read("s_vector_1")["columns"]
 
 
-@pytest.mark.parametrize("name", [*METHODS, *VARIANTS])
+def test_variants_in_float32_are_stored_apart(models, tmp_path):
+    results = Results(tmp_path / "all.jsonl", KEY)
+    run_exact(0, models, results, [SHORT, {"evaluate": [FEW["copyright"]]}])
+    found = results.all()
+    assert {each["application"] for each in found} == {IN_FLOAT32}
+    assert {each["method"] for each in found} == {"taught", "gold", *EXACT}
+    (gold,) = of(found, IN_FLOAT32)["gold"]
+    (run,) = of(found, IN_FLOAT32)["s_llmu_entries"]
+    (stop,) = run["layer"]["trainer"]["callbacks"]
+    assert stop["forget_nll"] == gold["figures"]["forget/nll"]
+    assert run["layer"]["trainer"]["max_steps"] == 96
+
+
+@pytest.mark.parametrize("name", [*METHODS, *VARIANTS, *EXACT])
 def test_every_layer_is_a_recipe(bench, name):
     from benchmarks.real.training import built
 
-    layer = METHODS[name] if name in METHODS else stopped(VARIANTS[name][1], 5.0)
+    known = VARIANTS | EXACT
+    layer = METHODS[name] if name in METHODS else stopped(known[name][1], 5.0)
     cli = built("smollm2/copyright", "tiny", 0, [layer])
     cli.datamodule.check()
     assert {stream for o in cli.model.active.values() for stream in o.streams} <= set(
@@ -85,6 +99,7 @@ def test_every_layer_is_a_recipe(bench, name):
 def test_names_do_not_clash():
     assert METHODS.keys() <= TITLES.keys()
     assert not TITLES.keys() & (VARIANTS.keys() | NEGATED.keys())
+    assert not EXACT.keys() & (TITLES.keys() | VARIANTS.keys() | NEGATED.keys())
 
 
 def test_a_layer_over_another_replaces_what_it_names():
@@ -147,10 +162,11 @@ def test_the_pages_tables_are_those_of_the_kept_results():
 
 def test_kept_results_are_of_known_methods():
     found = Results(RESULTS, KEY).all()
-    assert len(found) == 120
+    assert len(found) == 123
     assert {each["method"] for each in found} <= {
         *TITLES,
         *VARIANTS,
+        *EXACT,
         *NEGATED,
         *depth.TITLES,
         *(name for variants in SELECTIVE.values() for name in variants),

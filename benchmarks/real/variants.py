@@ -25,6 +25,8 @@ RELATED = {"name": "qa", "path": "tiny/kept/related.jsonl", "batch_size": 4}
 """Protected rows of the book's kind; none of them is among the neighbours that are measured."""
 MORE_RELATED = RELATED | {"path": "tiny/kept/more_related.jsonl"}
 """Those twelve, and the 46 passages of the embedded book that this model was never taught."""
+ENTRIES = RELATED | {"path": "tiny/kept/entries.jsonl"}
+"""Those 58, and 137 further entries of the dictionary."""
 WGA = {"name": "weighted_gradient_ascent", "weight": 1.0}
 _LONG: Layer = {"trainer": {"max_steps": 64}}
 NEAR_KL = {"name": "retain_kl", "weight": 8.0, "stream": "related"}
@@ -116,6 +118,17 @@ VARIANTS: dict[str, tuple[str, Layer]] = {
     "s_llmu_salient": (
         "GA + mismatch + KL, 10 % of the weights",
         joined(WHOLE, {"model": {"saliency": {"fraction": 0.1}}}),
+    ),
+}
+IN_FLOAT32, SEED = "copyright_float32", 3
+"""What the results are stored under of variants whose models are all in float32, and their seed."""
+EXACT: dict[str, tuple[str, Layer]] = {
+    "s_llmu_entries": (
+        "GA (weight 1) + mismatch + KL, 195 entries, up to 96 steps",
+        joined(
+            _broad(ENTRIES, **LLMU | {"forget": FORGET | {"weight": 1.0}}, near=NEAR_KL),
+            {"trainer": {"max_steps": 96}},
+        ),
     ),
 }
 NEGATED: dict[str, tuple[str, float]] = {
