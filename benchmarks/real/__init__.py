@@ -3,6 +3,7 @@
     python -m benchmarks.real                                  # all applications, methods, seeds
     python -m benchmarks.real copyright --seeds 0 --methods llmu npo
     python -m benchmarks.real --selectivity                    # variants of the method
+    python -m benchmarks.real --float32                        # copyright, all models in float32
     python -m benchmarks.real --depth                          # attacks the copyright models
     python -m benchmarks.real --published FOLDER               # HaluEval and TruthfulQA, your files
     python -m benchmarks.real --tables                         # writes docs/results.md's tables
