@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from stub import save_stub
 
 from unlearnkit.models.hub import OnHub
-from unlearnkit.runs.planning import downloads
+from unlearnkit.runs.planning import described, downloads
 from unlearnkit.runs.planning.described import memory_here
 
 TOFU = ("validate", "-r", "published/tofu")
@@ -164,6 +164,23 @@ def test_what_has_no_estimate_says_why_and_is_validated(command) -> None:
     assert done.code == 0, done.err
     told = "memory: not computed: data.streams: none has rows before the model has answered\n"
     assert told in done.out
+
+
+def test_a_fault_of_the_estimate_is_none_of_the_recipe(command, monkeypatch) -> None:
+    def fails(*_):
+        raise KeyError("float8_e4m3fn")
+
+    monkeypatch.setattr(described, "memory_here", fails)
+    done = command("validate", "-r", "good.yaml")
+    assert (done.code, "memory: not computed (KeyError: 'float8_e4m3fn')" in done.out) == (0, True)
+
+
+def test_the_command_of_the_plan_has_no_secrets(command) -> None:
+    secret = "hf_abcdefghijklmnopqrstuvwxyz012345"
+    done = command("validate", "-r", "good.yaml", "--run_dir", f"runs/{secret}")
+    assert done.code == 0, done.err
+    assert "on a GPU: unlearnkit plan -r good.yaml --run_dir " in done.out
+    assert secret not in done.out
 
 
 def test_phases_are_told_each_with_its_memory(command) -> None:

@@ -10,6 +10,7 @@ from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
 from unlearnkit.cli.verbs.base import recipe
+from unlearnkit.redact import redacted
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
@@ -44,7 +45,7 @@ def _check(argv: list[str]) -> None:
         if isinstance(cli, PhasedRecipe):
             preview_phases(cli)
         else:
-            plan = f"unlearnkit plan {shlex.join(argv)} --gpu h100"
+            plan = redacted(f"unlearnkit plan {shlex.join(argv)} --gpu h100")
             _show_downloads([cli], cli.choices)
             preview(cli, plan)
 
@@ -81,7 +82,7 @@ def preview(cli: RecipeCLI, plan: str | None = None) -> None:
     data, trainer = cli.datamodule, cli.trainer
     given = (cli.model, data, trainer, cli.suites, cli.config.gold, data.seed)
     planned = Planned(*given, cli.attacks, cli.config.goals)
-    batches = _checked(lambda: preflight(planned), cli)
+    batches = _checked(lambda: preflight(planned), cli, plan)
     per_step = batches.rows_per_step
     batch = f"{batches.effective_batch} rows of '{data.anchor}': {in_parts(batches)}"
     steps = "unbounded" if batches.total_steps is None else str(batches.total_steps)
@@ -146,7 +147,7 @@ def preview_phases(phased: PhasedRecipe) -> None:
         preview(cli)
 
 
-def _checked(check: Callable[[], _T], cli: RecipeCLI) -> _T:
+def _checked(check: Callable[[], _T], cli: RecipeCLI, plan: str | None = None) -> _T:
     """What a check gives; where it finds no config of the model, memory is told as not known."""
     from unlearnkit.errors import UserError
     from unlearnkit.models.load import load_config
@@ -157,9 +158,8 @@ def _checked(check: Callable[[], _T], cli: RecipeCLI) -> _T:
         try:
             load_config(cli.model.base)
         except UserError:
-            console.out().print(
-                "memory: not known without the model's config; with it: unlearnkit plan"
-            )
+            later = "; with it: unlearnkit plan" if plan else ""
+            console.out().print(f"memory: not known without the model's config{later}")
         raise
 
 
@@ -175,6 +175,8 @@ def _memory(cli: RecipeCLI) -> str:
         memory, notes = memory_here(cli.model, cli.datamodule, cli.trainer)
     except UserError as error:
         return f"not computed: {error.message}"
+    except Exception as error:  # a model of a kind that is not counted is trained all the same
+        return f"not computed ({type(error).__name__}: {error})"
     return memory_text(memory, notes, isinstance(cli.trainer.accelerator, CUDAAccelerator))
 
 

@@ -64,14 +64,15 @@ def _size(folder: Path) -> int:
 
 def _patterns(info: Any, tables: Tables) -> Iterator[str]:
     """Names of the files of configurations, by the head of the data set's page; none if unknown."""
-    card = info.card_data.to_dict() if info.card_data else {}
-    known = {each.get("config_name"): each for each in card.get("configs") or []}
+    given = (info.card_data.to_dict() if info.card_data else {}).get("configs")
+    heads = [each for each in given if isinstance(each, Mapping)] if isinstance(given, list) else []
+    known = {each.get("config_name"): each for each in heads}
     only = next(iter(known)) if len(known) == 1 else "default"
     wanted = {only if name is None else name: needed for name, needed in tables.items()}
     if not wanted or any(needed and name not in known for name, needed in wanted.items()):
         return
     for name in wanted.keys() & known.keys():
-        given = known[name].get("data_files") or []
-        for each in given if isinstance(given, list) else [given]:
+        files = known[name].get("data_files") or []
+        for each in files if isinstance(files, list) else [files]:
             paths = each.get("path") if isinstance(each, Mapping) else each
-            yield from paths if isinstance(paths, list) else [str(paths)]
+            yield from map(str, paths if isinstance(paths, list) else [paths])

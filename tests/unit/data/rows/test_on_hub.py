@@ -93,7 +93,9 @@ def test_the_only_configuration_of_the_page_needs_no_name(asked) -> None:
     assert find_dataset("a/b", {None: True}) == OnHub(False, 3000, remark="asked")
 
 
-@pytest.mark.parametrize("card", [None, {}, {"configs": CONFIGS[1:]}, {"configs": [{}]}])
+@pytest.mark.parametrize(
+    "card", [None, {}, {"configs": CONFIGS[1:]}, {"configs": [{}, "a"]}, {"configs": 3}]
+)
 def test_where_the_page_does_not_name_them_it_is_the_whole_at_most(asked, card) -> None:
     asked(card)
     found = find_dataset("locuslab/TOFU", {"forget10": True, "retain90": True})
