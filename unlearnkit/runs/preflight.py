@@ -21,6 +21,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.leaks import refuse_leaks
 from unlearnkit.data.worded import WordedRows
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
+from unlearnkit.engine.preflight.rounding import tell_rounding
 from unlearnkit.engine.training.apart import measures_apart, step_of
 from unlearnkit.engine.training.fsdp2 import is_sharded, shards_checkpoints
 from unlearnkit.errors import RecipeError
@@ -262,6 +263,7 @@ def preflight(run: Planned) -> Batches:
         RecipeError: With all that does not go together.
     """
     refuse((*TRAINER, *FILES, *BACKENDS), run)
+    tell_rounding(run.module, run.trainer, run.values.text)
     run.data.check()
     context = SuiteContext.of(run.data, run.seed)
     for suite in run.suites:
