@@ -1,8 +1,8 @@
 """HaluEval's invented answers forgotten by the model itself, TruthfulQA's kept.
 
 The files are the user's, in one folder: ``halueval/qa_one-turn_data.json`` and
-``truthfulqa/TruthfulQA.csv``. The results hold figures and what the model answered to questions
-that it was not trained on, and no row of the files.
+``truthfulqa/TruthfulQA.csv``. The results hold figures, and what the unlearned model answers to
+questions that it was not trained on; no row of the files.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ class Published:
                     if row["stream"] in answers:
                         answers[str(row["stream"])].append(str(row["generated"]))
         result = {"application": APPLICATION, "method": name, "seed": seed, **facts}
+        if name == BEFORE:  # the base model repeats questions of the files to the letter
+            answers = {}
         self.results.put(result | {"figures": figures, "answers": answers})
         print(APPLICATION, name, seed, figures, flush=True)
 
