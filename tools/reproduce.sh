@@ -3,17 +3,17 @@
 #
 #   sh tools/reproduce.sh tofu|muse|muse-scal|muse-sust|wmdp|rwku [--dry] [OPTION ...]
 #
-# --dry prints the commands and runs none. Other options go to each `unlearnkit fit`; results lie in
+# --dry prints the commands, as a shell takes them, and runs none. Other options go to each `unlearnkit fit`; results lie in
 # runs/reproduced/BENCHMARK, with options in a folder of their own. The same command goes on after a
 # stop: finished runs are left out, and an interrupted one is resumed.
 set -eu
-benchmark=$(printf %s "${1-}" | tr '[:upper:]' '[:lower:]')
-[ $# -eq 0 ] || shift
 run=""
 for word in "$@"; do
     shift
-    if [ "$word" = --dry ]; then run=echo; else set -- "$@" "$word"; fi
+    if [ "$word" = --dry ]; then run=shown; else set -- "$@" "$word"; fi
 done
+benchmark=$(printf %s "${1-}" | tr '[:upper:]' '[:lower:]')
+[ $# -eq 0 ] || shift
 methods="gradient_ascent graddiff npo simnpo rmu"
 recipe="published/${benchmark%%-*}"
 table="--expected $recipe"
@@ -36,6 +36,20 @@ case " $*" in *" --size "[!1]* | *" --size="[!1]*) table="" ;; esac
 given=$(printf %s "$*" | tr ' ' _)
 named=$(printf %s "$given" | tr -c 'A-Za-z0-9_.=+-' _ | cut -c 1-60)
 [ "$named" = "$given" ] || named="$named-$(printf %s "$*" | cksum | cut -d ' ' -f 1)"
+
+# shown WORD ...: the words as a shell takes them, in quotes where it needs them.
+shown() {
+    line=""
+    for word in "$@"; do
+        case $word in
+            "" | *[!A-Za-z0-9_./:=+,@%-]*)
+                word="'$(printf %s "$word" | sed "s/'/'\\\\''/g")'"
+                ;;
+        esac
+        line="$line${line:+ }$word"
+    done
+    printf '%s\n' "$line"
+}
 
 # train FOLDER OPTION ...: one run, unless the folder has it; begun ones go on.
 train() {
@@ -65,7 +79,12 @@ for part in $parts; do
             train "$folder/$method" ${choice:+"--$choice" "$part"} ${folds:+--folds "$fold"} \
                 ${methods:+--method "$method"} "$@"
         done
+        # Options may have made of it a run of which no table speaks.
         # shellcheck disable=SC2086  # two words, or none
-        $run unlearnkit compare "$folder" $table
+        $run unlearnkit compare "$folder" $table || {
+            code=$?
+            [ "$code" = 2 ] && [ -n "$table" ] || exit "$code"
+            $run unlearnkit compare "$folder"
+        }
     done
 done

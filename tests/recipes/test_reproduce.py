@@ -35,6 +35,7 @@ WITH_TABLE = ("tofu", "muse")
 STAND_IN = """\
 #!/bin/sh
 echo "$*" >> calls
+[ "$1 ${4-}" != "compare published/tofu" ] || exit "${LACKS-0}"
 [ "$1" = fit ] || exit 0
 [ -z "${STOP-}" ] || [ "$(grep -c ^fit calls)" -lt "$STOP" ] || stop=1
 run="$5/$3/2026-01-0$(grep -c ^fit calls)"
@@ -145,6 +146,29 @@ def test_options_go_to_each_run_and_name_a_folder(reproduce) -> None:
     assert not folders[2] & (folders[0] | folders[1])
     assert all(len(folder.split("/")[2]) < 100 for folder in folders[2])
     assert all("--expected" in words for words in adapter if words[0] == "compare")
+
+
+def test_what_is_printed_is_what_is_run(reproduce, tmp_path) -> None:
+    options = ["--model.lora", "{r: 16}", "--a", "it's\n\\n", "", "--b", "*"]
+    assert _dry(reproduce, "--dry", "wmdp") == _dry(reproduce, "wmdp", "--dry")
+    printed = reproduce("wmdp", *options, "--dry")[0].stdout
+    (tmp_path / "bin/unlearnkit").write_text('#!/bin/sh\nprintf "<%s>" "$@" >> words\n')
+    subprocess.run(["sh"], input=printed, cwd=tmp_path, text=True, check=True, env={
+        **os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"})  # fmt: skip
+    by_hand = (tmp_path / "words").read_text()
+    (tmp_path / "words").unlink()
+    assert reproduce("wmdp", *options)[0].returncode == 0
+    assert (tmp_path / "words").read_text() == by_hand
+    assert "<it's\n\\n><><--b><*>" in by_hand
+
+
+def test_runs_of_which_the_table_does_not_speak_are_compared_without(reproduce) -> None:
+    done, calls = reproduce("tofu", "--model.base", "other", LACKS="2")
+    assert done.returncode == 0
+    compared = [each.split()[2:] for each in calls if each.startswith("compare")]
+    assert compared == [["--expected", "published/tofu"], []] * 3
+    # A fault is none of the table.
+    assert reproduce("tofu", "--model.base", "other", LACKS="1")[0].returncode == 1
 
 
 def test_a_second_time_everything_is_there(reproduce) -> None:

@@ -82,7 +82,9 @@ class O3Encoder(Edit, name="o3_encoder"):
         if lr <= 0:
             wrong.append(f"--lr: expected above 0, found {lr}")
         if not 0 <= warmup < 1:
-            wrong.append(f"--warmup: expected a part of the steps, below 1, found {warmup}")
+            wrong.append(
+                f"--warmup: expected a part of the steps, from 0 to below 1, found {warmup}"
+            )
         if wrong:
             raise UserError("\n".join(wrong))
         self.encoder, self.base, self.adapters = encoder, as_model(base), adapter

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearnkit.errors import UserError
-from unlearnkit.plain import leaves, number
+from unlearnkit.plain import leaves, number, told
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.meaning import stored_meaning
 from unlearnkit.suites.measured import match
@@ -47,7 +47,7 @@ def with_expected(
     """
     found = _read(Path(file))
     columns: list[Column] = []
-    told: list[str] = []
+    sentences: list[str] = []
     rows = dict(comparison.metrics)
     for column in comparison.columns:
         columns.append(column)
@@ -67,7 +67,7 @@ def with_expected(
                 continue
             else:
                 said = f"is {number(ours.mean)}"
-            told.append(f"{column.name}: {key} {said}, published {number(published.mean)}")
+            sentences.append(f"{column.name}: {key} {said}, published {number(published.mean)}")
     if len(columns) == len(comparison.columns):
         raise UserError(
             f"--expected: {file} has no entry of these runs.",
@@ -77,7 +77,7 @@ def with_expected(
     suites = list(dict.fromkeys(row.partition("/")[0] for row in rows))
     ordered = sorted(rows, key=lambda row: suites.index(row.partition("/")[0]))
     kept = {row: rows[row] for row in ordered}
-    return replace(comparison, columns=tuple(columns), metrics=kept), told
+    return replace(comparison, columns=tuple(columns), metrics=kept), sentences
 
 
 def _why(recipe: Mapping[str, Any], column: Column, address: str) -> str:
@@ -114,9 +114,12 @@ def _read(path: Path) -> dict[str, Any]:
         mistakes.append(f"--expected: {path}: tolerance: expected a mapping, found {tolerance!r}")
     else:
         mistakes += [
-            f"--expected: {path}: tolerance of {key}: expected absolute or side_of, found {each!r}"
+            f"--expected: {path}: tolerance of {key}: expected absolute or side_of and a number, "
+            f"found {told(each)}"
             for key, each in tolerance.items()
-            if not isinstance(each, dict) or not each.keys() <= {"absolute", "side_of"}
+            if not isinstance(each, dict)
+            or not each.keys() <= {"absolute", "side_of"}
+            or not all(map(_is_number, each.values()))
         ]
     if mistakes:
         raise UserError("\n".join(mistakes), title="expected", hint=_FORM)
@@ -128,11 +131,15 @@ def _fault(index: int, entry: Any) -> str | None:
         return f"entry {index + 1}: expected a mapping, found {entry!r}"
     for key in ("where", "metrics"):
         if not isinstance(entry.get(key), dict) or not entry[key]:
-            return f"entry {index + 1}: {key}: expected a mapping, found {entry.get(key)!r}"
+            return f"entry {index + 1}: {key}: expected a mapping, found {told(entry.get(key))}"
     for key, value in entry["metrics"].items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"entry {index + 1}: {key}: expected a number, found {value!r}"
+        if not _is_number(value):
+            return f"entry {index + 1}: {key}: expected a number, found {told(value)}"
     return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _entry(

@@ -9,6 +9,7 @@ from huggingface_hub import constants
 from rich.filesize import decimal
 from stub import save_stub
 
+from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.models.hub import OnHub
 from unlearnkit.runs.planning import described, downloads
 from unlearnkit.runs.planning.described import memory_here
@@ -53,6 +54,55 @@ def test_a_misspelt_choice_is_corrected_by_those_of_the_recipe(command, words, w
     told = f"command line: {wrong}: this recipe has neither a section nor a choice '{wrong}'."
     assert f"{told} Did you mean --{near}?" in done.err
     assert "mistakes" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ((*TOFU[1:], "--method.x", "npo"), "method"),
+        (("-r", "chosen.yaml", "--phases.one.method", "npo"), "phases[0].method"),
+    ],
+)
+def test_a_choice_in_another_place_is_told_as_one(command, recipe, words, place) -> None:
+    text = """\
+model: {base: tiny, objectives: {forget: {name: gradient_ascent}}}
+data: {streams: {forget: {name: qa, path: forget.jsonl}}}
+choices: {method: {npo: {}, rmu: {}}}
+phases: [{name: one, trainer: {max_steps: 1}}]
+"""
+    recipe(text, "chosen.yaml")
+    done = command("validate", *words)
+    assert done.code == 2
+    assert f"command line: {place}: it is a choice, of which a block is taken: " in done.err
+    assert "--method npo|" in done.err
+    assert "Did you mean" not in done.err
+
+
+def test_a_block_is_named_as_its_file_has_it(command, recipe, folder) -> None:
+    choices = """\
+choices:
+  chat: {off: {}, "on": {model.optimizer.lr: 2.0e-4}}
+  lr: {1e-4: {}, 2e-4: {}}
+  "of[b]": {"[x]b": {}}
+"""
+    file = recipe((folder / "good.yaml").read_text() + choices)
+    done = command("validate", "-r", file, "--chat", "on", "--lr", "2e-4")
+    assert done.code == 0, done.err
+    told = ["choice chat: on; of off, on", "choice lr: 2e-4; of 1e-4, 2e-4",
+            "choice of[b]: [x]b; of [x]b"]  # fmt: skip
+    assert done.out.splitlines()[:3] == told
+    done = command("validate", "-r", file, "--chat", "null", "--lr", "3e-4")
+    assert done.code == 2
+    assert "there is no null. It has: off, on." in done.err
+    assert "there is no 0.0003." in done.err
+
+
+def test_another_models_reference_that_is_not_there_is_told_by_its_key(command) -> None:
+    done = command("validate", "-r", "good.yaml", "--model.reference.path", "some/other")
+    assert done.code == 2
+    assert "  some/other: to be downloaded\n    for model.reference\n" in done.out
+    assert "command line: model.reference: 'some/other' is neither a folder nor" in done.err
+    assert "model.base" not in done.err
 
 
 def test_a_word_like_none_is_told_with_sections_and_choices(command) -> None:
@@ -173,6 +223,17 @@ def test_a_fault_of_the_estimate_is_none_of_the_recipe(command, monkeypatch) -> 
     monkeypatch.setattr(described, "memory_here", fails)
     done = command("validate", "-r", "good.yaml")
     assert (done.code, "memory: not computed (KeyError: 'float8_e4m3fn')" in done.out) == (0, True)
+
+
+def test_the_base_of_an_edit_is_a_download_too(command, recipe) -> None:
+    text = shipped()["sku"].read_text("utf-8")
+    edit = "{name: negate, scale: 1.0, base: some/other}"
+    changed = text.replace("{name: negate, scale: 1.0}", edit)
+    assert changed != text
+    done = command("validate", "-r", recipe(changed))
+    assert done.code == 2  # it is not there
+    told = "  some/other: to be downloaded\n    for edit.base of phase subtract\n"
+    assert told in done.out
 
 
 def test_the_command_of_the_plan_has_no_secrets(command) -> None:

@@ -143,7 +143,7 @@ def test_detectors_can_look_through_it(encoder, tmp_path):
         ({"prompts": [[5]]}, "expected at least two prompts, found 1"),
         ({"epochs": 0, "batch_size": 1}, "(?s)--epochs: .*--batch_size: expected at least 2"),
         ({"lr": 0.0, "warmup": 1.0}, "(?s)--lr: expected above 0.*--warmup: .* found 1.0"),
-        ({"warmup": -0.1}, "--warmup: expected a part of the steps, below 1, found -0.1"),
+        ({"warmup": -0.1}, "--warmup: expected a part of the steps, from 0 to below 1, found -0.1"),
     ],
 )
 def test_options_that_do_not_fit_are_told(encoder, tmp_path, options, said):

@@ -119,7 +119,17 @@ def test_what_is_outside_the_tolerance_is_told(file, values, told):
         ({"entry": []}, "no list of entries"),
         ({"entries": [3]}, "entry 1: expected a mapping, found 3"),
         ({"entries": [{**ENTRY, "metrics": {ROWS[0]: "high"}}]}, "expected a number, found 'high'"),
+        ({"entries": [{**ENTRY, "metrics": {ROWS[0]: None}}]}, "expected a number, found null"),
+        ({"entries": [{"where": ENTRY["where"]}]}, "metrics: expected a mapping, found null"),
         ({"entries": [ENTRY], "tolerance": {ROWS[0]: 0.1}}, "expected absolute or side_of"),
+        (
+            {"entries": [ENTRY], "tolerance": {ROWS[0]: {"absolute": "x"}}},
+            "found {'absolute': 'x'}",
+        ),
+        (
+            {"entries": [ENTRY], "tolerance": {ROWS[1]: {"side_of": None}}},
+            "found {'side_of': null}",
+        ),
     ],
 )
 def test_a_file_of_another_form_is_refused(file, found, said):

@@ -258,6 +258,8 @@ def _reads(entry: Entry) -> bool:
 
 
 def _unknown_section(key: str, choices: Mapping[str, Any]) -> str:
+    if key in choices:
+        return f"it is a choice, of which a block is taken: --{key} {'|'.join(choices[key][1])}."
     message = f"a recipe has no section '{key}'."
     elsewhere = schema.SYNONYMS | {
         name: f"{section}.{name}"

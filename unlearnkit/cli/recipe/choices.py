@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unlearnkit.cli.recipe.document import COMMAND_LINE, MERGED, Document, Mistake, refusal
+import yaml
+
+from unlearnkit.cli.recipe.document import (
+    COMMAND_LINE,
+    MERGED,
+    Document,
+    Mistake,
+    load_yaml,
+    refusal,
+)
 from unlearnkit.errors import RecipeError
 from unlearnkit.families import KeyPath, path_of
 from unlearnkit.plain import told
@@ -110,19 +119,35 @@ def _chosen(
     if not names:
         raise RecipeError(f"{document.place(place)}: choices.{name}: it has no block.")
     before = document.choices.get(name)
-    chosen = str(given.get(name, before[0] if before else names[0]))
+    taken = before[0] if before else names[0]
+    chosen = _block(given[name], names) if name in given else taken
     if before is None:
         document.choices[name] = (chosen, names)
         if chosen not in names:
+            asked = given[name]
+            near = did_you_mean(asked, names) if isinstance(asked, str) else ""
             document.mistakes.append(
                 Mistake(
                     (name,),
-                    f"there is no '{chosen}'.{did_you_mean(chosen, names)} "
-                    f"It has: {', '.join(names)}.",
+                    f"there is no {told(asked)}.{near} It has: {', '.join(names)}.",
                     COMMAND_LINE,
                 )
             )
     return blocks.get(chosen)
+
+
+def _block(value: Any, names: Sequence[str]) -> str:
+    """The block that a value of the command line names: ``off`` was read as false there."""
+    if str(value) in names or isinstance(value, str):
+        return str(value)
+    return next((each for each in names if told(_read(each)) == told(value)), str(value))
+
+
+def _read(name: str) -> Any:
+    try:
+        return load_yaml(name)
+    except (yaml.YAMLError, ValueError):
+        return name
 
 
 def _mapping(document: Document, place: KeyPath, value: Any) -> Mapping[str, Any]:

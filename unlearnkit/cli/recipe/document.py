@@ -141,7 +141,7 @@ def _with_names(value: Any, node: yaml.Node | None) -> Any:
         return value
     read = get_loader("yaml")
     written = {
-        key.value if isinstance(name := read(key.value), str) or key.style else name: (key, below)
+        key.value if key.style or isinstance(name := read(key.value), str) else name: (key, below)
         for key, below in node.value
     }
     found = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.data.encoded import StreamData
+    from unlearnkit.models.base import BaseModel
 
 HELP = "Check a recipe, its data, downloads and memory, without loading the model."
 _T = TypeVar("_T")
@@ -50,16 +51,26 @@ def _check(argv: list[str]) -> None:
             preview(cli, plan)
 
 
-def _show_downloads(clis: Sequence[RecipeCLI], choices: dict[str, tuple[str, list[str]]]) -> None:
+def _show_downloads(
+    clis: Sequence[RecipeCLI],
+    choices: dict[str, tuple[str, list[str]]],
+    others: Sequence[tuple[str, str | BaseModel | None]] = (),
+) -> None:
     """What is known before any file is read: choices, and what is read of the Hub."""
     from huggingface_hub import constants
 
     from unlearnkit.cli.planned import show_choices, show_downloads
-    from unlearnkit.runs.planning.downloads import asked_of_hub, harness_tasks, looked_up
+    from unlearnkit.runs.planning.downloads import (
+        asked_of_hub,
+        harness_tasks,
+        looked_up,
+        models_asked,
+    )
 
     show_choices(choices)
     given = [(cli.model, cli.datamodule, cli.suites, cli.config.gold) for cli in clis]
-    found = looked_up(each for recipe in given for each in asked_of_hub(*recipe))
+    asked = [each for recipe in given for each in asked_of_hub(*recipe)]
+    found = looked_up([*asked, *models_asked(others)])
     tasks = harness_tasks([suite for cli in clis for suite in cli.suites])
     show_downloads(found, tasks, constants.is_offline_mode())
 
@@ -134,12 +145,16 @@ def preview_phases(phased: PhasedRecipe) -> None:
         DataError: With all bad rows of all phases.
         RecipeError: If model, adapter and data do not go together.
     """
+    from unlearnkit.runs.phases.edit import Edit
     from unlearnkit.runs.phases.run import check_phases
 
     clis = dict(phased.clis)
-    _show_downloads(list(clis.values()), phased.choices)
+    phases = phased.phases()
+    edits = [each for each in phases if isinstance(each, Edit) and each.base != phased.base]
+    bases = [(f"edit.base of phase {each.name}", each.base) for each in edits]
+    _show_downloads(list(clis.values()), phased.choices, bases)
     first = next(iter(clis.values()))
-    _checked(lambda: check_phases(phased.phases()), first)
+    _checked(lambda: check_phases(phases), first)
     for name, cli in clis.items():
         console.show_phase(name)
         if cli.model.other is not None and cli.model.other.path is None:

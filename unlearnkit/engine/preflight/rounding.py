@@ -12,6 +12,7 @@ from torch import nn
 
 from unlearnkit.engine.training.slices import TRUE
 from unlearnkit.models.base import as_base_model
+from unlearnkit.models.loaded import LoadedModel
 
 logger = logging.getLogger(__name__)
 _HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -44,7 +45,7 @@ def tell_rounding(module: Any, trainer: L.Trainer, text: Any) -> None:
         return
     dtype = _trained_in(module, trainer, text)
     rate = _step(module)
-    if dtype is None or rate is None:
+    if dtype is None or not rate:  # a rate of 0 is kept in no type
         return
     largest = rate / (torch.finfo(dtype).eps / 4)
     typical = getattr(text, "initializer_range", None) or _TYPICAL
@@ -62,11 +63,11 @@ def _trained_in(module: Any, trainer: L.Trainer, text: Any) -> torch.dtype | Non
     true = TRUE.get(str(trainer.precision))
     if true is not None:
         return true if true in _HALF.values() else None
-    named = as_base_model(module.base).dtype
-    if named == "auto":
-        stored = getattr(text, "dtype", None)
-        named = str(stored).removeprefix("torch.")
-    return _HALF.get(named)
+    base = as_base_model(module.base)
+    stored = base.model if isinstance(base, LoadedModel) else text
+    if base.dtype != "auto" and stored is text:
+        return _HALF.get(base.dtype)
+    return _HALF.get(str(getattr(stored, "dtype", None)).removeprefix("torch."))
 
 
 def _step(module: Any) -> float | None:
@@ -76,7 +77,8 @@ def _step(module: Any) -> float | None:
     rounds_at_random = getattr(optimizer, "bf16_stochastic_round", False)
     if rounds_at_random or not any(each in name for each in _AS_LARGE):
         return None
-    return float(optimizer.param_groups[0]["lr"])
+    rate = optimizer.param_groups[0].get("lr")  # an own class may call it otherwise
+    return None if rate is None else float(rate)
 
 
 @cache

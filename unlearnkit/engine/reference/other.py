@@ -72,7 +72,11 @@ class OtherModel:
         path = self.found
         check_whole(path, KEY)
         refuse_other_tokens(KEY, path, tokenizer)
-        theirs = load_config(path).get_text_config().vocab_size
+        try:
+            theirs = load_config(path).get_text_config().vocab_size
+        except RecipeError as error:  # it speaks of the base
+            message = error.message.removeprefix("model.base: ")
+            raise RecipeError(f"{KEY}: {message}", hint=error.hint) from error
         if theirs != vocabulary:
             raise RecipeError(
                 f"{KEY}: {path} gives probabilities of {theirs} tokens, and the trained model "

@@ -79,18 +79,29 @@ def asked_of_hub(
     for suite in suites:
         judges = (each for each in suite.metrics.values() if isinstance(each, Judged))
         models += [(f"suite {suite.name}, {type(j).registered_name}", j.model) for j in judges]
-    for use, model in models:
-        found = None if model is None else _on_hub(model)
-        if found is not None:
-            yield Asked(use, found, found.path)
+    yield from models_asked(models)
     for name, stream in data.streams.items():
         path, config = getattr(stream, "path", None), getattr(stream, "config", None)
         if isinstance(path, str) and is_dataset_id(path):
-            yield Asked(f"data.streams.{name}", None, path, {config: True})
+            table = config if isinstance(config, str) else None  # an own class may mean another
+            yield Asked(f"data.streams.{name}", None, path, {table: True})
     for suite in suites:
         path: Any = getattr(suite, "data", None)
         if isinstance(path, str) and is_dataset_id(path):
             yield Asked(f"suite {suite.name}", None, path, suite.hub_tables())
+
+
+def models_asked(models: Iterable[tuple[str, str | BaseModel | None]]) -> Iterator[Asked]:
+    """Models that are none of this machine, of those that are read for something.
+
+    Example:
+        >>> [each.use for each in models_asked([("gold", "some/model"), ("model.base", "tiny")])]
+        ['gold']
+    """
+    for use, model in models:
+        found = None if model is None else _on_hub(model)
+        if found is not None:
+            yield Asked(use, found, found.path)
 
 
 def looked_up(asked: Iterable[Asked]) -> list[Download]:

@@ -13,6 +13,8 @@ from unlearnkit.cli.recipe.shipped import shipped
 from unlearnkit.engine.preflight import rounding
 from unlearnkit.engine.preflight.rounding import tell_rounding
 from unlearnkit.models.base import BaseModel
+from unlearnkit.models.load import load_model
+from unlearnkit.models.loaded import LoadedModel
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ def test_what_it_says_is_so(told) -> None:
         {"dtype": "float32", "precision": "bf16-mixed"},
         {"lora": object()},
         {"lr": 5e-5},
+        {"lr": 0.0},
         {"optimizer": torch.optim.SGD},
         {"dtype": "float16", "lr": 1e-5},
         {"text": SimpleNamespace(initializer_range=1e-4)},
@@ -80,6 +83,30 @@ def test_a_true_precision_is_that_of_all_weights(told) -> None:
     assert "float16" in told(dtype="float32", precision="16-true")[0]
     assert told(dtype="auto", text=SimpleNamespace(dtype=torch.bfloat16))
     assert told(dtype="auto", text=SimpleNamespace(dtype=torch.float32)) == []
+
+
+class OwnAdam(torch.optim.AdamW):
+    """An optimizer that calls its rate otherwise."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, lr=lr)
+        for group in self.param_groups:
+            group["rate"] = group.pop("lr")
+
+
+def test_an_optimizer_without_a_rate_of_that_name_stops_nothing(told) -> None:
+    assert told(optimizer=OwnAdam) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_model_in_memory_is_trained_as_it_is(caplog, dtype) -> None:
+    rounding._say.cache_clear()
+    base = LoadedModel(load_model("tiny").to(dtype))
+    made = partial(torch.optim.AdamW, lr=1e-6)
+    module = SimpleNamespace(base=base, lora=None, make_optimizer=made)
+    trainer = SimpleNamespace(precision="32-true")
+    tell_rounding(module, trainer, base.model.config)  # pyright: ignore
+    assert len(caplog.records) == (dtype is torch.bfloat16)
 
 
 def test_it_is_told_once(caplog) -> None:

@@ -53,6 +53,13 @@ def test_models_and_data_sets_have_their_keys() -> None:
     }  # fmt: skip
 
 
+def test_an_own_stream_may_mean_something_else_by_config() -> None:
+    data = streams(forget="a/rows:raw")
+    data.streams["forget"].config = {"a": 1}  # pyright: ignore
+    (found,) = asked_of_hub(module(), data)
+    assert found.tables == {None: True}
+
+
 def test_a_gold_model_is_read_by_suites_alone() -> None:
     data = streams(forget="tiny/book.jsonl")
     assert uses(module(), data, gold="a/gold") == {}
