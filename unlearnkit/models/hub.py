@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from huggingface_hub import HfApi, constants, get_session, try_to_load_from_cache
 from huggingface_hub.errors import (
+    HfHubHTTPError,
     HFValidationError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -23,6 +24,8 @@ from huggingface_hub.utils import validate_repo_id
 logger = logging.getLogger(__name__)
 _SECONDS = 5.0
 """For one answer of the Hub."""
+_asked_once = False
+"""Whether `hub_asked_once` is entered."""
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 _BESIDE = (".json", ".jinja", ".model", ".txt")
 """What is read of a model beside its weights: configs and tokenizers."""
@@ -114,6 +117,8 @@ def ask_hub(repo: str, kind: Literal["model", "dataset"], revision: str | None =
         return None, f"the Hub has no revision {revision} of it"
     except Exception as error:  # Of whichever client the Hub's library uses.
         logger.debug("%s: its size is not known: %s", repo, error)
+        if _asked_once and not isinstance(error, HfHubHTTPError | OfflineModeIsEnabled):
+            _give_up(error)  # it answered at first
         return None, ""
     return info, "given after consent on its page and a log-in" if info.gated else ""
 
@@ -143,6 +148,7 @@ def hub_asked_once() -> Iterator[None]:
     The client of the Hub asks six times for each file, for half a minute, and libraries ask for
     several files. Nothing is sent as long as nobody needs the Hub.
     """
+    global _asked_once
     before, asked = constants.HF_HUB_OFFLINE, False
 
     def ask(_request: Any) -> None:
@@ -153,20 +159,26 @@ def hub_asked_once() -> Iterator[None]:
         try:
             get_session().head(constants.ENDPOINT, timeout=_SECONDS)
         except Exception as error:  # Of whichever client the Hub's library uses.
-            constants.HF_HUB_OFFLINE = True
-            logger.warning(
-                "the Hub at %s cannot be reached (%s): what is in its cache is read. Check the "
-                "connection, or name a folder in place of a hub id",
-                constants.ENDPOINT,
-                str(error) or type(error).__name__,
-            )
+            _give_up(error)
             raise OfflineModeIsEnabled(f"{constants.ENDPOINT} cannot be reached") from error
 
     session = get_session()
     hooks = session.event_hooks
     session.event_hooks = {**hooks, "request": [*hooks["request"], ask]}
+    _asked_once = True
     try:
         yield
     finally:
+        _asked_once = False
         session.event_hooks = hooks
         constants.HF_HUB_OFFLINE = before
+
+
+def _give_up(error: Exception) -> None:
+    constants.HF_HUB_OFFLINE = True
+    logger.warning(
+        "the Hub at %s cannot be reached (%s): what is in its cache is read. Check the "
+        "connection, or name a folder in place of a hub id",
+        constants.ENDPOINT,
+        str(error) or type(error).__name__,
+    )

@@ -176,6 +176,19 @@ def test_a_hub_that_is_silent_is_asked_for_no_further_size(hub, cache) -> None:
     assert len(requests) == 1
 
 
+def test_a_hub_that_breaks_off_is_given_up(hub, cache, caplog) -> None:
+    # Right for a HEAD; of a GET the body is missing.
+    requests = hub(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+    with hub_asked_once():
+        assert find_model("some/model") == find_model("some/other") == OnHub(False)
+        with pytest.raises(OSError, match="cached files"):
+            AutoConfig.from_pretrained("some/other")
+    assert sum(b"some/model" in each for each in requests) == 1
+    assert not any(b"some/other" in each for each in requests)
+    assert caplog.text.count("cannot be reached") == 1
+    assert constants.HF_HUB_OFFLINE is False
+
+
 def test_offline_it_is_not_asked(hub, cache, monkeypatch) -> None:
     requests = hub(answer(listed({"model.safetensors": 1})))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
