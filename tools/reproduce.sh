@@ -3,9 +3,10 @@
 #
 #   sh tools/reproduce.sh tofu|muse|muse-scal|muse-sust|wmdp|rwku [--dry] [OPTION ...]
 #
-# --dry prints the commands, as a shell takes them, and runs none. Other options go to each `unlearnkit fit`; results lie in
-# runs/reproduced/BENCHMARK, with options in a folder of their own. The same command goes on after a
-# stop: finished runs are left out, and an interrupted one is resumed.
+# --dry prints the commands, as a shell takes them, and runs none. Other options go to each
+# `unlearnkit fit`; results lie in runs/reproduced/BENCHMARK, with options in a folder of their own.
+# The same command goes on after a stop: finished runs are left out, and an interrupted one is
+# resumed.
 set -eu
 run=""
 for word in "$@"; do
