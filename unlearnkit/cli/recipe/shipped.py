@@ -79,6 +79,7 @@ def expected(name: str) -> Path:
         >>> expected("published/wmdp")
         Traceback (most recent call last):
         unlearnkit.errors.UserError: --expected: the recipe published/wmdp has no published table.
+        Recipes that have one: published/muse, published/tofu. Or give a JSON file of your own.
     """
     tables = {
         each: path.with_suffix(_TABLE)
