@@ -15,7 +15,6 @@ from unlearnkit.redact import redacted
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
-    from unlearnkit.data.encoded import StreamData
     from unlearnkit.models.base import BaseModel
 
 HELP = "Check a recipe, its data, downloads and memory, without loading the model."
@@ -88,6 +87,7 @@ def preview(cli: RecipeCLI, plan: str | None = None) -> None:
     """
     from unlearnkit.cli.banner import in_parts, in_streams
     from unlearnkit.cli.recipe.signature import own_files
+    from unlearnkit.runs.planning.part_sizes import answers_of, waits
     from unlearnkit.runs.preflight import Planned, preflight
 
     data, trainer = cli.datamodule, cli.trainer
@@ -122,12 +122,12 @@ def preview(cli: RecipeCLI, plan: str | None = None) -> None:
             *([("on a GPU", plan)] if plan else []),
         ],
         [
-            (name, each.source, len(each), _tokens(each), each.dropped, per_step.get(name, "-"))
+            (name, each.source, len(each), answers_of(each), each.dropped, per_step.get(name, "-"))
             for name, each in data.data.items()
         ],
     )
     for name, each in data.data.items():
-        if _waits(each):
+        if waits(each):
             continue
         first = each.at(0, 0)[0]
         console.show_example(
@@ -193,17 +193,3 @@ def _memory(cli: RecipeCLI) -> str:
     except Exception as error:  # a model of a kind that is not counted is trained all the same
         return f"not computed ({type(error).__name__}: {error})"
     return memory_text(memory, notes, isinstance(cli.trainer.accelerator, CUDAAccelerator))
-
-
-def _tokens(data: StreamData) -> int:
-    """Response tokens of one pass; 0 where the model has not answered yet."""
-    if _waits(data):
-        return 0
-    return sum(data.lengths(row, row)[1] for row in range(len(data)))
-
-
-def _waits(data: StreamData) -> bool:
-    """Whether the rows are answers that the run is to draw first."""
-    from unlearnkit.data.streams.sampled import SampledData
-
-    return isinstance(data, SampledData) and not data.drawn
