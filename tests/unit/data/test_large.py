@@ -29,7 +29,7 @@ def _read(path: str) -> None:
 def test_rows_take_a_few_times_the_bytes_of_their_file(tmp_path: Path) -> None:
     """So that 200 MB of rows fit into the memory of a laptop: 6 × 200 MB = 1.2 GB."""
     sizes, peaks = [], []
-    for rows in (10_000, 20_000):
+    for rows in (20_000, 100_000):
         file = tmp_path / f"{rows}.jsonl"
         lines = (
             json.dumps({"prompt": f"Who rowed {row}?", "response": f"{row} {LONG}"}) + "\n"
@@ -42,5 +42,6 @@ def test_rows_take_a_few_times_the_bytes_of_their_file(tmp_path: Path) -> None:
         assert found == rows
         sizes.append(file.stat().st_size)
         peaks.append(peak)
-    # Of the difference, since libraries take their share once.
+    # Of the difference, since libraries take their share once. What an allocator keeps differs by
+    # ten MB from run to run: next to 18 MB of rows that tells little, next to two it told all.
     assert 0 < peaks[1] - peaks[0] <= 6 * (sizes[1] - sizes[0])
