@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from typing import ClassVar
 
 import lightning as L
 
@@ -11,3 +12,8 @@ from unlearnkit.registry import Registered
 
 class NamedCallback(L.Callback, Registered, ABC):
     """A Lightning callback with a short name; any other callback is used by its dotted path."""
+
+    acts_after: ClassVar[str | None] = None
+    """Name of the argument that says after how many optimiser steps it begins."""
+    acts_at: ClassVar[str | None] = None
+    """Name of the argument that says in which optimiser step it acts first."""

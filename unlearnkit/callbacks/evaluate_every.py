@@ -43,6 +43,8 @@ class EvaluateEvery(NamedCallback, name="evaluate_every"):
             is unknown, outside [0, 1], or good in neither direction, or if there is no suite.
     """
 
+    acts_at = "steps"
+
     def __init__(
         self,
         steps: int = 50,

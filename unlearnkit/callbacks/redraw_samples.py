@@ -34,6 +34,8 @@ class RedrawSamples(NamedCallback, name="redraw_samples"):
         Duan et al. 2024, arXiv 2403.03419 (D2O, whose samples are the present model's).
     """
 
+    acts_after = "steps"
+
     def __init__(self, steps: int = 20) -> None:
         if steps < 1:
             raise RecipeError(f"redraw_samples.steps: expected at least 1, found {steps}")

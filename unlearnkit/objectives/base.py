@@ -56,6 +56,8 @@ class Objective(nn.Module, Registered, ABC):
     formula."""
     ranges: ClassVar[Mapping[str, Mapping[str, Sequence[float]]]] = {}
     """Ranges of its settings that ``unlearnkit tune --method`` searches, beside the weight's."""
+    acts_after: ClassVar[str | None] = None
+    """Name of the argument that says after how many optimiser steps a part of it begins."""
     paper: ClassVar[str] = ""
     """Author, year and arXiv number, shown by ``unlearnkit list objectives``."""
 

@@ -38,6 +38,7 @@ class PDU(Objective, name="pdu"):
     """
 
     needs = frozenset({"logits"})
+    acts_after = "dual_warmup"
     paper = "Entesari et al. 2025, arXiv 2506.05314"
     ranges = {"retain_bound": {"log": [0.05, 2.0]}, "dual_step_size": {"log": [0.5, 50.0]}}
 

@@ -21,6 +21,7 @@ from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.data.leaks import refuse_leaks
 from unlearnkit.data.worded import WordedRows
 from unlearnkit.engine.preflight import MODEL, Rule, Values, refuse
+from unlearnkit.engine.preflight.length import tell_unreached
 from unlearnkit.engine.preflight.rounding import tell_rounding
 from unlearnkit.engine.training.apart import measures_apart, step_of
 from unlearnkit.engine.training.fsdp2 import is_sharded, shards_checkpoints
@@ -275,4 +276,11 @@ def preflight(run: Planned) -> Batches:
         refuse_leaks(run.data.streams, run.data.data, measured, tokenizer)
     for attack in run.attacks:
         attack.prepare(Target.of(run.data))
-    return Batches.of(run.module, run.data, run.trainer)
+    batches = Batches.of(run.module, run.data, run.trainer)
+    tell_unreached(
+        batches.warmup_steps,
+        dict(run.module.objectives.items()),
+        run.trainer.callbacks,  # pyright: ignore
+        batches.total_steps,
+    )
+    return batches
