@@ -15,10 +15,6 @@ MOST = 3
 """Metrics that a verdict names at most."""
 NO_GOLD = "No gold model was measured, so the starting model is what it was compared with."
 NOT_ATTACKED = "Relearning not tested."
-UNKNOWN = (
-    "The starting model hardly knew the forget rows ({}): ask in the form in which it learned "
-    "them, such as through its chat template."
-)
 _KNOWN = 0.1
 """What speaks for forgetting, below which there was nothing to forget."""
 _NAMED = ("before", "start", "after", "gold")
@@ -109,12 +105,13 @@ def judge(
     gold = any("gold" in row.values for row in rows if row.meaning.forgets)
     has_relearned = any(attack["attack"] == "relearn" for attack in attacks)
     notes = [] if has_relearned else [NOT_ATTACKED]
-    if hardly := _hardly_known(rows):
-        notes.insert(0, UNKNOWN.format(f"{hardly.address} {hardly.values['before']}"))
+    hardly = _hardly_known(rows)
     measured = _Measured(
         [*rows, *(row for attack in attacks for row in attacked_rows(attack))], gold, teaching
     )
     for kind in found.kinds:
+        if hardly and kind.name == "not known":
+            return _given(kind, [hardly], "", notes if gold else [NO_GOLD, *notes])
         held = _ordered(
             [
                 each

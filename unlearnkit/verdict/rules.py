@@ -87,7 +87,7 @@ def rules() -> Rules:
 
     Example:
         >>> [kind.name for kind in rules().kinds][:5]
-        ['collapsed', 'taught', 'damaged', 'hardly taught', 'not enough']
+        ['collapsed', 'taught', 'damaged', 'hardly taught', 'not known']
     """
     text = files("unlearnkit.verdict").joinpath(FILE).read_text(encoding="utf-8")
     return read_rules(yaml.safe_load(text))

@@ -302,18 +302,29 @@ def test_lost_rows_of_the_retain_term_are_advised_on_before_lost_held_out_rows()
     assert [row.name for row in lost.metrics] == ["normal/rougeL_recall", "heldout/rougeL_recall"]
 
 
-def test_rows_that_the_starting_model_hardly_knew_are_remarked():
-    after = GOOD | {"forget/rougeL_recall": 0.05}
-    found = said(after, BEFORE | {"forget/rougeL_recall": 0.09}, None)
-    assert found.notes[1].startswith(
-        "The starting model hardly knew the forget rows (copyright/forget/rougeL_recall 0.090):"
+@pytest.mark.parametrize("gold", [None, GOLD], ids=["no gold", "gold"])
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.09])
+def test_rows_that_the_starting_model_hardly_knew_were_not_forgotten(after, gold):
+    found = said(
+        GOOD | {"forget/rougeL_recall": after}, BEFORE | {"forget/rougeL_recall": 0.09}, gold
     )
-    assert "hardly" not in "".join(said(after, BEFORE | {"forget/rougeL_recall": 0.1}, None).notes)
+    assert found.name == "not known"
+    assert f"(copyright/forget/rougeL_recall {after:.3f}, before 0.090" in found.sentence
+    assert "chat template" in found.next
+    assert ("No gold model" in "".join(found.notes)) == (gold is None)
+
+
+def test_rows_are_known_from_a_tenth_on():
+    after, before = GOOD | {"forget/rougeL_recall": 0.01}, BEFORE | {"forget/rougeL_recall": 0.1}
+    assert said(after, before, None).name == "forgotten"
+    # What was lost tells more than what was never there.
+    lost = said(after | {"heldout/rougeL_recall": 0.1}, before | {"forget/rougeL_recall": 0.01})
+    assert lost.name == "damaged"
     # Of another suite they may be known.
     values = {"before": {"forget/verbmem": 90.0}, "after": {"forget/verbmem": 50.0}}
     low = {"before": {"forget/rougeL_recall": 0.01}, "after": {"forget/rougeL_recall": 0.01}}
     rows = metric_rows({"muse": values, "copyright": low}, {})
-    assert "hardly" not in "".join(judge([r for each in rows.values() for r in each]).notes)
+    assert judge([r for each in rows.values() for r in each]).name != "not known"
 
 
 def test_nothing_measured_before_and_after_is_said():

@@ -24,8 +24,8 @@ def test_the_shipped_rules_look_at_something_and_say_what_to_do():
             assert rule.yields is None or rules().kind(rule.yields).rules, rule.look
     names = [kind.name for kind in rules().kinds]
     assert names == [
-        "collapsed", "taught", "damaged", "hardly taught", "not enough", "relearns", "near gold",
-        "forgotten", "not judged",
+        "collapsed", "taught", "damaged", "hardly taught", "not known", "not enough", "relearns",
+        "near gold", "forgotten", "not judged",
     ]  # fmt: skip
 
 
