@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ from unlearnkit.runs.preflight import DEEPSPEED, INSTEAD
 from unlearnkit.runs.resume.slurm import refuse_unknown_tasks
 from unlearnkit.suites import Suite
 
+_REQUIREMENT = re.compile(r"Requirement '([^']+)' not met|Module not found: '([^']+)'")
 SEED = 42
 # The run folder has its own logger.
 TRAINER_DEFAULTS = {"logger": False, "enable_model_summary": False}
@@ -227,6 +229,15 @@ class RecipeCLI(LightningCLI):
         refuse_unknown_tasks()
         try:
             super().instantiate_classes()
+        except ModuleNotFoundError as error:
+            missing = _REQUIREMENT.match(str(error))
+            if missing is None:  # a fault of ours, or of an own class
+                raise
+            package = missing[1] or missing[2]
+            raise RecipeError(
+                f"trainer: a setting of it needs {package}, which is not installed",
+                hint=f"pip install '{package}'",
+            ) from error
         except (MisconfigurationException, TypeError, ValueError) as error:
             if "DeepSpeed" in str(error):  # it is refused where it is installed too
                 raise RecipeError(DEEPSPEED, hint=INSTEAD) from error

@@ -74,3 +74,19 @@ def test_sizes_have_to_be_those_of_the_run(arguments, processes, found) -> None:
     strategy = FSDP2Strategy(**arguments)
     strategy.parallel_devices = [None] * processes  # pyright: ignore
     assert strategy.misfit == found
+
+
+@pytest.mark.parametrize(
+    ("setting", "package"),
+    [
+        ({"precision": "transformer-engine"}, "transformer_engine"),
+        ({"accelerator": "tpu"}, "torch_xla"),
+        ({"strategy": "xla"}, "torch_xla"),
+    ],
+)
+def test_a_package_that_a_setting_needs_is_named(setting, package) -> None:
+    recipe = read([RECIPES / "copyright.yaml"])
+    recipe.tree["trainer"] |= setting
+    with pytest.raises(RecipeError, match=f"^trainer: a setting of it needs {package}") as caught:
+        RecipeCLI(recipe, verb="validate")
+    assert str(caught.value.hint).startswith(f"pip install '{package}")
