@@ -181,7 +181,7 @@ def load_plugins() -> None:
 
 
 def discover(package: str, root: type[_T]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Imports every module of a package, so that a new member of a family is one new file.
+    """Imports every module of a package and below it: a new member of a family is one new file.
 
     Args:
         package: Name of the package, which is being imported.
@@ -193,7 +193,7 @@ def discover(package: str, root: type[_T]) -> tuple[Callable[[str], Any], Callab
     """
     path = sys.modules[package].__path__
     classes: dict[str, type[_T]] = {}
-    for info in pkgutil.iter_modules(path, f"{package}."):
+    for info in pkgutil.walk_packages(path, f"{package}."):
         module = import_module(info.name)
         for value in vars(module).values():
             if (

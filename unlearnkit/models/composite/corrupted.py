@@ -10,22 +10,30 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from unlearnkit.functional.corruption import corrupt
 from unlearnkit.models.composite.base import CompositeConfig, OnBase
+from unlearnkit.models.composite.classifiers import PromptClassifier, TokenClassifier
 from unlearnkit.models.composite.encoder import own_states
 from unlearnkit.models.composite.gated import prompts_of
+
+CLASSIFIER, TOKENS = "classifier", "tokens"
+"""Parts that decide which prompts are corrupted, and which of their tokens."""
 
 
 class CorruptedConfig(CompositeConfig):
     """Config of a model with corrupted prompts.
 
     Args:
-        coefficients: Of the classifier, one a dimension of the prompt's mean hidden state.
-        bias: Of the classifier.
+        coefficients: Of the regression, one a dimension of the prompt's mean hidden state.
+        bias: Of the regression.
         layers: The hidden state that it sees is the last of so many, the embedding first.
         threshold: Prompts with a greater probability are corrupted.
-        strength: Standard deviation of the noise.
-        dims: How many of the first dimensions of an embedding it is added to.
+        strength: Standard deviation of the noise, or the shift.
+        dims: How many dimensions of an embedding are corrupted.
         seed: Of the noise.
+        corruption: Its kind, one of `unlearnkit.functional.corruption.CORRUPTIONS`.
+        before: Text in front of each prompt that a finetuned classifier does not see.
+        after: Text behind each prompt, likewise.
         **kwargs: As of any composite model.
     """
 
@@ -43,24 +51,30 @@ class CorruptedConfig(CompositeConfig):
         strength: float = 1.0,
         dims: int = 1,
         seed: int = 0,
+        corruption: str = "rand_noise_first_n",
+        before: str = "",
+        after: str = "",
         **kwargs: Any,
     ) -> None:
         self.coefficients, self.bias, self.layers = coefficients or [], bias, layers
         self.threshold, self.strength, self.dims, self.seed = threshold, strength, dims, seed
+        self.corruption, self.before, self.after = corruption, before, after
         super().__init__(**kwargs)
 
 
 class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
-    """The base, with noise in the embeddings of prompts that a classifier takes for forgotten ones.
+    """The base, with corrupted embeddings of prompts that a classifier takes for forgotten ones.
 
-    All tokens of such a prompt but the last have the noise, the same at the same place in every
-    prompt, so that answers do not depend on chance or on the batch. Other prompts give the base's
-    output bit for bit. The prompt is what comes before the first response token, as of a gated
-    model.
+    All tokens of such a prompt but the last are corrupted, or those that a second classifier finds
+    in it. Noise is the same at the same place in every prompt, so that answers do not depend on
+    chance or on the batch. Other prompts give the base's output bit for bit. The prompt is what
+    comes before the first response token, as of a gated model.
 
     Args:
-        config: The classifier and the noise.
+        config: The corruption, and the regression if that decides.
         base: The model.
+        classifier: Decides in place of the regression.
+        tokens: Finds the tokens that are corrupted.
     """
 
     config: CorruptedConfig
@@ -69,9 +83,16 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
     reads_prompts = True
     """Asks the engine for ``prompt_lengths``."""
 
-    def __init__(self, config: CorruptedConfig, base: PreTrainedModel) -> None:
+    def __init__(
+        self,
+        config: CorruptedConfig,
+        base: PreTrainedModel,
+        classifier: PromptClassifier | None = None,
+        tokens: TokenClassifier | None = None,
+    ) -> None:
         super().__init__(config)
         self.base = base.requires_grad_(False)
+        self.classifier, self.tokens = classifier, tokens
         self.register_buffer(
             "coefficients", torch.tensor(config.coefficients, dtype=torch.float32), persistent=False
         )
@@ -82,6 +103,9 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
     @torch.no_grad()
     def probability(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """That a prompt is about what is to be forgotten, ``[B, T] -> [B]``."""
+        if self.classifier is not None:
+            classifier: Any = self.classifier
+            return classifier(input_ids, mask)
         states = own_states(self.base, input_ids, mask, self.config.layers)[:, -1]
         coefficients: Any = self.coefficients
         return (states @ coefficients + self.config.bias).sigmoid()
@@ -129,20 +153,28 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         return nn.functional.pad(held, (0, input_ids.shape[1] - held.shape[1]))
 
     def _corrupted(self, input_ids: Tensor, mask: Tensor, chosen: Tensor) -> Tensor:
-        """Embeddings ``[B, T, H]`` of the rows, those of chosen prompts with noise."""
-        embedded = self.get_input_embeddings()(input_ids)
-        generator = torch.Generator().manual_seed(self.config.seed)
-        # One draw a place, from the first on: a longer prompt has the same beginning.
-        rows = [
-            torch.randn(self.config.dims, generator=generator) for _ in range(input_ids.shape[1])
-        ]
-        noise = torch.stack(rows).to(embedded) * self.config.strength
-        place = mask.cumsum(-1)
-        hit = chosen[:, None] & (mask == 1) & (place < place[:, -1:])
-        added = noise[(place - 1).clamp(min=0)] * hit[..., None]
-        return torch.cat(
-            [embedded[..., : self.config.dims] + added, embedded[..., self.config.dims :]], dim=-1
+        """Embeddings ``[B, T, H]`` of the rows, those of chosen prompts corrupted."""
+        config, place = self.config, mask.cumsum(-1)
+        return corrupt(
+            self.get_input_embeddings()(input_ids),
+            chosen[:, None] & self._to_corrupt(input_ids, mask, place, chosen),
+            config.corruption,
+            dims=config.dims,
+            strength=config.strength,
+            seed=config.seed,
+            # One draw a place of the prompt: a longer one has the same beginning.
+            places=(place - 1).clamp(min=0),
         )
+
+    def _to_corrupt(self, input_ids: Tensor, mask: Tensor, place: Tensor, chosen: Tensor) -> Tensor:
+        """``[B, T]`` which tokens are meant, if the prompt is; all but the last where none is."""
+        inside = mask == 1
+        found = inside & (place < place[:, -1:])
+        if self.tokens is not None:
+            labelled = torch.zeros_like(found)
+            labelled[chosen] = self.tokens(input_ids[chosen], mask[chosen]) & inside[chosen]
+            found = torch.where(labelled.any(-1, keepdim=True), labelled, found)
+        return found
 
 
 AutoConfig.register(CorruptedConfig.model_type, CorruptedConfig, exist_ok=True)

@@ -12,7 +12,7 @@ from stub import save_stub
 from transformers import AutoModelForCausalLM
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits.eco import fit_classifier
+from unlearnkit.edits.eco.regression import fit_classifier
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.errors import UserError

@@ -1,0 +1,1 @@
+"""ECO: corrupts the embeddings of prompts that a classifier finds."""
