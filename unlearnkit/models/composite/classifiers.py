@@ -1,4 +1,4 @@
-"""Classifiers of prompts and of their tokens, each with a tokenizer of its own."""
+"""Classifiers of prompts and of tokens, with their own tokenizers."""
 
 from __future__ import annotations
 
