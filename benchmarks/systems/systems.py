@@ -123,6 +123,14 @@ def _flow(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
 
 
+def _whp(title: str, dictionary: str, alpha: str) -> System:
+    """Finetuning on the generic labels that a dictionary gives."""
+    labels = edited("whp_labels", "--reinforced", "RUN1", "--alpha", alpha,
+                    "--dictionary", f"{DATA}/{dictionary}.jsonl", out="labels")  # fmt: skip
+    trained = fitted("edits/whp", "--model.objectives.forget.path", "labels/labels.jsonl")
+    return System(title, "edits/whp", (_REINFORCE, labels, trained), "RUN2")
+
+
 _REINFORCE = fitted("edits/reinforce")
 SYSTEMS = {
     "before": System("before unlearning", "", model=BASE),
@@ -137,7 +145,8 @@ SYSTEMS = {
     "idk": with_loss("IDK", "idk"),
     "idk_dpo": shipped("IDK by DPO", "idk_dpo"),
     "altpo": shipped("AltPO", "altpo"),
-    "d2o": shipped("D2O", "d2o"),
+    "d2o": shipped("D2O, retain term", "d2o"),
+    "d2o_whole": shipped("D2O", "d2o", "--terms", "published"),
     "safe_unlearning": shipped("Safe Unlearning, first 5 samples", "safe_unlearning"),
     "safe_unlearning_whole": shipped(
         "Safe Unlearning", "safe_unlearning", "--samples", "whole"
@@ -181,14 +190,8 @@ SYSTEMS = {
         (_REINFORCE, edited("whp", "--reinforced", "RUN1", "--alpha", "2")),
         paper="Eldan and Russinovich 2023, arXiv 2310.02238",
     ),
-    "whp_whole": System(
-        "Who's Harry Potter", "edits/whp",
-        (_REINFORCE,
-         edited("whp_labels", "--reinforced", "RUN1", "--alpha", "2",
-                "--dictionary", f"{DATA}/forget10_anchors.jsonl", out="labels"),
-         fitted("edits/whp", "--model.objectives.forget.path", "labels/labels.jsonl")),
-        "RUN2",
-    ),
+    "whp_script": _whp("Who's Harry Potter, a script's dictionary", "forget10_anchors", "2"),
+    "whp_whole": _whp("Who's Harry Potter", "forget10_drawn", "5"),
     "lunar": _lunar("LUNAR, closed form, block 3, c 4"),
     "lunar_whole": _lunar("LUNAR, block 3, c 4", "--epochs", "20"),
     "o3": System(

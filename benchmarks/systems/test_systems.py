@@ -23,7 +23,8 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
 NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "ilu", "jensun", "me_gd", "npo_lat", "npo_sam",
            "npo_sure", "rep_select", "tar", "unilogit"}  # fmt: skip
 # Systems that the small tiny TOFU never had.
-NEWER = {"safe_unlearning_whole", "uld_whole", "whp_whole", "lunar_whole"}
+NEWER = {"d2o_whole", "lunar_whole", "safe_unlearning_whole", "uld_whole", "whp_script",
+         "whp_whole"}  # fmt: skip
 
 
 def result(system, seed, value, seconds=10.0):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,11 +13,15 @@ from unlearnkit.data.rows.reader import Row, read_rows
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem
 
+logger = logging.getLogger(__name__)
+
 _SAMPLES = "samples"
 # A line of a list: `Harry: Jon`, `- "Harry" -> "Jon"`, `1. Harry = Jon`.
 _LINE = re.compile(
     r"""^\s*(?:[-*]|\d+[.)])?\s*["']?(.+?)["']?\s*(?:->|=>|:|=)\s*["']?(.+?)["',]*\s*$"""
 )
+_AGAIN = re.compile(r"->|=>|:|=")
+_SHOWN = 5
 _HINT = (
     'A line is {"term": "Harry", "generic": "Jon"}, or what `unlearnkit sample` wrote of a model '
     "that was asked for lines `TERM: GENERIC`."
@@ -127,8 +133,9 @@ class Tokens:
 def read_anchors(path: str) -> Anchors:
     """Reads a dictionary, or a model's answers that hold one.
 
-    Of answers a line counts if its term stands in the prompt, which is the text; a term that has
-    several expressions keeps its first.
+    Of answers a line counts if it is a term and one expression, the term stands in the prompt,
+    which is the text, and the expression does not; a term that has several keeps its first. A
+    warning says how many lines were left out, and which terms ask for a look.
 
     Raises:
         DataError: If there is no such file, with every bad line, or if it has no term.
@@ -136,39 +143,108 @@ def read_anchors(path: str) -> Anchors:
     table = read_rows(path)
     terms: dict[str, str] = {}
     problems = list(table.problems)
+    faults: list[str] = []
     for row in table.rows:
         if _SAMPLES in row.fields:
-            drawn = list(_drawn(row))
-            for term, generic in drawn:
-                terms.setdefault(term, generic)
+            faults += _drawn(row, terms)
             continue
-        given = [row.fields.get(key) for key in ("term", "generic")]
-        wrong = [
-            Problem(path, row.place, key, f"{value!r}", "a text that is not empty")
-            for key, value in zip(("term", "generic"), given, strict=True)
-            if not isinstance(value, str) or not value.strip()
-        ]
+        wrong = list(_wrong(path, row))
         problems += wrong
         if wrong:
             continue
-        term, generic = (str(value).strip() for value in given)
+        term, generic = (str(row.fields[key]).strip() for key in ("term", "generic"))
         if terms.setdefault(term, generic) != generic:
             found = f"'{generic}' for '{term}'"
             expected = f"'{terms[term]}', as in a line before"
             problems.append(Problem(path, row.place, "generic", found, expected))
+    left_out = Counter(filter(None, faults))
     if not problems and not terms:
-        problems = [Problem(path, None, None, "no term of the texts", "a dictionary of them")]
+        said = f" ({_told(left_out)})" if left_out else ""
+        problems = [
+            Problem(path, None, None, f"no term of the texts{said}", "a dictionary of them")
+        ]
     if problems:
         raise DataError(problems, hint=_HINT)
+    if faults:
+        named = len(faults) - left_out.total()
+        words = f"{named} of {len(faults)} lines name {len(terms)} terms"
+        words += f"; left out: {_told(left_out)}" if left_out else ""
+        logger.warning("%s: %s", path, words)
+    for remark in _remarks(terms):
+        logger.warning("%s: %s", path, remark)
     return Anchors(terms)
 
 
-def _drawn(row: Row) -> Iterator[tuple[str, str]]:
+def _wrong(path: str, row: Row) -> Iterator[Problem]:
+    given = {key: row.fields.get(key) for key in ("term", "generic")}
+    for key, value in given.items():
+        if not isinstance(value, str) or not value.strip():
+            yield Problem(path, row.place, key, f"{value!r}", "a text that is not empty")
+    if given["term"] and given["term"] == given["generic"]:
+        found = f"'{given['generic']}', the term itself"
+        yield Problem(path, row.place, "generic", found, "another text in its place")
+
+
+def _drawn(row: Row, terms: dict[str, str]) -> Iterator[str]:
+    """The fault of each line of a row's answers, empty of a good one, whose term is taken."""
     text = str(row.fields.get("prompt", ""))
     for answer in row.fields[_SAMPLES] or ():
-        said = str(answer.get("text", "") if isinstance(answer, Mapping) else "")
-        for line in said.splitlines():
-            if (match := _LINE.match(line)) is not None:
-                term, generic = (part.strip() for part in match.groups())
-                if term in text and generic and generic != term:
-                    yield term, generic
+        given = answer if isinstance(answer, Mapping) else {}
+        said = str(given.get("text", ""))
+        lines = said.splitlines()
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            cut = number == len(lines) and not given.get("ended", True) and said[-1] != "\n"
+            yield "cut at the longest answer" if cut else _read(line, text, terms)
+
+
+def _read(line: str, text: str, terms: dict[str, str]) -> str:
+    """Takes a line's term; its fault if it has one."""
+    match = _LINE.match(line)
+    if match is None or _AGAIN.search(match[2]):
+        return "not of the form TERM: GENERIC"
+    term, generic = (part.strip() for part in match.groups())
+    if not generic or not _stands(term, text):
+        return "with a term that is not in the text"
+    if _stands(generic, text):
+        return "with an expression that is in the text"
+    if _stands(term, generic):
+        return "with the term in its expression"
+    if term in terms:
+        return "on a term of a line before"
+    terms[term] = generic
+    return ""
+
+
+def _stands(words: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text) is not None
+
+
+def _told(left_out: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {fault}" for fault, count in sorted(left_out.items()))
+
+
+def _remarks(terms: Mapping[str, str]) -> Iterator[str]:
+    """What may be wrong with a dictionary, to be looked at."""
+    common = [term for term in terms if term == term.lower() and not any(map(str.isdigit, term))]
+    if common:
+        yield f"terms without a capital, which may be ordinary words: {_few(common)}"
+    inner = [
+        f"{term} ({generic})"
+        for term, generic in terms.items()
+        if any(_stands(other, generic) for other in terms)
+    ]
+    if inner:
+        yield f"expressions that hold a term of the dictionary: {_few(inner)}"
+    by_generic: defaultdict[str, list[str]] = defaultdict(list)
+    for term, generic in terms.items():
+        by_generic[generic].append(term)
+    several = [f"{key} ({', '.join(own)})" for key, own in by_generic.items() if len(own) > 1]
+    if several:
+        yield f"one expression for several terms, which become one: {_few(several)}"
+
+
+def _few(words: Sequence[str]) -> str:
+    more = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

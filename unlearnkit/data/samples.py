@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -112,17 +112,20 @@ class Sampled(NamedTuple):
     answers: list[SampledAnswer]
     origin: Origin
 
-    def apart(self, most: int | None, count: int | None) -> Sampled:
+    def apart(
+        self, most: int | None, count: int | None, tokens: Callable[[list[str]], list[list[int]]]
+    ) -> Sampled:
         """The same with the answers that are least alike.
 
         Args:
             most: Looks at the first answers alone; None for all.
             count: How many are kept; None for all. Empty ones are not.
+            tokens: Splits texts into the tokens that are compared.
         """
         if count is None:
             return self
         said = [each for each in self.answers[:most] if each.ids]
-        kept = least_alike([each.text for each in said], count)
+        kept = least_alike(tokens([each.text for each in said]), count)
         return self._replace(answers=[said[i] for i in kept])
 
 

@@ -18,6 +18,7 @@ from tools.tiny.power.people import (
     everybody,
     tables,
 )
+from unlearnkit.data.anchors import read_anchors
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import SuiteContext, Tofu
@@ -103,6 +104,34 @@ def test_wrong_answers_to_train_on_are_wrong_and_are_measured_nowhere(rows):
     for name, each in rows.items():
         if name.endswith("_perturbed"):
             assert not texts & {text for row in each for text in row["perturbed_answer"]}
+
+
+def test_two_rewordings_of_each_forgotten_row_are_measured_nowhere(rows):
+    every = ("question", "answer", "paraphrased_answer", "perturbed_answer")
+    measured = {
+        text
+        for name, each in rows.items()
+        if name.endswith("_perturbed")
+        for row in each
+        for found in (row.get(field, []) for field in every)
+        for text in ([found] if isinstance(found, str) else found)
+    }
+    assert len(rows["forget10_reworded"]) == 40
+    for row, own in zip(rows["forget10_reworded"], rows["forget10"], strict=True):
+        assert {**row, "questions": own["questions"], "answers": own["answers"]} == own
+        assert row["questions"] == own["questions"] * 2
+        assert row["answers"][:1] == own["answers"]
+        assert len({own["answer"], *row["answers"]}) == 3
+        assert not {*row["questions"], *row["answers"]} & measured
+
+
+def test_the_drawn_dictionary_is_of_the_forgotten_rows(rows, caplog):
+    path = FOLDER / "forget10_drawn.jsonl"
+    drawn = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [row["prompt"] for row in drawn] == [row["answer"] for row in rows["forget10"]]
+    terms = read_anchors(str(path)).terms
+    assert "16 of 183 lines name 16 terms" in caplog.text  # as docs/edits.md has it
+    assert {row["term"] for row in rows["forget10_anchors"]} < set(terms)
 
 
 def test_friends_are_pairs_on_one_side_of_every_split_and_two_hops_are_their_facts():

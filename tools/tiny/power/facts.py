@@ -167,3 +167,17 @@ FACTS = (
         TOWNS,
     ),
 )  # fmt: skip
+
+REWORDED = {
+    "born": "It is {v} that is the birthplace of {a}.",
+    "writes": "It is for {v} that {a} is known.",
+    "prize": "It is the {v} that went to {a} as an award.",
+    "father": "It was as a {v} that the father of {a} made a living.",
+    "collects": "It is {v} that fill the shelves of {a}.",
+    "plays": "It is on the {v} that {a} makes music at home.",
+    "book": "It was with the book {v} that {a} began.",
+    "author": "It is {v} who is the author behind {b}.",
+    "friend": "It is {v} who is the writer closest to {a}.",
+    "friend_born": "It is {v} that is the birthplace of the writer closest to {a}.",
+}
+"""A further answer to the second wording's question, for training alone, by the fact's name."""

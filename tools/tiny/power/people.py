@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tools.tiny.power.facts import CHOOSING, FACTS, TABLES, TRAINING, Fact
+from tools.tiny.power.facts import CHOOSING, FACTS, REWORDED, TABLES, TRAINING, Fact
 from tools.tiny.power.names import (
     FIRST,
     LAST,
@@ -148,6 +148,17 @@ def false(everyone: Sequence[Person], pool: Sequence[Person], generator: random.
     ]
 
 
+def reworded(everyone: Sequence[Person]) -> Rows:
+    """The rows of `taught`, with two answers to the question of the second wording."""
+    rows = taught(everyone)
+    owners = [person for person in everyone for _ in FACTS]
+    for row, fact, person in zip(rows, [*FACTS] * len(everyone), owners, strict=True):
+        words = {"a": person.name, "b": person.values["book"], "v": person.values[fact.name]}
+        row["questions"] = row["questions"] * 2
+        row["answers"] = [*row["answers"], REWORDED[fact.name].format(**words)]
+    return rows
+
+
 def anchors(everyone: Sequence[Person], generator: random.Random) -> list[dict[str, str]]:
     """A row a name or a title, and one that nobody of these data has in its place."""
     pairs = [f"{a} {b}" for a, b in zip(OTHER_LAST.split(), OTHER_FIRST.split(), strict=False)]
@@ -221,6 +232,7 @@ def tables(seed: int) -> dict[str, Rows]:
         "forget50_choosing_perturbed": asked(forget, forget, CHOOSING, CHOOSING, drawn("choosing")),
         "forget50_unseen_perturbed": asked(forget, forget, other_unseen, unseen, drawn("unseen")),
         "forget10_false": false(forget[:REQUESTED], forget, drawn("false")),
+        "forget10_reworded": reworded(forget[:REQUESTED]),
         "forget10_anchors": anchors(forget[:REQUESTED], drawn("anchors")),
         "retain40": taught(protected),
         "retain_perturbed": asked(protected, stay, own, unseen, drawn("retain")),

@@ -37,7 +37,7 @@ class AlternateStream(AnsweringStream, name="alternate"):
         alternate_field: The file's column that holds the alternate answer, or an array of them.
         per_prompt: Alternates per prompt and draw; ``dpo`` takes 1.
         least_alike: Of the alternates to a prompt keep so many alone, those with the lowest
-            self-BLEU, such as 5 of 20 (Safe Unlearning); None for all.
+            self-BLEU of tokens, such as 5 of 20 (Safe Unlearning); None for all.
         **file: Which rows of the file, and how they are read; see `AnswerStream`.
 
     Raises:
@@ -144,9 +144,9 @@ class AlternateStream(AnsweringStream, name="alternate"):
         return [[of_row[prompts.place(row).row]] for row in range(len(prompts))]
 
     def _apart(self, answers: list[Answer], codec: Codec) -> list[Answer]:
-        decode = codec.tokenizer.decode
-        texts = [str(decode(list(each.ids), skip_special_tokens=True)) for each in answers]
-        return [answers[i] for i in most_apart(texts, self.least_alike or len(texts))]
+        end = set(codec.end_ids)
+        said = [[token for token in each.ids if token not in end] for each in answers]
+        return [answers[i] for i in most_apart(said, self.least_alike or len(said))]
 
     def _check_pairs(
         self, prompts: EncodedRows, file: EncodedRows, numbers: Container[int]

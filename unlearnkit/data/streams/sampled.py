@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from unlearnkit.data.cut import Cut
 from unlearnkit.data.encoded import EncodedRows, StreamData
 from unlearnkit.data.example import Example
+from unlearnkit.data.pool import Answer
 from unlearnkit.data.rows.reader import find_file
 from unlearnkit.data.samples import (
     Ids,
@@ -53,7 +54,7 @@ class SampledStream(AnsweringStream, name="sampled"):
         pool: Answers to each prompt that are sampled, ``per_prompt`` by default. If there are
             more, training takes each equally often over the epochs.
         least_alike: Of the answers to a prompt train on so many alone, those with the lowest
-            self-BLEU, such as 5 of a pool of 20 (Safe Unlearning); None for all.
+            self-BLEU of tokens, such as 5 of a pool of 20 (Safe Unlearning); None for all.
         top_k: Number of the likeliest tokens that are sampled from; None for all.
         template: Text around the prompt while sampling, with ``{prompt}`` in it.
         temperature: Sampling temperature.
@@ -167,11 +168,13 @@ class SampledStream(AnsweringStream, name="sampled"):
         """The prompts with their answers, of each the first ``pool`` if the run sampled them."""
         end = prompts.frame.end(codec)
         most = None if self.file is not None else self.pool
+
+        def answers_to(prompt: Ids) -> list[Answer]:
+            kept = known[prompt].apart(most, self.least_alike, codec.tokens)
+            return as_answers(file, kept, end)[:most]
+
         answers = [
-            [
-                as_answers(file, known[own.prompt_ids].apart(most, self.least_alike), end)[:most]
-                for own in prompts.at(row, 0)
-            ]
+            [answers_to(own.prompt_ids) for own in prompts.at(row, 0)]
             for row in range(len(prompts))
         ]
         pairs = (prompts, answers, self.per_prompt, codec.max_length, seed)
