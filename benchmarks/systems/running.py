@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.stored import Results
-from benchmarks.systems.systems import GOLD, RECIPES, SUITE, Command, System
+from benchmarks.systems.systems import GOLD, RECIPES, SUITE, Command, System, program
 from benchmarks.systems.table import KEY
 
 PACKAGE = Path(__file__).parents[2] / "unlearnkit"
@@ -88,6 +88,10 @@ class Bench:
 
     def _digest(self, system: System) -> str:
         texts = [(RECIPES / f"{each}.yaml").read_text("utf-8") for each in system.recipes]
+        for words in system.commands:
+            if words[0] == "python":
+                file = PACKAGE.parent.joinpath(*words[2].split("."))
+                texts.append(file.with_suffix(".py").read_text("utf-8"))
         parts = (system.commands, system.model, self.more, self.suite, texts, self.code)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -98,10 +102,11 @@ def measured(command: Command, work: Path) -> Cost:
     Raises:
         RuntimeError: If it fails, with what it said.
     """
+    words = command[1:] if command[0] == "python" else ("-m", "unlearnkit", *command)
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "unlearnkit", *command],
+            [sys.executable, *words],
             stdout=said,
             stderr=subprocess.STDOUT,
             cwd=work,
@@ -111,8 +116,8 @@ def measured(command: Command, work: Path) -> Cost:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            words = said.read().decode(errors="replace")
-            raise RuntimeError(f"unlearnkit {shlex.join(command)}\n{words}")
+            told = said.read().decode(errors="replace")
+            raise RuntimeError(f"{shlex.join(program(command))}\n{told}")
     peak = used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     wall = time.monotonic() - started
     return Cost(round(used.ru_utime + used.ru_stime, 1), round(wall, 1), round(peak, 1))

@@ -17,11 +17,13 @@ SUITE = (
     f"{{name: tofu, data: {DATA}, split: forget10, neighbour: neighbour_perturbed, "
     "heldout: holdout50, max_new_tokens: 40}"
 )
+TEMPLATE = ("--template", "Question: {prompt}\nAnswer: {response}")
+REQUESTS = (1, 2, 3, 4)
 FIELDS = ("--prompt_field", "question", "--response_field", "answer")
 _PAPER = re.compile(r"\(([^()]*arXiv [\d.]+)[^()]*\)")
 
 Command = tuple[str, ...]
-"""Words after ``unlearnkit``; SEED stands for the seed, RUN1 for the first run's folder."""
+"""Words after ``unlearnkit``, or a line of ``python``; SEED is the seed, RUN1 the first run."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class System:
 
     def lines(self, seed: int) -> list[str]:
         """Its commands as they are typed, with RUN1 and RUN2 for the folders of its runs."""
-        typed = [shlex.join(["unlearnkit", *words]) for words in self.commands]
+        typed = [shlex.join(program(words)) for words in self.commands]
         return [line.replace("SEED", str(seed)) for line in typed]
 
     @property
@@ -66,6 +68,11 @@ class System:
         """All shipped recipes that its commands read."""
         named = [words[words.index("--recipe") + 1] for words in self.commands if words[0] == "fit"]
         return sorted({*named, self.recipe} - {""})
+
+
+def program(words: Command) -> Command:
+    """A command with the program that it is of."""
+    return words if words[0] == "python" else ("unlearnkit", *words)
 
 
 def fitted(recipe: str, *more: str) -> Command:
@@ -101,22 +108,38 @@ def edited(kind: str, *words: str, out: str = "out") -> Command:
 
 
 def _lunar(title: str, *words: str) -> System:
-    """Block 3 with c 4, in closed form or trained."""
-    layer = ("--layer", "3", "--coefficient", "4", "--responses", "true", *words)
+    """Block 3, in closed form or trained."""
+    layer = ("--layer", "3", *words)
     files = {"forget": "forget10", "retain": "retain40", "refuse": "holdout50"}
     rows = tuple(
         word for kind, name in files.items() for word in (f"--{kind}", f"{DATA}/{name}.jsonl")
     )
-    template = ("--template", "Question: {prompt}\nAnswer: {response}")
-    command = edited("lunar", *rows, *layer, *FIELDS, *template)
+    command = edited("lunar", *rows, *layer, *FIELDS, *TEMPLATE)
     return System(title, "", (command,), paper="Shen et al. 2025, arXiv 2502.07218")
 
 
-def _request(number: int) -> Command:
-    """The training of a later request's adapter, orthogonal to those before it."""
+def _request(number: int, *words: str) -> Command:
+    """The training of a request's adapter, orthogonal to those before it."""
+    if number == 1:
+        return fitted("edits/o3", *words)
     before = ", ".join(f"RUN{n}/model" for n in range(1, number))
-    return fitted("edits/o3", "--data.streams.forget.path", f"{DATA}/request{number}.jsonl",
+    return fitted("edits/o3", *words, "--data.streams.forget.path",
+                  f"{DATA}/request{number}.jsonl",
                   "--model.objectives.orthogonal.previous", f"[{before}]")  # fmt: skip
+
+
+def _each(option: str, name: str) -> tuple[str, ...]:
+    """An option that is given once for each request."""
+    first, *others = (f"{name}{number}" for number in REQUESTS)
+    return (option, first, *(word for each in others for word in (f"{option}+", each)))
+
+
+def _encoder(number: int) -> Command:
+    """The training of a request's own encoder, the best checkpoint of which is kept."""
+    return edited("o3_encoder", "--encoder", "mlm", "--adapter", f"RUN{number}",
+                  "--layers", "5", "--seed", "SEED", "--heldout", "0.2",
+                  "--others", f"{DATA}/retain40.jsonl", "--choose_by", "published",
+                  *FIELDS, *TEMPLATE, out=f"ENC{number}")  # fmt: skip
 
 
 def _flow(value: Any) -> str:
@@ -135,7 +158,10 @@ _REINFORCE = fitted("edits/reinforce")
 SYSTEMS = {
     "before": System("before unlearning", "", model=BASE),
     "gold": System("gold: never saw the authors", "", model=GOLD),
-    "gradient_ascent": with_loss("Gradient ascent", "gradient_ascent"),
+    "gradient_ascent": with_loss("Gradient ascent, to a ceiling", "gradient_ascent"),
+    "gradient_ascent_whole": shipped(
+        "Gradient ascent, to the published end", "gradient_ascent"
+    ),
     "graddiff": shipped("GradDiff", "graddiff"),
     "kl_ga": with_loss("KL minimisation", "kl_ga"),
     "llmu": shipped("Ascent, random answers, divergence", "llmu"),
@@ -159,7 +185,12 @@ SYSTEMS = {
     "unlikelihood": with_loss("Unlikelihood", "unlikelihood"),
     # 5 epochs as published, of the 15 that there are.
     "pdu": with_loss("PDU", "pdu", "--model.objectives.forget.dual_warmup", "20"),
-    "rmu": shipped("RMU", "rmu"),
+    "rmu": shipped("RMU, all weights", "rmu"),
+    "rmu_whole": shipped(
+        "RMU", "rmu", "--model.trainable", r"model\.layers\.[012]\.mlp\.down_proj",
+        "--model.objectives.forget.steering", "6.5",
+        "--model.objectives.retain.weight", "1200", "--model.optimizer.lr", "2.0e-2",
+    ),
     "salun": shipped("SalUn, NPO on half of the weights", "salun"),
     "ihl": with_loss("IHL, LoRA", "ihl"),
     "pissa": shipped("IHL, PiSSA", "pissa"),
@@ -169,9 +200,14 @@ SYSTEMS = {
         (_REINFORCE, edited("negate", "--tuned", "RUN1", "--scale", "1")),
     ),
     "sku": System(
-        "SKU", "edits/sku_stage1",
+        "SKU, scale 0.6", "edits/sku_stage1",
         (fitted("edits/sku_stage1"),
          edited("negate", "--tuned", "RUN1", "--scale", "0.6")),
+    ),
+    "sku_whole": System(
+        "SKU", "edits/sku_stage1",
+        (fitted("edits/sku_stage1", "--trainer.callbacks", "[]", "--model.optimizer.lr", "2.0e-4"),
+         edited("negate", "--tuned", "RUN1", "--scale", "1")),
     ),
     "offset": System(
         "delta-unlearning, NPO", "edits/offset", (fitted("edits/offset"),), "RUN1"
@@ -192,13 +228,21 @@ SYSTEMS = {
     ),
     "whp_script": _whp("Who's Harry Potter, a script's dictionary", "forget10_anchors", "2"),
     "whp_whole": _whp("Who's Harry Potter", "forget10_drawn", "5"),
-    "lunar": _lunar("LUNAR, closed form, block 3, c 4"),
-    "lunar_whole": _lunar("LUNAR, block 3, c 4", "--epochs", "20"),
+    "lunar": _lunar(
+        "LUNAR, closed form, block 3, c 4", "--coefficient", "4", "--responses", "true"
+    ),
+    "lunar_whole": _lunar("LUNAR, block 3", "--epochs", "20"),
     "o3": System(
-        "O3, a request an author", "edits/o3",
-        (fitted("edits/o3"), *map(_request, (2, 3, 4)),
-         edited("o3", "--adapter", "RUN1",
-                *(word for n in (2, 3, 4) for word in ("--adapter+", f"RUN{n}")))),
+        "O3, refusals, the base's states by cosine", "edits/o3",
+        (*map(_request, REQUESTS), edited("o3", *_each("--adapter", "RUN"))),
+    ),
+    "o3_whole": System(
+        "O3", "edits/o3",
+        (*(_request(number, "--labels", "random") for number in REQUESTS),
+         ("python", "-m", "tools.tiny.power.encoder", "mlm", "--seed", "SEED"),
+         *map(_encoder, REQUESTS),
+         edited("o3", *_each("--adapter", "RUN"), *_each("--encoder", "ENC"), "--layers", "5",
+                "--score", "o3", "--gate", "scienceqa", "--heldout", "0.2", "--seed", "SEED")),
     ),
     "erase": System(
         "ERASE, 3 rows in context", "",

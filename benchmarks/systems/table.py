@@ -86,4 +86,4 @@ def _by(system: System) -> str:
     """The recipes that are run and the edits that follow, each once."""
     parts = [f"`{name}`" for name in system.recipes]
     edits = [f"`edit {words[1]}`" for words in system.commands if words[0] == "edit"]
-    return ", ".join([*parts, *edits])
+    return ", ".join(dict.fromkeys([*parts, *edits]))

@@ -23,7 +23,8 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
 NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "ilu", "jensun", "me_gd", "npo_lat", "npo_sam",
            "npo_sure", "rep_select", "tar", "unilogit"}  # fmt: skip
 # Systems that the small tiny TOFU never had.
-NEWER = {"d2o_whole", "lunar_whole", "safe_unlearning_whole", "uld_whole", "whp_script",
+NEWER = {"d2o_whole", "gradient_ascent_whole", "lunar_whole", "o3_whole", "rmu_whole",
+         "safe_unlearning_whole", "sku_whole", "uld_whole", "whp_script",
          "whp_whole"}  # fmt: skip
 
 
@@ -60,6 +61,11 @@ def test_an_edit_is_named_after_the_training_that_it_needs():
         "| Who's Harry Potter, its prediction (Eldan and Russinovich 2023, arXiv 2310.02238) "
         "| `whp` | `edits/reinforce`, `edit whp` |"
     )
+
+
+def test_an_edit_that_is_made_several_times_is_named_once():
+    row = table.table({"o3_whole": [result("o3_whole", 0, 0.5)]}).splitlines()[-1]
+    assert "| `edits/o3`, `edit o3_encoder`, `edit o3` |" in row
 
 
 def test_metrics_are_rows_and_what_nobody_ran_has_no_column():
@@ -159,6 +165,10 @@ def test_a_process_is_measured_and_its_words_are_shown_if_it_fails(tmp_path):
     cost = measured(("--version",), tmp_path)
     assert cost.peak_mb > 0
     assert cost.seconds > 0
+    measured(("python", "-c", "open('made', 'w').close()"), tmp_path)
+    assert (tmp_path / "made").is_file()
+    lines = System("", "", (("python", "-m", "a", "b c"), ("edit", "x"))).lines(0)
+    assert lines == ["python -m a 'b c'", "unlearnkit edit x"]
     with pytest.raises(RuntimeError, match="Did you mean 'fit'"):
         measured(("fti",), tmp_path)
 

@@ -27,13 +27,20 @@ METHODS = [name for name in RECIPES if name.startswith("methods/")]
 WITHOUT_RECIPE = {"l2_to_reference", "generic_labels"}
 # What a recipe with requests measures before the first and after each, in short.
 SHORT = {"requests": ("--evaluate", "[{name: requests, limit: 2, max_new_tokens: 4}]")}
-# Labels are those of one tokenizer.
-BASES = {"edits/whp": ("--model.base", "tiny/tofu_power")}
+# Labels are those of one tokenizer. A random model has nothing to forget, so that the stop comes
+# after one step; a few rows are enough for two.
+MORE = {
+    "edits/whp": ("--model.base", "tiny/tofu_power"),
+    "tiny_tofu/gradient_ascent": (
+        *("--trainer.min_epochs", "2", "--data.batch_size", "2"),
+        *("--data.streams.forget.limit", "2", "--data.streams.unseen.limit", "2"),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_two_steps(build, name):
-    cli = build(name, *BASES.get(name, ()))
+    cli = build(name, *MORE.get(name, ()))
     for each in cli.datamodule.streams.values():
         if isinstance(each, SampledStream):
             each.sampling = each.sampling._replace(max_new_tokens=4)

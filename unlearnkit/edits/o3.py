@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig
@@ -23,18 +23,21 @@ from unlearnkit.models.base import BaseModel, as_base_model, load_tokenizer
 from unlearnkit.models.composite.base import PARTS
 from unlearnkit.models.composite.detector import (
     SCORES,
+    Detector,
     fit_detector,
+    held_out,
     refuse_missing_sklearn,
 )
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
-from unlearnkit.models.composite.gated import DETECTOR, GatedForCausalLM
+from unlearnkit.models.composite.gated import DETECTOR, PUBLISHED, GatedForCausalLM
 from unlearnkit.models.composite.gated_folder import describe_gated, with_adapters
 from unlearnkit.models.composite.parts import with_fingerprints
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import adapter_base, load_config, load_model
 
-GateKind = Literal["soft", "hard"]
+GATES = ("soft", "hard", *PUBLISHED)
+THRESHOLD = 0.5
 RECORD = "gate.json"
 
 
@@ -54,9 +57,14 @@ class O3(Edit, name="o3"):
             has its own: give as many as adapters, in their order.
         layers: Hidden states that are scored, the embedding first; by default one of the base, and
             all of an encoder.
-        gate: soft (an adapter counts with the gate's weight) or hard (wholly).
-        threshold: A prompt whose weights are all below it gets the base alone.
+        gate: soft (an adapter counts with the gate's weight), hard (wholly), or one of the steps in
+            the authors' code: scienceqa (1.2 above 0.9, the weight itself from 0.3 to 0.4, and
+            otherwise 0) or tofu (1 from 0.32, ten times the square above 0.2, and 0).
+        threshold: With soft and hard, a prompt whose weights are all below it gets the base alone.
         nu: Share of its prompts that a request's one-class SVM may leave outside.
+        heldout: Part of each request's prompts that its detector is only measured on, 0.2 in the
+            authors' code; by default each prompt is measured by a detector of the others.
+        seed: Of which prompts these are.
         prompts: Token ids of each request's prompts; at the shell they are those of the runs.
 
     References:
@@ -71,8 +79,10 @@ class O3(Edit, name="o3"):
         encoder: str | list[str] | None = None,
         layers: int | None = None,
         gate: str = "soft",
-        threshold: float = 0.5,
+        threshold: float = THRESHOLD,
         nu: float = 0.1,
+        heldout: float = 0.0,
+        seed: int = 0,
         *,
         prompts: Sequence[Prompts] = (),
     ) -> None:
@@ -81,6 +91,7 @@ class O3(Edit, name="o3"):
         self.adapters, self.prompts = [Path(each) for each in adapter], list(prompts)
         self.score: Any = score
         self.gate, self.threshold, self.nu = gate, threshold, nu
+        self.heldout, self.seed = heldout, seed
 
     def read_runs(self, read: Callable[[str], tuple[Path, Sequence[Example]]]) -> None:
         """Takes each run's adapter and forget prompts."""
@@ -117,7 +128,7 @@ class O3(Edit, name="o3"):
             many = len(own) > 1
             seen_by = own if many else (own or [partial(own_states, model)]) * len(folders)
             detectors = {
-                name: fit_detector(_features(encode, rows, seen), self.score, self.nu)
+                name: self._detector(_features(encode, rows, seen))
                 for name, rows, encode in zip(folders, self.prompts, seen_by, strict=True)
             }
             with whole_model_folder(target) as folder:
@@ -136,6 +147,17 @@ class O3(Edit, name="o3"):
                 write_json(folder / RECORD, decisions(gated, tokenizer, known))
         return target
 
+    def _detector(self, features: Tensor) -> Detector:
+        if not self.heldout:
+            return fit_detector(features, self.score, self.nu)
+        seen, unseen = held_out(len(features), self.heldout, self.seed)
+        if not unseen:
+            raise UserError(
+                f"--heldout: {self.heldout} of {len(features)} prompts is none of them",
+                hint="Leave it out, or give a larger part.",
+            )
+        return fit_detector(features[seen], self.score, self.nu, features[unseen])
+
     def _check_options(self, layers: int, states: int) -> None:
         gate, threshold, nu = self.gate, self.threshold, self.nu
         eyes, requests = len(self.encoders), len(self.adapters)
@@ -144,7 +166,13 @@ class O3(Edit, name="o3"):
                 self.score not in SCORES
             ),
             f"--layers: expected 1 to {states}, found {layers}": not 1 <= layers <= states,
-            f"--gate: expected soft or hard, found '{gate}'": gate not in get_args(GateKind),
+            f"--gate: expected {', '.join(GATES)}, found '{gate}'": gate not in GATES,
+            f"--threshold: has no effect with --gate {gate}": (
+                gate in PUBLISHED and threshold != THRESHOLD
+            ),
+            f"--heldout: expected a part, from 0 to below 1, found {self.heldout}": (
+                not 0 <= self.heldout < 1
+            ),
             f"--threshold: expected more than 0 to 1, found {threshold}": not 0 < threshold <= 1,
             f"--nu: expected more than 0 to 1, found {nu}": not 0 < nu <= 1,
             f"--encoder: expected one, or one for each of the {requests} adapters, found {eyes}": (

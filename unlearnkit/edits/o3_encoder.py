@@ -17,9 +17,11 @@ from transformers import (
 )
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits.base import Edit, Model, Prompts, as_edit, as_model
+from unlearnkit.edits.base import Edit, Model, Prompts, Rows, as_edit, as_model
+from unlearnkit.edits.output import RECORD
+from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.errors import UserError
-from unlearnkit.files import refuse_occupied
+from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.functional.ood_gate import layer_entropy
 from unlearnkit.models.base import (
     BaseModel,
@@ -27,6 +29,8 @@ from unlearnkit.models.base import (
     from_pretrained_arguments,
     load_tokenizer,
 )
+from unlearnkit.models.composite.checkpoints import RULES, Checkpoints
+from unlearnkit.models.composite.detector import held_out, refuse_missing_sklearn
 from unlearnkit.models.composite.encoder import pooled
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.whole import load_whole
@@ -51,12 +55,21 @@ class O3Encoder(Edit, name="o3_encoder"):
         layers: Hidden states that are compared, the embedding first.
         seed: Of order, masks and dropout.
         warmup: Part of the steps in which the rate rises from 0.
+        heldout: Part of each run's prompts that the encoder does not learn, 0.2 in the authors'
+            code; those of edit o3 with the same --heldout and --seed.
+        others: File of rows on other subjects, as of a stream qa. With it the detector is measured
+            on their prompts and the held-out ones before the training and after each pass, and the
+            encoder of the best accuracy is kept; by default it is the last.
+        choose_by: That accuracy: gate (held-out prompts that open the gate, and others that do
+            not) or published (the authors' threshold, the largest decision on prompts it saw).
+        prompt_field: Column of the others' prompt.
+        response_field: Column of their response, which is not read by the encoder.
+        template: Text around their prompt, as the runs have it.
         prompts: Token ids of the prompts; at the shell they are those of the runs.
 
     References:
         Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223;
-        constants are those of its code, with roberta-large. That keeps the checkpoint which tells
-        other prompts best from the request's; here it is the last.
+        constants are those of its code, with roberta-large.
     """
 
     def __init__(
@@ -70,6 +83,12 @@ class O3Encoder(Edit, name="o3_encoder"):
         layers: int = 13,
         seed: int = 0,
         warmup: float = 0.06,
+        heldout: float = 0.0,
+        others: Rows | None = None,
+        choose_by: str = "gate",
+        prompt_field: str = "prompt",
+        response_field: str = "response",
+        template: str = "{prompt}",
         *,
         prompts: Prompts = (),
     ) -> None:
@@ -85,19 +104,30 @@ class O3Encoder(Edit, name="o3_encoder"):
             wrong.append(
                 f"--warmup: expected a part of the steps, from 0 to below 1, found {warmup}"
             )
+        if not 0 <= heldout < 1:
+            wrong.append(f"--heldout: expected a part, from 0 to below 1, found {heldout}")
+        if others is not None and not heldout:
+            wrong.append("--others: expected --heldout with it, such as 0.2, found 0")
+        if choose_by not in RULES:
+            wrong.append(f"--choose_by: expected {' or '.join(RULES)}, found '{choose_by}'")
+        elif others is None and choose_by != RULES[0]:
+            wrong.append("--choose_by: has no effect without --others")
         if wrong:
             raise UserError("\n".join(wrong))
         self.encoder, self.base, self.adapters = encoder, as_model(base), adapter
         self.epochs, self.lr, self.batch_size = epochs, lr, batch_size
         self.layers, self.seed, self.warmup = layers, seed, warmup
-        self.prompts = prompts
+        self.heldout, self.others, self.choose_by = heldout, others, choose_by
+        self.columns = Columns(prompt_field, response_field, template)
+        self.requests: list[Prompts] = [prompts]
+        self.checkpoints: Checkpoints | None = None
         self.losses: list[tuple[float, float]] = []
         """Entropy and masked language loss of each step."""
 
     def read_runs(self, read: Callable[[str], tuple[Path, Sequence[Example]]]) -> None:
         """Takes the forget prompts of all runs."""
         found = [read(each)[1] for each in self.adapters]
-        self.prompts = [row.prompt_ids for rows in found for row in rows]
+        self.requests = [[row.prompt_ids for row in rows] for rows in found]
 
     @property
     def remark(self) -> str:
@@ -105,14 +135,19 @@ class O3Encoder(Edit, name="o3_encoder"):
         if not self.losses:
             return ""
         (first, gap), (last, end) = self.losses[0], self.losses[-1]
-        return f"entropy {first:.3f} to {last:.3f}, masked tokens {gap:.3f} to {end:.3f} nats."
+        told = f"entropy {first:.3f} to {last:.3f}, masked tokens {gap:.3f} to {end:.3f} nats."
+        if self.checkpoints is None:
+            return told
+        kept, found = self.checkpoints.kept, self.checkpoints.found
+        accuracy = found[kept][self.choose_by]
+        return f"{told} Kept after pass {kept} of {len(found) - 1}, accuracy {accuracy:.3f}."
 
     def write(self, out: str | Path) -> Path:
         """Writes the trained encoder, its adapter merged, with its tokenizer.
 
         Raises:
             UserError: If the encoder is no masked language model with such attention, there are
-                fewer than two prompts, or ``out`` exists.
+                fewer than two prompts, none is held out for ``others``, or ``out`` exists.
         """
         target = Path(out)
         refuse_occupied(target)
@@ -122,13 +157,52 @@ class O3Encoder(Edit, name="o3_encoder"):
             model = load_whole(AutoModelForMaskedLM, base, cut=True, **given)
             tokenizer: Any = load_tokenizer(base)
             read: Any = load_tokenizer(self.base)
-        texts = [read.decode(list(each), skip_special_tokens=True) for each in self.prompts]
+        texts, held = self._split(read)
         self._check(model, tokenizer, texts)
+        if self.others is not None:
+            refuse_missing_sklearn()
+            rows = read_rows(self.base, self.others, self.columns)
+            others = [read.decode(list(each.prompt_ids), skip_special_tokens=True) for each in rows]
+            if not (held and others):
+                raise UserError(
+                    f"--others: expected rows and held-out prompts, found {len(others)} rows and "
+                    f"{len(held)} prompts",
+                    hint="Give a larger --heldout.",
+                )
+            self.checkpoints = Checkpoints(
+                tokenizer, self.layers, texts, held, others, self.choose_by
+            )
         trained = self._trained(model, tokenizer, texts)
         with whole_model_folder(target) as folder:
             trained.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
+            write_json(folder / RECORD, self._record(len(texts), len(held)))
         return target
+
+    def _split(self, read: Any) -> tuple[list[str], list[str]]:
+        """What the encoder learns, and what is held out, request by request."""
+        texts: tuple[list[str], list[str]] = [], []
+        for prompts in self.requests:
+            parts = held_out(len(prompts), self.heldout, self.seed)
+            for some, indices in zip(texts, parts, strict=True):
+                some += [
+                    read.decode(list(prompts[index]), skip_special_tokens=True) for index in indices
+                ]
+        return texts
+
+    def _record(self, seen: int, held: int) -> dict[str, Any]:
+        chosen = self.checkpoints
+        prompts = {"seen": seen, "heldout": held, "others": len(chosen.others) if chosen else 0}
+        found = {
+            "edit": "o3_encoder", "encoder": self.encoder, "prompts": prompts,
+            "epochs": self.epochs, "lr": self.lr, "batch_size": self.batch_size,
+            "warmup": self.warmup, "layers": self.layers, "seed": self.seed,
+            "heldout": self.heldout,
+        }  # fmt: skip
+        if chosen is None:
+            return {**found, "kept": self.epochs}
+        chosen_by = {"choose_by": chosen.rule, "kept": chosen.kept}
+        return {**found, **chosen_by, "accuracies": chosen.found}
 
     def _check(self, model: nn.Module, tokenizer: Any, texts: Sequence[str]) -> None:
         wrong: list[str] = []
@@ -157,6 +231,8 @@ class O3Encoder(Edit, name="o3_encoder"):
             optimizer = torch.optim.AdamW(weights, lr=self.lr, eps=EPSILON)
             steps = self.epochs * max(1, len(texts) // self.batch_size)
             rate = get_linear_schedule_with_warmup(optimizer, int(self.warmup * steps), steps)
+            if self.checkpoints is not None:
+                self.checkpoints.measure(tuned)
             for _ in range(self.epochs):
                 for rows in self._batches(texts):
                     told, gaps = self._losses(tuned, frozen, tokenizer, mask, rows)
@@ -165,6 +241,10 @@ class O3Encoder(Edit, name="o3_encoder"):
                     rate.step()
                     optimizer.zero_grad()
                     self.losses.append((float(told.detach()), float(gaps.detach())))
+                if self.checkpoints is not None:
+                    self.checkpoints.measure(tuned)
+            if self.checkpoints is not None:
+                self.checkpoints.restore(tuned)
         return tuned.merge_and_unload()
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:

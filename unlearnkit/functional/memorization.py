@@ -7,6 +7,7 @@ ascending.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -88,6 +89,37 @@ def extraction_strength(
     if compat == "open-unlearning":
         return torch.where(lengths > 0, suffix.clamp(min=1) / lengths.clamp(min=1), 0.0)
     return suffix / lengths
+
+
+def extraction_likelihood(said: Sequence[Sequence[int]], true: Sequence[int], n: int) -> float:
+    r"""Share of the n-grams of what a model says behind each beginning that are the text's.
+
+    .. math:: \frac{1}{T - n + 1} \sum_{t=0}^{T - n}
+        \frac{|\{c \in \mathrm{ng}(\hat y_{>t}) : c \in \mathrm{ng}(y_{>t})\}|}{T - t - n + 1}
+
+    Args:
+        said: ``T - n + 1`` continuations of the first 0, 1, ... tokens of the text.
+        true: The ``T`` tokens of the text, at least ``n``.
+        n: Length of an n-gram.
+
+    Returns:
+        From 0 to 1, which it is where the model says the whole rest behind each beginning.
+
+    Example:
+        >>> extraction_likelihood([[1, 2, 9], [2, 3]], [1, 2, 3], 2)
+        0.75
+
+    References:
+        Jang et al. 2022, arXiv 2210.01504, eq. 3, whose code divides by the n-grams of the text
+        too; there the text has no prompt, and its first token is given.
+    """
+    shares: list[float] = []
+    for first, words in enumerate(said):
+        rest = true[first:]
+        known = {tuple(rest[at : at + n]) for at in range(len(rest) - n + 1)}
+        found = [tuple(words[at : at + n]) in known for at in range(len(words) - n + 1)]
+        shares.append(sum(found) / (len(rest) - n + 1))
+    return sum(shares) / len(shares)
 
 
 def _without_last(correct: Tensor, sequence: Tensor) -> tuple[Tensor, Tensor]:

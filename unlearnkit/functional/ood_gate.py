@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+PublishedGate = Literal["scienceqa", "tofu"]
 
 
 def o3_score(h: Tensor, mean: Tensor, precision: Tensor, train: Tensor) -> Tensor:
@@ -116,3 +120,29 @@ def soft_gate(
 
     gap = (mixture(g) - mixture(2 * centre - g)).abs()
     return torch.sigmoid(10 * (1 - gap) - 2)
+
+
+def published_weight(w: Tensor, gate: PublishedGate) -> Tensor:
+    """What an adapter counts with at a weight of `soft_gate`, by the steps of O3's code.
+
+    Args:
+        w: Weights of the gate, between 0 and 1.
+        gate: ``scienceqa``: 1.2 above 0.9, the weight itself from 0.3 to 0.4, and otherwise 0, that
+            is between them too. ``tofu``: 1 from 0.32, ten times the square above 0.2, and 0.
+
+    Returns:
+        Of the weights' shape.
+
+    Example:
+        >>> published_weight(torch.tensor([0.95, 0.6, 0.35, 0.25, 0.1]), "scienceqa")
+        tensor([1.2000, 0.0000, 0.3500, 0.0000, 0.0000])
+        >>> published_weight(torch.tensor([0.95, 0.6, 0.35, 0.25, 0.1]), "tofu")
+        tensor([1.0000, 1.0000, 1.0000, 0.6250, 0.0000])
+
+    References:
+        Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223.
+    """
+    if gate == "tofu":
+        return torch.where(w >= 0.32, 1.0, torch.where(w > 0.2, 10 * w.square(), 0.0))
+    near = (w > 0.3) & (w <= 0.4)
+    return torch.where(w > 0.9, 1.2, torch.where(near, w, 0.0))

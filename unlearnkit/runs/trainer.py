@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import EarlyStopping, Timer
 from lightning.pytorch.loggers import Logger
 
 from unlearnkit.callbacks.collapse_stop import CollapseStop
+from unlearnkit.callbacks.extraction_stop import ExtractionStop
 from unlearnkit.callbacks.progress import use_epoch_bar
 from unlearnkit.engine.training.fsdp2 import is_sharded
 from unlearnkit.engine.training.heap import keep_freed_memory
@@ -58,7 +59,7 @@ def stopped_by(trainer: L.Trainer) -> str | None:
     """Why a callback ended the run early and at which step, if one did."""
     at = f"step {trainer.global_step}"
     for callback in trainer.callbacks:  # pyright: ignore
-        if isinstance(callback, CollapseStop) and callback.reason:
+        if isinstance(callback, CollapseStop | ExtractionStop) and callback.reason:
             return callback.reason
         if isinstance(callback, EarlyStopping) and callback.stopping_reason_message:
             return f"{at}: EarlyStopping: {callback.stopping_reason_message}"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from stub import stub_tokenizer
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
+from unlearnkit.data.example import Example
 from unlearnkit.edits import O3Encoder
 from unlearnkit.errors import UserError
 from unlearnkit.functional.ood_gate import layer_entropy
 from unlearnkit.models.base import load_tokenizer
+from unlearnkit.models.composite import checkpoints
+from unlearnkit.models.composite.detector import held_out
 from unlearnkit.models.composite.encoder import load_encoder, pooled
 
 TEXTS = ["abc", "bcd", "dcba", "aabb", "cd", "ddd"]
@@ -136,6 +141,90 @@ def test_detectors_can_look_through_it(encoder, tmp_path):
     assert seen(ids, torch.ones_like(ids), 3).shape == (1, 3, 16)
 
 
+OTHERS = [
+    Example(tuple(load_tokenizer("tiny")(text).input_ids), (), index, "others")
+    for index, text in enumerate(["aaa", "dab", "cc"])
+]
+
+
+def test_prompts_that_are_held_out_are_not_learned(encoder, tmp_path, monkeypatch):
+    read = []
+
+    def losses(self, tuned, frozen, tokenizer, mask, rows):
+        read.extend(rows)
+        return O3Encoder._losses_as_they_are(self, tuned, frozen, tokenizer, mask, rows)
+
+    monkeypatch.setattr(O3Encoder, "_losses_as_they_are", O3Encoder._losses, raising=False)
+    monkeypatch.setattr(O3Encoder, "_losses", losses)
+    edit(encoder, epochs=2, heldout=0.5, seed=3).write(tmp_path / "out")
+    seen, unseen = held_out(len(TEXTS), 0.5, seed=3)
+    assert {*read} == {TEXTS[index] for index in seen}
+    record = json.loads((tmp_path / "out" / "edit.json").read_text())
+    assert record["prompts"] == {"seen": 3, "heldout": len(unseen), "others": 0}
+    assert record["kept"] == 2
+
+
+@pytest.mark.parametrize("best", [0, 1, 3])
+def test_the_encoder_of_the_best_accuracy_is_kept(encoder, tmp_path, monkeypatch, best):
+    pytest.importorskip("sklearn")
+    given, states = [0.2, 0.2, 0.1, 0.2], []
+
+    def measured(detector, seen, held, others):
+        assert (len(seen), len(held), len(others)) == (4, 2, 3)
+        value = 0.9 if len(states) == best else given[len(states)]
+        states.append(held.clone())
+        return {"gate": value, "published": 1.0 - value}
+
+    monkeypatch.setattr(checkpoints, "accuracies", measured)
+    made = edit(encoder, epochs=3, heldout=0.3, others=OTHERS)
+    made.write(tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "edit.json").read_text())
+    assert record["kept"] == best
+    assert [each["gate"] for each in record["accuracies"]][best] == 0.9
+    assert f"Kept after pass {best} of 3, accuracy 0.900." in made.remark
+    seen = load_encoder(str(tmp_path / "out"), load_tokenizer("tiny"))
+    _, unseen = held_out(len(TEXTS), 0.3)
+    rows = [torch.tensor([load_tokenizer("tiny")(TEXTS[index]).input_ids]) for index in unseen]
+    found = torch.cat([seen(ids, torch.ones_like(ids), 3) for ids in rows])
+    torch.testing.assert_close(found, states[best], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(states[0], states[3])
+
+
+def test_of_equal_accuracies_the_first_is_kept_by_the_rule_that_is_asked_for(
+    encoder, tmp_path, monkeypatch
+):
+    pytest.importorskip("sklearn")
+    found = iter([(0.2, 0.5), (0.3, 0.7), (0.9, 0.7)])
+
+    def measured(*_):
+        return dict(zip(("gate", "published"), next(found), strict=True))
+
+    monkeypatch.setattr(checkpoints, "accuracies", measured)
+    options = {"heldout": 0.3, "others": OTHERS, "choose_by": "published"}
+    edit(encoder, epochs=2, **options).write(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "edit.json").read_text())["kept"] == 1
+
+
+class Told:
+    """A detector whose weights and decisions are the features themselves."""
+
+    def __call__(self, features):
+        return features
+
+    def decision(self, features):
+        return features
+
+
+def test_accuracies_by_hand():
+    seen, held = torch.tensor([0.1, 0.6]), torch.tensor([0.7, 0.5, 0.2, 0.1])
+    others = torch.tensor([0.4, 0.55, 0.65, 0.1])
+    found = checkpoints.accuracies(Told(), seen, held, others)
+    # Two of four open the gate, two of four others do; one and three are right as published.
+    assert found == {"gate": 0.5, "published": 0.5}
+    found = checkpoints.accuracies(Told(), seen, held[:3], others[:1])
+    assert found == pytest.approx({"gate": (2 / 3 + 1) / 2, "published": 2 / 4})
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -143,6 +232,14 @@ def test_detectors_can_look_through_it(encoder, tmp_path):
         ({"prompts": [[5]]}, "expected at least two prompts, found 1"),
         ({"epochs": 0, "batch_size": 1}, "(?s)--epochs: .*--batch_size: expected at least 2"),
         ({"lr": 0.0, "warmup": 1.0}, "(?s)--lr: expected above 0.*--warmup: .* found 1.0"),
+        ({"heldout": 1.0}, "--heldout: expected a part, from 0 to below 1, found 1.0"),
+        ({"others": []}, "--others: expected --heldout with it, such as 0.2, found 0"),
+        (
+            {"others": [], "heldout": 0.5},
+            "--others: expected rows and held-out prompts, found 0 rows and 3 prompts",
+        ),
+        ({"choose_by": "gate?"}, r"--choose_by: expected gate or published, found 'gate\?'"),
+        ({"choose_by": "published"}, "--choose_by: has no effect without --others"),
         ({"warmup": -0.1}, "--warmup: expected a part of the steps, from 0 to below 1, found -0.1"),
     ],
 )

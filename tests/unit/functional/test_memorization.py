@@ -7,7 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unlearnkit.functional.memorization import exact_memorization, extraction_strength
+from unlearnkit.functional.memorization import (
+    exact_memorization,
+    extraction_likelihood,
+    extraction_strength,
+)
 
 rows_of_bools = st.lists(st.lists(st.booleans(), min_size=1, max_size=6), min_size=1, max_size=5)
 
@@ -53,3 +57,17 @@ def test_responses_without_tokens():
     none = torch.zeros(0, dtype=torch.bool), torch.zeros(0, dtype=torch.long), 2
     assert extraction_strength(*none).isnan().tolist() == [True, True]
     assert extraction_strength(*none, compat="open-unlearning").tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([[1, 2, 3, 4], [2, 3, 4], [3, 4]], 1.0),
+        ([[1, 2, 3, 9], [3, 4, 3], []], (2 / 3 + 1 / 2 + 0) / 3),
+        # In any place, and a pair that the beginning has is none of the rest.
+        ([[3, 4, 9, 9], [1, 2, 3], [2, 3, 4]], (1 / 3 + 1 / 2 + 1) / 3),
+        ([[], [], []], 0.0),
+    ],
+)
+def test_extraction_likelihood_by_hand(said, expected):
+    assert extraction_likelihood(said, [1, 2, 3, 4], 2) == pytest.approx(expected)

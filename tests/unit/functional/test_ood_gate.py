@@ -11,6 +11,7 @@ from unlearnkit.functional.ood_gate import (
     layer_entropy,
     mahalanobis_score,
     o3_score,
+    published_weight,
     soft_gate,
 )
 
@@ -65,3 +66,16 @@ def test_the_contrast_of_states_by_hand():
     both = torch.cat([states, torch.zeros_like(states)], dim=1), frozen.repeat(1, 2, 1)
     expected = (first + math.log(2)) / 2 + math.log(2)
     assert layer_entropy(*both).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ("scienceqa", [0.0, 0.0, 0.0, 0.31, 0.4, 0.0, 0.0, 1.2]),
+        ("tofu", [0.0, 0.0, 10 * 0.3**2, 10 * 0.31**2, 1.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_the_steps_of_the_published_code_at_their_edges(gate, expected):
+    weights = torch.tensor([0.12, 0.2, 0.3, 0.31, 0.4, 0.41, 0.9, 0.91], dtype=torch.float64)
+    found = published_weight(weights, gate)
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))

@@ -67,15 +67,17 @@ def load_detector(file: Path, kind: ScoreKind) -> Detector:
     return Detector(kind, load_file(file))
 
 
-def fit_detector(features: Tensor, kind: ScoreKind = "cosine", nu: float = 0.1) -> Detector:
+def fit_detector(
+    features: Tensor, kind: ScoreKind = "cosine", nu: float = 0.1, heldout: Tensor | None = None
+) -> Detector:
     """Fits a detector to inputs of one request.
-
-    The held-out scores are those of each input under a detector of the others.
 
     Args:
         features: ``[K, L, H]`` of the request's inputs.
-        kind: The layers' score.
+        kind: The layers' score. As published ``o3`` leaves the embedding out of several layers.
         nu: Share of inputs that the one-class SVM may leave outside.
+        heldout: ``[J, L, H]`` of inputs of the request that are not among them; by default the
+            held-out scores are those of each input under a detector of the others.
 
     Raises:
         UserError: If there are fewer than three inputs, or scikit-learn is not installed.
@@ -89,26 +91,40 @@ def fit_detector(features: Tensor, kind: ScoreKind = "cosine", nu: float = 0.1) 
     features = features.double()
     precision = _precision(features, kind)
     scores = _layer_scores(kind, features, features, precision)
-    coefficients, offset = _one_class_svm(scores, nu)
-    heldout: list[Tensor] = []
-    for i in range(len(features)):
-        rest = torch.cat([features[:i], features[i + 1 :]])
-        heldout.append(
-            _layer_scores(kind, features[i : i + 1], rest, _precision(rest, kind))
-            @ coefficients
-            + offset
-        )  # fmt: skip
-    others = torch.cat(heldout)
+    coefficients, offset = _one_class_svm(scores, kind, nu)
+    if heldout is None:
+        found = [_left_out(kind, features, i) for i in range(len(features))]
+    else:
+        found = [_layer_scores(kind, heldout.double(), features, precision)]
+    others = torch.cat(found) @ coefficients + offset
     fitted = {
         "coefficients": coefficients,
         "offset": offset,
         "mean_train": (scores @ coefficients + offset).mean(),
         "mean_heldout": others.mean(),
-        "sigma": others.std().clamp(min=1e-6),
+        # Inputs that were held out are the whole of what is described, as published.
+        "sigma": others.std(correction=1 if heldout is None else 0).clamp(min=1e-6),
         "train_inputs": features,
         "precision": precision,
     }
     return Detector(kind, fitted)
+
+
+def held_out(count: int, part: float, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Which of so many prompts a detector sees, and which it is only measured on, both ascending.
+
+    Example:
+        >>> [len(each) for each in held_out(10, 0.2)]
+        [8, 2]
+    """
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    kept = round(count - part * count)
+    return sorted(order[:kept]), sorted(order[kept:])
+
+
+def _left_out(kind: ScoreKind, features: Tensor, index: int) -> Tensor:
+    rest = torch.cat([features[:index], features[index + 1 :]])
+    return _layer_scores(kind, features[index : index + 1], rest, _precision(rest, kind))
 
 
 def _layer_scores(kind: ScoreKind, h: Tensor, train: Tensor, precision: Tensor) -> Tensor:
@@ -126,20 +142,28 @@ def _layer_scores(kind: ScoreKind, h: Tensor, train: Tensor, precision: Tensor) 
 
 
 def _precision(features: Tensor, kind: ScoreKind) -> Tensor:
-    """Inverse covariances ``[L, H, H]``, shrunk, since inputs are fewer than dimensions."""
+    """Inverse covariances ``[L, H, H]``; as inputs are fewer than dimensions, shrunk or pseudo."""
     if kind == "cosine":
         return features.new_zeros(features.shape[1], 0, 0)
-    from sklearn.covariance import LedoitWolf  # pyright: ignore[reportMissingImports]
+    from sklearn.covariance import (  # pyright: ignore[reportMissingImports]
+        EmpiricalCovariance,
+        LedoitWolf,
+    )
 
+    estimate: Any = EmpiricalCovariance if kind == "o3" else LedoitWolf
     layers: Sequence[Tensor] = features.unbind(1)
-    return torch.stack([torch.tensor(LedoitWolf().fit(x.numpy()).precision_) for x in layers])
+    return torch.stack([torch.tensor(estimate().fit(x.numpy()).precision_) for x in layers])
 
 
-def _one_class_svm(scores: Tensor, nu: float) -> tuple[Tensor, Tensor]:
+def _one_class_svm(scores: Tensor, kind: ScoreKind, nu: float) -> tuple[Tensor, Tensor]:
+    """``[L]`` coefficients and the offset."""
     from sklearn.svm import OneClassSVM  # pyright: ignore[reportMissingImports]
 
-    fitted = OneClassSVM(kernel="linear", nu=nu).fit(scores.numpy())
-    return torch.tensor(fitted.coef_[0]), torch.tensor(fitted.intercept_[0])
+    first = 1 if kind == "o3" and scores.shape[1] > 1 else 0
+    fitted = OneClassSVM(kernel="linear", nu=nu).fit(scores[:, first:].numpy())
+    coefficients = scores.new_zeros(scores.shape[1])
+    coefficients[first:] = torch.tensor(fitted.coef_[0])
+    return coefficients, torch.tensor(fitted.intercept_[0])
 
 
 def refuse_missing_sklearn() -> None:

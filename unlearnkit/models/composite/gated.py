@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from peft import PeftModel
@@ -20,12 +20,14 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from unlearnkit.functional.ood_gate import PublishedGate, published_weight
 from unlearnkit.models.composite.base import PARTS, CompositeConfig, OnBase, refuse_ignored
 from unlearnkit.models.composite.detector import Detector
 from unlearnkit.models.composite.encoder import TextEncoder, own_states
 from unlearnkit.models.composite.parts import with_fingerprints
 
 DETECTOR = "detector.safetensors"
+PUBLISHED = get_args(PublishedGate)
 ENCODER = "encoder"
 """The part that all detectors look through; with a request's name behind it one's own."""
 
@@ -37,8 +39,9 @@ class GatedConfig(CompositeConfig):
         adapters: Names of the requests, in their order; each has a folder below ``parts``.
         score: The detectors' layer score.
         layers: Hidden states that detectors see, from the embedding on.
-        gate: ``soft`` (an adapter counts with the gate's weight) or ``hard`` (wholly).
-        threshold: Weights below it are 0.
+        gate: ``soft`` (an adapter counts with the gate's weight), ``hard`` (wholly), or a rule of
+            `published_weight`.
+        threshold: Weights below it are 0; not read by the rules that are published.
         **kwargs: As of any composite model.
     """
 
@@ -163,10 +166,15 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
 
     def chosen(self, weights: Tensor) -> Tensor:
         """The weights as they are applied, ``[B, requests]``: of a row, one or none is not 0."""
-        largest, which = weights.max(dim=1, keepdim=True)
-        if self.config.gate == "hard":
-            largest = torch.ones_like(largest)
-        largest = torch.where(weights.amax(1, keepdim=True) >= self.config.threshold, largest, 0.0)
+        gate: Any = self.config.gate
+        if gate in PUBLISHED:
+            counted = published_weight(weights, gate)
+        else:
+            whole = torch.ones_like(weights) if gate == "hard" else weights
+            counted = torch.where(weights >= self.config.threshold, whole, 0.0)
+        largest = counted.amax(1, keepdim=True)
+        # Of adapters that count alike, the one whose detector is surer.
+        which = weights.masked_fill(counted < largest, -1.0).argmax(1, keepdim=True)
         return torch.zeros_like(weights).scatter(1, which, largest)
 
     def forward(

@@ -100,6 +100,21 @@ def test_every_score_separates_what_it_was_fitted_on(parts, kind, layers):
     assert weights[1, 1] > weights[1, 0]
 
 
+def test_a_published_gate_counts_the_adapter_by_its_steps(parts):
+    model = load_model(str(make(parts, gate="scienceqa")))
+    weights = torch.tensor([[0.95, 0.99], [0.6, 0.35], [0.6, 0.5], [0.95, 0.35]])
+    expected = torch.tensor([[0.0, 1.2], [0.0, 0.35], [0.0, 0.0], [1.2, 0.0]])
+    torch.testing.assert_close(model.chosen(weights), expected)
+    ids = torch.tensor([ONE[1]])
+    (weight,) = model.chosen(model.gate_weights(ids))[:, 0]
+    assert weight == pytest.approx(1.2)
+    alike = alone(parts, "a")
+    for layer in alike.modules():
+        if isinstance(layer, LoraLayer):
+            layer.scaling["default"] *= 1.2
+    torch.testing.assert_close(model(ids).logits, alike(ids).logits)
+
+
 @pytest.fixture
 def encoder(parts):
     """A random encoder with a tokenizer of its own, of another size than the base."""
@@ -305,7 +320,10 @@ def test_adapters_that_a_gate_cannot_scale_are_refused(parts, more):
         ({"score": "cosin"}, "--score"),
         ({"layers": 9}, "expected 1 to 3, found 9"),
         ({"encoder": "./nowhere"}, "there is no folder ./nowhere"),
-        ({"gate": "firm"}, "--gate"),
+        ({"gate": "firm"}, "--gate: expected soft, hard, scienceqa, tofu, found 'firm'"),
+        ({"gate": "tofu", "threshold": 0.4}, "--threshold: has no effect with --gate tofu"),
+        ({"heldout": 1.0}, "--heldout: expected a part, from 0 to below 1, found 1.0"),
+        ({"heldout": 0.05}, "--heldout: 0.05 of 5 prompts is none of them"),
         ({"threshold": 0.0}, "--threshold"),
         ({"nu": 1.5}, "--nu"),
         ({"prompts": (ONE[:2], TWO)}, "at least 3 prompts"),
