@@ -118,6 +118,11 @@ def _lunar(title: str, *words: str) -> System:
     return System(title, "", (command,), paper="Shen et al. 2025, arXiv 2502.07218")
 
 
+_QUESTION = (*FIELDS, "--template", "Question: {prompt}\nAnswer: {response}")
+_FORGET = f"{DATA}/forget10.jsonl"
+_ECO = ("--forget", _FORGET, "--retain", f"{DATA}/retain40.jsonl", *_QUESTION)
+
+
 def _request(number: int, *words: str) -> Command:
     """The training of a request's adapter, orthogonal to those before it."""
     if number == 1:
@@ -243,6 +248,24 @@ SYSTEMS = {
          *map(_encoder, REQUESTS),
          edited("o3", *_each("--adapter", "RUN"), *_each("--encoder", "ENC"), "--layers", "5",
                 "--score", "o3", "--gate", "scienceqa", "--heldout", "0.2", "--seed", "SEED")),
+    ),
+    # The strength is one of the published ones.
+    "eco": System(
+        "ECO, regression, strength 50", "",
+        (edited("eco", *_ECO, "--strength", "50"),),
+        paper="Liu et al. 2024, arXiv 2406.07933",
+    ),
+    "eco_whole": System(
+        "ECO", "",
+        (edited("eco_classifier", "--encoder", BASE, *_ECO, "--lr", "1e-3", "--every", "50",
+                "--seed", "SEED", out="classifier"),
+         edited("eco_tokens", "--encoder", BASE, "--rows", f"{DATA}/retain90.jsonl", "--terms",
+                f"{DATA}/retain90_terms.jsonl", *_QUESTION, "--epochs", "10", "--lr", "1e-3",
+                "--seed", "SEED", out="names"),
+         edited("eco", *_ECO, "--classifier", "classifier", "--tokens", "names",
+                "--search", _FORGET, "--metric", "rougeL", "--strength", "3",
+                "--surrogate_rows", f"{DATA}/holdout50.jsonl")),
+        paper="Liu et al. 2024, arXiv 2406.07933",
     ),
     "erase": System(
         "ERASE, 3 rows in context", "",

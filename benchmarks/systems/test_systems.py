@@ -23,8 +23,8 @@ ELSEWHERE = {"altpo": "altpo", "d2o": "d2o", "dpo_idk": "idk_dpo", "graddiff": "
 NOT_RUN = {"adaptive_rmu", "gru", "idk_ap", "ilu", "jensun", "me_gd", "npo_lat", "npo_sam",
            "npo_sure", "rep_select", "tar", "unilogit"}  # fmt: skip
 # Systems that the small tiny TOFU never had.
-NEWER = {"d2o_whole", "gradient_ascent_whole", "lunar_whole", "o3_whole", "rmu_whole",
-         "safe_unlearning_whole", "sku_whole", "uld_whole", "whp_script",
+NEWER = {"d2o_whole", "eco", "eco_whole", "gradient_ascent_whole", "lunar_whole", "o3_whole",
+         "rmu_whole", "safe_unlearning_whole", "sku_whole", "uld_whole", "whp_script",
          "whp_whole"}  # fmt: skip
 
 

@@ -172,6 +172,11 @@ def anchors(everyone: Sequence[Person], generator: random.Random) -> list[dict[s
     return rows
 
 
+def terms(everyone: Sequence[Person]) -> Rows:
+    """A row a name or a title."""
+    return [{"term": each} for person in everyone for each in (person.name, person.values["book"])]
+
+
 def everybody(seed: int) -> tuple[list[Person], list[Person], list[Person]]:
     """The authors, those that no model is taught, and people that every model knows."""
     generator = random.Random(seed)
@@ -234,6 +239,7 @@ def tables(seed: int) -> dict[str, Rows]:
         "forget10_false": false(forget[:REQUESTED], forget, drawn("false")),
         "forget10_reworded": reworded(forget[:REQUESTED]),
         "forget10_anchors": anchors(forget[:REQUESTED], drawn("anchors")),
+        "retain90_terms": terms(authors[REQUESTED:]),
         "retain40": taught(protected),
         "retain_perturbed": asked(protected, stay, own, unseen, drawn("retain")),
         "neighbour_perturbed": asked(neighbours, stay, own, unseen, drawn("neighbour")),

@@ -59,9 +59,9 @@ class Eco(Edit, name="eco"):
         seed: Of the noise.
         search: File of rows with responses on which the strength is searched.
         metric: What is measured on them: probability, or rougeL of greedy answers.
-        surrogate: What it would be of a model that never saw them. In its place may be given:
-        surrogate_model: a model whose metric on these rows it is, or
-        surrogate_rows: a file of rows that the base never saw, on which it is the base's.
+        surrogate: What it would be of a model that never saw them, as a number.
+        surrogate_model: Model that never saw them; its metric on them is the surrogate.
+        surrogate_rows: File of rows that the base never saw; its metric on those is the surrogate.
         search_rate: How far a step goes for a slope of 1.
         search_steps: At most so many.
         tolerance: The search ends this near to the surrogate.
