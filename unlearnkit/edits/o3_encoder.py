@@ -42,7 +42,7 @@ MASKED, RANK, ALPHA, DROPOUT, EPSILON = 0.15, 8, 32, 0.1, 1e-6
 class O3Encoder(Edit, name="o3_encoder"):
     """Train an encoder on the forget prompts for the detectors of O3: edit o3 --encoder OUT.
 
-    The one edit that trains: LoRA on the attention of a masked language model, which learns to tell
+    It trains LoRA on the attention of a masked language model, which learns to tell
     prompts apart (entropy of its likeness to those of the untrained encoder) and to fill gaps.
 
     Args:
