@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import lightning as L
 
+from unlearnkit.data.datamodule import UnlearningDataModule
 from unlearnkit.registry import Registered
 
 
@@ -17,3 +18,12 @@ class NamedCallback(L.Callback, Registered, ABC):
     """Name of the argument that says after how many optimiser steps it begins."""
     acts_at: ClassVar[str | None] = None
     """Name of the argument that says in which optimiser step it acts first."""
+
+    def check_streams(self, data: UnlearningDataModule, module: L.LightningModule) -> None:
+        """Refuses a run that it does not go with; its rows are read, and no model is loaded yet.
+
+        Args:
+            data: The streams of the run.
+            module: What is to be trained.
+        """
+        return

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 
 from unlearnkit.callbacks.base import NamedCallback
-from unlearnkit.data.datamodule import datamodule_of
+from unlearnkit.data.datamodule import UnlearningDataModule, datamodule_of
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
@@ -51,26 +51,33 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
         """Both of the forget rows after each epoch that was looked at."""
         self.reason: str | None = None
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measures the thresholds, unless a checkpoint has them.
+    def check_streams(self, data: UnlearningDataModule, module: L.LightningModule) -> None:
+        """Looks for both streams.
 
         Raises:
             RecipeError: If a stream is missing or its responses are too short.
         """
-        data = datamodule_of(trainer).data
         for name in (self.forget, self.unseen):
-            if name not in data:
+            if name not in data.data:
                 raise RecipeError(
                     f"extraction_stop: no stream is named '{name}'",
                     hint="Add one of rows that the model never saw, with the template of the rest."
                     if name == self.unseen
-                    else f"data.streams has: {', '.join(data)}.",
+                    else f"data.streams has: {', '.join(data.data)}.",
                 )
-            if max(map(len, self._responses(trainer, name))) < self.n:
+            if max(map(len, (true for _, true in _rows(data, name)))) < self.n:
                 raise RecipeError(
                     f"extraction_stop.n: no response of '{name}' has {self.n} tokens",
                     hint="Give a smaller n.",
                 )
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks a fit that nothing else has checked."""
+        if stage == "fit":
+            self.check_streams(datamodule_of(trainer), pl_module)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measures the thresholds, unless a checkpoint has them."""
         if not self.thresholds:
             self.thresholds = self._measured(trainer, pl_module, self.unseen)
 
@@ -98,21 +105,9 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
         """Restores what `state_dict` gave."""
         self.thresholds, self.found = state_dict["thresholds"], state_dict["found"]
 
-    def _responses(self, trainer: L.Trainer, name: str) -> list[tuple[int, ...]]:
-        return [response for _, response in self._rows(trainer, name)]
-
-    def _rows(self, trainer: L.Trainer, name: str) -> list[tuple[Example, tuple[int, ...]]]:
-        """Each row with the tokens of its response but the one that ends it."""
-        module = datamodule_of(trainer)
-        end = module.tokenizer.eos_token_id
-        data = module.data[name]
-        return [
-            (each, each.response_ids[:-1] if each.response_ids[-1] == end else each.response_ids)
-            for each in data.examples()
-        ]
-
     def _measured(self, trainer: L.Trainer, pl_module: Any, name: str) -> dict[str, float]:
-        rows, tokenizer = self._rows(trainer, name), datamodule_of(trainer).tokenizer
+        data = datamodule_of(trainer)
+        rows, tokenizer = _rows(data, name), data.tokenizer
         begun = [
             ((*each.prompt_ids, *true[:seen]), true[seen:])
             for each, true in rows
@@ -139,3 +134,12 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
             f"EL_{self.n}": sum(likely) / len(likely),
             "memorisation": right.nanmean().item(),
         }
+
+
+def _rows(data: UnlearningDataModule, name: str) -> list[tuple[Example, tuple[int, ...]]]:
+    """Each row with the tokens of its response but the one that ends it."""
+    end = data.tokenizer.eos_token_id
+    return [
+        (each, each.response_ids[:-1] if each.response_ids[-1] == end else each.response_ids)
+        for each in data.data[name].examples()
+    ]

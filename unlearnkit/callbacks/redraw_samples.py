@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 
 from unlearnkit.callbacks.base import NamedCallback
-from unlearnkit.data.datamodule import datamodule_of
+from unlearnkit.data.datamodule import UnlearningDataModule, datamodule_of
 from unlearnkit.data.samples import SampledAnswer
 from unlearnkit.data.streams.sampled import SampledData
 from unlearnkit.engine.generation.sampling import redrawn
@@ -43,21 +43,18 @@ class RedrawSamples(NamedCallback, name="redraw_samples"):
         self._last = 0
         self._kept: Kept = {}
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+    def check_streams(self, data: UnlearningDataModule, module: L.LightningModule) -> None:
         """Refuses a run in which new answers would not be seen.
 
         Raises:
             RecipeError: With what is in the way.
         """
-        if stage != "fit":
-            return
-        data = datamodule_of(trainer)
-        if not _streams(trainer):
+        if not _streams(data):
             raise RecipeError(
                 "redraw_samples: no stream is `sampled` without a path, so nothing is drawn",
                 hint="Add {name: sampled, prompts: forget}.",
             )
-        if getattr(pl_module, "reference_kind", None) == "cached":
+        if getattr(module, "reference_kind", None) == "cached":
             raise RecipeError(
                 "model.reference: cached values would be those of the first answers",
                 hint="Set model.reference: frozen, or leave it out.",
@@ -68,6 +65,11 @@ class RedrawSamples(NamedCallback, name="redraw_samples"):
                 "read the first answers on"
             )
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Checks a fit that nothing else has checked."""
+        if stage == "fit":
+            self.check_streams(datamodule_of(trainer), pl_module)
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the answers of a checkpoint."""
         self._last = trainer.global_step
@@ -76,7 +78,7 @@ class RedrawSamples(NamedCallback, name="redraw_samples"):
                 tuple(prompt): [SampledAnswer(text, tuple(ids), end) for text, ids, end in given]
                 for prompt, given in rows
             }
-            _streams(trainer)[name].answer_anew(answers)
+            _streams(datamodule_of(trainer))[name].answer_anew(answers)
 
     def on_train_batch_end(
         self,
@@ -91,7 +93,7 @@ class RedrawSamples(NamedCallback, name="redraw_samples"):
         if step == self._last or step % self.steps or not ends_step(trainer):
             return
         self._last = step
-        for name, data in _streams(trainer).items():
+        for name, data in _streams(datamodule_of(trainer)).items():
             # Every process draws the same, so that none has to be told.
             answers = redrawn(pl_module.policy, data, step)  # pyright: ignore
             data.answer_anew(answers)
@@ -109,6 +111,5 @@ class RedrawSamples(NamedCallback, name="redraw_samples"):
         self._kept = state_dict["kept"]
 
 
-def _streams(trainer: L.Trainer) -> dict[str, SampledData]:
-    found = datamodule_of(trainer).data
-    return {name: data for name, data in found.items() if isinstance(data, SampledData)}
+def _streams(data: UnlearningDataModule) -> dict[str, SampledData]:
+    return {name: each for name, each in data.data.items() if isinstance(each, SampledData)}

@@ -15,6 +15,7 @@ from torch import nn
 
 from unlearnkit.attacks import Attack, Target
 from unlearnkit.attacks.addresses import check_goal_addresses
+from unlearnkit.callbacks.base import NamedCallback
 from unlearnkit.callbacks.evaluate_every import EvaluateEvery, check_addresses
 from unlearnkit.callbacks.monitors import check_monitors
 from unlearnkit.data.datamodule import UnlearningDataModule
@@ -266,6 +267,9 @@ def preflight(run: Planned) -> Batches:
     refuse((*TRAINER, *FILES, *BACKENDS), run)
     tell_rounding(run.module, run.trainer, run.values.text)
     run.data.check()
+    for each in run.trainer.callbacks:  # pyright: ignore
+        if isinstance(each, NamedCallback):
+            each.check_streams(run.data, run.module)
     context = SuiteContext.of(run.data, run.seed)
     for suite in run.suites:
         suite.check(run.data.tokenizer, context)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DeepSpeedStrategy
 
+from unlearnkit.cli.main import main
 from unlearnkit.engine.preflight import refuse
 from unlearnkit.engine.training.fsdp2 import FSDP2Strategy
 from unlearnkit.errors import RecipeError
@@ -75,3 +76,15 @@ def test_a_gold_model_that_no_suite_reads_is_there_too(here, gold, words) -> Non
     with pytest.raises(RecipeError, match=words):
         refuse([rule], run)  # pyright: ignore
     refuse([rule], SimpleNamespace(gold=None, compared=None))  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--trainer.callbacks", "[{name: redraw_samples}]"], "redraw_samples: no stream is"),
+        (["--trainer.callbacks", "[{name: extraction_stop}]"], "no stream is named 'unseen'"),
+    ],
+)
+def test_validate_asks_callbacks_whether_they_go_with_the_streams(capsys, words, told) -> None:
+    assert main(["validate", "--recipe", "copyright", *words]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
