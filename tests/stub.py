@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 BITS = {
     "<pad>": 4,
@@ -116,3 +122,16 @@ def response_bits(model: Any, prompt_ids: tuple[int, ...], response_ids: tuple[i
     logps = model(input_ids=ids).logits[0].float().log_softmax(-1)
     places = torch.arange(len(prompt_ids), ids.shape[1])
     return -logps[places - 1, ids[0, places]] / NATS_PER_BIT
+
+
+def save_gpt2(folder: Path) -> str:
+    """A base whose positions are embedded, so that those of padded rows have to be told."""
+    torch.manual_seed(0)
+    tokenizer = stub_tokenizer()
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=32,
+        initializer_range=0.5, bos_token_id=None, eos_token_id=3, pad_token_id=0,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)

@@ -19,6 +19,11 @@ class NamedCallback(L.Callback, Registered, ABC):
     acts_at: ClassVar[str | None] = None
     """Name of the argument that says in which optimiser step it acts first."""
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams that it reads by itself."""
+        return ()
+
     def check_streams(self, data: UnlearningDataModule, module: L.LightningModule) -> None:
         """Refuses a run that it does not go with; its rows are read, and no model is loaded yet.
 

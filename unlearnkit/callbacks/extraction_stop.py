@@ -51,6 +51,11 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
         """Both of the forget rows after each epoch that was looked at."""
         self.reason: str | None = None
 
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The forget stream and that of unseen rows."""
+        return (self.forget, self.unseen)
+
     def check_streams(self, data: UnlearningDataModule, module: L.LightningModule) -> None:
         """Looks for both streams.
 

@@ -122,14 +122,17 @@ class O3(Edit, name="o3"):
                 "threshold": self.threshold,
             }  # fmt: skip
             described = describe_gated(self.base, config, list(folders), self.encoders, **options)
+            parts = [self._parts(len(rows)) for rows in self.prompts]
             tokenizer = load_tokenizer(self.base)
             model = load_model(BaseModel(self.base.path, dtype="auto"))
             own = [load_encoder(each, tokenizer) for each in self.encoders]
             many = len(own) > 1
             seen_by = own if many else (own or [partial(own_states, model)]) * len(folders)
             detectors = {
-                name: self._detector(_features(encode, rows, seen))
-                for name, rows, encode in zip(folders, self.prompts, seen_by, strict=True)
+                name: self._detector(_features(encode, rows, seen), *part)
+                for name, rows, encode, part in zip(
+                    folders, self.prompts, seen_by, parts, strict=True
+                )
             }
             with whole_model_folder(target) as folder:
                 for name, each in folders.items():
@@ -147,16 +150,21 @@ class O3(Edit, name="o3"):
                 write_json(folder / RECORD, decisions(gated, tokenizer, known))
         return target
 
-    def _detector(self, features: Tensor) -> Detector:
+    def _parts(self, count: int) -> tuple[list[int], list[int]]:
+        """Which of a request's prompts its detector is fitted on, and only measured on."""
         if not self.heldout:
-            return fit_detector(features, self.score, self.nu)
-        seen, unseen = held_out(len(features), self.heldout, self.seed)
+            return [*range(count)], []
+        seen, unseen = held_out(count, self.heldout, self.seed)
         if not unseen:
             raise UserError(
-                f"--heldout: {self.heldout} of {len(features)} prompts is none of them",
+                f"--heldout: {self.heldout} of {count} prompts is none of them",
                 hint="Leave it out, or give a larger part.",
             )
-        return fit_detector(features[seen], self.score, self.nu, features[unseen])
+        return seen, unseen
+
+    def _detector(self, features: Tensor, seen: list[int], unseen: list[int]) -> Detector:
+        held = features[unseen] if unseen else None
+        return fit_detector(features[seen], self.score, self.nu, held)
 
     def _check_options(self, layers: int, states: int) -> None:
         gate, threshold, nu = self.gate, self.threshold, self.nu

@@ -22,6 +22,7 @@ from unlearnkit.data.streams.prompts import without_responses
 from unlearnkit.errors import DataError, RecipeError, UserError
 from unlearnkit.families import (
     ATTACKS,
+    CALLBACKS,
     LORA,
     OBJECTIVES,
     STREAMS,
@@ -195,6 +196,12 @@ class _Checker:
                 if name not in streams:
                     yield path, _no_stream(type(stream).registered_name, str(name), streams)
             yield from self._file(path, stream)
+        for path, callback in self._built(CALLBACKS.place):
+            read = getattr(callback, "streams", ())
+            used |= set(read)
+            for name in read:
+                if name not in streams:
+                    yield path, _no_stream(type(callback).registered_name, name, streams)
         anchor = at(self.tree, ("data", "anchor")) or "forget"
         if anchor not in streams:
             near = did_you_mean(str(anchor), streams)
@@ -239,7 +246,7 @@ class _Checker:
         for name in streams:
             if name not in used:
                 path = (*STREAMS.place, name)
-                unread = "neither an objective nor a suite reads this stream"
+                unread = "neither an objective nor a suite nor a callback reads this stream"
                 self.warnings.append(f"{self.document.place(path)}: {dotted(path)}: {unread}")
 
     def _built(self, place: KeyPath) -> list[tuple[KeyPath, Any]]:

@@ -75,7 +75,11 @@ def parse(parser: VerbParser, function: Callable[..., Any], argv: Sequence[str])
         for each in parameters
         if each.default is False or each.annotation == "bool | None"
     }
-    lists = {f"--{each.name}" for each in parameters if str(each.annotation).startswith("list[")}
+    lists = {
+        f"--{each.name}"
+        for each in parameters
+        if any(kind.startswith("list[") for kind in str(each.annotation).split(" | "))
+    }
     # jsonargparse lets a list grow by ``--option+``.
     words = [
         f"{name}+{word[len(name) :]}" if (name := word.partition("=")[0]) in lists else word

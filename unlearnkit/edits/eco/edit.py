@@ -110,6 +110,21 @@ class Eco(Edit, name="eco"):
         self.surrogate_model = None if surrogate_model is None else as_model(surrogate_model)
         self.search_rate, self.search_steps = search_rate, search_steps
         self.tolerance = tolerance
+        self.found: dict[str, Any] = {}
+        """How many prompts of the rows to forget are corrupted, once it is written."""
+        self.nearest: Trial | None = None
+        """The trial of a search that came nearest to the surrogate."""
+
+    @property
+    def remark(self) -> str:
+        """How many prompts are found, and how near a search came."""
+        told = [f"{self.found['corrupted']} of {self.found['rows']} prompts to forget are found."]
+        if self.nearest is not None and self.nearest.distance > self.tolerance:
+            told.append(
+                f"The search ended {self.nearest.distance:.3f} from its surrogate, above "
+                f"--tolerance {self.tolerance:g}."
+            )
+        return " ".join(told)
 
     def write(self, out: str | Path) -> Path:
         """Writes the model.
@@ -125,17 +140,25 @@ class Eco(Edit, name="eco"):
         with as_edit():
             config = load_config(self.base)
             self._check(config.get_text_config())
-        rows = {kind: read_rows(self.base, each, self.columns) for kind, each in self.rows.items()}
+        files = {**self.rows, "search": self.search, "unseen": self.surrogate_rows}
+        rows = {
+            kind: read_rows(self.base, each, self.columns)
+            for kind, each in files.items()
+            if each is not None
+        }
         with as_edit():
+            if self.surrogate_model is not None:
+                load_config(self.surrogate_model)
             tokenizer = load_tokenizer(self.base)
             base = load_model(BaseModel(self.base.path, dtype="auto"))
             model = self._model(config, base, tokenizer, rows)
-            searched = {} if self.search is None else self._search(model, tokenizer)
+            searched = self._search(model, tokenizer, rows) if "search" in rows else {}
             with whole_model_folder(target) as folder:
                 tokenizer.save_pretrained(folder)
                 copy_generation_config(self.base, folder)
                 model.config.save_pretrained(folder)
-                found = {kind: _decisions(model, each) for kind, each in rows.items()}
+                found = {kind: _decisions(model, rows[kind]) for kind in self.rows}
+                self.found = found["forget"]
                 chosen = {key: getattr(model.config, key) for key in self.noise}
                 record = {"threshold": self.threshold, **found, **chosen, **searched}
                 write_json(folder / RECORD, record)
@@ -160,10 +183,11 @@ class Eco(Edit, name="eco"):
         described = describe_corrupted(self.base, config, self.classifier, self.tokens, **given)
         return CorruptedForCausalLM(described, base, classifier, tokens)
 
-    def _search(self, model: CorruptedForCausalLM, tokenizer: Any) -> dict[str, Any]:
+    def _search(
+        self, model: CorruptedForCausalLM, tokenizer: Any, files: dict[str, list[Example]]
+    ) -> dict[str, Any]:
         """Gives the model the strength, or the dimensions; what was measured on the way."""
-        assert self.search is not None
-        rows = read_rows(self.base, self.search, self.columns)
+        rows = files["search"]
         metric, config = METRICS[self.metric], model.config
         searched = "dims" if self.corruption in WITHOUT_STRENGTH else "strength"
         most = config_size(model)
@@ -179,14 +203,14 @@ class Eco(Edit, name="eco"):
         if self.surrogate_model is not None:
             surrogate = metric(load_model(self.surrogate_model), tokenizer, rows)
         elif self.surrogate_rows is not None:
-            unseen = read_rows(self.base, self.surrogate_rows, self.columns)
-            surrogate = metric(model.base, tokenizer, unseen)
+            surrogate = metric(model.base, tokenizer, files["unseen"])
         assert surrogate is not None
         value, trials = search_strength(
             measure, surrogate, getattr(self, searched),
             rate=self.search_rate, steps=self.search_steps, tolerance=self.tolerance,
         )  # fmt: skip
         setattr(config, searched, given(value))
+        self.nearest = min(trials, key=lambda each: each.distance)
         shown = [Trial(given(each.value), *each[1:])._asdict() for each in trials]
         return {
             "search": {

@@ -16,7 +16,7 @@ from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.models.base import load_tokenizer
-from unlearnkit.models.composite.classifiers import bare, tokens_of
+from unlearnkit.models.composite.classifiers import bare, longest, tokens_of
 from unlearnkit.models.digests import whole_model_folder
 
 RECORD = "classifier.json"
@@ -136,7 +136,9 @@ class EcoClassifier(Edit, name="eco_classifier"):
         weight = len(rows) / torch.bincount(kinds, minlength=2)
 
         def loss(numbers: list[int]) -> Tensor:
-            logits = model(**tokens_of(tokenizer, [rows[i] for i in numbers])).logits
+            logits = model(
+                **tokens_of(tokenizer, [rows[i] for i in numbers], longest(model))
+            ).logits
             return nn.functional.cross_entropy(logits.float(), kinds[numbers], weight=weight)
 
         def judge() -> dict[str, int]:
@@ -149,7 +151,9 @@ class EcoClassifier(Edit, name="eco_classifier"):
     @torch.no_grad()
     def _found(self, model: Any, tokenizer: Any, texts: Sequence[str]) -> Tensor:
         batches = [texts[first : first + 64] for first in range(0, len(texts), 64)]
-        logits = [model(**tokens_of(tokenizer, each)).logits.float() for each in batches]
+        logits = [
+            model(**tokens_of(tokenizer, each, longest(model))).logits.float() for each in batches
+        ]
         return torch.cat(logits).softmax(-1)[:, 1] > self.threshold
 
 

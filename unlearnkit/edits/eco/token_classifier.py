@@ -18,7 +18,7 @@ from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.errors import DataError, Problem, UserError
 from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.models.base import load_tokenizer
-from unlearnkit.models.composite.classifiers import OUTSIDE, tokens_of
+from unlearnkit.models.composite.classifiers import OUTSIDE, longest, tokens_of
 from unlearnkit.models.digests import whole_model_folder
 
 RECORD = "tokens.json"
@@ -108,7 +108,9 @@ class EcoTokens(Edit, name="eco_tokens"):
             torch.manual_seed(self.seed)
             model, tokenizer = new_classifier(AutoModelForTokenClassification, self.encoder, LABELS)
             if not tokenizer.is_fast:
-                raise UserError(f"--encoder: expected a tokenizer with offsets ({self.encoder})")
+                raise UserError(
+                    f"--encoder: expected a tokenizer with offsets ({self.encoder.path})"
+                )
             self._train(model, tokenizer, texts, found)
         with whole_model_folder(target) as folder:
             model.save_pretrained(folder)
@@ -125,7 +127,9 @@ class EcoTokens(Edit, name="eco_tokens"):
     ) -> None:
         def labelled(numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
             """Logits ``[N, 2]`` and labels of the tokens of some texts, padding left out."""
-            given = tokens_of(tokenizer, [texts[i] for i in numbers], return_offsets_mapping=True)
+            given = tokens_of(
+                tokenizer, [texts[i] for i in numbers], longest(model), return_offsets_mapping=True
+            )
             offsets = given.pop("offset_mapping")
             labels = labels_of(offsets, [found[i] for i in numbers])
             seen = labels != IGNORED
@@ -189,5 +193,5 @@ def read_terms(path: str) -> list[str]:
     if not problems and not terms:
         problems = [Problem(path, None, None, "no row", "a term a line")]
     if problems:
-        raise DataError(problems)
+        raise DataError(problems, hint='A line is such as {"term": "Ada Lovelace"}.')
     return terms

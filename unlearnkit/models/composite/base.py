@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from unlearnkit.models.base import BaseModel
@@ -130,6 +131,14 @@ class OnBase(CompositeModel):
     def open_base(self) -> None:
         """Gives the base gradients."""
         self.base.requires_grad_(True)
+
+    def placed(self, position_ids: Tensor | None) -> dict[str, Tensor]:
+        """Positions as an argument of the base; none where it takes none, or none are given.
+
+        ``generate`` gives those of left-padded rows to a model whose ``forward`` names them.
+        """
+        takes = "position_ids" in inspect.signature(self.base.forward).parameters
+        return {"position_ids": position_ids} if takes and position_ids is not None else {}
 
     def get_input_embeddings(self) -> nn.Module:
         """Those of the base."""

@@ -52,7 +52,7 @@ class PromptClassifier(nn.Module):
         texts = [bare(each, *self._around) for each in texts_of(self._prompts, input_ids, mask)]
         found = torch.zeros(len(texts), device=input_ids.device)
         if some := [row for row, text in enumerate(texts) if text]:
-            given = tokens_of(self._tokenizer, [texts[row] for row in some])
+            given = tokens_of(self._tokenizer, [texts[row] for row in some], longest(self.model))
             logits = self.model(**given.to(input_ids.device)).logits
             found[some] = logits.float().softmax(-1)[:, 1]
         return found
@@ -78,7 +78,7 @@ class TokenClassifier(nn.Module):
     def forward(self, input_ids: Tensor, mask: Tensor) -> Tensor:
         """``[B, T]`` ids of prompts to ``[B, T]``, true where a token overlaps a labelled one."""
         texts = texts_of(self._prompts, input_ids, mask)
-        given = tokens_of(self._tokenizer, texts, return_offsets_mapping=True)
+        given = tokens_of(self._tokenizer, texts, longest(self.model), return_offsets_mapping=True)
         offsets = given.pop("offset_mapping")
         logits = self.model(**given.to(input_ids.device)).logits
         labelled = (logits.argmax(-1) != self._outside).cpu()
@@ -134,9 +134,18 @@ def bare(text: str, before: str, after: str) -> str:
     return text[len(before) : len(text) - len(after)].strip() or text
 
 
-def tokens_of(tokenizer: Any, texts: Sequence[str], **more: Any) -> Any:
-    """A padded batch of a classifier's ids and mask."""
-    most = min(LONGEST, tokenizer.model_max_length)
+def longest(model: Any) -> int:
+    """Tokens of a text that a classifier reads at most."""
+    config = model.config.get_text_config()
+    places = getattr(config, "max_position_embeddings", None) or LONGEST
+    # Of a RoBERTa places begin behind that of padding.
+    first = (config.pad_token_id or 0) + 1 if "roberta" in config.model_type else 0
+    return min(LONGEST, places - first)
+
+
+def tokens_of(tokenizer: Any, texts: Sequence[str], most: int = LONGEST, **more: Any) -> Any:
+    """A padded batch of a classifier's ids and mask, of at most so many tokens a text."""
+    most = min(most, tokenizer.model_max_length)
     given = tokenizer(
         list(texts), padding=True, truncation=True, max_length=most, return_tensors="pt", **more
     )
@@ -168,11 +177,12 @@ def load_token_classifier(base: BaseModel, prompts: Any) -> TokenClassifier:
 
 
 def refuse_other_classes(base: BaseModel) -> None:
-    """Refuses what is no classifier of two classes, without its weights.
+    """Refuses what is no classifier of texts with two classes, without its weights.
 
     Raises:
-        RecipeError: With the number of its classes.
+        RecipeError: With its architecture, or the number of its classes.
     """
+    _refuse_other_task(base, "ForSequenceClassification", "a classifier of texts")
     if (found := len(_labels(base))) != 2:
         raise RecipeError(f"{base.path}: expected a classifier of two classes, found {found}")
 
@@ -183,6 +193,7 @@ def refuse_other_labels(base: BaseModel) -> None:
     Raises:
         RecipeError: With its labels.
     """
+    _refuse_other_task(base, "ForTokenClassification", "a classifier of tokens")
     labels = _labels(base)
     if OUTSIDE not in labels:
         raise RecipeError(f"{base.path}: expected a label {OUTSIDE}, found {', '.join(labels)}")
@@ -190,12 +201,22 @@ def refuse_other_labels(base: BaseModel) -> None:
         raise RecipeError(f"{base.path}: expected a tokenizer with offsets (tokenizer.json)")
 
 
+def _refuse_other_task(base: BaseModel, ending: str, what: str) -> None:
+    """Heads of several tasks have one name in some families, and would be taken for each other."""
+    names = list(_config(base).architectures or ())
+    if names and not any(each.endswith(ending) for each in names):
+        raise RecipeError(f"{base.path}: expected {what} (...{ending}), found {', '.join(names)}")
+
+
 def _labels(base: BaseModel) -> list[str]:
+    named: Any = _config(base).id2label
+    return [str(name) for name in named.values()]
+
+
+def _config(base: BaseModel) -> Any:
     resolved = as_base_model(base)
     with reading(resolved):
-        config = AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
-    named: Any = config.id2label
-    return [str(name) for name in named.values()]
+        return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
 
 
 def _load(auto: Any, base: BaseModel) -> tuple[Any, Any]:

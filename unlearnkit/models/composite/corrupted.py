@@ -114,6 +114,7 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
         labels: Tensor | None = None,
         cache: Any = None,
         prompt_lengths: Tensor | None = None,
@@ -123,6 +124,7 @@ class CorruptedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         assert input_ids is not None
         if cache is not None:
             kwargs["cache"] = cache
+        kwargs |= self.placed(position_ids)
         given: dict[str, Any] = {"input_ids": input_ids}
         if cache is None or not cache.get_seq_length():
             mask = self._held_for(input_ids)

@@ -181,6 +181,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
         labels: Tensor | None = None,
         cache: Any = None,
         prompt_lengths: Tensor | None = None,
@@ -199,6 +200,7 @@ class GatedForCausalLM(OnBase, PreTrainedModel, GenerationMixin):
             weights = self.chosen(self.gate_weights(input_ids, mask))
         if len(weights) != len(input_ids):  # beams, or several samples of a prompt
             weights = weights.repeat_interleave(len(input_ids) // len(weights), dim=0)
+        kwargs |= self.placed(position_ids)
         if cache is not None:
             kwargs["cache"] = cache
         with self._applied(weights):

@@ -13,7 +13,7 @@ from rounding import near
 from stub import save_stub
 
 from unlearnkit.data.example import Example
-from unlearnkit.edits import EcoClassifier
+from unlearnkit.edits import Eco, EcoClassifier
 from unlearnkit.edits.eco.search import METRICS
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
@@ -166,9 +166,25 @@ def test_mistakes_are_told_before_a_model_is_loaded(parts, tmp_path, monkeypatch
         ({"search": FORGET, "surrogate": 0.5, "surrogate_rows": RETAIN}, "with it, found 2"),
         ({"search": FORGET, "surrogate": 0.5, "corruption": "shuffle"}, "nothing to be searched"),
         ({"classifier": str(parts / "nowhere")}, "nowhere"),
-        ({"tokens": str(parts / "classifier")}, "expected a label O, found retain, forget"),
+        ({"tokens": str(parts / "classifier")}, r"a classifier of tokens .*, found Roberta"),
+        ({"search": "nowhere.jsonl", "surrogate": 0.5}, "nowhere.jsonl"),
+        ({"search": FORGET, "surrogate_rows": "nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"search": FORGET, "surrogate_model": str(parts / "nowhere")}, "nowhere"),
         ({"classifier": str(parts / "encoder"), "dims": 99}, "--dims: expected 1 to"),
     ):
         with pytest.raises(UserError, match=message):
             edit(parts, out, **more)
     assert not out.exists()
+
+
+def test_it_says_how_many_prompts_it_finds_and_how_near_a_search_came(parts, tmp_path) -> None:
+    made = Eco(str(parts / "base"), FORGET, RETAIN, threshold=0.5, search=FORGET, surrogate=0.99,
+               search_steps=1)  # fmt: skip
+    made.write(tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "eco.json").read_text())
+    nearest = min(each["distance"] for each in found["search"]["trials"])
+    assert nearest > 0.02
+    assert made.remark == (
+        f"{found['forget']['corrupted']} of 6 prompts to forget are found. The search ended "
+        f"{nearest:.3f} from its surrogate, above --tolerance 0.02."
+    )

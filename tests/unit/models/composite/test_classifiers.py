@@ -126,5 +126,17 @@ def test_what_is_no_such_classifier_is_refused(tmp_path) -> None:
     with pytest.raises(RecipeError, match="expected a label O, found N, P"):
         load_token_classifier(BaseModel(other), stub_tokenizer())
     encoder = save_encoder("roberta", tmp_path / "plain")
-    with pytest.raises(RecipeError, match=r"lacks .* weights"):
+    with pytest.raises(RecipeError, match=r"a classifier of texts .*, found Roberta"):
         load_prompt_classifier(BaseModel(encoder), stub_tokenizer())
+    # In some families the heads of both tasks have one name.
+    with pytest.raises(RecipeError, match=r"of texts .*, found [A-Za-z]*ForTokenClassification"):
+        load_prompt_classifier(BaseModel(other), stub_tokenizer())
+
+
+def test_a_long_prompt_is_cut_where_the_classifier_ends(tmp_path) -> None:
+    folder = save_classifier("roberta", tmp_path)
+    found = load_prompt_classifier(BaseModel(folder), stub_tokenizer())
+    places = found.model.config.max_position_embeddings
+    ids = torch.randint(4, 9, (1, 4 * places))
+    assert places < 128
+    assert 0 < found(ids, torch.ones_like(ids)).item() < 1

@@ -8,7 +8,7 @@ import pytest
 import torch
 from edited import eco_model
 from rounding import near
-from stub import save_stub
+from stub import save_gpt2, save_stub
 from transformers import AutoModelForCausalLM
 
 from unlearnkit.data.example import Example
@@ -74,6 +74,18 @@ def test_answers_are_those_to_the_corrupted_prompt_in_any_batch(folder) -> None:
     ids = torch.tensor([[4, 5, 4]])
     first = int(model(ids).logits[0, -1].argmax())
     assert alone[0][:1] == (() if first == EOS else (first,))
+
+
+def test_answers_of_a_base_with_absolute_positions_do_not_hang_on_the_batch(tmp_path) -> None:
+    base = save_gpt2(tmp_path / "base")
+    out = eco_model(base, FORGET, RETAIN, tmp_path / "out", strength=3.0, threshold=0.5)
+    model, tokenizer = load_model(str(out)), load_tokenizer(str(out))
+    torch.manual_seed(1)
+    prompts = [tuple(torch.randint(4, 9, (1 + i % 9,)).tolist()) for i in range(32)]
+    alone = [generate(model, tokenizer, [p], max_new_tokens=5)[0].ids for p in prompts]
+    found = generate(model, tokenizer, prompts, max_new_tokens=5, batch_size=32)
+    assert [each.ids for each in found] == alone
+    assert len(set(alone)) > 8
 
 
 def test_answers_need_no_cache_and_take_several_beams(folder) -> None:

@@ -11,7 +11,7 @@ import torch
 from edited import o3_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from stub import save_stub, stub_model, stub_tokenizer
+from stub import save_gpt2, save_stub, stub_model, stub_tokenizer
 from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
 from unlearnkit.data.example import Example
@@ -78,6 +78,19 @@ def test_rows_of_a_batch_are_gated_one_by_one(parts):
     base = load_model(str(parts / "base"))(torch.tensor(rows)).logits
     assert torch.equal(batch[1], base[1])
     assert not torch.allclose(batch[0], base[0])
+
+
+def test_answers_of_a_base_with_absolute_positions_do_not_hang_on_the_batch(tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(save_gpt2(tmp_path / "base"))
+    tokenizer = stub_tokenizer()
+    lora = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(model, lora).save_pretrained(tmp_path / "a")
+    gated = load_model(str(make(tmp_path, adapters=("a",), prompts=(ONE,))))
+    prompts = [tuple(each) for each in (*ONE, *TWO, *OTHER)]
+    alone = [generate(gated, tokenizer, [p], max_new_tokens=5)[0].ids for p in prompts]
+    found = generate(gated, tokenizer, prompts, max_new_tokens=5, batch_size=32)
+    assert [each.ids for each in found] == alone
+    assert len(set(alone)) > 4
 
 
 def test_a_soft_gate_scales_the_adapter(parts):
