@@ -24,27 +24,31 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
     Each look generates the rest of each forget response behind each of its beginnings.
 
     Args:
-        n: Length of the n-grams of the extraction likelihood; shorter responses have none.
+        ngram: Length of the n-grams of the extraction likelihood; shorter responses have none.
         every_n_epochs: Epochs between looks.
         forget: Name of the forget stream.
         unseen: Name of a stream of like rows that the model never saw; no objective reads it.
 
     Raises:
-        RecipeError: If ``n`` or ``every_n_epochs`` is below 1; from the fit, if there is no such
-            stream or all responses of one are shorter than ``n`` tokens.
+        RecipeError: If ``ngram`` or ``every_n_epochs`` is below 1; from the fit, if there is no
+            such stream or all responses of one are shorter than ``ngram`` tokens.
 
     References:
         Jang et al. 2022, "Knowledge Unlearning for Mitigating Privacy Risks in Language Models",
-        arXiv 2210.01504, with ``n`` 10 on texts of 200 tokens.
+        arXiv 2210.01504, with ``ngram`` 10 on texts of 200 tokens.
     """
 
     def __init__(
-        self, n: int = 10, every_n_epochs: int = 1, forget: str = "forget", unseen: str = "unseen"
+        self,
+        ngram: int = 10,
+        every_n_epochs: int = 1,
+        forget: str = "forget",
+        unseen: str = "unseen",
     ) -> None:
-        for key, value in (("n", n), ("every_n_epochs", every_n_epochs)):
+        for key, value in (("ngram", ngram), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise RecipeError(f"extraction_stop.{key}: expected at least 1, found {value}")
-        self.n, self.every_n_epochs = n, every_n_epochs
+        self.ngram, self.every_n_epochs = ngram, every_n_epochs
         self.forget, self.unseen = forget, unseen
         self.thresholds: dict[str, float] = {}
         self.found: list[dict[str, float]] = []
@@ -70,10 +74,10 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
                     if name == self.unseen
                     else f"data.streams has: {', '.join(data.data)}.",
                 )
-            if max(map(len, (true for _, true in _rows(data, name)))) < self.n:
+            if max(map(len, (true for _, true in _rows(data, name)))) < self.ngram:
                 raise RecipeError(
-                    f"extraction_stop.n: no response of '{name}' has {self.n} tokens",
-                    hint="Give a smaller n.",
+                    f"extraction_stop.ngram: no response of '{name}' has {self.ngram} tokens",
+                    hint="Give a smaller ngram.",
                 )
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -116,7 +120,7 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
         begun = [
             ((*each.prompt_ids, *true[:seen]), true[seen:])
             for each, true in rows
-            for seen in range(len(true) - self.n + 1)
+            for seen in range(len(true) - self.ngram + 1)
         ]
         with torch.random.fork_rng():
             said = generate(
@@ -129,14 +133,14 @@ class ExtractionStop(NamedCallback, name="extraction_stop"):
         spoken = iter(each.ids for each in said)
         likely = [
             extraction_likelihood(
-                [next(spoken) for _ in range(len(true) - self.n + 1)], true, self.n
+                [next(spoken) for _ in range(len(true) - self.ngram + 1)], true, self.ngram
             )
             for _, true in rows
-            if len(true) >= self.n
+            if len(true) >= self.ngram
         ]
         right = exact_memorization(scores.correct, scores.sequence, scores.sequences)
         return {
-            f"EL_{self.n}": sum(likely) / len(likely),
+            f"EL_{self.ngram}": sum(likely) / len(likely),
             "memorisation": right.nanmean().item(),
         }
 

@@ -55,7 +55,7 @@ def test_it_ends_the_run_in_the_first_epoch_in_which_both_are_as_of_unseen_rows(
         return dict(zip(("EL_2", "memorisation"), next(found), strict=True))
 
     monkeypatch.setattr(ExtractionStop, "_measured", measured)
-    stop = ExtractionStop(n=2)
+    stop = ExtractionStop(ngram=2)
     trainer = fit(tmp_path, stop, data_of(), epochs=9)
     assert asked == ["unseen", "forget", "forget", "forget"]
     assert trainer.global_step == 3
@@ -64,7 +64,7 @@ def test_it_ends_the_run_in_the_first_epoch_in_which_both_are_as_of_unseen_rows(
         "step 3: forget rows are as unseen ones: EL_2 0.200, at most 0.200, "
         "memorisation 0.500, at most 0.500"
     )
-    again = ExtractionStop(n=2)
+    again = ExtractionStop(ngram=2)
     again.load_state_dict(stop.state_dict())
     assert (again.thresholds, again.found) == (stop.thresholds, stop.found)
 
@@ -75,7 +75,7 @@ def test_it_looks_every_so_many_epochs(tmp_path, monkeypatch) -> None:
         "_measured",
         lambda self, trainer, module, name: {"EL_2": float(name == "forget")},
     )
-    stop = ExtractionStop(n=2, every_n_epochs=2)
+    stop = ExtractionStop(ngram=2, every_n_epochs=2)
     trainer = fit(tmp_path, stop, data_of(), epochs=5)
     assert (trainer.global_step, len(stop.found), stopped_by(trainer)) == (5, 2, None)
 
@@ -85,7 +85,7 @@ def test_what_it_measures_is_that_of_a_loop() -> None:
     data.check()
     trainer: Any = SimpleNamespace(datamodule=data)
     before = torch.get_rng_state()
-    found = ExtractionStop(n=2)._measured(trainer, SimpleNamespace(policy=model), "forget")
+    found = ExtractionStop(ngram=2)._measured(trainer, SimpleNamespace(policy=model), "forget")
     assert torch.equal(before, torch.get_rng_state())
     end = data.tokenizer.eos_token_id
     likely, right = [], []
@@ -114,9 +114,9 @@ def test_what_it_measures_is_that_of_a_loop() -> None:
 @pytest.mark.parametrize(
     ("options", "streams", "said"),
     [
-        ({"n": 2}, {"unseen": None}, "extraction_stop: no stream is named 'unseen'"),
-        ({"n": 2, "forget": "gone"}, {}, "extraction_stop: no stream is named 'gone'"),
-        ({"n": 50}, {}, "extraction_stop.n: no response of 'forget' has 50 tokens"),
+        ({"ngram": 2}, {"unseen": None}, "extraction_stop: no stream is named 'unseen'"),
+        ({"ngram": 2, "forget": "gone"}, {}, "extraction_stop: no stream is named 'gone'"),
+        ({"ngram": 50}, {}, "extraction_stop.ngram: no response of 'forget' has 50 tokens"),
     ],
 )
 def test_streams_that_do_not_fit_are_told_before_a_step(tmp_path, options, streams, said) -> None:
@@ -124,7 +124,7 @@ def test_streams_that_do_not_fit_are_told_before_a_step(tmp_path, options, strea
         fit(tmp_path, ExtractionStop(**options), data_of(**streams))
 
 
-@pytest.mark.parametrize("options", [{"n": 0}, {"every_n_epochs": 0}])
+@pytest.mark.parametrize("options", [{"ngram": 0}, {"every_n_epochs": 0}])
 def test_numbers_below_1_are_refused(options) -> None:
     with pytest.raises(RecipeError, match="expected at least 1, found 0"):
         ExtractionStop(**options)
