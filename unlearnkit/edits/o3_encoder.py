@@ -42,8 +42,8 @@ MASKED, RANK, ALPHA, DROPOUT, EPSILON = 0.15, 8, 32, 0.1, 1e-6
 class O3Encoder(Edit, name="o3_encoder"):
     """Train an encoder on the forget prompts for the detectors of O3: edit o3 --encoder OUT.
 
-    It trains LoRA on the attention of a masked language model, which learns to tell
-    prompts apart (entropy of its likeness to those of the untrained encoder) and to fill gaps.
+    It trains LoRA on the attention of a masked language model, which learns to tell prompts apart
+    (entropy of its likeness to those of the untrained encoder) and to fill gaps.
 
     Args:
         encoder: Folder or hub id of a masked language model, such as a RoBERTa.
@@ -152,13 +152,9 @@ class O3Encoder(Edit, name="o3_encoder"):
         target = Path(out)
         refuse_occupied(target)
         with as_edit():
-            base = as_base_model(BaseModel(self.encoder))
-            given = {"use_safetensors": True, **from_pretrained_arguments(base)}
-            model = load_whole(AutoModelForMaskedLM, base, cut=True, **given)
-            tokenizer: Any = load_tokenizer(base)
             read: Any = load_tokenizer(self.base)
         texts, held = self._split(read)
-        self._check(model, tokenizer, texts)
+        others: list[str] = []
         if self.others is not None:
             refuse_missing_sklearn()
             rows = read_rows(self.base, self.others, self.columns)
@@ -169,6 +165,13 @@ class O3Encoder(Edit, name="o3_encoder"):
                     f"{len(held)} prompts",
                     hint="Give a larger --heldout.",
                 )
+        with as_edit():
+            base = as_base_model(BaseModel(self.encoder))
+            given = {"use_safetensors": True, **from_pretrained_arguments(base)}
+            model = load_whole(AutoModelForMaskedLM, base, cut=True, **given)
+            tokenizer: Any = load_tokenizer(base)
+        self._check(model, tokenizer, texts)
+        if others:
             self.checkpoints = Checkpoints(
                 tokenizer, self.layers, texts, held, others, self.choose_by
             )
