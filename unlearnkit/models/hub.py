@@ -157,7 +157,10 @@ def hub_asked_once() -> Iterator[None]:
             return
         asked = True  # also ends the hook's own request
         try:
-            get_session().head(constants.ENDPOINT, timeout=_SECONDS)
+            # Closed after it: a connection that the Hub then drops would serve the next request.
+            get_session().head(
+                constants.ENDPOINT, headers={"Connection": "close"}, timeout=_SECONDS
+            )
         except Exception as error:  # Of whichever client the Hub's library uses.
             _give_up(error)
             raise OfflineModeIsEnabled(f"{constants.ENDPOINT} cannot be reached") from error

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import select
 import socketserver
 import threading
 
@@ -32,19 +33,22 @@ def hub(monkeypatch):
     """Starts a Hub that gives each connection the same bytes, and lists the requests."""
     servers = []
 
-    def start(answer: bytes) -> list[bytes]:
+    def start(answer: bytes, lingers: float = 0) -> list[bytes]:
         requests = []
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 requests.append(self.rfile.readline())
-                while self.rfile.readline().strip():
-                    pass
+                closes = False
+                while head := self.rfile.readline().strip():
+                    closes |= head.lower() == b"connection: close"
                 self.wfile.write(answer)
+                if not closes:  # Open for so many seconds, and dropped at the next request.
+                    select.select([self.connection], [], [], lingers)
 
         server = socketserver.TCPServer(("127.0.0.1", 0), Handler)
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         where = f"http://127.0.0.1:{server.server_address[1]}"
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, where)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -187,6 +191,14 @@ def test_a_hub_that_breaks_off_is_given_up(hub, cache, caplog) -> None:
     assert not any(b"some/other" in each for each in requests)
     assert caplog.text.count("cannot be reached") == 1
     assert constants.HF_HUB_OFFLINE is False
+
+
+def test_a_connection_that_the_hub_drops_is_no_silence(hub, cache) -> None:
+    body = answer(listed({"model.safetensors": 1000})).replace(b"Connection: close\r\n", b"")
+    requests = hub(body, lingers=1)
+    with hub_asked_once():
+        assert find_model("some/model") == OnHub(False, 1000)
+    assert [each.split()[0] for each in requests] == [b"HEAD", b"GET"]
 
 
 def test_offline_it_is_not_asked(hub, cache, monkeypatch) -> None:
