@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -47,22 +48,31 @@ def fit(tmp_path, callback: ExtractionStop, data: UnlearningDataModule, epochs: 
 def test_it_ends_the_run_in_the_first_epoch_in_which_both_are_as_of_unseen_rows(
     tmp_path, monkeypatch
 ) -> None:
-    found = iter([(0.2, 0.5), (0.1, 0.6), (0.3, 0.4), (0.2, 0.5), (0.0, 0.0)])
+    # The likelihood is measured where the accuracy is low enough.
+    values = {"memorisation": iter([0.5, 0.6, 0.4, 0.5]), "EL_2": iter([0.2, 0.3, 0.2])}
     asked = []
 
-    def measured(self, trainer, module, name):
-        asked.append(name)
-        return dict(zip(("EL_2", "memorisation"), next(found), strict=True))
+    def looks(self, trainer, module, name):
+        def look(key: str) -> float:
+            asked.append((name, key))
+            return next(values[key])
 
-    monkeypatch.setattr(ExtractionStop, "_measured", measured)
+        return {key: partial(look, key) for key in values}
+
+    monkeypatch.setattr(ExtractionStop, "_looks", looks)
     stop = ExtractionStop(ngram=2)
     trainer = fit(tmp_path, stop, data_of(), epochs=9)
-    assert asked == ["unseen", "forget", "forget", "forget"]
+    forget = [("forget", "memorisation"), ("forget", "EL_2")]
+    assert asked == [("unseen", "memorisation"), ("unseen", "EL_2"), forget[0], *forget, *forget]
     assert trainer.global_step == 3
-    assert stop.found[-1] == {"EL_2": 0.2, "memorisation": 0.5}
+    assert stop.found == [
+        {"memorisation": 0.6},
+        {"memorisation": 0.4, "EL_2": 0.3},
+        {"memorisation": 0.5, "EL_2": 0.2},
+    ]
     assert stopped_by(trainer) == (
-        "step 3: forget rows are as unseen ones: EL_2 0.200, at most 0.200, "
-        "memorisation 0.500, at most 0.500"
+        "step 3: forget rows are as unseen ones: memorisation 0.500, at most 0.500, "
+        "EL_2 0.200, at most 0.200"
     )
     again = ExtractionStop(ngram=2)
     again.load_state_dict(stop.state_dict())
@@ -72,8 +82,8 @@ def test_it_ends_the_run_in_the_first_epoch_in_which_both_are_as_of_unseen_rows(
 def test_it_looks_every_so_many_epochs(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(
         ExtractionStop,
-        "_measured",
-        lambda self, trainer, module, name: {"EL_2": float(name == "forget")},
+        "_looks",
+        lambda self, trainer, module, name: {"EL_2": lambda: float(name == "forget")},
     )
     stop = ExtractionStop(ngram=2, every_n_epochs=2)
     trainer = fit(tmp_path, stop, data_of(), epochs=5)
@@ -85,7 +95,8 @@ def test_what_it_measures_is_that_of_a_loop() -> None:
     data.check()
     trainer: Any = SimpleNamespace(datamodule=data)
     before = torch.get_rng_state()
-    found = ExtractionStop(ngram=2)._measured(trainer, SimpleNamespace(policy=model), "forget")
+    looks = ExtractionStop(ngram=2)._looks(trainer, SimpleNamespace(policy=model), "forget")
+    found = {key: look() for key, look in looks.items()}
     assert torch.equal(before, torch.get_rng_state())
     end = data.tokenizer.eos_token_id
     likely, right = [], []
