@@ -26,8 +26,7 @@ from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
 
-CLOSED = {"retain_weight": 1.0, "ridge": 0.0}
-TRAINING = {"lr": 0.01, "batch_size": 64, "seed": 0}
+CLOSED, TRAINING = ("retain_weight", "ridge"), ("lr", "batch_size", "seed")
 LEAST = {"retain_weight": 0, "ridge": 0, "epochs": 0, "lr": 0, "batch_size": 1, "seed": 0}
 
 
@@ -111,8 +110,14 @@ class Lunar(Edit, name="lunar"):
         self.columns = Columns(prompt_field, response_field, template)
         self.layer, self.module, self.responses = layer, module, responses
         self.coefficient, self.retain_weight, self.ridge = coefficient, retain_weight, ridge
-        self.epochs = epochs
-        self.training: dict[str, Any] = {"lr": lr, "batch_size": batch_size, "seed": seed}
+        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """What the other way to the change reads."""
+        if self.epochs:
+            return dict.fromkeys(CLOSED, "with --epochs")
+        return dict.fromkeys(TRAINING, "without --epochs")
 
     def write(self, out: str | Path) -> Path:
         """Writes the model; ``edit.json`` says how near the regression came to its targets.
@@ -122,13 +127,11 @@ class Lunar(Edit, name="lunar"):
                 block has no such linear layer, weights are quantised or have other names on disk,
                 the refused prompts are the forget prompts, or ``out`` exists.
         """
+        self.refuse_without_effect()
         target, base = Path(out), self.base
         refuse_occupied(target)
         rows = {kind: read_rows(base, each, self.columns) for kind, each in self.rows.items()}
-        numbers = {
-            "coefficient": self.coefficient, "retain_weight": self.retain_weight,
-            "ridge": self.ridge, "epochs": self.epochs, **self.training,
-        }  # fmt: skip
+        numbers = {name: getattr(self, name) for name in ("coefficient", *LEAST)}
         _check(base, self.layer, numbers, rows)
         with as_edit():
             weights = open_weights(base)
@@ -185,7 +188,8 @@ class Lunar(Edit, name="lunar"):
         if self.epochs:
             step = self.coefficient * direction
             moved, kept = torch.cat(forget.inputs), torch.cat(retain.inputs)
-            after = descended(weight, moved, kept, step, self.epochs, **self.training)
+            training: dict[str, Any] = {name: getattr(self, name) for name in TRAINING}
+            after = descended(weight, moved, kept, step, self.epochs, **training)
             change = after.double() - weight.double()
             return change, change.T @ step / step.dot(step) if step.any() else change[0] * 0
         gram = forget.gram + self.retain_weight * retain.gram
@@ -283,9 +287,6 @@ def _check(
         if not math.isfinite(value) or (least is not None and value < least):
             above = "" if least is None else f" of at least {least}"
             wrong.append(f"--{name}: expected a finite number{above}, found {value}")
-    idle, instead = (CLOSED, "leave out") if numbers["epochs"] else (TRAINING, "give")
-    if found := [f"--{name}" for name, value in idle.items() if numbers[name] != value]:
-        wrong.append(f"{', '.join(found)}: has no effect here: {instead} --epochs")
     wrong += [f"--{name}: expected at least one row" for name, rows in prompts.items() if not rows]
     for row in (each for rows in prompts.values() for each in rows):
         if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest:

@@ -37,7 +37,6 @@ from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import adapter_base, load_config, load_model
 
 GATES = ("soft", "hard", *PUBLISHED)
-THRESHOLD = 0.5
 RECORD = "gate.json"
 
 
@@ -79,7 +78,7 @@ class O3(Edit, name="o3"):
         encoder: str | list[str] | None = None,
         layers: int | None = None,
         gate: str = "soft",
-        threshold: float = THRESHOLD,
+        threshold: float = 0.5,
         nu: float = 0.1,
         heldout: float = 0.0,
         seed: int = 0,
@@ -99,6 +98,14 @@ class O3(Edit, name="o3"):
         self.adapters = [path for path, _ in found]
         self.prompts = [[row.prompt_ids for row in rows] for _, rows in found]
 
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """A published gate has its own threshold, and nothing is drawn where all is seen."""
+        return {
+            **({"threshold": f"with --gate {self.gate}"} if self.gate in PUBLISHED else {}),
+            **({} if self.heldout else {"seed": "without --heldout"}),
+        }
+
     def write(self, out: str | Path) -> Path:
         """Writes the gated model; adapters are copied, the base is pointed at.
 
@@ -106,6 +113,7 @@ class O3(Edit, name="o3"):
             UserError: If an adapter is not one of this base, options are out of range,
                 scikit-learn is not installed, or ``out`` exists.
         """
+        self.refuse_without_effect()
         target = Path(out)
         refuse_occupied(target)
         refuse_missing_sklearn()
@@ -175,9 +183,6 @@ class O3(Edit, name="o3"):
             ),
             f"--layers: expected 1 to {states}, found {layers}": not 1 <= layers <= states,
             f"--gate: expected {', '.join(GATES)}, found '{gate}'": gate not in GATES,
-            f"--threshold: has no effect with --gate {gate}": (
-                gate in PUBLISHED and threshold != THRESHOLD
-            ),
             f"--heldout: expected a part, from 0 to below 1, found {self.heldout}": (
                 not 0 <= self.heldout < 1
             ),

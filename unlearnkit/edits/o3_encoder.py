@@ -110,15 +110,15 @@ class O3Encoder(Edit, name="o3_encoder"):
             wrong.append("--others: expected --heldout with it, such as 0.2, found 0")
         if choose_by not in RULES:
             wrong.append(f"--choose_by: expected {' or '.join(RULES)}, found '{choose_by}'")
-        elif others is None and choose_by != RULES[0]:
-            wrong.append("--choose_by: has no effect without --others")
         if wrong:
             raise UserError("\n".join(wrong))
         self.encoder, self.base, self.adapters = encoder, as_model(base), adapter
         self.epochs, self.lr, self.batch_size = epochs, lr, batch_size
         self.layers, self.seed, self.warmup = layers, seed, warmup
         self.heldout, self.others, self.choose_by = heldout, others, choose_by
-        self.columns = Columns(prompt_field, response_field, template)
+        self.prompt_field, self.response_field, self.template = (
+            prompt_field, response_field, template,
+        )  # fmt: skip
         self.requests: list[Prompts] = [prompts]
         self.checkpoints: Checkpoints | None = None
         self.losses: list[tuple[float, float]] = []
@@ -128,6 +128,12 @@ class O3Encoder(Edit, name="o3_encoder"):
         """Takes the forget prompts of all runs."""
         found = [read(each)[1] for each in self.adapters]
         self.requests = [[row.prompt_ids for row in rows] for rows in found]
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """What is asked of the others alone."""
+        names = ("choose_by", "prompt_field", "response_field", "template")
+        return {} if self.others is not None else dict.fromkeys(names, "without --others")
 
     @property
     def remark(self) -> str:
@@ -149,6 +155,7 @@ class O3Encoder(Edit, name="o3_encoder"):
             UserError: If the encoder is no masked language model with such attention, there are
                 fewer than two prompts, none is held out for ``others``, or ``out`` exists.
         """
+        self.refuse_without_effect()
         target = Path(out)
         refuse_occupied(target)
         with as_edit():
@@ -157,7 +164,8 @@ class O3Encoder(Edit, name="o3_encoder"):
         others: list[str] = []
         if self.others is not None:
             refuse_missing_sklearn()
-            rows = read_rows(self.base, self.others, self.columns)
+            columns = Columns(self.prompt_field, self.response_field, self.template)
+            rows = read_rows(self.base, self.others, columns)
             others = [read.decode(list(each.prompt_ids), skip_special_tokens=True) for each in rows]
             if not (held and others):
                 raise UserError(

@@ -31,6 +31,7 @@ _MERGES: dict[str, Callable[[list[Tensor], Tensor, float], Tensor]] = {
     "dare_linear": merge_utils.dare_linear,
     "dare_ties": merge_utils.dare_ties,
 }
+_DRAWING = ("dare_linear", "dare_ties")
 
 
 class _TaskVector(Edit, ABC):
@@ -57,13 +58,17 @@ class _TaskVector(Edit, ABC):
             )
         if not 0 < density <= 1:
             raise UserError(f"--density: expected above 0 and at most 1, found {density}")
-        if method == "linear" and density != 1:
-            raise UserError(
-                "--density: the method 'linear' keeps every entry",
-                hint="Add --method magnitude_prune, ties, dare_linear or dare_ties.",
-            )
         self.base, self.tuned, self.scale = base, list(tuned), scale
         self.method, self.density, self.seed = method, density, seed
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """What the method does not read."""
+        names = [
+            *(["density"] if self.method == "linear" else []),
+            *([] if self.method in _DRAWING else ["seed"]),
+        ]
+        return dict.fromkeys(names, f"with --method {self.method}")
 
     def write(self, out: str | Path, shard_bytes: int = SHARD_BYTES) -> Path:
         """Writes ``θ = θ_base ± scale·merge(θ_tuned − θ_base)``; the base's dtypes are kept.
@@ -76,6 +81,7 @@ class _TaskVector(Edit, ABC):
             UserError: With every mismatch of architecture, tokenizer, names and shapes, before
                 anything is written; if ``out`` exists; if a weight overflows.
         """
+        self.refuse_without_effect()
         target = Path(out)
         refuse_occupied(target)
         weights, others = self._matching()

@@ -79,7 +79,7 @@ class WhpLabels(Edit, name="whp_labels"):
         refuse_infinite(alpha=alpha, lowered=lowered or 0.0)
         if lowered is not None and lowered < 0:
             raise UserError(f"--lowered: expected at least 0, found {lowered}")
-        self.lowered = math.inf if lowered is None else lowered
+        self.lowered = lowered
         self.base, self.reinforced = as_model(base), reinforced
         self.dictionary, self.alpha = dictionary, alpha
         self.rows: Sequence[Example] = ()
@@ -89,6 +89,11 @@ class WhpLabels(Edit, name="whp_labels"):
         """Takes the run's model and forget rows."""
         path, self.rows = read(self.reinforced)
         self.reinforced = str(path)
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Expressions are a dictionary's."""
+        return {} if self.dictionary is not None else {"lowered": "without --dictionary"}
 
     @property
     def remark(self) -> str:
@@ -103,8 +108,10 @@ class WhpLabels(Edit, name="whp_labels"):
                 exists.
             DataError: With every bad line of the dictionary.
         """
+        self.refuse_without_effect()
         target = Path(out)
         refuse_occupied(target)
+        lowered = math.inf if self.lowered is None else self.lowered
         anchors = Anchors({}) if self.dictionary is None else read_anchors(self.dictionary)
         _refuse_twins(self.rows)
         with as_edit():
@@ -113,7 +120,7 @@ class WhpLabels(Edit, name="whp_labels"):
             reinforced = load_model(BaseModel(self.reinforced)).eval()
             seen: set[int] = set()
             labelled = [
-                labels_of(base, reinforced, row, terms, self.alpha, self.lowered, seen)
+                labels_of(base, reinforced, row, terms, self.alpha, lowered, seen)
                 for row in self.rows
             ]
         with whole_folder(target) as folder:

@@ -13,6 +13,7 @@ ORDERS = ("reverse_order", "shuffle")
 WITHOUT_STRENGTH = (
     "zero_out_first_n", "zero_out_top_k", "flip_sign_first_n", "flip_sign_top_k", *ORDERS,
 )  # fmt: skip
+WITHOUT_SEED = (*SHIFTS, *(each for each in WITHOUT_STRENGTH if each != "shuffle"))
 CORRUPTIONS = (*NOISE, *SHIFTS, *WITHOUT_STRENGTH)
 """All kinds, by the names of the published code."""
 

@@ -196,8 +196,8 @@ def test_several_blocks_are_moved_from_the_deepest_on(base):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"epochs": 2, "ridge": 0.1}, "--ridge: has no effect here: leave out --epochs"),
-        ({"lr": 0.1, "seed": 3}, "--lr, --seed: has no effect here: give --epochs"),
+        ({"epochs": 2, "ridge": 0.1}, "--ridge: has no effect with --epochs"),
+        ({"lr": 0.1, "seed": 3}, "--lr, --seed: have no effect without --epochs"),
         ({"epochs": -1, "batch_size": 0}, "(?s)--epochs: .*at least 0.*--batch_size: .*at least 1"),
     ],
 )

@@ -64,10 +64,18 @@ def call(
     return function(**parse(parser, function, argv), **given)
 
 
-def parse(parser: VerbParser, function: Callable[..., Any], argv: Sequence[str]) -> dict[str, Any]:
+def parse(
+    parser: VerbParser, function: Callable[..., Any], argv: Sequence[str], defaults: bool = True
+) -> dict[str, Any]:
     """What a command line gives a function's parameters.
 
     A list may be given by its option once for each value, and a switch without a value.
+
+    Args:
+        parser: That of the function.
+        function: The function, or a class.
+        argv: The words.
+        defaults: Whether parameters that are not given have their defaults, or are left out.
     """
     parameters = inspect.signature(function).parameters.values()
     switches = {
@@ -85,7 +93,7 @@ def parse(parser: VerbParser, function: Callable[..., Any], argv: Sequence[str])
         f"{name}+{word[len(name) :]}" if (name := word.partition("=")[0]) in lists else word
         for word in argv
     ]
-    return parser.parse_args(with_values(words, switches)).as_dict()
+    return parser.parse_args(with_values(words, switches), defaults=defaults).as_dict()
 
 
 def parser_of(

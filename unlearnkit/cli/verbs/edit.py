@@ -57,9 +57,11 @@ def _read(edit: type[Edit], name: str, argv: list[str]) -> tuple[Edit, str]:
     parser = parser_of(edit, f"edit {name}", positional=False)
     about = "Folder to write; it must not exist."
     parser.add_argument("--out", type=str, required=True, help=about)
-    arguments: dict[str, Any] = parse(parser, edit, argv)
-    out = arguments.pop("out")
-    return edit(**arguments), out
+    given: dict[str, Any] = parse(parser, edit, argv, defaults=False)
+    out = given.pop("out")
+    made = edit(**given)
+    made.refuse_without_effect(given)
+    return made, out
 
 
 def _model_and_rows(run: str) -> tuple[Path, Sequence[Example]]:

@@ -12,13 +12,18 @@ from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.eco.prompt_classifier import around_of
 from unlearnkit.edits.eco.regression import features, fit_classifier
-from unlearnkit.edits.eco.search import METRICS, Trial, search_strength
+from unlearnkit.edits.eco.search import METRICS, SEARCHING, Trial, search_strength
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.engine.generation.generate import left_pad
 from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_occupied, write_json
-from unlearnkit.functional.corruption import CORRUPTIONS, ORDERS, WITHOUT_STRENGTH
+from unlearnkit.functional.corruption import (
+    CORRUPTIONS,
+    ORDERS,
+    WITHOUT_SEED,
+    WITHOUT_STRENGTH,
+)
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.classifiers import (
     load_prompt_classifier,
@@ -103,7 +108,7 @@ class Eco(Edit, name="eco"):
         self.columns = Columns(prompt_field, response_field, template)
         self.classifier, self.tokens = classifier, tokens
         self.noise = {"corruption": corruption, "strength": strength, "dims": dims, "seed": seed}
-        self.corruption, self.strength, self.dims = corruption, strength, dims
+        self.corruption, self.strength, self.dims, self.seed = corruption, strength, dims, seed
         self.threshold, self.layers = threshold, layers
         self.search, self.metric = search, metric
         self.surrogate, self.surrogate_rows = surrogate, surrogate_rows
@@ -114,6 +119,17 @@ class Eco(Edit, name="eco"):
         """How many prompts of the rows to forget are corrupted, once it is written."""
         self.nearest: Trial | None = None
         """The trial of a search that came nearest to the surrogate."""
+
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """What the corruption and the classifier do not read, and all of a search without one."""
+        kind = self.corruption
+        unread = {"strength": WITHOUT_STRENGTH, "dims": ORDERS, "seed": WITHOUT_SEED}
+        return {
+            **{name: f"with --corruption {kind}" for name, of in unread.items() if kind in of},
+            **({} if self.classifier is None else {"layers": "with --classifier"}),
+            **({} if self.search is not None else dict.fromkeys(SEARCHING, "without --search")),
+        }
 
     @property
     def remark(self) -> str:
@@ -133,6 +149,7 @@ class Eco(Edit, name="eco"):
             UserError: If an option is out of range, scikit-learn is needed and not installed, or
                 ``out`` exists.
         """
+        self.refuse_without_effect()
         target = Path(out)
         refuse_occupied(target)
         if self.classifier is None:
@@ -240,9 +257,6 @@ class Eco(Edit, name="eco"):
             ),
             "--search: expected one of --surrogate, --surrogate_model and --surrogate_rows with "
             f"it, found {given}": self.search is not None and given != 1,
-            "--surrogate, --surrogate_model, --surrogate_rows: expected --search with them": (
-                self.search is None and given > 0
-            ),
             f"--search: '{self.corruption}' has nothing to be searched": (
                 self.search is not None and self.corruption in ORDERS
             ),

@@ -14,6 +14,11 @@ from unlearnkit.functional.text import rouge
 
 LEAST = 1e-8
 """Where the published search measures, at the least."""
+SEARCHING = (
+    "metric", "surrogate", "surrogate_model", "surrogate_rows", "search_rate", "search_steps",
+    "tolerance",
+)  # fmt: skip
+"""Arguments of the edit that are of the search."""
 
 
 class Trial(NamedTuple):

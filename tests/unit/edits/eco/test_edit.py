@@ -26,6 +26,9 @@ from unlearnkit.runs.export import export
 EOS = 3
 # Prompts of "a" and "b" are to be found, those of "d" and "e" are not.
 FORGET = [Example((4, 5, 4 + i % 2), (6, EOS), i, "f") for i in range(6)]
+# These have no strength, and the last no dimensions: the defaults.
+ZERO = {"corruption": "zero_out_top_k", "strength": 1.0}
+SHUFFLED = {"corruption": "shuffle", "strength": 1.0, "dims": 1}
 RETAIN = [Example((7, 8, 7 + i % 2), (6, EOS), i, "r") for i in range(6)]
 
 
@@ -64,7 +67,7 @@ def test_a_finetuned_classifier_decides_without_scikit_learn(parts, tmp_path, mo
 
 
 def test_the_tokens_that_a_second_classifier_finds_are_corrupted(parts, tmp_path) -> None:
-    folder = edit(parts, tmp_path / "out", tokens=str(parts / "namer"), corruption="zero_out_top_k")
+    folder = edit(parts, tmp_path / "out", tokens=str(parts / "namer"), **ZERO)
     model, plain = load_model(str(folder)), load_model(str(parts / "base"))
     lengths = torch.tensor([3])
     # "a" is found, also as the last; of "bbb" none is, and all but the last are corrupted.
@@ -127,7 +130,7 @@ def test_a_strength_is_searched_to_the_surrogate(parts, tmp_path) -> None:
 
 
 def test_where_there_is_no_strength_dimensions_are_searched(parts, tmp_path) -> None:
-    given = {"search": FORGET, "corruption": "zero_out_first_n", "dims": 1}
+    given = {"search": FORGET, **ZERO, "corruption": "zero_out_first_n", "dims": 1}
     folder = edit(parts, tmp_path / "out", surrogate=0.9, search_steps=3, **given)
     record = json.loads((folder / "eco.json").read_text())
     assert record["search"]["of"] == "dims"
@@ -162,9 +165,9 @@ def test_mistakes_are_told_before_a_model_is_loaded(parts, tmp_path, monkeypatch
     assert all(f"--{name}" in said for name in wrong)
     assert "one of --surrogate, --surrogate_model and --surrogate_rows with it, found 0" in said
     for more, message in (
-        ({"surrogate": 0.5}, "expected --search with them"),
+        ({"surrogate": 0.5}, "--surrogate: has no effect without --search"),
         ({"search": FORGET, "surrogate": 0.5, "surrogate_rows": RETAIN}, "with it, found 2"),
-        ({"search": FORGET, "surrogate": 0.5, "corruption": "shuffle"}, "nothing to be searched"),
+        ({"search": FORGET, "surrogate": 0.5, **SHUFFLED}, "nothing to be searched"),
         ({"classifier": str(parts / "nowhere")}, "nowhere"),
         ({"tokens": str(parts / "classifier")}, r"a classifier of tokens .*, found Roberta"),
         ({"search": "nowhere.jsonl", "surrogate": 0.5}, "nowhere.jsonl"),

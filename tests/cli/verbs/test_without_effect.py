@@ -1,0 +1,161 @@
+"""Options that the others leave without effect are refused, whatever their values."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from unlearnkit.edits import Edit
+
+ECO = ("eco", "--base", "nowhere", "--forget", "nowhere", "--retain", "nowhere")
+O3 = ("o3", "--base", "nowhere", "--adapter", "nowhere")
+ENCODER = ("o3_encoder", "--encoder", "nowhere", "--base", "nowhere", "--adapter", "nowhere")
+LUNAR = ("lunar", "--base", "nowhere", "--forget", "f", "--retain", "r", "--refuse", "q")
+LABELS = ("whp_labels", "--base", "nowhere", "--reinforced", "nowhere")
+ADD = ("add", "--base", "nowhere", "--tuned", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            (*ECO, "--corruption", "zero_out_top_k", "--strength", "1.0", "--seed=0"),
+            ["--strength, --seed: have no effect with --corruption zero_out_top_k"],
+        ),
+        (
+            (*ECO, "--corruption", "reverse_order", "--dims", "1", "--tolerance", "0.02"),
+            [
+                "--dims: has no effect with --corruption reverse_order",
+                "--tolerance: has no effect without --search",
+            ],
+        ),
+        (
+            (*ECO, "--classifier", "nowhere", "--layers", "1", "--metric", "rougeL"),
+            [
+                "--layers: has no effect with --classifier",
+                "--metric: has no effect without --search",
+            ],
+        ),
+        (
+            (*ECO, "--search_steps", "10", "--search_rate", "3", "--surrogate", "0.1"),
+            ["--surrogate, --search_rate, --search_steps: have no effect without --search"],
+        ),
+        (
+            (*ECO, "--surrogate_model", "m", "--surrogate_rows", "r"),
+            ["--surrogate_model, --surrogate_rows: have no effect without --search"],
+        ),
+        (
+            (*O3, "--gate", "tofu", "--threshold", "0.5", "--seed", "0"),
+            [
+                "--threshold: has no effect with --gate tofu",
+                "--seed: has no effect without --heldout",
+            ],
+        ),
+        (
+            (*ENCODER, "--choose_by", "gate", "--template", "{prompt}", "--prompt_field", "q"),
+            ["--choose_by, --prompt_field, --template: have no effect without --others"],
+        ),
+        ((*LUNAR, "--layer", "1", "--lr", "0.01"), ["--lr: has no effect without --epochs"]),
+        (
+            (*LUNAR, "--layer=1", "--epochs=2", "--ridge=0", "--retain_weight=1"),
+            ["--retain_weight, --ridge: have no effect with --epochs"],
+        ),
+        ((*LABELS, "--lowered", "2"), ["--lowered: has no effect without --dictionary"]),
+        (
+            (*ADD, "--density", "1", "--seed", "0"),
+            ["--density, --seed: have no effect with --method linear"],
+        ),
+        (
+            (*ADD, "--method", "ties", "--seed", "3"),
+            ["--seed: has no effect with --method ties"],
+        ),
+    ],
+)
+def test_all_of_them_are_told_before_anything_is_read(command, words, said):
+    done = command("edit", *words, "--out", "made")
+    assert done.code == 2
+    found = [line.strip("│ ").rstrip() for line in done.err.splitlines()]
+    assert [line for line in found if "no effect" in line] == said
+    assert ("Leave them out." if "," in done.err or len(said) > 1 else "Leave it out.") in done.err
+    assert "nowhere" not in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*ECO, "--strength", "1", "--dims", "1", "--seed", "0", "--layers", "1"),
+        (*ECO, "--corruption", "shuffle", "--seed", "1"),
+        (*O3, "--heldout", "0.2", "--seed", "1", "--threshold", "0.5"),
+        (*ENCODER, "--others", "o", "--heldout", "0.2", "--choose_by", "gate", "--template", "{}"),
+        (*ADD, "--method", "dare_ties", "--density", "0.5", "--seed", "1"),
+        (*LABELS, "--dictionary", "d", "--lowered", "2"),
+        (*LUNAR, "--layer", "1", "--epochs", "2", "--lr", "0.01", "--seed", "1"),
+        (*ECO, "--layers", "null", "--search_rate", "null"),
+    ],
+)
+def test_what_has_an_effect_is_let_pass(command, words):
+    done = command("edit", *words, "--out", "made")
+    assert done.code == 2
+    assert "no effect" not in done.err
+
+
+OWN = '''\
+from pathlib import Path
+
+from unlearnkit.edits import Edit
+
+
+class Greet(Edit):
+    """Write a greeting.
+
+    Args:
+        text: It.
+        loud: In capitals.
+        marks: How many exclamation marks follow, if it is loud.
+    """
+
+    def __init__(self, text: str, loud: bool = False, marks: int = 1) -> None:
+        self.text, self.loud, self.marks = text, loud, marks
+
+    @property
+    def without_effect(self):
+        return {} if self.loud else {"marks": "without --loud"}
+
+    def write(self, out):
+        self.refuse_without_effect()
+        Path(out).write_text(self.text.upper() + "!" * self.marks if self.loud else self.text)
+        return Path(out)
+'''
+
+
+def test_an_own_edit_says_it_too(command, folder):
+    (folder / "own_greeting.py").write_text(OWN)
+    words = ("edit", "own_greeting.Greet", "--text", "hi", "--out", "hi.txt")
+    done = command(*words, "--marks", "1")
+    assert done.code == 2
+    assert "--marks: has no effect without --loud" in done.err
+    assert command(*words, "--loud", "--marks", "2").code == 0
+    assert (folder / "hi.txt").read_text() == "HI!!"
+
+
+def test_every_argument_that_may_have_none_is_an_attribute():
+    """From Python an edit's own values are compared with the defaults."""
+    known = Edit.registered()
+    for name, given in {
+        "eco": {"corruption": "shuffle", "classifier": "c"},
+        "o3": {"gate": "tofu"},
+        "o3_encoder": {},
+        "lunar": {"layer": 0},
+        "whp_labels": {},
+        "add": {},
+    }.items():
+        parameters = inspect.signature(known[name]).parameters
+        needed = {key: ["x"] if key in ("adapter", "tuned") else "x"
+                  for key, each in parameters.items()
+                  if each.default is each.empty and key not in given}  # fmt: skip
+        made = known[name](**needed, **given)
+        assert made.without_effect
+        for key in made.without_effect:
+            assert getattr(made, key) == parameters[key].default
+        made.refuse_without_effect()
