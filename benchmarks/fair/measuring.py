@@ -19,7 +19,7 @@ from unlearnkit.metrics import ExactMemorization
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.parts.bootstrap import bootstrap
 from unlearnkit.suites.tofu import Tofu
 
 Values = dict[str, float | None]

@@ -22,7 +22,7 @@ from unlearnkit.families import named
 from unlearnkit.plain import leaves
 from unlearnkit.runs.phases.run import fit_phases
 from unlearnkit.suites import Muse, Tofu
-from unlearnkit.suites.published import Item, Prompting
+from unlearnkit.suites.parts.published import Item, Prompting
 
 DATED = LLAMA3.replace(
     "m.content | trim", "(date_string + '\\n\\n' if m.role == 'system' else '') + m.content | trim"

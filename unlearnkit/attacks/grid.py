@@ -15,7 +15,7 @@ from unlearnkit.attacks.cells import chosen_cells, read_cells
 from unlearnkit.data.tokens.kept import cache_folder
 from unlearnkit.errors import UserError
 from unlearnkit.models.base import BaseModel
-from unlearnkit.suites.digest import digest, fingerprint_of
+from unlearnkit.suites.parts.digest import digest, fingerprint_of
 
 FIGURE = "exact_memorization"
 """The metric of the one figure, of forget rows that the attacker did not see."""

@@ -18,7 +18,7 @@ from unlearnkit.files import as_json
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.new_files import folder_to_write, write_new
-from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
+from unlearnkit.suites.parts.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel
 _CODE = ("module.py", "objectives", "attacks")

@@ -24,8 +24,8 @@ from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.models.modes import evaluating
 from unlearnkit.plain import spaced
-from unlearnkit.suites.continuations import text_of
-from unlearnkit.suites.measured import known, mean_of
+from unlearnkit.suites.parts.continuations import text_of
+from unlearnkit.suites.parts.measured import known, mean_of
 
 NAME = "logit_lens"
 

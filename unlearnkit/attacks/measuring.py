@@ -15,9 +15,9 @@ from unlearnkit.errors import UserError
 from unlearnkit.functional.text import words
 from unlearnkit.plain import spaced
 from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.continuations import continuation_rows, text_of
-from unlearnkit.suites.cuts import Cuts, longer_than
-from unlearnkit.suites.measured import mean_of
+from unlearnkit.suites.parts.continuations import continuation_rows, text_of
+from unlearnkit.suites.parts.cuts import Cuts, longer_than
+from unlearnkit.suites.parts.measured import mean_of
 
 MEASURED = ("rougeL_recall", "extraction_strength", "exact_memorization")
 """What is measured; all are 1 for a text that is recited."""

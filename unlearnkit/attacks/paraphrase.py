@@ -12,7 +12,7 @@ from unlearnkit.engine.generation.sampling import on_device
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.plain import spaced
-from unlearnkit.suites.cuts import Cuts
+from unlearnkit.suites.parts.cuts import Cuts
 
 if TYPE_CHECKING:
     from unlearnkit.data.example import Example

@@ -28,7 +28,7 @@ from unlearnkit.models.composite.base import CompositeConfig, open_to_attacker
 from unlearnkit.models.load import load_config, load_model
 from unlearnkit.module import UnlearningModule
 from unlearnkit.objectives.likelihood import NLL
-from unlearnkit.suites.probes import read_probes
+from unlearnkit.suites.parts.probes import read_probes
 
 BATCH_SIZE = 4
 """Rows of a step."""

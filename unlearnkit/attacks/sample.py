@@ -14,7 +14,7 @@ from unlearnkit.metrics import LeakRate, Rouge
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.plain import spaced
-from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.parts.continuations import text_of
 
 if TYPE_CHECKING:
     from unlearnkit.data.example import Example

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from unlearnkit.attacks.base import Target
 from unlearnkit.suites.base import Suite, SuiteContext
-from unlearnkit.suites.continuations import ContinuationSuite
-from unlearnkit.suites.probes import read_source
+from unlearnkit.suites.parts.continuations import ContinuationSuite
+from unlearnkit.suites.parts.probes import read_source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -49,7 +49,7 @@ _SUITE = '''\
 
 from unlearnkit.metrics import RowMean
 from unlearnkit.suites import Probe, Suite, SuiteResult
-from unlearnkit.suites.continuations import continuation_rows
+from unlearnkit.suites.parts.continuations import continuation_rows
 
 
 class Mentions(RowMean):

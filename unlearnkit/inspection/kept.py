@@ -19,7 +19,7 @@ from unlearnkit.inspection.moved import Moved, moved
 from unlearnkit.models.base import BaseModel
 from unlearnkit.models.load import load_model
 from unlearnkit.new_files import folder_to_write, write_new
-from unlearnkit.suites.digest import code_fingerprint, digest, fingerprint_of
+from unlearnkit.suites.parts.digest import code_fingerprint, digest, fingerprint_of
 
 Base = str | BaseModel
 _MOST_WEIGHTS = 200

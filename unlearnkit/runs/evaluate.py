@@ -30,9 +30,9 @@ from unlearnkit.new_files import folder_to_write
 from unlearnkit.runs.measure import measure, name_of
 from unlearnkit.runs.planning.backends import check_backend
 from unlearnkit.suites.base import Suite, SuiteContext
-from unlearnkit.suites.bootstrap import Intervals, bootstrap
-from unlearnkit.suites.digest import code_fingerprint, digest, file_digest, fingerprint_of
 from unlearnkit.suites.meaning import as_stored
+from unlearnkit.suites.parts.bootstrap import Intervals, bootstrap
+from unlearnkit.suites.parts.digest import code_fingerprint, digest, file_digest, fingerprint_of
 
 Base = str | BaseModel
 _ABSENT = "none"

@@ -20,9 +20,9 @@ from unlearnkit.files import write_json, write_rows
 from unlearnkit.runs.folder import Notes, RunSummary, Sample, Suites
 from unlearnkit.runs.token_logps import TokenLogps
 from unlearnkit.suites.base import Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.bootstrap import Intervals, bootstrap
 from unlearnkit.suites.fluency import FLUENCY, fluency, fluency_meanings
 from unlearnkit.suites.meaning import as_stored
+from unlearnkit.suites.parts.bootstrap import Intervals, bootstrap
 
 Results = dict[str, SuiteResult]
 """Results by suite."""

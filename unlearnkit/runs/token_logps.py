@@ -9,7 +9,7 @@ from unlearnkit.data.encoded import StreamData
 from unlearnkit.engine.generation.last_turn import last_user_turn
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.plain import spaced
-from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.parts.continuations import text_of
 
 if TYPE_CHECKING:
     from torch import nn

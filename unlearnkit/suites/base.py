@@ -13,8 +13,8 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.metrics.base import Role, UnlearningMetric
 from unlearnkit.metrics.judged import Judged
 from unlearnkit.registry import Registered
-from unlearnkit.suites.context import SuiteContext
-from unlearnkit.suites.measured import by_stream, match
+from unlearnkit.suites.parts.context import SuiteContext
+from unlearnkit.suites.parts.measured import by_stream, match
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,8 +18,8 @@ from unlearnkit.metrics import (
 )
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.suites.base import Probe
-from unlearnkit.suites.continuations import KEPT_METRICS, ContinuationSuite
-from unlearnkit.suites.probes import KEPT, Source
+from unlearnkit.suites.parts.continuations import KEPT_METRICS, ContinuationSuite
+from unlearnkit.suites.parts.probes import KEPT, Source
 
 _FORGOTTEN = (
     "rougeL_recall", "distinct_2", "leak_rate", "extraction_strength", "exact_memorization", "nll",

@@ -20,11 +20,15 @@ from unlearnkit.metrics import (
     Rouge,
 )
 from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import KEPT_METRICS, continuation_rows, longest_generation
-from unlearnkit.suites.cuts import Cuts, longer_than
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.probes import (
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import (
+    KEPT_METRICS,
+    continuation_rows,
+    longest_generation,
+)
+from unlearnkit.suites.parts.cuts import Cuts, longer_than
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.probes import (
     KEPT,
     KEPT_NAMES,
     Source,
@@ -32,7 +36,7 @@ from unlearnkit.suites.probes import (
     read_probes,
     stream_names,
 )
-from unlearnkit.suites.published import Part, Prompting, check_template, read_parts
+from unlearnkit.suites.parts.published import Part, Prompting, check_template, read_parts
 
 if TYPE_CHECKING:
     from torch import nn

@@ -21,8 +21,8 @@ from unlearnkit.metrics import (
 )
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.suites.base import Probe
-from unlearnkit.suites.continuations import KEPT_METRICS, ContinuationSuite
-from unlearnkit.suites.probes import KEPT, KEPT_NAMES, Source
+from unlearnkit.suites.parts.continuations import KEPT_METRICS, ContinuationSuite
+from unlearnkit.suites.parts.probes import KEPT, KEPT_NAMES, Source
 
 _ASKED = (
     "refusal_rate", "degenerate_rate", "compliance_rate", "distinct_2", "harmfulness",

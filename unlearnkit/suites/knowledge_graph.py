@@ -12,12 +12,12 @@ from unlearnkit.errors import DataError, Problem
 from unlearnkit.metrics import Accuracy, Chance, Probability, Rouge
 from unlearnkit.plain import spaced
 from unlearnkit.suites.base import Probe, SourceRows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import continuation_rows, longest_generation
-from unlearnkit.suites.cuts import longer_than
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.published import Item, Part, Prompting, check_template, read_parts
-from unlearnkit.suites.tofu_answers import Asked, asked_rows, compared_answers, losses_of
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import continuation_rows, longest_generation
+from unlearnkit.suites.parts.cuts import longer_than
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.published import Item, Part, Prompting, check_template, read_parts
+from unlearnkit.suites.parts.tofu_answers import Asked, asked_rows, compared_answers, losses_of
 
 if TYPE_CHECKING:
     from torch import nn

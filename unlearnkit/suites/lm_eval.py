@@ -20,8 +20,8 @@ from unlearnkit.metrics import Accuracy, Perplexity
 from unlearnkit.models.modes import evaluating
 from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.measured import by_stream
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.measured import by_stream
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,7 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.metrics.base import FORGETTING, Direction, Role, UnlearningMetric
 from unlearnkit.registry import did_you_mean
 from unlearnkit.suites.base import Suite
-from unlearnkit.suites.measured import match
+from unlearnkit.suites.parts.measured import match
 
 
 class Meaning(NamedTuple):

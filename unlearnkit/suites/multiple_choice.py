@@ -13,10 +13,10 @@ from unlearnkit.data.rows.values import check_columns, kind_of, text_fault
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.metrics import Accuracy, Chance, ChoiceProbability
 from unlearnkit.plain import spaced
-from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.digest import digest
+from unlearnkit.suites.parts.asking import Asking
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.digest import digest
 
 if TYPE_CHECKING:
     from torch import nn

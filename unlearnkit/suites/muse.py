@@ -18,15 +18,20 @@ from unlearnkit.metrics import (
     Rouge,
     VerbatimMemorization,
 )
-from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import text_of
-from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.measured import by_stream
+from unlearnkit.suites.parts.asking import Asking
+from unlearnkit.suites.parts.continuations import text_of
+from unlearnkit.suites.parts.cuts import Cuts
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.measured import by_stream
+from unlearnkit.suites.parts.published import Item, Part, read_parts, tables_of, whole_texts
+from unlearnkit.suites.parts.splitter import (
+    SPLITTERS,
+    Splitter,
+    check_splitter,
+    without_ascii_words,
+)
 from unlearnkit.suites.privacy import ALWAYS_RIGHT, without_leak
-from unlearnkit.suites.published import Item, Part, read_parts, tables_of, whole_texts
-from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
 
 if TYPE_CHECKING:
     from torch import nn

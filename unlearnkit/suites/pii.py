@@ -14,11 +14,11 @@ from unlearnkit.functional.fields import holds_value
 from unlearnkit.metrics import FieldExact, FieldPartial, RecordsExact
 from unlearnkit.metrics.base import Role
 from unlearnkit.suites.base import Probe, SourceRows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import longest_generation, text_of
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.published import Item, Prompting, check_template
-from unlearnkit.suites.records import (
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import longest_generation, text_of
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.published import Item, Prompting, check_template
+from unlearnkit.suites.parts.records import (
     BY_FIELD,
     DIRECT,
     REWORDED,

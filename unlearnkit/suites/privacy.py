@@ -14,10 +14,10 @@ from unlearnkit.errors import RecipeError
 from unlearnkit.functional import membership
 from unlearnkit.metrics import MembershipAUC, MembershipTPR, PrivLeak
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.continuations import text_of
-from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.probes import Source, chosen_sources, read_probes, stream_names
+from unlearnkit.suites.parts.continuations import text_of
+from unlearnkit.suites.parts.cuts import Cuts
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.probes import Source, chosen_sources, read_probes, stream_names
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,8 +9,8 @@ from unlearnkit.data.streams.base import Stream
 from unlearnkit.errors import RecipeError
 from unlearnkit.metrics import ExactMemorization, ExtractionStrength, Probability, Rouge
 from unlearnkit.suites.base import Probe, SuiteContext
-from unlearnkit.suites.continuations import ContinuationSuite
-from unlearnkit.suites.probes import Source
+from unlearnkit.suites.parts.continuations import ContinuationSuite
+from unlearnkit.suites.parts.probes import Source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -21,15 +21,15 @@ from unlearnkit.metrics import (
     TrueShare,
 )
 from unlearnkit.plain import spaced
-from unlearnkit.suites import rwku_utility
-from unlearnkit.suites.asking import Asking
 from unlearnkit.suites.base import Probe, Rows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import text_of
-from unlearnkit.suites.cuts import Cuts
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.measured import by_stream
-from unlearnkit.suites.published import Item, Part, read_parts, tables_of, whole_texts
+from unlearnkit.suites.parts import rwku_utility
+from unlearnkit.suites.parts.asking import Asking
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import text_of
+from unlearnkit.suites.parts.cuts import Cuts
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.measured import by_stream
+from unlearnkit.suites.parts.published import Item, Part, read_parts, tables_of, whole_texts
 
 if TYPE_CHECKING:
     from torch import nn

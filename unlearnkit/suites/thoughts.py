@@ -13,10 +13,10 @@ from unlearnkit.engine.generation.generate import generate
 from unlearnkit.errors import RecipeError
 from unlearnkit.metrics import Closed, FieldExact, Hidden, Rouge, ThoughtRouge
 from unlearnkit.suites.base import Probe, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import longest_generation
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.published import Item, Part, read_parts
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import longest_generation
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.published import Item, Part, read_parts
 
 if TYPE_CHECKING:
     from torch import nn

@@ -22,14 +22,19 @@ from unlearnkit.metrics import (
     TruthRatio,
 )
 from unlearnkit.suites.base import Probe, SourceRows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import continuation_rows, longest_generation
-from unlearnkit.suites.cuts import longer_than
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.measured import known
-from unlearnkit.suites.published import Part, Prompting, check_template, read_parts, tables_of
-from unlearnkit.suites.splitter import SPLITTERS, Splitter, check_splitter, without_ascii_words
-from unlearnkit.suites.tofu_answers import (
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import continuation_rows, longest_generation
+from unlearnkit.suites.parts.cuts import longer_than
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.measured import known
+from unlearnkit.suites.parts.published import Part, Prompting, check_template, read_parts, tables_of
+from unlearnkit.suites.parts.splitter import (
+    SPLITTERS,
+    Splitter,
+    check_splitter,
+    without_ascii_words,
+)
+from unlearnkit.suites.parts.tofu_answers import (
     Asked,
     Losses,
     as_tensors,

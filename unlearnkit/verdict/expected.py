@@ -13,7 +13,7 @@ from unlearnkit.errors import UserError
 from unlearnkit.plain import leaves, number, told
 from unlearnkit.suites.base import Suite
 from unlearnkit.suites.meaning import stored_meaning
-from unlearnkit.suites.measured import match
+from unlearnkit.suites.parts.measured import match
 from unlearnkit.verdict.compared import Column, Comparison, OverSeeds
 
 _FORM = (

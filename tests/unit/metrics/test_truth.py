@@ -19,7 +19,7 @@ from unlearnkit.functional.tofu import (
 )
 from unlearnkit.metrics import ForgetQuality, KSDistance, TruthRatio
 from unlearnkit.suites import Tofu
-from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 RIGHT = -torch.tensor([0.5, 0.1]).log()
 WRONG = -torch.tensor([[0.25, 0.25], [0.4, 0.1]]).log()

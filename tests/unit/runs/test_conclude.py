@@ -13,7 +13,7 @@ from unlearnkit.runs import conclude
 from unlearnkit.runs.conclude import attacks_of, conclude_again, conclusion_of, evaluations_of
 from unlearnkit.runs.evaluate import Evaluation
 from unlearnkit.runs.folder import load_run
-from unlearnkit.suites.digest import file_digest
+from unlearnkit.suites.parts.digest import file_digest
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import Copyright, Suite, SuiteContext
-from unlearnkit.suites.probes import KEPT
+from unlearnkit.suites.parts.probes import KEPT
 
 CONTEXT = SuiteContext()
 SHARED = {"rougeL_recall", "distinct_2"}

@@ -12,8 +12,8 @@ from unlearnkit.errors import DataError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import KnowledgeGraph, SuiteContext
-from unlearnkit.suites.bootstrap import bootstrap
 from unlearnkit.suites.meaning import meaning
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 CONTEXT = SuiteContext(max_length=32)
 FORGET = [

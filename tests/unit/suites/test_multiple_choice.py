@@ -12,8 +12,8 @@ from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import MultipleChoice, SuiteContext
-from unlearnkit.suites.bootstrap import bootstrap
 from unlearnkit.suites.meaning import stored_meaning
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 # A is half as long again as B and C in bits, wherever it stands.
 BITS = {"<pad>": 4, "<unk>": 3, "<bos>": 4, "<eos>": 3, "A": 2, "B": 3, "C": 3, " ": 4, "a": 4}

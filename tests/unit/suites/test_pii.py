@@ -12,8 +12,8 @@ from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import Pii, SuiteContext, pii
-from unlearnkit.suites.bootstrap import bootstrap
 from unlearnkit.suites.meaning import meaning
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 RECORDS = [
     {"name": "Ada Lund", "phone": "+999 4182 7731", "email": "quiet.otter@post.example"},

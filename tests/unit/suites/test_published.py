@@ -28,8 +28,8 @@ from unlearnkit.suites import (
     SuiteContext,
     Tofu,
 )
-from unlearnkit.suites.bootstrap import bootstrap
 from unlearnkit.suites.meaning import meaning
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=6)

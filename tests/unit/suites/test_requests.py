@@ -11,7 +11,7 @@ from stub import stub_model, stub_tokenizer
 from unlearnkit.data.streams.qa import QAStream
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.suites import Requests, SuiteContext
-from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 CONTEXT = SuiteContext(max_length=16)
 ROWS = {"first": [("b", "aa"), ("c", "ab")], "second": [("a", "dd")], "kept": [("d", "a")]}

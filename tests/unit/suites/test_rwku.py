@@ -109,7 +109,7 @@ def test_answers_count_without_articles_and_case(folder, monkeypatch):
     def answers(self, stream, items, prompts, tokens, stop=()):
         return [{"stream": stream, "generated": said.get(stream, "")} for _ in items]
 
-    monkeypatch.setattr("unlearnkit.suites.asking.Asking.answers", answers)
+    monkeypatch.setattr("unlearnkit.suites.parts.asking.Asking.answers", answers)
     values = Rwku(str(folder)).run(stub_model(), stub_tokenizer(), SHORT).values
     assert values["utility_reason/exact_match"] == 1.0
     assert values["utility_factuality/exact_match"] == 1.0

@@ -11,7 +11,7 @@ from stub import stub_model, stub_tokenizer
 
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.suites import Hallucination, MultipleChoice, Rwku, SuiteContext, Tofu
-from unlearnkit.suites.published import Part, read_parts
+from unlearnkit.suites.parts.published import Part, read_parts
 
 CONTEXT = SuiteContext(max_new_tokens=2)
 TRUTHFUL = {"question_field": "Q", "true_field": "Correct", "invented_field": "Incorrect"}

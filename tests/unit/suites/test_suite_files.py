@@ -15,7 +15,7 @@ from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.models.base import load_tokenizer
 from unlearnkit.models.load import load_model
 from unlearnkit.suites import Hallucination, Harmful, SuiteContext, muse
-from unlearnkit.suites.published import Part, read_parts
+from unlearnkit.suites.parts.published import Part, read_parts
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=6)

@@ -10,8 +10,8 @@ from chat_templates import CHATML, QWEN3, R1, chat_tokenizer
 from unlearnkit.engine.generation.generate import Generation
 from unlearnkit.errors import DataError, RecipeError
 from unlearnkit.suites import SuiteContext, Thoughts, thoughts
-from unlearnkit.suites.bootstrap import bootstrap
 from unlearnkit.suites.meaning import meaning
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 CONTEXT = SuiteContext(max_length=200)
 ROWS = [

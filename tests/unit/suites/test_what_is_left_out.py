@@ -28,7 +28,7 @@ from unlearnkit.suites import (
     Tofu,
 )
 from unlearnkit.suites.base import SuiteResult
-from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 DATA = Path(__file__).parent / "data"
 SHORT = SuiteContext(max_new_tokens=3)

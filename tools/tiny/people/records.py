@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.tiny.tables import write_tables
-from unlearnkit.suites.records import (
+from unlearnkit.suites.parts.records import (
     BY_FIELD,
     DIRECT,
     REWORDED,

@@ -60,7 +60,7 @@ def inspect(
         from unlearnkit.models.base import BaseModel
         from unlearnkit.runs import load_run
         from unlearnkit.runs.evaluate import refuse_other_models
-        from unlearnkit.suites.probes import KEPT_NAMES
+        from unlearnkit.suites.parts.probes import KEPT_NAMES
 
     target, folder, after, known = target_of_run(run, (), None)
     chosen = gold or known

@@ -8,7 +8,7 @@ from typing import Any
 
 from unlearnkit.runs.folder import Run
 from unlearnkit.runs.other.judged import Judged
-from unlearnkit.suites.digest import digest
+from unlearnkit.suites.parts.digest import digest
 
 _WHEN = '"when": "after"'
 """Stands in each line that is of the unlearned model, as `rows.jsonl` is written."""

@@ -14,7 +14,7 @@ from unlearnkit.data import ChatStream, QAStream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.kept import KeptTokens, _digest, cache_folder, remove_oldest
 from unlearnkit.suites import Hallucination, Muse, SuiteContext, Tofu
-from unlearnkit.suites.asking import Asking
+from unlearnkit.suites.parts.asking import Asking
 
 CHAT = {
     "chat_template": "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token if m.role "

@@ -21,7 +21,7 @@ from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.tokens.turns import NoBorder, Turns
 from unlearnkit.engine.generation.generate import _end_ids
 from unlearnkit.engine.generation.stopping import decode
-from unlearnkit.suites.continuations import text_of
+from unlearnkit.suites.parts.continuations import text_of
 
 ASKED = [{"role": "user", "content": "Who rows?"}]
 ANSWER = {"role": "assistant", "content": "Ada."}

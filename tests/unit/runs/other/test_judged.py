@@ -30,7 +30,7 @@ from unlearnkit.runs.evaluate import evaluate, results_of
 from unlearnkit.runs.other.judged import Judged, judged
 from unlearnkit.runs.report import read_contents, report
 from unlearnkit.suites import Copyright, SuiteContext
-from unlearnkit.suites.digest import file_digest
+from unlearnkit.suites.parts.digest import file_digest
 
 ROWS = {"forget": [("a", "cd"), ("b", "ee")], "normal": [("c", "ab"), ("d", "ba")]}
 EDITS = ("erase", "lunar", "negate", "o3", "uld", "whp")

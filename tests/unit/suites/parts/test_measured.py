@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from unlearnkit.suites.measured import by_stream, known, match, mean_of
+from unlearnkit.suites.parts.measured import by_stream, known, match, mean_of
 
 
 def test_rows_of_a_stream_keep_their_order() -> None:

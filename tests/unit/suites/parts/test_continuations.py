@@ -8,7 +8,7 @@ from stub import stub_tokenizer
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.generate import generate
 from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.continuations import continuation_rows
+from unlearnkit.suites.parts.continuations import continuation_rows
 
 PROMPTS = ((5, 9), (7, 11, 30, 8), (40, 6, 12), (9, 10))
 

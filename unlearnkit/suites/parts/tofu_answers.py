@@ -13,7 +13,7 @@ from unlearnkit.engine.generation.scoring import TokenScores, score
 from unlearnkit.functional import tofu as truth
 from unlearnkit.functional.membership import loss
 from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.published import Item, Prompting
+from unlearnkit.suites.parts.published import Item, Prompting
 
 if TYPE_CHECKING:
     from torch import nn

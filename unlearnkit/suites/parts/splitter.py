@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from unlearnkit.errors import RecipeError
 from unlearnkit.functional.text import RougeCompat, rouge
-from unlearnkit.suites.measured import by_stream
+from unlearnkit.suites.parts.measured import by_stream
 
 Splitter: TypeAlias = Literal["unicode", "published"]
 SPLITTERS: dict[Splitter, RougeCompat | None] = {"unicode": None, "published": "rouge-score"}

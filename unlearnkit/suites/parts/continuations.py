@@ -23,10 +23,10 @@ from unlearnkit.metrics import (
 )
 from unlearnkit.metrics.judged import Judged
 from unlearnkit.suites.base import SourceRows, Suite, SuiteContext, SuiteResult
-from unlearnkit.suites.cuts import Cuts, longer_than
-from unlearnkit.suites.digest import digest
-from unlearnkit.suites.measured import match
-from unlearnkit.suites.probes import (
+from unlearnkit.suites.parts.cuts import Cuts, longer_than
+from unlearnkit.suites.parts.digest import digest
+from unlearnkit.suites.parts.measured import match
+from unlearnkit.suites.parts.probes import (
     Source,
     chosen_sources,
     read_probes,

@@ -8,8 +8,8 @@ from typing import Any
 
 from unlearnkit.errors import DataError, Problem
 from unlearnkit.metrics import Accuracy, AnswerF1, BestAnswer, Entropy, ExactMatch, TrueShare
-from unlearnkit.suites.asking import Asking
-from unlearnkit.suites.published import Item, Part
+from unlearnkit.suites.parts.asking import Asking
+from unlearnkit.suites.parts.published import Item, Part
 
 PARTS = tuple(
     Part(f"utility_{name}", f"utility_{name}", texts, lists, "test", optional=True, file=file)

@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 
 from unlearnkit.suites import Copyright
-from unlearnkit.suites.bootstrap import bootstrap
+from unlearnkit.suites.parts.bootstrap import bootstrap
 
 DRAWN = random.Random(0)
 ROWS = [

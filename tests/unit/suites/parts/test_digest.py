@@ -4,7 +4,7 @@ import json
 import shutil
 
 from unlearnkit.models.base import as_base_model
-from unlearnkit.suites.digest import code_fingerprint, digest, file_digest, fingerprint_of
+from unlearnkit.suites.parts.digest import code_fingerprint, digest, file_digest, fingerprint_of
 
 
 def test_equal_values_and_files_have_equal_digests(tmp_path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from unlearnkit.data.example import Example
-from unlearnkit.suites.cuts import Cuts, longer_than
+from unlearnkit.suites.parts.cuts import Cuts, longer_than
 
 
 def test_what_is_cut_and_what_is_left_out_is_counted_by_kind() -> None:

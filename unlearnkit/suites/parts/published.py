@@ -20,8 +20,8 @@ from unlearnkit.data.tokens.codec import Codec, DoesNotFit
 from unlearnkit.data.tokens.turns import NoBorder
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.plain import spaced
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.cuts import Cuts
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.cuts import Cuts
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from unlearnkit.engine.generation.generate import generate
 from unlearnkit.engine.generation.scoring import score
 from unlearnkit.functional.core import row_sum
 from unlearnkit.suites.base import SuiteContext
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.continuations import longest_generation, text_of
-from unlearnkit.suites.published import Item
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.continuations import longest_generation, text_of
+from unlearnkit.suites.parts.published import Item
 
 if TYPE_CHECKING:
     from torch import nn

@@ -19,7 +19,7 @@ from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem, RecipeError
 from unlearnkit.plain import spaced
 from unlearnkit.suites.base import SourceRows
-from unlearnkit.suites.cuts import Cuts
+from unlearnkit.suites.parts.cuts import Cuts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +35,7 @@ _SHIPPED = {
     "heldout": "heldout.jsonl",
     "neighbour": "neighbour.jsonl",
 }
-_SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "tiny"
+_SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "tiny"
 RECIPE_NAMES = {"normal": "retain"}
 """What the recipe calls a kind of probe, where it is not the same word."""
 KEPT: tuple[str, ...] = ("normal", "heldout", "neighbour")

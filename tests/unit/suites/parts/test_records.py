@@ -2,7 +2,7 @@
 
 import csv
 
-from unlearnkit.suites.records import filled, known_field, question, read_records
+from unlearnkit.suites.parts.records import filled, known_field, question, read_records
 
 
 def test_a_table_s_records_with_what_each_has(tmp_path):

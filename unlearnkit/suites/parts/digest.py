@@ -61,7 +61,7 @@ def code_fingerprint(*more: str) -> str:
     Args:
         *more: Further modules and folders of the package.
     """
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     parts = [package / part for part in (*_CODE, *more)]
     sources = [f for p in parts for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
     versions = [version(name) for name in ("torch", "transformers", "tokenizers", "peft")]

@@ -23,9 +23,9 @@ from unlearnkit.suites import (
     SuiteContext,
     Tofu,
 )
-from unlearnkit.suites.asking import Asking
-from unlearnkit.suites.chat import Chat
-from unlearnkit.suites.published import Item, Prompting
+from unlearnkit.suites.parts.asking import Asking
+from unlearnkit.suites.parts.chat import Chat
+from unlearnkit.suites.parts.published import Item, Prompting
 
 ITEM = Item(0, "f.jsonl:1", {})
 CONTEXT = SuiteContext(max_length=200)
@@ -84,7 +84,7 @@ def test_the_template_s_words_are_no_part_of_what_is_compared(tmp_path, monkeypa
     data = {"forget": stream.encode("forget", CONTEXT.codec(tokenizer), {}, 0)}
     said = "I do not know"
     monkeypatch.setattr(
-        "unlearnkit.suites.continuations.generate",
+        "unlearnkit.suites.parts.continuations.generate",
         lambda *_, **__: [Generation(said, (), hit_limit=False)],
     )
     suite = Copyright(normal=stream, heldout=stream, neighbour=stream)

@@ -7,7 +7,7 @@ import torch
 
 from unlearnkit.data.example import Example
 from unlearnkit.engine.generation.scoring import TokenScores
-from unlearnkit.suites.tofu_answers import (
+from unlearnkit.suites.parts.tofu_answers import (
     Asked,
     compared_answers,
     losses_of,

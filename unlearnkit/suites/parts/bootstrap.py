@@ -11,7 +11,7 @@ import numpy as np
 
 from unlearnkit.metrics.base import UnlearningMetric
 from unlearnkit.suites.base import Suite
-from unlearnkit.suites.measured import by_stream
+from unlearnkit.suites.parts.measured import by_stream
 
 Intervals = dict[str, tuple[float, float]]
 """Lower and upper bound by ``<stream>/<metric>``."""

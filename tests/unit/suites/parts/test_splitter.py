@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unlearnkit.errors import RecipeError
-from unlearnkit.suites.splitter import check_splitter, without_ascii_words
+from unlearnkit.suites.parts.splitter import check_splitter, without_ascii_words
 
 ROWS = [{"stream": "forget", "reference": text} for text in ("Ada", "Ада", "吾輩", "Ada и Бо")]
 

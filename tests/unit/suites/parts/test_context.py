@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unlearnkit.suites.context import SuiteContext
+from unlearnkit.suites.parts.context import SuiteContext
 
 
 def test_values_of_the_gold_model_are_computed_once_where_they_are_kept() -> None:
