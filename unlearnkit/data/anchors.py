@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from unlearnkit.data.rows.reader import Row, read_rows
+from unlearnkit.data.rows.values import check_columns
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.errors import DataError, Problem
 
 logger = logging.getLogger(__name__)
 
-_SAMPLES = "samples"
+_SAMPLES, _KEYS = "samples", ("term", "generic")
 # A line of a list: `Harry: Jon`, `- "Harry" -> "Jon"`, `1. Harry = Jon`.
 _LINE = re.compile(
     r"""^\s*(?:[-*]|\d+[.)])?\s*["']?(.+?)["']?\s*(?:->|=>|:|=)\s*["']?(.+?)["',]*\s*$"""
@@ -138,12 +139,14 @@ def read_anchors(path: str) -> Anchors:
     warning says how many lines were left out, and which terms ask for a look.
 
     Raises:
-        DataError: If there is no such file, with every bad line, or if it has no term.
+        DataError: If there is no such file, with its bad lines, or if it has no term.
     """
     table = read_rows(path)
     terms: dict[str, str] = {}
     problems = list(table.problems)
     faults: list[str] = []
+    if not any(_SAMPLES in row.fields for row in table.rows):
+        check_columns(table, {key: key for key in _KEYS}, _HINT)
     for row in table.rows:
         if _SAMPLES in row.fields:
             faults += _drawn(row, terms)
@@ -152,7 +155,7 @@ def read_anchors(path: str) -> Anchors:
         problems += wrong
         if wrong:
             continue
-        term, generic = (str(row.fields[key]).strip() for key in ("term", "generic"))
+        term, generic = (str(row.fields[key]).strip() for key in _KEYS)
         if terms.setdefault(term, generic) != generic:
             found = f"'{generic}' for '{term}'"
             expected = f"'{terms[term]}', as in a line before"
@@ -164,7 +167,7 @@ def read_anchors(path: str) -> Anchors:
             Problem(path, None, None, f"no term of the texts{said}", "a dictionary of them")
         ]
     if problems:
-        raise DataError(problems, hint=_HINT)
+        raise DataError(problems, hint=_HINT, most=_SHOWN)
     if faults:
         named = len(faults) - left_out.total()
         words = f"{named} of {len(faults)} lines name {len(terms)} terms"
@@ -176,7 +179,7 @@ def read_anchors(path: str) -> Anchors:
 
 
 def _wrong(path: str, row: Row) -> Iterator[Problem]:
-    given = {key: row.fields.get(key) for key in ("term", "generic")}
+    given = {key: row.fields.get(key) for key in _KEYS}
     for key, value in given.items():
         if not isinstance(value, str) or not value.strip():
             yield Problem(path, row.place, key, f"{value!r}", "a text that is not empty")

@@ -18,14 +18,14 @@ from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.in_context import joined
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
-from unlearnkit.errors import Problem, UserError
+from unlearnkit.errors import Problem, UserError, shortened
 from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
 from unlearnkit.models.composite.in_context import ContextConfig
 from unlearnkit.models.composite.in_context_folder import describe_context
 from unlearnkit.models.composite.parts import load_part
-from unlearnkit.models.composite.selection import Deletion, QuantisedKMeans
+from unlearnkit.models.composite.selection import Deletion, QuantisedKMeans, refuse_choice
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.load import load_config, load_model
 
@@ -106,10 +106,12 @@ class Erase(Edit, name="erase"):
             "k": self.k, "epsilon": self.epsilon, "steps": self.steps, "seed": self.seed
         }  # fmt: skip
         kept = [_kept(each) for each in rows]
+        keys = [each.key(self.seed) for each in kept]
+        refuse_choice(keys, self.k, self.epsilon, self.steps)
         with as_edit():
             embed = _embedder(self.base, self.encoder)
             points = np.stack([embed(each) for each in kept]) if kept else np.zeros((0, 1))
-            index = QuantisedKMeans(points, [each.key(self.seed) for each in kept], **options)
+            index = QuantisedKMeans(points, keys, **options)
             record = {"encoder": self.encoder, "separator": self.separator, **options, "deleted": 0}
             _write(target, self.base, kept, index, record)
         return target
@@ -175,7 +177,7 @@ class Delete(Edit, name="delete"):
             if key not in known
         ]
         if missing:
-            raise UserError("\n".join(map(str, missing)))
+            raise UserError(shortened(missing))
         index = QuantisedKMeans.load(folder / INDEX, keys, **options)
         self.deletions = []
         for key in dict.fromkeys(wanted):

@@ -16,12 +16,12 @@ from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.matching import config_problems, refuse
 from unlearnkit.edits.output import RECORD, copy_companions, write_weights
 from unlearnkit.edits.rows import Columns, read_rows
-from unlearnkit.edits.weights import open_weights
+from unlearnkit.edits.weights import on_meta, open_weights
 from unlearnkit.engine.step.forward import decoder_blocks
-from unlearnkit.errors import UserError
+from unlearnkit.errors import UserError, shortened
 from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.functional.lunar import descended, redirection
-from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.base import BaseModel, load_tokenizer, reading
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.fingerprint import model_fingerprint
 from unlearnkit.models.load import load_config, load_model
@@ -115,9 +115,8 @@ class Lunar(Edit, name="lunar"):
     @property
     def without_effect(self) -> dict[str, str]:
         """What the other way to the change reads."""
-        if self.epochs:
-            return dict.fromkeys(CLOSED, "with --epochs")
-        return dict.fromkeys(TRAINING, "without --epochs")
+        names, how = (CLOSED, "with") if self.epochs else (TRAINING, "without")
+        return dict.fromkeys(names, f"{how} --epochs")
 
     def write(self, out: str | Path) -> Path:
         """Writes the model; ``edit.json`` says how near the regression came to its targets.
@@ -133,16 +132,18 @@ class Lunar(Edit, name="lunar"):
         rows = {kind: read_rows(base, each, self.columns) for kind, each in self.rows.items()}
         numbers = {name: getattr(self, name) for name in ("coefficient", *LEAST)}
         _check(base, self.layer, numbers, rows)
-        with as_edit():
-            weights = open_weights(base)
-            model = load_model(BaseModel(base.path, revision=base.revision))
-        name, linear = _linear(model, self.layer, self.module)
+        with as_edit(), reading(base):
+            weights, empty = open_weights(base), on_meta(load_config(base))
+        name, _ = _linear(empty, self.layer, self.module)
         if name not in weights.specs:
             raise UserError(
                 f"{base.path}: its files have no tensor {name}",
                 hint="They name weights in another way: load the model and save it with "
                 "transformers.",
             )
+        with as_edit():
+            model = load_model(BaseModel(base.path, revision=base.revision))
+        _, linear = _linear(model, self.layer, self.module)
         seen = {
             kind: _seen(model, self.layer, linear, each, self.responses, keep=self.epochs > 0)
             for kind, each in rows.items()
@@ -288,8 +289,11 @@ def _check(
             above = "" if least is None else f" of at least {least}"
             wrong.append(f"--{name}: expected a finite number{above}, found {value}")
     wrong += [f"--{name}: expected at least one row" for name, rows in prompts.items() if not rows]
-    for row in (each for rows in prompts.values() for each in rows):
-        if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest:
-            wrong.append(f"{row.source}: expected at most {longest} tokens, found {found}")
+    long = [
+        f"{row.source}: expected at most {longest} tokens, found {found}"
+        for row in (each for rows in prompts.values() for each in rows)
+        if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest
+    ]
+    wrong += [shortened(long)] if long else []
     if wrong:
         raise UserError("\n".join(wrong))

@@ -26,6 +26,7 @@ from unlearnkit.models.composite.detector import (
     Detector,
     fit_detector,
     held_out,
+    refuse_few,
     refuse_missing_sklearn,
 )
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
@@ -132,6 +133,8 @@ class O3(Edit, name="o3"):
             described = describe_gated(self.base, config, list(folders), self.encoders, **options)
             parts = [self._parts(len(rows)) for rows in self.prompts]
             tokenizer = load_tokenizer(self.base)
+            for each in self.encoders:
+                load_tokenizer(each)
             model = load_model(BaseModel(self.base.path, dtype="auto"))
             own = [load_encoder(each, tokenizer) for each in self.encoders]
             many = len(own) > 1
@@ -160,10 +163,9 @@ class O3(Edit, name="o3"):
 
     def _parts(self, count: int) -> tuple[list[int], list[int]]:
         """Which of a request's prompts its detector is fitted on, and only measured on."""
-        if not self.heldout:
-            return [*range(count)], []
         seen, unseen = held_out(count, self.heldout, self.seed)
-        if not unseen:
+        refuse_few(len(seen))
+        if self.heldout and not unseen:
             raise UserError(
                 f"--heldout: {self.heldout} of {count} prompts is none of them",
                 hint="Leave it out, or give a larger part.",

@@ -28,10 +28,11 @@ from unlearnkit.models.base import (
     as_base_model,
     from_pretrained_arguments,
     load_tokenizer,
+    reading,
 )
 from unlearnkit.models.composite.checkpoints import RULES, Checkpoints
 from unlearnkit.models.composite.detector import held_out, refuse_missing_sklearn
-from unlearnkit.models.composite.encoder import pooled
+from unlearnkit.models.composite.encoder import own_config, pooled
 from unlearnkit.models.digests import whole_model_folder
 from unlearnkit.models.whole import load_whole
 
@@ -160,7 +161,11 @@ class O3Encoder(Edit, name="o3_encoder"):
         refuse_occupied(target)
         with as_edit():
             read: Any = load_tokenizer(self.base)
+            base = as_base_model(BaseModel(self.encoder))
+            config, tokenizer = own_config(base), load_tokenizer(base)
         texts, held = self._split(read)
+        with as_edit():
+            self._check(base, config, tokenizer, texts)
         others: list[str] = []
         if self.others is not None:
             refuse_missing_sklearn()
@@ -174,11 +179,8 @@ class O3Encoder(Edit, name="o3_encoder"):
                     hint="Give a larger --heldout.",
                 )
         with as_edit():
-            base = as_base_model(BaseModel(self.encoder))
             given = {"use_safetensors": True, **from_pretrained_arguments(base)}
             model = load_whole(AutoModelForMaskedLM, base, cut=True, **given)
-            tokenizer: Any = load_tokenizer(base)
-        self._check(model, tokenizer, texts)
         if others:
             self.checkpoints = Checkpoints(
                 tokenizer, self.layers, texts, held, others, self.choose_by
@@ -215,14 +217,16 @@ class O3Encoder(Edit, name="o3_encoder"):
         chosen_by = {"choose_by": chosen.rule, "kept": chosen.kept}
         return {**found, **chosen_by, "accuracies": chosen.found}
 
-    def _check(self, model: nn.Module, tokenizer: Any, texts: Sequence[str]) -> None:
+    def _check(self, base: BaseModel, config: Any, tokenizer: Any, texts: Sequence[str]) -> None:
         wrong: list[str] = []
+        with reading(base), torch.device("meta"):
+            model = AutoModelForMaskedLM.from_config(config)
         names = {name.rpartition(".")[2] for name, _ in model.named_modules()}
         if not names.issuperset(ATTENTION):
             wrong.append(f"expected layers named {', '.join(ATTENTION)}, as those of a RoBERTa")
         if tokenizer.mask_token is None:
             wrong.append("expected a tokenizer with a mask token")
-        states: int = model.config.num_hidden_layers + 1  # pyright: ignore
+        states = config.num_hidden_layers + 1
         if self.layers > states:
             wrong.append(f"--layers: expected 1 to {states}, found {self.layers}")
         if len(set(texts)) < 2:

@@ -88,8 +88,7 @@ def is_composite(base: str | BaseModel) -> bool:
 
 def tied_names(config: PreTrainedConfig) -> set[str]:
     """Names of weights that a model shares with an earlier one, such as a tied output head."""
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config)
+    model = on_meta(config)
     seen: set[int] = set()
     tied: set[str] = set()
     for name, parameter in model.named_parameters(remove_duplicate=False):
@@ -97,6 +96,12 @@ def tied_names(config: PreTrainedConfig) -> set[str]:
             tied.add(name)
         seen.add(id(parameter))
     return tied
+
+
+def on_meta(config: PreTrainedConfig) -> Any:
+    """A causal model of a config, without weights."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
 
 
 class FolderWeights:

@@ -263,8 +263,8 @@ def _load_tokenizer(base: BaseModel, stamp: tuple[str, ...]) -> PreTrainedTokeni
 
     with reading(base, "tokenizer"):
         found = AutoTokenizer.from_pretrained(base.path, **from_pretrained_arguments(base))
-        if not found.get_vocab():
-            raise ValueError("its vocabulary is empty")
+        if not found.get_vocab().keys() - {*found.all_special_tokens}:
+            raise ValueError("its vocabulary is empty but for special tokens")
     return found
 
 

@@ -44,8 +44,10 @@ def test_rows_are_put_before_prompts_and_deleted(command, folder):
     assert done.code == 0, done.err
 
 
-def test_what_cannot_be_done_is_said_and_nothing_is_written(command, folder):
-    done = command(*MAKE, "--out", "made", "--k", "7")
+def test_what_cannot_be_done_is_said_and_nothing_is_written(command, folder, monkeypatch):
+    with monkeypatch.context() as before_loading:
+        before_loading.setattr("unlearnkit.edits.erase.load_model", None)
+        done = command(*MAKE, "--out", "made", "--k", "7")
     assert done.code == 2
     assert "--k: expected 1 to 6" in done.err
     done = command(*MAKE, "--out", "made", "--prompt_field", "question")

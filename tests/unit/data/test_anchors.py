@@ -86,6 +86,16 @@ def test_bad_lines_are_told_together(tmp_path: Path) -> None:
     assert raised.value.problems[-1].found == "'D', the term itself"
 
 
+def test_of_many_bad_lines_a_few_are_told(tmp_path: Path) -> None:
+    good = {"term": "A", "generic": "B"}
+    with pytest.raises(DataError) as raised:
+        read_anchors(file(tmp_path, good, *[{"term": "A", "generic": "C"}] * 40))
+    told = raised.value.message.splitlines()
+    assert (len(raised.value.problems), len(told), told[-1]) == (40, 6, "and 35 more")
+    with pytest.raises(DataError, match="found the fields 'q', expected 'term', 'generic'"):
+        read_anchors(file(tmp_path, *[{"q": "x"}] * 40))
+
+
 def test_answers_without_a_term_are_no_dictionary(tmp_path: Path) -> None:
     expected = r"no term of the texts \(1 not of the form TERM: GENERIC\)"
     with pytest.raises(DataError, match=expected):

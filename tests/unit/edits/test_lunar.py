@@ -113,7 +113,8 @@ def test_all_that_is_wrong_is_said_before_a_model_is_loaded(base, monkeypatch):
         make(base)
 
 
-def test_a_layer_that_is_not_there_gets_those_that_are(base):
+def test_a_layer_that_is_not_there_gets_those_that_are(base, monkeypatch):
+    monkeypatch.setattr("unlearnkit.edits.lunar.load_model", None)
     with pytest.raises(UserError) as caught:
         make(base, module="mlp.up_proj")
     assert "It has self_attn.q_proj" in str(caught.value)

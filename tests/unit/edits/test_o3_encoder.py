@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from encoders import save_encoder
 from stub import stub_tokenizer
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
@@ -247,3 +248,24 @@ def test_options_that_do_not_fit_are_told(encoder, tmp_path, options, said):
     with pytest.raises(UserError, match=said):
         edit(encoder, **options).write(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "said"),
+    [
+        ("roberta", {"layers": 9}, "--layers: expected 1 to 3, found 9"),
+        ("roberta", {}, "expected a tokenizer with a mask token"),
+        ("roberta", {"prompts": [[5]]}, "expected at least two prompts, found 1"),
+        ("distilbert", {}, "expected layers named query, key, value, as those of a RoBERTa"),
+        ("llama", {}, "holds no model that can be loaded"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_is_told_before_its_weights_are_read(
+    tmp_path, monkeypatch, kind, options, said
+):
+    folder = save_encoder(kind, tmp_path / kind)
+    monkeypatch.setattr("unlearnkit.edits.o3_encoder.load_whole", None)
+    monkeypatch.setattr("unlearnkit.edits.o3_encoder.read_rows", None)
+    more = {"others": "nowhere.jsonl", "heldout": 0.4}
+    with pytest.raises(UserError, match=said):
+        edit(folder, **more, **options).write(tmp_path / "out")

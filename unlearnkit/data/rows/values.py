@@ -83,8 +83,14 @@ def check_fields(
     return only(table.rows, (i for i in range(len(table.rows)) if i not in bad)), problems
 
 
-def check_columns(table: Table, columns: Mapping[str, str]) -> None:
-    """Raises a DataError if some column is in no row at all."""
+def check_columns(table: Table, columns: Mapping[str, str], hint: str | None = None) -> None:
+    """Raises a DataError if some column is in no row at all.
+
+    Args:
+        table: The rows.
+        columns: Column by the recipe's key for it.
+        hint: What to do; by default which keys to set.
+    """
     present: dict[str, None] = {}
     missing = dict(columns)
     for row in table.rows:
@@ -104,7 +110,7 @@ def check_columns(table: Table, columns: Mapping[str, str]) -> None:
                 quoted(columns.values()),
             )
         ],
-        hint=mapping_hint(table, missing),
+        hint=hint or mapping_hint(table, missing),
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForTokenClassification
 
 from unlearnkit.data.rows.reader import read_rows as read_table
+from unlearnkit.data.rows.values import check_columns
 from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.eco.training import Schedule, finetune, new_classifier
 from unlearnkit.edits.rows import Columns, read_rows
@@ -24,6 +25,7 @@ from unlearnkit.models.digests import whole_model_folder
 RECORD = "tokens.json"
 LABELS = (OUTSIDE, "TERM")
 IGNORED = -100
+HINT = 'A line is such as {"term": "Ada Lovelace"}.'
 
 
 class EcoTokens(Edit, name="eco_tokens"):
@@ -91,7 +93,7 @@ class EcoTokens(Edit, name="eco_tokens"):
 
         Raises:
             UserError: If the encoder is none, no term stands in a prompt, or ``out`` exists.
-            DataError: With every bad line of the terms.
+            DataError: With the bad lines of the terms.
         """
         target = Path(out)
         refuse_occupied(target)
@@ -106,11 +108,11 @@ class EcoTokens(Edit, name="eco_tokens"):
             raise UserError(f"{self.terms}: no term stands in a prompt")
         with torch.random.fork_rng(), as_edit():
             torch.manual_seed(self.seed)
-            model, tokenizer = new_classifier(AutoModelForTokenClassification, self.encoder, LABELS)
-            if not tokenizer.is_fast:
+            if not load_tokenizer(self.encoder).is_fast:
                 raise UserError(
                     f"--encoder: expected a tokenizer with offsets ({self.encoder.path})"
                 )
+            model, tokenizer = new_classifier(AutoModelForTokenClassification, self.encoder, LABELS)
             self._train(model, tokenizer, texts, found)
         with whole_model_folder(target) as folder:
             model.save_pretrained(folder)
@@ -178,9 +180,10 @@ def read_terms(path: str) -> list[str]:
     """The terms of a file.
 
     Raises:
-        DataError: If there is no such file, with every bad line, or if it has no term.
+        DataError: If there is no such file, with its bad lines, or if it has no term.
     """
     table = read_table(path)
+    check_columns(table, {"terms": "term"}, HINT)
     problems, terms = list(table.problems), list[str]()
     for row in table.rows:
         value = row.fields.get("term")
@@ -193,5 +196,5 @@ def read_terms(path: str) -> list[str]:
     if not problems and not terms:
         problems = [Problem(path, None, None, "no row", "a term a line")]
     if problems:
-        raise DataError(problems, hint='A line is such as {"term": "Ada Lovelace"}.')
+        raise DataError(problems, hint=HINT, most=5)
     return terms

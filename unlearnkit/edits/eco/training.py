@@ -18,7 +18,8 @@ from unlearnkit.models.base import (
     from_pretrained_arguments,
     load_tokenizer,
 )
-from unlearnkit.models.load import is_adapter, load_model
+from unlearnkit.models.composite.encoder import own_config
+from unlearnkit.models.load import is_adapter, load_config, load_model
 from unlearnkit.models.whole import load_whole
 
 BETAS, EPSILON = (0.9, 0.98), 1e-6
@@ -68,7 +69,9 @@ def new_classifier(auto: Any, encoder: BaseModel, labels: Sequence[str]) -> tupl
         RecipeError: If there is no encoder.
     """
     resolved = as_base_model(encoder)
-    if is_adapter(resolved) or resolved.gguf_file:
+    causal = is_adapter(resolved) or resolved.gguf_file
+    _refuse_no_classifier(auto, load_config(encoder) if causal else own_config(resolved), encoder)
+    if causal:
         body: Any = load_model(encoder).base_model
     else:
         given = {"use_safetensors": True, **from_pretrained_arguments(resolved)}
@@ -81,18 +84,24 @@ def new_classifier(auto: Any, encoder: BaseModel, labels: Sequence[str]) -> tupl
     config.id2label = dict(enumerate(labels))
     config.label2id = {name: number for number, name in enumerate(labels)}
     config.pad_token_id = tokenizer.pad_token_id
+    model = auto.from_config(config).float()
+    inner = getattr(model, model.base_model_prefix)
+    gaps = inner.load_state_dict(body.state_dict(), strict=False)
+    if others := [name for name in gaps.missing_keys if not name.startswith("pooler.")]:
+        raise UserError(f"--encoder: {encoder.path} lacks {', '.join(others[:5])}")
+    return model, tokenizer
+
+
+def _refuse_no_classifier(auto: Any, config: Any, encoder: BaseModel) -> None:
     try:
-        model = auto.from_config(config).float()
-        inner = getattr(model, model.base_model_prefix)
+        with torch.device("meta"):
+            model = auto.from_config(config)
+        getattr(model, model.base_model_prefix)
     except (ValueError, AttributeError) as error:
         raise UserError(
             f"--encoder: transformers has no classifier of type {config.model_type} "
             f"({encoder.path})"
         ) from error
-    gaps = inner.load_state_dict(body.state_dict(), strict=False)
-    if others := [name for name in gaps.missing_keys if not name.startswith("pooler.")]:
-        raise UserError(f"--encoder: {encoder.path} lacks {', '.join(others[:5])}")
-    return model, tokenizer
 
 
 def finetune(

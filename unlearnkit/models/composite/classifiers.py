@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -19,8 +18,8 @@ from unlearnkit.models.base import (
     as_base_model,
     from_pretrained_arguments,
     load_tokenizer,
-    reading,
 )
+from unlearnkit.models.composite.encoder import own_config
 from unlearnkit.models.whole import load_whole
 
 LONGEST = 512
@@ -214,9 +213,7 @@ def _labels(base: BaseModel) -> list[str]:
 
 
 def _config(base: BaseModel) -> Any:
-    resolved = as_base_model(base)
-    with reading(resolved):
-        return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
+    return own_config(as_base_model(base))
 
 
 def _load(auto: Any, base: BaseModel) -> tuple[Any, Any]:

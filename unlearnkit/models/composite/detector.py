@@ -86,8 +86,7 @@ def fit_detector(
         Gao et al. 2024, "On Large Language Model Continual Unlearning" (O3), arXiv 2407.10223;
         Schölkopf et al. 2001, "Estimating the Support of a High-Dimensional Distribution".
     """
-    if len(features) < 3:
-        raise UserError(f"a detector needs at least 3 prompts of a request, found {len(features)}")
+    refuse_few(len(features))
     features = features.double()
     precision = _precision(features, kind)
     scores = _layer_scores(kind, features, features, precision)
@@ -108,6 +107,16 @@ def fit_detector(
         "precision": precision,
     }
     return Detector(kind, fitted)
+
+
+def refuse_few(count: int) -> None:
+    """Raises for fewer inputs than a detector can be fitted on.
+
+    Raises:
+        UserError: With their number.
+    """
+    if count < 3:
+        raise UserError(f"a detector needs at least 3 prompts of a request, found {count}")
 
 
 def held_out(count: int, part: float, seed: int = 0) -> tuple[list[int], list[int]]:

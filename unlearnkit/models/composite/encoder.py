@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
+from unlearnkit.errors import RecipeError
 from unlearnkit.models.base import (
     BaseModel,
     as_base_model,
-    explain_missing,
     from_pretrained_arguments,
     load_tokenizer,
+    reading,
 )
+from unlearnkit.models.load import is_adapter
 from unlearnkit.models.rope import forget_long_rows, length_scalings, row_groups
 from unlearnkit.models.whole import load_whole
 
@@ -53,6 +55,7 @@ def load_encoder(path: str, prompts: Any) -> TextEncoder:
         RecipeError: If there is none, or it has no safetensors weights.
     """
     resolved = as_base_model(BaseModel(path))
+    own_config(resolved)  # transformers would put an adapter on whatever it names as its base
     given = {"use_safetensors": True, **from_pretrained_arguments(resolved)}
     # Only hidden states are read, and a pooler gives none.
     model = load_whole(AutoModel, resolved, unread=("pooler.",), cut=True, **given)
@@ -65,12 +68,24 @@ def states_of(path: str) -> int:
     Raises:
         RecipeError: If there is no model there.
     """
-    resolved = as_base_model(BaseModel(path))
-    try:
-        config = AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
-    except (OSError, ValueError) as error:
-        raise explain_missing(resolved, error) from error
+    config = own_config(as_base_model(BaseModel(path)))
     return config.get_text_config().num_hidden_layers + 1
+
+
+def own_config(resolved: BaseModel) -> Any:
+    """The config of an encoder or a classifier; no weights are read.
+
+    Raises:
+        RecipeError: If there is no model there, or an adapter without its model.
+    """
+    if is_adapter(resolved):
+        raise RecipeError(
+            f"{resolved.path}: expected a whole model, found an adapter (adapter_config.json)",
+            hint="Merge it into its model first, and name the new folder: of a causal model by "
+            "unlearnkit export FOLDER OUT --merge, otherwise by merge_and_unload of PEFT.",
+        )
+    with reading(resolved):
+        return AutoConfig.from_pretrained(resolved.path, **from_pretrained_arguments(resolved))
 
 
 def own_states(model: Any, input_ids: Tensor, mask: Tensor, layers: int) -> Tensor:

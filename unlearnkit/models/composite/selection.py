@@ -87,7 +87,9 @@ class QuantisedKMeans:
         steps: int = 10,
         seed: int = 0,
     ) -> None:
-        _check(len(points), keys, k, epsilon, steps)
+        if len(points) != len(keys):
+            raise ValueError(f"found {len(points)} points and {len(keys)} keys")
+        refuse_choice(keys, k, epsilon, steps)
         self.keys = list(keys)
         self._copies = Counter(self.keys)
         self.k, self.epsilon, self.steps, self.seed = k, epsilon, steps, seed
@@ -237,9 +239,12 @@ class QuantisedKMeans:
             self.selected.append(int(index))
 
 
-def _check(n: int, keys: Sequence[str], k: int, epsilon: float, steps: int) -> None:
-    if n != len(keys):
-        raise ValueError(f"found {n} points and {len(keys)} keys")
+def refuse_choice(keys: Sequence[str], k: int, epsilon: float, steps: int) -> None:
+    """Raises for what examples cannot be chosen with; see `QuantisedKMeans`.
+
+    Raises:
+        UserError: With each of the arguments that are out of range.
+    """
     different = len(set(keys))
     wrong = {
         f"--k: expected 1 to {different}, the number of different examples, found {k}": (

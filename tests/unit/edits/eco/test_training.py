@@ -105,6 +105,7 @@ def test_an_architecture_without_a_classifier_is_refused(monkeypatch, tmp_path) 
             raise ValueError("Unrecognized configuration class")
 
     folder = save_encoder("roberta", tmp_path / "encoder")
+    monkeypatch.setattr("unlearnkit.edits.eco.training.load_whole", None)
     with pytest.raises(UserError, match="no classifier of type roberta"):
         new_classifier(Without, BaseModel(folder), ("a", "b"))
 

@@ -348,6 +348,24 @@ def test_wrong_options_are_refused(parts, options, words):
     assert not (parts / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prompts": (ONE, TWO[:2])}, "at least 3 prompts of a request, found 2"),
+        ({"heldout": 0.5, "prompts": (ONE[:4], TWO)}, "at least 3 prompts of a request, found 2"),
+        ({"encoder": "mute"}, "mute holds no tokenizer that can be loaded"),
+    ],
+)
+def test_what_a_detector_cannot_be_fitted_on_is_told_before_a_model_is_loaded(
+    parts, monkeypatch, options, words
+):
+    BertConfig(num_hidden_layers=1, hidden_size=16).save_pretrained(parts / "mute")
+    monkeypatch.chdir(parts)
+    monkeypatch.setattr("unlearnkit.edits.o3.load_model", None)
+    with pytest.raises(UserError, match=words):
+        make(parts, **options)
+
+
 def test_it_has_no_part_to_be_trained(parts):
     config = load_config(str(make(parts)))
     with pytest.raises(RecipeError, match="no trained component"):
