@@ -114,34 +114,17 @@ def in_file_order(problem: Problem) -> tuple[bool, int, int, int]:
     return place is not None, place or 0, 0, 0
 
 
-def shortened(lines: Sequence[object], most: int = 5) -> str:
-    """The first lines, and how many more there are.
-
-    Example:
-        >>> print(shortened(["line 1", "line 2", "line 3"], most=2))
-        line 1
-        line 2
-        and 1 more
-    """
-    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
-    return "\n".join([*map(str, lines[:most]), *more])
-
-
 class DataError(UserError):
     """Rows that cannot be used; all of them, at once.
 
     Args:
         problems: Every bad row.
         hint: What to do about them.
-        most: So many are told, with the number of the others; by default all.
     """
 
-    def __init__(
-        self, problems: Sequence[Problem], *, hint: str | None = None, most: int | None = None
-    ) -> None:
+    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.problems = tuple(problems)
-        told = shortened(problems, most or len(problems))
-        super().__init__(told, title="data error", hint=hint)
+        super().__init__("\n".join(map(str, problems)), title="data error", hint=hint)
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def read_anchors(path: str) -> Anchors:
     warning says how many lines were left out, and which terms ask for a look.
 
     Raises:
-        DataError: If there is no such file, with its bad lines, or if it has no term.
+        DataError: If there is no such file, with every bad line, or if it has no term.
     """
     table = read_rows(path)
     terms: dict[str, str] = {}
@@ -167,7 +167,7 @@ def read_anchors(path: str) -> Anchors:
             Problem(path, None, None, f"no term of the texts{said}", "a dictionary of them")
         ]
     if problems:
-        raise DataError(problems, hint=_HINT, most=_SHOWN)
+        raise DataError(problems, hint=_HINT)
     if faults:
         named = len(faults) - left_out.total()
         words = f"{named} of {len(faults)} lines name {len(terms)} terms"

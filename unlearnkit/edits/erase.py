@@ -18,7 +18,7 @@ from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.in_context import joined
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
-from unlearnkit.errors import Problem, UserError, shortened
+from unlearnkit.errors import Problem, UserError
 from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.models.base import BaseModel, load_tokenizer
 from unlearnkit.models.composite.encoder import load_encoder, own_states, states_of
@@ -177,7 +177,7 @@ class Delete(Edit, name="delete"):
             if key not in known
         ]
         if missing:
-            raise UserError(shortened(missing))
+            raise UserError("\n".join(map(str, missing)))
         index = QuantisedKMeans.load(folder / INDEX, keys, **options)
         self.deletions = []
         for key in dict.fromkeys(wanted):

@@ -18,7 +18,7 @@ from unlearnkit.edits.output import RECORD, copy_companions, write_weights
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.edits.weights import on_meta, open_weights
 from unlearnkit.engine.step.forward import decoder_blocks
-from unlearnkit.errors import UserError, shortened
+from unlearnkit.errors import UserError
 from unlearnkit.files import refuse_occupied, write_json
 from unlearnkit.functional.lunar import descended, redirection
 from unlearnkit.models.base import BaseModel, load_tokenizer, reading
@@ -289,11 +289,8 @@ def _check(
             above = "" if least is None else f" of at least {least}"
             wrong.append(f"--{name}: expected a finite number{above}, found {value}")
     wrong += [f"--{name}: expected at least one row" for name, rows in prompts.items() if not rows]
-    long = [
-        f"{row.source}: expected at most {longest} tokens, found {found}"
-        for row in (each for rows in prompts.values() for each in rows)
-        if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest
-    ]
-    wrong += [shortened(long)] if long else []
+    for row in (each for rows in prompts.values() for each in rows):
+        if longest and (found := len(row.prompt_ids) + len(row.response_ids)) > longest:
+            wrong.append(f"{row.source}: expected at most {longest} tokens, found {found}")
     if wrong:
         raise UserError("\n".join(wrong))

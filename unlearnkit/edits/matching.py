@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from transformers import PreTrainedConfig
 
 from unlearnkit.edits.weights import Weights
-from unlearnkit.errors import Problem, RecipeError, UserError, shortened
+from unlearnkit.errors import Problem, RecipeError, UserError
 from unlearnkit.models.base import BaseModel, config_value, load_tokenizer
 from unlearnkit.models.fingerprint import tokenizer_fingerprint
 from unlearnkit.models.load import load_config
@@ -36,7 +36,10 @@ def refuse(problems: list[Problem], hint: str) -> None:
     """
     if not problems:
         return
-    raise UserError(shortened(problems, _SHOWN), title="models do not match", hint=hint)
+    lines = [str(each) for each in problems[:_SHOWN]]
+    if len(problems) > _SHOWN:
+        lines.append(f"and {len(problems) - _SHOWN} more")
+    raise UserError("\n".join(lines), title="models do not match", hint=hint)
 
 
 def config_problems(base: Base, others: list[Base]) -> Iterator[Problem]:

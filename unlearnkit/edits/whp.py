@@ -106,7 +106,7 @@ class WhpLabels(Edit, name="whp_labels"):
         Raises:
             UserError: If a model cannot be used, two answers of a row are the same, or ``out``
                 exists.
-            DataError: With the bad lines of the dictionary.
+            DataError: With every bad line of the dictionary.
         """
         self.refuse_without_effect()
         target = Path(out)

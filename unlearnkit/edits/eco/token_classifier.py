@@ -93,7 +93,7 @@ class EcoTokens(Edit, name="eco_tokens"):
 
         Raises:
             UserError: If the encoder is none, no term stands in a prompt, or ``out`` exists.
-            DataError: With the bad lines of the terms.
+            DataError: With every bad line of the terms.
         """
         target = Path(out)
         refuse_occupied(target)
@@ -180,7 +180,7 @@ def read_terms(path: str) -> list[str]:
     """The terms of a file.
 
     Raises:
-        DataError: If there is no such file, with its bad lines, or if it has no term.
+        DataError: If there is no such file, with every bad line, or if it has no term.
     """
     table = read_table(path)
     check_columns(table, {"terms": "term"}, HINT)
@@ -196,5 +196,5 @@ def read_terms(path: str) -> list[str]:
     if not problems and not terms:
         problems = [Problem(path, None, None, "no row", "a term a line")]
     if problems:
-        raise DataError(problems, hint=HINT, most=5)
+        raise DataError(problems, hint=HINT)
     return terms

@@ -69,16 +69,6 @@ def test_mistakes_are_told(tmp_path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_of_many_bad_terms_a_few_are_told(tmp_path) -> None:
-    lines = ['{"term": "a"}', *['{"term": 3}'] * 60]
-    (tmp_path / "bad.jsonl").write_text("\n".join(lines))
-    with pytest.raises(DataError) as caught:
-        read_terms(str(tmp_path / "bad.jsonl"))
-    assert len(caught.value.problems) == 60
-    told = caught.value.message.splitlines()
-    assert (len(told), told[-1]) == (6, "and 55 more")
-
-
 def test_a_file_of_something_else_is_told_by_its_columns(tmp_path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "response": "b"}\n' * 60)
     with pytest.raises(DataError, match="found the fields 'prompt', 'response', expected 'term'"):
