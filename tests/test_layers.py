@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "unlearnkit"
 # A room may import itself and the rooms of all tiers before its own.
 TIERS = (
     {"errors", "processes", "secret_text"},
-    {"redact", "registry", "files", "hashed", "own_code", "plain", "moved"},
+    {"redact", "registry", "files", "hashed", "own_code", "plain", "moved", "arguments"},
     {"families", "new_files", "terminal"},
     {"functional", "tiny", "cost"},
     {"models"},

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from unlearnkit.arguments import Arguments
 from unlearnkit.data.streams.base import Stream
 from unlearnkit.data.tokens.codec import Codec
 from unlearnkit.data.worded import WordedRows
@@ -71,7 +72,7 @@ class Target:
         return {} if stream is None else stream.cut
 
 
-class Attack(Registered, ABC):
+class Attack(Registered, Arguments, ABC):
     """An attempt to bring a forgotten text back, on any model.
 
     The parameters of the constructor are the options of ``unlearnkit attack RUN NAME``, its types

@@ -85,8 +85,14 @@ class Relearn(Attack, name="relearn"):
         self.rows, self.steps, self.every, self.lr = rows, steps, every, lr
         self.limit, self.data, self.seed = check_limit(limit), data, seed
 
+    @property
+    def without_effect(self) -> dict[str, str]:
+        """Steps that are named take the place of others."""
+        return {} if self.at is None else {"every": "with --at"}
+
     def prepare(self, target: Target) -> Split:
         """Draws the rows that are trained on."""
+        self.refuse_without_effect()
         if self.data is None:
             return split_rows(target.examples, self.rows, self.limit, self.seed)
         benign = read_probes(

@@ -19,7 +19,7 @@ from importlib.metadata import version
 
 from unlearnkit.cli import verbs
 from unlearnkit.cli.placed import remember, with_places
-from unlearnkit.cli.usage import RECIPE_HELP, overview
+from unlearnkit.cli.usage import overview, recipe_help
 from unlearnkit.errors import Interrupted, RecipeError, UserError
 from unlearnkit.registry import did_you_mean
 
@@ -120,7 +120,7 @@ def run(arguments: list[str]) -> None:
     if not verbs.is_own(verb) and verb not in verbs.names():
         raise _no_verb(verb, rest)
     if verb in ("fit", "validate") and {"-h", "--help"} & set(rest):
-        sys.stdout.write(RECIPE_HELP.format(verb=verb))
+        sys.stdout.write(recipe_help(verb))
         return
     _warn_of_versions()
     # PEFT loads bitsandbytes wherever it is installed, and that misses a kernel for 4 bits.

@@ -12,17 +12,20 @@ EXAMPLES = {
     "unlearnkit list objectives": "what there is",
 }
 
-RECIPE_HELP = """\
+_RESUMING = """\
+  --ckpt_path FILE      Resume training from a checkpoint; "last" is the newest of this recipe.
+                        Ctrl-C and SIGTERM save one, and so does every quarter of an hour.
+  --resume_with_changes Resume although recipe, data or model differ from what the checkpoint
+                        was made with; environment.json holds each old and new value.
+"""
+_RECIPE_HELP = """\
 usage: unlearnkit {verb} --recipe RECIPE [--KEY VALUE ...]
 
   -r, --recipe RECIPE   A YAML file, or the name of a shipped recipe (unlearnkit list recipes).
                         Of several, the later wins; it replaces objectives and streams whole.
   --KEY VALUE           Overrides one value of the recipe; KEY is its path with dots.
   --print_recipe        Print the recipe with every default filled in, and stop.
-  --ckpt_path FILE      Resume training from a checkpoint; "last" is the newest of this recipe.
-                        Ctrl-C and SIGTERM save one, and so does every quarter of an hour.
-  --resume_with_changes Resume although recipe, data or model differ from what the checkpoint
-                        was made with; environment.json holds each old and new value.
+{resuming}\
   --run_dir FOLDER      Where run folders go (default: runs).
   --help_all            Every key, with its type and default.
   --debug               Show tracebacks.
@@ -51,6 +54,16 @@ Examples:
   unlearnkit {verb} --recipe copyright
   unlearnkit {verb} --recipe mine.yaml --model.base HuggingFaceTB/SmolLM2-135M-Instruct
 """
+
+
+def recipe_help(verb: str) -> str:
+    """The help of a verb that takes a recipe and its overrides.
+
+    Example:
+        >>> "--ckpt_path" in recipe_help("fit"), "--ckpt_path" in recipe_help("validate")
+        (True, False)
+    """
+    return _RECIPE_HELP.format(verb=verb, resuming=_RESUMING if verb == "fit" else "")
 
 
 def overview() -> None:

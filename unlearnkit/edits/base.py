@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from unlearnkit.arguments import Arguments
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.models.base import BaseModel
 from unlearnkit.registry import Registered
@@ -29,7 +29,7 @@ Prompts: TypeAlias = Sequence[Sequence[int]]
 """Token ids of prompts."""
 
 
-class Edit(Registered, ABC):
+class Edit(Registered, Arguments, ABC):
     """Makes a model from others, without training.
 
     The parameters of the constructor are the options of ``unlearnkit edit NAME``, its types their
@@ -66,47 +66,6 @@ class Edit(Registered, ABC):
     def remark(self) -> str:
         """Message at the shell once the model is written."""
         return ""
-
-    @property
-    def without_effect(self) -> dict[str, str]:
-        """Arguments that the others leave without effect, each with the reason.
-
-        The command line refuses those that are given, before anything is read.
-
-        Example:
-            >>> from unlearnkit.edits import Negate
-            >>> Negate("tiny", ["runs/learned"], method="ties").without_effect
-            {'seed': 'with --method ties'}
-        """
-        return {}
-
-    def refuse_without_effect(self, given: Mapping[str, object] | None = None) -> None:
-        """Raises for arguments that are given and have no effect.
-
-        Args:
-            given: Values by argument; by default the attributes of these names that are not the
-                defaults of the constructor.
-
-        Raises:
-            UserError: With all of them.
-        """
-        idle = self.without_effect
-        if given is None:
-            defaults = inspect.signature(type(self)).parameters
-            own = {name: getattr(self, name) for name in idle}
-            given = {name: each for name, each in own.items() if each != defaults[name].default}
-        reasons: dict[str, list[str]] = {}
-        for name, why in idle.items():
-            if given.get(name) is not None:
-                reasons.setdefault(why, []).append(f"--{name}")
-        lines = [
-            f"{', '.join(names)}: {'has' if len(names) == 1 else 'have'} no effect {why}"
-            for why, names in reasons.items()
-        ]
-        if lines:
-            several = sum(map(len, reasons.values())) > 1
-            hint = f"Leave {'them' if several else 'it'} out."
-            raise UserError("\n".join(lines), title="usage", hint=hint)
 
 
 @contextmanager

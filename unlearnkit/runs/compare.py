@@ -20,7 +20,7 @@ from unlearnkit.runs.conclude import conclusion_of, same_backend
 from unlearnkit.runs.evaluate import fingerprint_of, read_evaluation
 from unlearnkit.runs.folder import Run
 from unlearnkit.runs.other.alike import unlike_rows
-from unlearnkit.runs.other.judged import is_run, judged
+from unlearnkit.runs.other.judged import Judged, is_run, judged
 from unlearnkit.runs.other.settings import MOST_VALUES, Values, as_given, differing, told_apart
 from unlearnkit.runs.planning.backends import backend_of
 from unlearnkit.suites.meaning import Meaning, stored_meaning
@@ -67,6 +67,12 @@ def compare(
     # One that is named twice is no second seed.
     runs = list({run.folder.resolve(): run for each in given for run in each}.values())
     _refuse_mixed(runs)
+    if before is not None and not any(isinstance(run, Judged) for run in runs):
+        raise UserError(
+            "--before: has no effect on runs, which have measured their own",
+            title="usage",
+            hint="Leave it out.",
+        )
     by_key: dict[str, list[Run]] = {}
     for run in runs:
         by_key.setdefault(_recipe_key(run), []).append(run)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 
 import pytest
+from stub import save_stub
 
 from unlearnkit.edits import Edit
+from unlearnkit.runs.folder import RunSummary
 
 ECO = ("eco", "--base", "nowhere", "--forget", "nowhere", "--retain", "nowhere")
 O3 = ("o3", "--base", "nowhere", "--adapter", "nowhere")
@@ -159,3 +162,122 @@ def test_every_argument_that_may_have_none_is_an_attribute():
         for key in made.without_effect:
             assert getattr(made, key) == parameters[key].default
         made.refuse_without_effect()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("sample", "-r", "good.yaml", "--model", "tiny", "--prompt_field", "prompt"),
+            "--model, --prompt_field: have no effect with --recipe",
+        ),
+        (
+            ("fit", "-r", "good.yaml", "--resume_with_changes"),
+            "--resume_with_changes: has no effect without --ckpt_path",
+        ),
+        (
+            ("validate", "-r", "good.yaml", "--ckpt_path", "last", "--resume_with_changes"),
+            "--resume_with_changes, --ckpt_path: have no effect on validate",
+        ),
+        (
+            ("plan", "-r", "good.yaml", "--gpu", "h100", "--ckpt_path", "last"),
+            "--ckpt_path: has no effect on plan",
+        ),
+        (
+            ("sample", "-r", "good.yaml", "--ckpt_path", "last"),
+            "--ckpt_path: has no effect on sample",
+        ),
+        (
+            ("tune", "-r", "good.yaml", "--ckpt_path", "last", "--print_recipe"),
+            "--print_recipe, --ckpt_path: have no effect on tune",
+        ),
+        (
+            ("plan", "-r", "good.yaml", "--gpu", "h100x8x2", "--trainer.devices", "4"),
+            "--trainer.devices: has no effect with --gpu h100x8x2",
+        ),
+        (
+            ("attack", "tiny", "relearn", "--forget", "f", "--at", "5", "--every", "5"),
+            "--every: has no effect with --at",
+        ),
+        (
+            ("attack", "tiny", "prefix", "--forget", "forget.jsonl", "--normal", "retain.jsonl"),
+            "--normal: has no effect on this attack",
+        ),
+        (
+            ("compare", "nowhere", "--format", "xml"),
+            "--format: expected table, md, csv, json, latex, found 'xml'",
+        ),
+    ],
+)
+def test_of_other_verbs_too(command, monkeypatch, words, said):
+    monkeypatch.setattr("unlearnkit.models.load.load_whole", None)
+    done = command(*words)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_a_gpu_without_numbers_takes_those_of_the_command_line(command):
+    words = ("plan", "-r", "good.yaml", "--trainer.devices", "2", "--format", "json")
+    assert "has no effect" not in command(*words, "--gpu", "h100").err
+
+
+@pytest.fixture
+def no_template(folder):
+    save_stub({"random_init": 2}, folder / "plain")
+    return "plain"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--template", "tool_use"), "--template: has no effect without a chat template"),
+        (
+            ("--template", "t", "--template_arguments", "{a: 1}"),
+            "--template, --template_arguments: have no effect without a chat template",
+        ),
+        (("--system", "d"), "--system: plain has no chat template to put it into"),
+    ],
+)
+def test_a_chat_without_a_template_refuses_it_before_a_model_is_loaded(
+    command, monkeypatch, no_template, words, said
+):
+    monkeypatch.setattr("unlearnkit.cli.conversation.load_model", None)
+    done = command("chat", no_template, *words)
+    assert done.code == 2
+    assert said in done.err
+
+
+@pytest.fixture
+def runs(folder):
+    """Two finished runs, as far as they are read before anything is compared."""
+    for name in ("one", "two"):
+        save_stub({"random_init": 1}, folder / name / "model")
+        summary = RunSummary("r", 0, 1, None, folder / name).as_json()
+        (folder / name / "summary.json").write_text(json.dumps(summary))
+        recipe = (folder / "good.yaml").read_text()
+        lengthy = recipe.replace("  batch_size: 2\n", "  batch_size: 2\n  max_length: 100\n")
+        (folder / name / "recipe.yaml").write_text(lengthy)
+    return "one", "two"
+
+
+def test_runs_have_measured_their_own_beginning(command, runs):
+    done = command("compare", *runs, "--before", "tiny")
+    assert done.code == 2
+    assert "--before: has no effect on runs, which have measured their own" in done.err
+
+
+def test_the_longest_sequence_of_a_run_may_be_another(command, runs, monkeypatch):
+    lengths = []
+
+    def kept(*words, context, **more):
+        lengths.append(context.max_length)
+        return []
+
+    monkeypatch.setattr("unlearnkit.runs.evaluate.evaluate", kept)
+    suite = ("--suite", "{name: copyright, forget: forget.jsonl, normal: retain.jsonl}")
+    for more in ((), ("--max_length", "64")):
+        done = command("evaluate", "one", *suite, *more, "--gold", "none")
+        assert done.code == 0, done.err
+        done = command("evaluate", "one/model", *suite, *more)
+        assert done.code == 0, done.err
+    assert lengths == [100, 512, 64, 64]

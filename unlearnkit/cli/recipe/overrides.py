@@ -33,7 +33,9 @@ from unlearnkit.families import FAMILIES, Family, KeyPath, at, path_of
 from unlearnkit.registry import did_you_mean
 
 RECIPE_FLAGS = ("-r", "--recipe", "-c", "--config")
-SWITCHES = ("--print_recipe", "--help_all", "--resume_with_changes")
+SHOWING = ("--print_recipe", "--help_all")
+CHANGES, CHECKPOINT = "--resume_with_changes", "--ckpt_path"
+SWITCHES = (*SHOWING, CHANGES)
 
 
 class Override(NamedTuple):
@@ -77,11 +79,31 @@ def read_command_line(argv: Sequence[str]) -> CommandLine:
             raise RecipeError(f"{flag} is given no value.", hint=hint)
         elif flag in RECIPE_FLAGS:
             line.recipes.append(find(value))
-        elif flag == "--ckpt_path":
+        elif flag == CHECKPOINT:
             line.ckpt_path = value
         else:
             line.overrides.append(_override(flag, value))
     return line
+
+
+def refuse_unread(line: CommandLine, verb: str, read: Collection[str] = ()) -> None:
+    """Refuses what a verb does not read of the options that are no keys of a recipe.
+
+    Args:
+        line: The command line.
+        verb: The verb.
+        read: Those that it reads.
+
+    Raises:
+        RecipeError: With all others that are given.
+    """
+    given = [*sorted(line.switches), *([] if line.ckpt_path is None else [CHECKPOINT])]
+    if unread := [each for each in given if each not in read]:
+        has = "has" if len(unread) == 1 else "have"
+        raise RecipeError(
+            f"{', '.join(unread)}: {has} no effect on {verb}.",
+            hint=f"Leave {'it' if len(unread) == 1 else 'them'} out.",
+        )
 
 
 def split_options(argv: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ from unlearnkit.cli.recipe.suites import chosen_suites
 from unlearnkit.cli.targets import target_of_run, target_of_suite
 from unlearnkit.cli.verbs.base import parse, parser_of
 from unlearnkit.errors import UserError
-from unlearnkit.registry import did_you_mean
+from unlearnkit.registry import PACKAGE, did_you_mean
 
 if TYPE_CHECKING:
     from unlearnkit.attacks import Attack, Kept
@@ -83,9 +83,11 @@ def _read(cls: type[Attack], kind: str, argv: list[str]) -> tuple[Attack, dict[s
     parser = parser_of(cls, f"attack MODEL {kind}", positional=False)
     for name, (form, about) in _COMMON.items():
         parser.add_argument(f"--{name}", type=form, help=about)
-    arguments: dict[str, Any] = parse(parser, cls, argv)
-    common = {name: arguments.pop(name) for name in _COMMON}
-    return cls(**arguments), common
+    given: dict[str, Any] = parse(parser, cls, argv, defaults=False)
+    common = {name: given.pop(name) for name in _COMMON if name in given}
+    made = cls(**given)
+    made.refuse_without_effect(given)
+    return made, common
 
 
 def attacked(
@@ -123,6 +125,14 @@ def attacked(
     suites = chosen_suites([suite] if suite else None, forget, normal)
     if len(suites) > 1:
         raise UserError(f"--suite: expected one, found {len(suites)}", title="usage")
+    # What an own attack reads is not known.
+    ours = type(attack).__module__.startswith(PACKAGE)
+    if normal and ours and "normal" not in attack.settings.values():
+        raise UserError(
+            "--normal: has no effect on this attack, which reads no rows to keep",
+            title="usage",
+            hint="Leave it out; relearn with --data normal trains on them.",
+        )
     if not (Path(model) / "recipe.yaml").is_file():
         if not suites:
             raise UserError(

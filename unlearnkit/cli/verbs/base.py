@@ -13,7 +13,13 @@ from unlearnkit.cli import console
 from unlearnkit.cli.placed import remember
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.document import read
-from unlearnkit.cli.recipe.overrides import CommandLine, read_command_line, with_values
+from unlearnkit.cli.recipe.overrides import (
+    SHOWING,
+    CommandLine,
+    read_command_line,
+    refuse_unread,
+    with_values,
+)
 from unlearnkit.cli.recipe.signature import find_own_modules, in_words
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.registry import did_you_mean
@@ -120,6 +126,8 @@ def recipe(argv: list[str], verb: str) -> tuple[RecipeCLI | PhasedRecipe, Comman
         RecipeError: If none is named, and for every mistake of the one that is.
     """
     line = read_command_line(argv)
+    if verb != "fit":
+        refuse_unread(line, verb, SHOWING)
     everything = "--help_all" in line.switches
     if not line.recipes and not everything:
         raise RecipeError("no recipe is given.", hint=f"unlearnkit {verb} --recipe copyright")

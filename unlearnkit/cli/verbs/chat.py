@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli import console
 from unlearnkit.cli.models import side_by_side
 from unlearnkit.cli.quiet import heavy_imports
@@ -46,17 +47,21 @@ def chat(
         raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
     with heavy_imports():
         from unlearnkit.cli.conversation import Conversation
+        from unlearnkit.models.base import load_tokenizer
 
     models = side_by_side(run, against)
+    bare = [name for name, base in models if not load_tokenizer(base).chat_template]
+    if bare and system is not None:
+        raise UserError(f"--system: {bare[0]} has no chat template to put it into.")
+    if len(bare) == len(models):
+        asked = {"template": template, "template_arguments": template_arguments}
+        refuse_idle({name: "without a chat template" for name, each in asked.items() if each})
     talks = [
         (name, Conversation(base, system, max_new_tokens, template, template_arguments))
         for name, base in models
     ]
-    for name, talk in talks:
-        if not talk.templated:
-            console.warn(f"{name} has no chat template: it is given each line by itself.")
-            if system is not None:
-                raise UserError(f"--system: {name} has no chat template to put it into.")
+    for name in bare:
+        console.warn(f"{name} has no chat template: it is given each line by itself.")
     for question in _questions():
         console.show_answers([(name, talk.answer(question)) for name, talk in talks])
 

@@ -64,6 +64,10 @@ def command(argv: list[str]) -> None:
         for word in argv
     ]
     given = parser.parse_args(words)
+    if given.format not in FORMATS:
+        raise UserError(
+            f"--format: expected {', '.join(FORMATS)}, found '{given.format}'", title="usage"
+        )
     with heavy_imports():
         from unlearnkit.runs.compare import compare
         from unlearnkit.runs.folder import load_run
@@ -88,13 +92,7 @@ def command(argv: list[str]) -> None:
 
 
 def show(comparison: Comparison, form: str) -> None:
-    """Prints a comparison.
-
-    Raises:
-        UserError: For another format.
-    """
-    if form not in FORMATS:
-        raise UserError(f"--format: expected {', '.join(FORMATS)}, found '{form}'", title="usage")
+    """Prints a comparison in one of `FORMATS`."""
     if form == "table":
         show_table(comparison)
         return

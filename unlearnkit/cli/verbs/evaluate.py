@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HELP = "Run suites on any model, with intervals; results that are there are checked."
 NONE = "none"
+MAX_LENGTH = 512
 
 
 def command(argv: list[str]) -> None:
@@ -39,7 +40,7 @@ def evaluate(
     gold: str | None = None,
     out: str | None = None,
     batch_size: int = 32,
-    max_length: int = 512,
+    max_length: int | None = None,
     seed: int = 0,
     device: str | None = None,
     backend: Literal["hf", "continuous", "vllm"] | None = None,
@@ -64,7 +65,7 @@ def evaluate(
         out: Folder of the results; by default evaluation in the run folder, else
             evaluations/MODEL.
         batch_size: Rows in one forward pass.
-        max_length: Longest sequence in tokens; of a run its recipe's.
+        max_length: Longest sequence in tokens; by default of a run its recipe's, else 512.
         seed: Seed of the bootstrap and of other random choices.
         device: Where the models run, such as cpu; by default the GPU if there is one.
         backend: What generates texts, as generation.backend of a recipe; by default that of the
@@ -90,14 +91,14 @@ def evaluated(
     gold: str | None,
     out: str | None,
     batch_size: int,
-    max_length: int,
+    max_length: int | None,
     seed: int,
     device: str | None,
     backend: BackendName | None = None,
 ) -> tuple[list[Found], list[Found]]:
     """Runs the suites on a model, and on the gold model where there is one."""
     for name, value in (("batch_size", batch_size), ("max_length", max_length)):
-        if value < 1:
+        if value is not None and value < 1:
             raise UserError(f"--{name}: expected at least 1, found {value}", title="usage")
     with heavy_imports():
         from unlearnkit.data.generated import HF, GenerationBackend, generated_by
@@ -107,7 +108,6 @@ def evaluated(
         from unlearnkit.runs.planning.backends import refuse_other_backend
         from unlearnkit.suites import SuiteContext
 
-    context = SuiteContext(batch_size=batch_size, max_length=max_length, seed=seed)
     folder = Path(model)
     if any(folder.glob("[0-9]*/summary.json")) and not (folder / "config.json").exists():
         load_run(folder)  # a folder of runs, which is refused with the newest of them
@@ -120,10 +120,14 @@ def evaluated(
                 f"{', '.join(SUITES.root.registered())}.",
             )
         target = Path(out) if out else results_of(model)
+        longest = MAX_LENGTH if max_length is None else max_length
+        context = SuiteContext(batch_size=batch_size, max_length=longest, seed=seed)
         with generated_by(HF if backend is None else GenerationBackend(backend)):
             return _run(model, chosen, target, context, _given(reference), _given(gold), device)
     run = load_run(folder)
     cli = recipe_of_run(folder, "evaluate")
+    if max_length is not None:
+        cli.datamodule.max_length = max_length
     cli.datamodule.check()
     context = SuiteContext.of(cli.datamodule, seed, batch_size)
     base = BaseModel.from_recipe(run.base)

@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from unlearnkit.cli import console
+from unlearnkit.cli.recipe.overrides import CHANGES, CHECKPOINT
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.verbs.base import recipe
-from unlearnkit.errors import optional
+from unlearnkit.errors import RecipeError, optional
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import CommandLine
     from unlearnkit.runs import RunSummary
 
-CHANGES = "--resume_with_changes"
 HELP = "Unlearn by a recipe: evaluate, train, evaluate again, save the run."
 
 
 def command(argv: list[str]) -> None:
     """Unlearns by the recipe that the words name."""
     cli, line = _recipe(argv)
+    if CHANGES in line.switches and line.ckpt_path is None:
+        raise RecipeError(f"{CHANGES}: has no effect without {CHECKPOINT}.", hint="Leave it out.")
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.data.generated import generated_by
 

@@ -6,8 +6,10 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Literal
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli import console
-from unlearnkit.cli.recipe.overrides import split_options
+from unlearnkit.cli.recipe.names import dotted
+from unlearnkit.cli.recipe.overrides import read_command_line, split_options
 from unlearnkit.cli.verbs.base import call, recipe
 from unlearnkit.errors import RecipeError, UserError
 
@@ -51,6 +53,10 @@ def plan(
         known = ", ".join(f"{each.name} ({each.memory} GB)" for each in GPUS.values())
         raise UserError("--gpu: expected a GPU.", title="usage", hint=f"Known: {known}.")
     found = machine(gpu)
+    if found.each is not None:
+        keys = [dotted(each.path) for each in read_command_line(line or []).overrides]
+        twice = [key for key in ("trainer.devices", "trainer.num_nodes") if key in keys]
+        refuse_idle(dict.fromkeys(twice, f"with --gpu {gpu}"))
     made, _ = recipe([*(line or []), *_here(found)], "plan")
     from unlearnkit.cli.planned import show_plan
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
 from unlearnkit.cli.recipe.overrides import split_options
@@ -39,7 +40,7 @@ def command(argv: list[str]) -> None:
 def sample(
     model: str | None = None,
     prompts: str | None = None,
-    prompt_field: str = "prompt",
+    prompt_field: str | None = None,
     out: str | None = None,
     per_prompt: int | None = None,
     temperature: float = 1.0,
@@ -59,7 +60,7 @@ def sample(
     Args:
         model: Any model that a recipe's model.base can name.
         prompts: File or data set of prompts.
-        prompt_field: Its column that holds the prompt.
+        prompt_field: Its column that holds the prompt, by default prompt.
         out: File of the answers; by default the one that the recipe's stream reads.
         per_prompt: Answers per prompt; by default as many as the recipe's stream draws, or 5.
         temperature: Sampling temperature.
@@ -85,9 +86,11 @@ def sample(
     if per_prompt is not None and per_prompt < 1:
         raise UserError(f"--per_prompt: expected at least 1, found {per_prompt}")
     if cli is not None:
+        asked = {"model": model, "prompts": prompts, "prompt_field": prompt_field}
+        refuse_idle({name: "with --recipe" for name, each in asked.items() if each is not None})
         jobs = jobs_of_recipe(cli, out, per_prompt)
     elif model and prompts and out:
-        jobs = [job_of_file(model, prompts, prompt_field, out, per_prompt or 5)]
+        jobs = [job_of_file(model, prompts, prompt_field or "prompt", out, per_prompt or 5)]
     else:
         raise UserError(
             "there is nothing to sample for.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearnkit.cli import console
 from unlearnkit.cli.quiet import heavy_imports
-from unlearnkit.cli.recipe.overrides import read_command_line, split_options
+from unlearnkit.cli.recipe.overrides import read_command_line, refuse_unread, split_options
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.search_table import Searched, show_methods
 from unlearnkit.cli.tuning import STAGES, STUDY, Job, measure_once, quiet, reported, start, work
@@ -64,6 +64,7 @@ def tune(
     """
     if line is None or not line.recipes:
         raise RecipeError("no recipe is given.", hint="unlearnkit tune --recipe mine.yaml")
+    refuse_unread(line, "tune")
     with heavy_imports():
         quiet()
     names = _methods(method)
