@@ -27,6 +27,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+# No machine is too slow for a property, and none is tried with other values than any other.
+settings.register_profile(
+    "alike", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("alike")
 
 # Loaded as plugins already; --doctest-modules would import them again, all under one name.
 collect_ignore_glob = ["*conftest.py"]

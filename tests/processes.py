@@ -13,6 +13,8 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +24,9 @@ LIBRARIES = [
 ]  # fmt: skip
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(LIBRARIES)
+_AT_FIRST = dict(os.environ)
+"""The environment before any test has set something."""
+_HELD: list[socket.socket] = []
 
 
 class Done(NamedTuple):
@@ -58,6 +63,7 @@ def start(
     folder = Path(tempfile.mkdtemp(prefix="process-"))
     given = (folder, str(cwd or os.getcwd()), {**os.environ, **(env or {})}, function, arguments)
     process = _SERVER.Process(target=_begin, args=given)
+    _begin_server()
     process.start()
     return Running(process, folder)
 
@@ -69,9 +75,7 @@ def run(function: Callable[..., Any], *arguments: Any, **options: Any) -> Done:
 
 def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[Done]:
     """Runs a function on each of so many ranks, as Lightning's launcher would start it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     world = {**place, "WORLD_SIZE": str(count), "NODE_RANK": "0"}
     ranks = [
         start(function, *arguments, env={**world, "LOCAL_RANK": str(rank)}) for rank in range(count)
@@ -79,11 +83,36 @@ def run_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list
     return [rank.wait() for rank in ranks]
 
 
+def free_port() -> int:
+    """A port for a server that is yet to begin; until this process ends, no other is given it.
+
+    Linux has a server listen where a socket is bound that does not, if both allow it.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    if sys.platform == "linux":
+        _HELD.append(held)
+    return held.getsockname()[1]
+
+
 def run_code(code: str, *words: str) -> str:
     """Runs code that cannot import this package, with arguments; gives what it prints."""
     done = run(_execute, code, words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@cache
+def _begin_server() -> None:
+    now = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(_AT_FIRST)
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.clear()
+        os.environ.update(now)
 
 
 def _begin(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from processes import LIBRARIES, run, run_code, run_ranks
+from processes import LIBRARIES, free_port, run, run_code, run_ranks
+from torch.distributed import TCPStore
 
 
 def say(word: str) -> int:
@@ -28,6 +32,34 @@ def fail() -> None:
 def test_a_process_has_the_libraries_and_nothing_of_us(tmp_path) -> None:
     done = run(say, "word", cwd=tmp_path)
     assert done == (3, f"word {tmp_path} False\n", " ".join(LIBRARIES) + "\n")
+
+
+BEGUN_BY_A_TEST = """
+import os
+import processes
+processes._SERVER.set_forkserver_preload(["huggingface_hub.constants"])
+os.environ["HF_HOME"] = "/of/a/test"
+print(processes.run_code("import huggingface_hub.constants as read; print(read.HF_HOME)"))
+assert os.environ["HF_HOME"] == "/of/a/test"
+"""
+
+
+def test_what_libraries_read_when_they_are_imported_is_not_of_the_first_test() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BEGUN_BY_A_TEST], cwd=Path(__file__).parent,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() not in ("", "/of/a/test")
+
+
+def test_a_port_is_given_to_nobody_else_until_its_server_begins() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    for libuv in (True, False):
+        store = TCPStore("127.0.0.1", port, 1, True, use_libuv=libuv)
+        assert store.port == port
+        del store
 
 
 def test_ranks_know_their_number() -> None:

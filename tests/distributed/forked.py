@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from processes import free_port
 
 
 def forked(count: int, function: Callable[..., Any], *arguments: Any) -> list[int | None]:
     """Runs a function on each of so many ranks; gives the codes that they end with."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     fork = multiprocessing.get_context("fork")
     places = [(rank, count, port) for rank in range(count)]
     ranks = [fork.Process(target=_begin, args=(place, function, arguments)) for place in places]

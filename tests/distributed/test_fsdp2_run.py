@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import free_port
 from rounding import near
 from rows import FORGET, RETAIN
 from safetensors.torch import load_file
@@ -60,7 +61,7 @@ def command(written, tmp_path):
         return subprocess.run(
             [sys.executable, *entry, "fit", "-r", "recipe.yaml", *words],
             cwd=tmp_path, timeout=240, capture_output=True, text=True,
-            env={**os.environ, "COLUMNS": "300"},
+            env={**os.environ, "COLUMNS": "300", "MASTER_PORT": str(free_port())},
         )  # fmt: skip
 
     return run

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+from processes import free_port
 from rounding import near
 from stub import save_stub
 
@@ -52,6 +54,7 @@ def fit(tmp_path):
             ],
             cwd=tmp_path, timeout=200,
             capture_output=True, text=True,
+            env={**os.environ, "MASTER_PORT": str(free_port())},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         (summary,) = (tmp_path / name).glob("*/*/summary.json")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from processes import Done, run_ranks, start
+from processes import Done, free_port, run_ranks, start
 from rows import UNEQUAL
 from safetensors.torch import load_file
 from stub import save_stub
@@ -91,9 +90,7 @@ def _main(*words: str, recipe: str = "recipe.yaml") -> int:
 
 def _two_by_two(nodes: Path, *words: str) -> list[Done]:
     """What two processes on each of two nodes give, told what torchrun tells them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     world = {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "4",
         "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none",
@@ -114,9 +111,7 @@ def _two_by_two(nodes: Path, *words: str) -> list[Done]:
 
 def _launched(nodes: Path, processes: int, *words: str) -> list[subprocess.CompletedProcess[str]]:
     """What torchrun gives on each of two nodes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",

@@ -103,16 +103,15 @@ def _wait_for_all(store: PrefixStore, rank: int, world: int) -> None:
     every = [str(each) for each in range(world)]
     for patience in (_SILENCE, _BEGINNING):
         try:
-            store.wait(every, patience)
-            return
-        except DistStoreError:
-            missing = [each for each in every if not store.check([each])]
+            missing = _missing(store, every, patience)
         except DistNetworkError as error:
             raise UserError(
                 "who has the store of this run, process 0 or its launcher, ended before all "
                 "processes had begun",
                 hint="Look at what it says.",
             ) from error
+        if not missing:
+            return
         who = f"{'process' if len(missing) == 1 else 'processes'} {', '.join(missing)} of {world}"
         if patience is _SILENCE and rank == 0:
             logger.warning(
@@ -123,6 +122,14 @@ def _wait_for_all(store: PrefixStore, rank: int, world: int) -> None:
         f"within {_BEGINNING} there was nothing of {who}",
         hint="Look at what the launcher of their node says, then start all nodes again.",
     )
+
+
+def _missing(store: PrefixStore, every: list[str], patience: timedelta) -> list[str]:
+    try:
+        store.wait(every, patience)
+    except DistStoreError:
+        return [each for each in every if not store.check([each])]
+    return []
 
 
 def _told(refused: Exception) -> Refusal:

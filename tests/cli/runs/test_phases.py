@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from processes import free_port
 from rounding import margin
 from safetensors.torch import load_file
 from stub import save_stub
@@ -382,6 +384,7 @@ def test_two_processes_give_the_model_of_one(written, recipe, command) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "unlearnkit", "fit", "-r", "two.yaml", *devices],
         timeout=120, capture_output=True, text=True,
+        env={**os.environ, "MASTER_PORT": str(free_port())},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     models = [load_run(_runs(written, name)[0]).model for name in ("phased", "two")]

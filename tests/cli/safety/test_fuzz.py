@@ -21,14 +21,13 @@ SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck
 
 
 def short(examples: int) -> settings:
-    return settings(
-        max_examples=examples, deadline=None, derandomize=True, suppress_health_check=SHARED
-    )
+    return settings(max_examples=examples, suppress_health_check=SHARED)
 
 
 def long(examples: int) -> settings:
+    """Of other draws each time."""
     return settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=SHARED
+        max_examples=examples, derandomize=False, database=None, suppress_health_check=SHARED
     )
 
 

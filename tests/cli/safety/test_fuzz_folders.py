@@ -77,7 +77,7 @@ SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck
 
 
 @seed(11)
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=SHARED)
+@settings(max_examples=60, suppress_health_check=SHARED)
 @given(data=st.data())
 def test_model_folders(data, whole, tmp_path, caplog) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -85,7 +85,7 @@ def test_model_folders(data, whole, tmp_path, caplog) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=5000, deadline=None, database=None, suppress_health_check=SHARED)
+@settings(max_examples=5000, derandomize=False, database=None, suppress_health_check=SHARED)
 @given(data=st.data())
 def test_many_model_folders(data, whole, tmp_path, caplog) -> None:
     caplog.set_level(logging.CRITICAL)

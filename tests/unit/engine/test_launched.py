@@ -7,9 +7,11 @@ import os
 import sys
 import time
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from processes import run_ranks
-from torch.distributed import PrefixStore
+from torch.distributed import DistNetworkError, DistStoreError, PrefixStore
 
 from unlearnkit.engine import launched
 from unlearnkit.engine.launched import begun_by_all
@@ -75,29 +77,66 @@ def test_the_first_goes_on_while_the_second_still_reads() -> None:
     assert said == ["rank 0 begins", "rank 1 begins"], done[1].stderr
 
 
-def _with_one_too_few(patience: str) -> None:
+def _with_one_too_few(patience: str, late: str) -> None:
     """One of two ranks of a run of four; none of the others ever begins."""
-    os.environ["RANK"] = os.environ["LOCAL_RANK"]
+    rank = os.environ["RANK"] = os.environ["LOCAL_RANK"]
     os.environ["WORLD_SIZE"] = "4"
-    launched._SILENCE, launched._BEGINNING = (
-        timedelta(seconds=1),
-        timedelta(seconds=float(patience)),
-    )
+    wait = launched._wait_for_all
+
+    def patiently(store: PrefixStore, *of: int) -> None:
+        """Patience begins once both have left their verdicts, however late one is."""
+        store.wait(["0", "1"], timedelta(minutes=2))
+        launched._SILENCE, launched._BEGINNING = (
+            timedelta(seconds=1),
+            timedelta(seconds=float(patience)),
+        )
+        wait(store, *of)
+
+    launched._wait_for_all = patiently
+    time.sleep(2.0 * (rank == late))
     logging.lastResort = logging.StreamHandler(sys.stdout)
     try:
         begun_by_all(lambda: "begins")
     except UserError as error:
         print(error)
+    if rank == "1":
+        launched._KEPT[-1].set("said", "")
+    else:  # it has the store
+        launched._KEPT[-1].wait(["said"], timedelta(minutes=2))
 
 
-def test_who_does_not_begin_is_named() -> None:
-    first, second = run_ranks(2, _with_one_too_few, "3")
+@pytest.mark.parametrize("late", ["0", "1"])
+def test_who_does_not_begin_is_named(late) -> None:
+    first, second = run_ranks(2, _with_one_too_few, "3", late)
     gave_up = "within 0:00:03 there was nothing of processes 2, 3 of 4\nLook at what the launcher"
     assert first.stdout.startswith("waiting for processes 2, 3 of 4, which"), first
     assert first.stdout.count("waiting for") == 1
     assert gave_up in first.stdout
-    # The first has the store, and may have given up a moment before.
-    assert second.stdout.startswith((gave_up, "who has the store of this run, process 0")), second
+    assert second.stdout.startswith(gave_up), second
+
+
+class _Store:
+    """One whose patience ends, and of which something is known in the next moment."""
+
+    def __init__(self, known: bool | Exception) -> None:
+        self.known = known
+
+    def wait(self, *_: Any) -> None:
+        raise DistStoreError("wait timeout")
+
+    def check(self, _: list[str]) -> bool:
+        if isinstance(self.known, Exception):
+            raise self.known
+        return self.known
+
+
+def test_what_comes_when_patience_ends_counts(caplog) -> None:
+    launched._wait_for_all(_Store(True), 0, 2)  # pyright: ignore
+    assert not caplog.text
+    with pytest.raises(UserError, match="who has the store of this run, process 0 or its launcher"):
+        launched._wait_for_all(_Store(DistNetworkError("closed")), 1, 2)  # pyright: ignore
+    with pytest.raises(UserError, match="there was nothing of processes 0, 1 of 2"):
+        launched._wait_for_all(_Store(False), 1, 2)  # pyright: ignore
 
 
 def _alone() -> None:

@@ -7,7 +7,7 @@ import sys
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rounding import near
 
@@ -51,7 +51,6 @@ def test_an_answer_that_stands_alone_is_like_no_other() -> None:
     assert self_bleu([]) == []
 
 
-@settings(deadline=None)
 @given(ANSWERS)
 def test_it_is_what_nltk_computes(answers) -> None:
     bleu = pytest.importorskip("nltk.translate.bleu_score")

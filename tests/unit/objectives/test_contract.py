@@ -66,7 +66,7 @@ def steps(draw):
 
 
 @pytest.mark.parametrize(("cls", "compat"), ON_ROWS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(drawn=steps(), seed=st.integers(0, 99))
 def test_order_and_split_of_rows_do_not_matter(cls, compat, drawn, seed):
     lengths, order, cut = drawn

@@ -18,7 +18,9 @@ from unlearnkit.data.tokens.kept import cache_folder
 from unlearnkit.errors import RecipeError
 
 SECONDS = 5
-"""Longest time that the first rendering of a template may take."""
+"""Longest time of the processor that the first rendering of a template may take."""
+_STANDSTILL = 60 * SECONDS
+"""Seconds of the clock; a busy machine or a slow disk makes an honest template wait."""
 MOST_CHARACTERS = 10 * 2**20
 """The most that it may write."""
 LONGEST_TEMPLATE = 2**20
@@ -37,7 +39,8 @@ def refuse_runaway(template: str, turns: Sequence[Mapping[str, Any]]) -> None:
         turns: A conversation.
 
     Raises:
-        RecipeError: If it takes more than `SECONDS`, a gibibyte, or `MOST_CHARACTERS`.
+        RecipeError: If it takes more than `SECONDS` of the processor, a gibibyte, or
+            `MOST_CHARACTERS`.
     """
     if template not in _shipped():
         _refuse(template, json.dumps(list(turns)))
@@ -72,7 +75,7 @@ def _refuse(template: str, turns: str) -> None:
     text = json.dumps(given)
     try:
         done = subprocess.run(
-            words, input=text, text=True, timeout=SECONDS, capture_output=True, check=False
+            words, input=text, text=True, timeout=_STANDSTILL, capture_output=True, check=False
         )
         status = done.returncode
     except subprocess.TimeoutExpired:
@@ -83,7 +86,8 @@ def _refuse(template: str, turns: str) -> None:
     if status is None or status == render_once.RAN_AWAY or status < 0:
         raise RecipeError(
             f"the chat template does not come to an end: three plain turns took more than "
-            f"{SECONDS} seconds, {MOST_CHARACTERS // 2**20} million characters or 1 GB of memory",
+            f"{SECONDS} seconds of the processor, {MOST_CHARACTERS // 2**20} million characters or "
+            "1 GB of memory",
             hint=hint,
         )
     if note is not None:

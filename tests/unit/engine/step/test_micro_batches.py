@@ -109,7 +109,7 @@ def test_parts_need_little_more_than_the_gradient(names, tied) -> None:
     assert 1.0 < live.peak / weights <= 1.3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 6)), min_size=1, max_size=8),
     st.integers(1, 20),

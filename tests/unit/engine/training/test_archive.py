@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import os
-import time
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from unlearnkit.engine.training import archive
 from unlearnkit.engine.training.archive import refuse_damaged
 from unlearnkit.errors import RecipeError
 
@@ -34,11 +35,13 @@ def test_a_whole_file_is_not_read_again_until_it_changes(tmp_path, monkeypatch) 
     torch.save({"weight": torch.rand(20)}, path)
     check = zipfile.ZipFile.testzip
     monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda file: read.append(1) or check(file))
+    now = path.stat().st_mtime_ns + 10**9
+    monkeypatch.setattr(archive, "time", SimpleNamespace(time_ns=lambda: now))
     refuse_damaged(path)
     refuse_damaged(path)  # it may still be written within the clock's grain
     assert len(read) == 2
     for seconds in (20, 10):
-        os.utime(path, (time.time() - seconds, time.time() - seconds))
+        os.utime(path, ns=(now - seconds * 10**9,) * 2)
         refuse_damaged(path)
         refuse_damaged(path)
     assert len(read) == 4

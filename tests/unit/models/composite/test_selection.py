@@ -30,7 +30,7 @@ def same(left, right):
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     n=st.integers(5, 24),
     width=st.integers(1, 4),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import socket
 import time
 from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
+from processes import free_port
 
 from unlearnkit.errors import UserError
 from unlearnkit.runs.processes import lost
@@ -78,17 +78,11 @@ def _kill_soon(other: int) -> None:
     os.kill(other, signal.SIGKILL)
 
 
-def _port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.mark.parametrize(
     "name", ["send", "receive", "reduce", "barrier", "store", "new group", "backward"]
 )
 def test_an_error_at_a_call_with_a_killed_process_is_known_as_that(name) -> None:
-    port = _port()
+    port = free_port()
     read, said = FORK.Pipe(duplex=False)
     other = FORK.Process(target=_other, args=(port, name))
     other.start()
