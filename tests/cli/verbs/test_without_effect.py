@@ -204,6 +204,14 @@ def test_every_argument_that_may_have_none_is_an_attribute():
             "--normal: has no effect on this attack",
         ),
         (
+            ("generate", "tiny", "ab", "--template", "t", "--template_arguments", "{a: 1}"),
+            "--template, --template_arguments: have no effect without --chat",
+        ),
+        (
+            ("generate", "tiny", "ab", "--chat", "false", "--template", "t"),
+            "--template: has no effect without --chat",
+        ),
+        (
             ("compare", "nowhere", "--format", "xml"),
             "--format: expected table, md, csv, json, latex, found 'xml'",
         ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli import console
 from unlearnkit.cli.models import side_by_side
 from unlearnkit.cli.quiet import heavy_imports
@@ -81,9 +82,7 @@ def continuations(
     if max_new_tokens < 1:
         raise UserError(f"--max_new_tokens: expected at least 1, found {max_new_tokens}")
     with heavy_imports():
-        from unlearnkit.data.tokens.arguments import check_chat
-
-    models = side_by_side(run, against)
+        models = side_by_side(run, against)
     if chat is None:
         taught = _turns_of([run, against], models)
         if taught is None:
@@ -91,9 +90,10 @@ def continuations(
         else:
             chat, template = True, template or taught.get("template")
             template_arguments = template_arguments or taught.get("template_arguments")
-    chat = bool(chat)
-    check_chat(chat, template, template_arguments)
-    ids = [_asked(model, prompt, chat, template, template_arguments) for _, model in models]
+    if not chat:
+        asked = {"template": template, "template_arguments": template_arguments}
+        refuse_idle({name: "without --chat" for name, each in asked.items() if each})
+    ids = [_asked(model, prompt, bool(chat), template, template_arguments) for _, model in models]
     return [
         (name, _continue(model, asked, max_new_tokens))
         for (name, model), asked in zip(models, ids, strict=True)

@@ -12,7 +12,7 @@ from unlearnkit.data.example import Example
 from unlearnkit.edits.base import Edit, Model, Rows, as_edit, as_model
 from unlearnkit.edits.eco.prompt_classifier import around_of
 from unlearnkit.edits.eco.regression import features, fit_classifier
-from unlearnkit.edits.eco.search import METRICS, SEARCHING, Trial, search_strength
+from unlearnkit.edits.eco.search import METRICS, SEARCHING, Trial, search_strength, width_of
 from unlearnkit.edits.output import copy_generation_config
 from unlearnkit.edits.rows import Columns, read_rows
 from unlearnkit.engine.generation.generate import left_pad
@@ -24,7 +24,7 @@ from unlearnkit.functional.corruption import (
     WITHOUT_SEED,
     WITHOUT_STRENGTH,
 )
-from unlearnkit.models.base import BaseModel, load_tokenizer
+from unlearnkit.models.base import BaseModel, load_tokenizer, refuse_other_tokens
 from unlearnkit.models.composite.classifiers import (
     load_prompt_classifier,
     load_token_classifier,
@@ -164,9 +164,11 @@ class Eco(Edit, name="eco"):
             if each is not None
         }
         with as_edit():
+            tokenizer = load_tokenizer(self.base)
             if self.surrogate_model is not None:
                 load_config(self.surrogate_model)
-            tokenizer = load_tokenizer(self.base)
+                key, hint = "--surrogate_model", "Give one of the base's tokenizer."
+                refuse_other_tokens(key, self.surrogate_model, tokenizer, given="--base", hint=hint)
             base = load_model(BaseModel(self.base.path, dtype="auto"))
             model = self._model(config, base, tokenizer, rows)
             searched = self._search(model, tokenizer, rows) if "search" in rows else {}
@@ -207,7 +209,7 @@ class Eco(Edit, name="eco"):
         rows = files["search"]
         metric, config = METRICS[self.metric], model.config
         searched = "dims" if self.corruption in WITHOUT_STRENGTH else "strength"
-        most = config_size(model)
+        most = width_of(model)
 
         def given(value: float) -> float | int:
             return min(max(round(value), 1), most) if searched == "dims" else value
@@ -272,12 +274,6 @@ class Eco(Edit, name="eco"):
             refuse_other_classes(as_model(self.classifier))
         if self.tokens is not None:
             refuse_other_labels(as_model(self.tokens))
-
-
-def config_size(model: CorruptedForCausalLM) -> int:
-    """Dimensions of an embedding."""
-    weight: Any = model.get_input_embeddings().weight
-    return int(weight.shape[1])
 
 
 @torch.no_grad()

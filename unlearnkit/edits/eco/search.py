@@ -110,6 +110,11 @@ def rouge_recall(model: Any, tokenizer: Any, rows: Sequence[Example]) -> float:
     return float(found.nanmean())  # a response without any word has no recall
 
 
+def width_of(model: Any) -> int:
+    """Dimensions of an embedding."""
+    return int(model.get_input_embeddings().weight.shape[1])
+
+
 METRICS: dict[str, Callable[[Any, Any, Sequence[Example]], float]] = {
     "probability": probability,
     "rougeL": rouge_recall,

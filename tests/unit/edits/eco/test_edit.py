@@ -173,6 +173,10 @@ def test_mistakes_are_told_before_a_model_is_loaded(parts, tmp_path, monkeypatch
         ({"search": "nowhere.jsonl", "surrogate": 0.5}, "nowhere.jsonl"),
         ({"search": FORGET, "surrogate_rows": "nowhere.jsonl"}, "nowhere.jsonl"),
         ({"search": FORGET, "surrogate_model": str(parts / "nowhere")}, "nowhere"),
+        (
+            {"search": FORGET, "surrogate_model": "tiny"},
+            r"--base: \d+ tokens have other ids than in the tokenizer of --surrogate_model",
+        ),
         ({"classifier": str(parts / "encoder"), "dims": 99}, "--dims: expected 1 to"),
     ):
         with pytest.raises(UserError, match=message):
