@@ -22,6 +22,8 @@ LIBRARIES = [
     "torch", "lightning", "transformers", "peft", "datasets", "torchmetrics", "jsonargparse",
     "scipy.stats", "sacrebleu", "altair",
 ]  # fmt: skip
+PATIENCE = 1200.0
+"""Seconds after which something hangs; a busy machine takes minutes for what else takes one."""
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(LIBRARIES)
 _AT_FIRST = dict(os.environ)
@@ -43,7 +45,7 @@ class Running(NamedTuple):
     process: Any
     folder: Path
 
-    def wait(self, timeout: float = 240) -> Done:
+    def wait(self, timeout: float = PATIENCE) -> Done:
         self.process.join(timeout)
         if self.process.is_alive():
             self.process.kill()

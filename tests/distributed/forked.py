@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from processes import free_port
+from processes import PATIENCE, free_port
 
 
 def forked(count: int, function: Callable[..., Any], *arguments: Any) -> list[int | None]:
@@ -20,7 +20,7 @@ def forked(count: int, function: Callable[..., Any], *arguments: Any) -> list[in
     for rank in ranks:
         rank.start()
     for rank in ranks:
-        rank.join(180)
+        rank.join(PATIENCE)
     return [rank.exitcode for rank in ranks]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import free_port
+from processes import PATIENCE, free_port
 from rounding import near
 from rows import FORGET, RETAIN
 from safetensors.torch import load_file
@@ -60,7 +60,7 @@ def command(written, tmp_path):
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *entry, "fit", "-r", "recipe.yaml", *words],
-            cwd=tmp_path, timeout=240, capture_output=True, text=True,
+            cwd=tmp_path, timeout=PATIENCE, capture_output=True, text=True,
             env={**os.environ, "COLUMNS": "300", "MASTER_PORT": str(free_port())},
         )  # fmt: skip
 

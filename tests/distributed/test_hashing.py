@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from processes import Done, free_port, run_ranks
+from processes import PATIENCE, Done, free_port, run_ranks
 from rows import UNEQUAL
 from stub import stub_model, stub_tokenizer
 
@@ -127,7 +127,7 @@ def test_so_it_is_however_the_ranks_are_started(folder, strategy, launcher) -> N
     for words in ([], ["--ckpt_path", "last", *MORE]):
         done = subprocess.run(
             [*command, *words],
-            cwd=folder, timeout=240, capture_output=True, text=True,
+            cwd=folder, timeout=PATIENCE, capture_output=True, text=True,
             env={
                 **os.environ, "COLUMNS": "300", "PYTHONPATH": paths,
                 "MASTER_PORT": str(free_port()),

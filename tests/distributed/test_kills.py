@@ -22,7 +22,7 @@ short = pytest.param(SHORT, marks=pytest.mark.ranks, id="short")
 def killed(request, tmp_path_factory, written) -> Path:
     """What runs that were killed at some moments, and went on, have written."""
     out = tmp_path_factory.mktemp("killed")
-    done = start(main, str(out), str(written(**UNEQUAL)), *request.param).wait(timeout=1200)
+    done = start(main, str(out), str(written(**UNEQUAL)), *request.param).wait()
     assert done.returncode == 0, done.stderr
     return out
 

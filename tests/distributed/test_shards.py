@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ranks]
 
 def test_a_sharded_checkpoint_goes_on_as_one_two_or_four_processes(tmp_path, written) -> None:
     """An adapter of two ranks on four processes leaves two of them without a slice."""
-    done = start(main, str(tmp_path), str(written(**UNEQUAL))).wait(timeout=600)
+    done = start(main, str(tmp_path), str(written(**UNEQUAL))).wait()
     assert done.returncode == 0, done.stderr
     found = {name: json.loads((tmp_path / name / "rank0.json").read_text()) for name in RUNS}
     through = found["sharded"]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import free_port
+from processes import PATIENCE, free_port
 from rounding import near
 from stub import save_stub
 
@@ -52,7 +52,7 @@ def fit(tmp_path):
                 *(sys.executable, "-m", "unlearnkit", "fit", "--recipe", "recipe.yaml"),
                 *("--run_dir", name, *words),
             ],
-            cwd=tmp_path, timeout=200,
+            cwd=tmp_path, timeout=PATIENCE,
             capture_output=True, text=True,
             env={**os.environ, "MASTER_PORT": str(free_port())},
         )  # fmt: skip

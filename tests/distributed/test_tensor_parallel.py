@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from processes import run_ranks
+from processes import PATIENCE, run_ranks
 from stub import stub_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.distributed import DistributedConfig
@@ -36,7 +36,7 @@ def _spread(folder: str) -> None:
     """Prints what a rank's part of the model says, and how much of the weights it holds."""
     rank = int(os.environ["LOCAL_RANK"])
     os.environ["RANK"] = str(rank)
-    dist.init_process_group("gloo", rank=rank, world_size=2, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", rank=rank, world_size=2, timeout=timedelta(seconds=PATIENCE))
     plan = DistributedConfig(tp_plan="auto")
     model = AutoModelForCausalLM.from_pretrained(folder, distributed_config=plan).eval()
     held = sum(getattr(w, "to_local", lambda w=w: w)().numel() for w in model.parameters())

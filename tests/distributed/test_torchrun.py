@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import free_port
+from processes import PATIENCE, free_port
 from rows import UNEQUAL
 from safetensors.torch import load_file
 from stub import save_stub
@@ -51,7 +51,7 @@ def _fit(folder: Path, run_dir: str, *words: str, launcher: tuple[str, ...] = ()
     return subprocess.run(
         [sys.executable, *launcher, "-m", "unlearnkit", "fit", "-r", "recipe.yaml",
          "--run_dir", run_dir, *words],
-        cwd=folder, timeout=240, capture_output=True, text=True,
+        cwd=folder, timeout=PATIENCE, capture_output=True, text=True,
         env={
             **os.environ, "COLUMNS": "300", "MASTER_PORT": str(free_port()),
             "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import Done, free_port, run_ranks, start
+from processes import PATIENCE, Done, free_port, run_ranks, start
 from rows import UNEQUAL
 from safetensors.torch import load_file
 from stub import save_stub
@@ -128,7 +128,7 @@ def _launched(nodes: Path, processes: int, *words: str) -> list[subprocess.Compl
         )
         for node in (0, 1)
     ]  # fmt: skip
-    done = [(each, *each.communicate(timeout=240)) for each in running]
+    done = [(each, *each.communicate(timeout=PATIENCE)) for each in running]
     return [subprocess.CompletedProcess([], each.returncode, *said) for each, *said in done]
 
 

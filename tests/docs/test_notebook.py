@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from processes import PATIENCE
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "quickstart.ipynb"
 
@@ -23,7 +24,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
     """A copy with the outputs of a new run; an error in any cell is raised."""
     fresh = copy.deepcopy(notebook)
     where = {"metadata": {"path": str(folder)}}
-    NotebookClient(fresh, timeout=300, kernel_name="python3", resources=where).execute()
+    NotebookClient(fresh, timeout=PATIENCE, kernel_name="python3", resources=where).execute()
     return fresh
 
 

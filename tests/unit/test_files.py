@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE
 from stub import save_stub
 
 from unlearnkit.errors import UserError
@@ -29,7 +30,7 @@ FORK = multiprocessing.get_context("fork")
 
 def _both(work) -> list[str]:
     """What two processes say that do the same work at the same time."""
-    said, meet = FORK.Queue(), FORK.Barrier(2, timeout=60)
+    said, meet = FORK.Queue(), FORK.Barrier(2, timeout=PATIENCE)
 
     def one(name: str) -> None:
         try:
@@ -42,7 +43,7 @@ def _both(work) -> list[str]:
     processes = [FORK.Process(target=one, args=(name,)) for name in ("one", "other")]
     for process in processes:
         process.start()
-    found = [said.get(timeout=60) for _ in processes]
+    found = [said.get(timeout=PATIENCE) for _ in processes]
     for process in processes:
         process.join()
     return found

@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from processes import PATIENCE
 
 from unlearnkit.processes import _ends, runs
 
@@ -15,7 +16,7 @@ def test_a_process_that_nobody_has_collected_does_not_run() -> None:
     process = subprocess.Popen(["sleep", "60"])
     assert runs(process.pid)
     process.kill()
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while runs(process.pid) and time.monotonic() < until:
         time.sleep(0.01)
     os.kill(process.pid, 0)  # its number is still taken

@@ -12,6 +12,7 @@ from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 from unlearnkit.search.found import Budget, Found, Settings, TrialResult, broken
+from unlearnkit.search.one_trial import run_one_trial
 from unlearnkit.search.space import Range, parse_space
 from unlearnkit.search.wanted import Values, Wanted
 
@@ -94,9 +95,7 @@ class Search:
             after: Called after each trial.
         """
         while self._waits_for_turn():
-            self._study.optimize(
-                lambda trial: self._objective(trial, run), n_trials=1, catch=(_Surplus,)
-            )
+            run_one_trial(self._study, lambda trial: self._objective(trial, run), catch=(_Surplus,))
             after()
 
     def found(self) -> Found:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from processes import free_port
+from processes import PATIENCE, free_port
 from rounding import margin
 from safetensors.torch import load_file
 from stub import save_stub
@@ -383,7 +383,7 @@ def test_two_processes_give_the_model_of_one(written, recipe, command) -> None:
     devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
     done = subprocess.run(
         [sys.executable, "-m", "unlearnkit", "fit", "-r", "two.yaml", *devices],
-        timeout=120, capture_output=True, text=True,
+        timeout=PATIENCE, capture_output=True, text=True,
         env={**os.environ, "MASTER_PORT": str(free_port())},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

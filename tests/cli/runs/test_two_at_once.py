@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE
 from safetensors.torch import load_file
 from stub import save_stub
 
@@ -61,12 +62,12 @@ def _resume(meet, said: Path) -> None:
 
 def _both(folder: Path) -> tuple[list[int], str]:
     """Exit codes of two resumptions that begin at once, and what they say of errors."""
-    meet = FORK.Barrier(2, timeout=60)
+    meet = FORK.Barrier(2, timeout=PATIENCE)
     both = [FORK.Process(target=_resume, args=(meet, folder / f"said{n}")) for n in range(2)]
     for each in both:
         each.start()
     for each in both:
-        each.join(timeout=200)
+        each.join(timeout=PATIENCE)
     said = "".join((folder / f"said{n}").read_text() for n in range(2))
     return sorted(each.exitcode for each in both), " ".join(said.replace("│", " ").split())
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from processes import run_ranks
+from processes import PATIENCE, run_ranks
 from torch.distributed import DistNetworkError, DistStoreError, PrefixStore
 
 from unlearnkit.engine import launched
@@ -85,7 +85,7 @@ def _with_one_too_few(patience: str, late: str) -> None:
 
     def patiently(store: PrefixStore, *of: int) -> None:
         """Patience begins once both have left their verdicts, however late one is."""
-        store.wait(["0", "1"], timedelta(minutes=2))
+        store.wait(["0", "1"], timedelta(seconds=PATIENCE))
         launched._SILENCE, launched._BEGINNING = (
             timedelta(seconds=1),
             timedelta(seconds=float(patience)),
@@ -102,7 +102,7 @@ def _with_one_too_few(patience: str, late: str) -> None:
     if rank == "1":
         launched._KEPT[-1].set("said", "")
     else:  # it has the store
-        launched._KEPT[-1].wait(["said"], timedelta(minutes=2))
+        launched._KEPT[-1].wait(["said"], timedelta(seconds=PATIENCE))
 
 
 @pytest.mark.parametrize("late", ["0", "1"])

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 
 import pytest
+from processes import PATIENCE
 
 from unit.report.run_folder import write_run
 from unlearnkit.errors import UserError
@@ -79,11 +80,11 @@ def test_a_folder_that_another_process_writes_to_is_refused_until_it_ends(tmp_pa
         with owned_folders() as take:
             take(tmp_path)
             taken.set()
-            end.wait(60)
+            end.wait(PATIENCE)
 
     other = fork.Process(target=hold)
     other.start()
-    assert taken.wait(60)
+    assert taken.wait(PATIENCE)
     with owned_folders() as take, pytest.raises(UserError, match="another process is writing to"):
         take(tmp_path)
     other.kill()  # its lock goes with it

@@ -6,6 +6,7 @@ import time
 from multiprocessing import get_context
 from types import SimpleNamespace
 
+import optuna
 import pytest
 
 from unlearnkit.errors import RecipeError, UserError
@@ -168,6 +169,23 @@ def test_a_trial_whose_process_died_at_once_is_not_waited_for(url, monkeypatch):
     search._study.ask()  # as a process that is killed before its first sign of life
     search.work(lambda settings, report: {"f": settings["x"]})
     assert len(search.found().trials) == 1
+
+
+def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(url, caplog):
+    other = _made(url, 3)
+    stood_still = []
+
+    def run(settings, report):
+        if not stood_still:  # as the other process does with a trial without a sign of life
+            other._study.tell(0, state=optuna.trial.TrialState.FAIL)
+            stood_still.append(settings["x"])
+        return {"f": settings["x"]}
+
+    _made(url, 3).work(run)
+    found = other.found().trials
+    assert [each.number for each in found] == [1, 2, 3]
+    assert stood_still[0] not in [each.settings["x"] for each in found]
+    assert "took it for dead" in caplog.text
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from processes import PATIENCE
 from torch import nn
 from torch._C._distributed_c10d import HashStore
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
@@ -100,7 +101,7 @@ def test_what_is_trained_meanwhile_is_not_in_the_checkpoint(tmp_path, saving, mo
     write, go = HuggingFaceStorageWriter.write_data, threading.Event()
 
     def waits(*arguments: Any) -> Any:
-        assert go.wait(60)
+        assert go.wait(PATIENCE)
         return write(*arguments)
 
     monkeypatch.setattr(HuggingFaceStorageWriter, "write_data", waits)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from processes import run_ranks
+from processes import PATIENCE, run_ranks
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -31,7 +31,7 @@ def _model() -> nn.Module:
 def _first_and_later() -> None:
     """Prints, on one of three ranks, whether a first pass gives what a later one gives."""
     rank = int(os.environ["LOCAL_RANK"])
-    dist.init_process_group("gloo", rank=rank, world_size=3, timeout=timedelta(minutes=2))
+    dist.init_process_group("gloo", rank=rank, world_size=3, timeout=timedelta(seconds=PATIENCE))
     ids = torch.randint(7, (4, 9), generator=torch.Generator().manual_seed(rank))
     found = {name: _compared(ids, laid, options) for name, (laid, options) in CASES.items()}
     print(json.dumps(found))

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-from processes import free_port
+from processes import PATIENCE, free_port
 
 from unlearnkit.errors import UserError
 from unlearnkit.runs.processes import lost
@@ -21,7 +21,7 @@ FORK = multiprocessing.get_context("fork")
 
 def _join(rank: int, port: int) -> None:
     torch.set_num_threads(1)
-    store = dist.TCPStore("127.0.0.1", port, 2, rank == 0, timedelta(seconds=60))
+    store = dist.TCPStore("127.0.0.1", port, 2, rank == 0, timedelta(seconds=PATIENCE))
     dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
 
 
@@ -33,7 +33,7 @@ def _calls(name: str) -> None:
     elif name == "receive":
         dist.broadcast(held, src=1)
     elif name == "barrier":
-        dist.monitored_barrier(timeout=timedelta(seconds=30))
+        dist.monitored_barrier(timeout=timedelta(seconds=PATIENCE))
     elif name == "store":
         dist.distributed_c10d._get_default_store().wait(["never"], timedelta(seconds=1))
     elif name == "new group":
@@ -89,7 +89,7 @@ def test_an_error_at_a_call_with_a_killed_process_is_known_as_that(name) -> None
     survivor = FORK.Process(target=_survivor, args=(port, name, other.pid, said))
     survivor.start()
     try:
-        assert read.poll(60), "it says nothing"
+        assert read.poll(PATIENCE), "it says nothing"
         found, words = read.recv()
     finally:
         for each in (survivor, other):

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from lightning.fabric.strategies.launchers.subprocess_script import _launch_process_observer
+from processes import PATIENCE
 
 from unlearnkit.runs.processes import watch
 from unlearnkit.runs.processes.lost import FIRST_OF_RUN
@@ -88,7 +89,7 @@ def test_it_ends_with_the_last_checkpoint_and_ends_the_others(tmp_path, waits) -
     (tmp_path / "step=3.ckpt").touch()
     process = FORK.Process(target=waits, args=(tmp_path, tmp_path / "said"))
     process.start()
-    process.join(timeout=30)
+    process.join(timeout=PATIENCE)
     assert process.exitcode == 143
     said = (tmp_path / "said").read_text()
     assert "another process of this run ended" in said
@@ -114,7 +115,7 @@ def _ends_well(folder: Path, said: Path) -> None:
     _begin(said)
     with watch.watched(_trainer(subprocess.Popen(["true"])), folder):
         assert watch._current is not None
-        watch._current.join(timeout=30)
+        watch._current.join(timeout=PATIENCE)
         assert not watch._current.is_alive()
 
 
@@ -128,6 +129,6 @@ def _watched_by_others(folder: Path, said: Path) -> None:
 def test_what_needs_no_other_process_is_not_ended(tmp_path, ends) -> None:
     process = FORK.Process(target=ends, args=(tmp_path, tmp_path / "said"))
     process.start()
-    process.join(timeout=60)
+    process.join(timeout=PATIENCE)
     assert process.exitcode == 0
     assert not (tmp_path / "said").read_text()
