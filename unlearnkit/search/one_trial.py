@@ -1,4 +1,4 @@
-"""Runs one trial of a study, beside other processes that work on it."""
+"""Runs one trial of a study, beside other processes."""
 
 from __future__ import annotations
 
