@@ -156,8 +156,17 @@ def _run(
             handle = blocks[layer].register_forward_hook(_keep(outputs, layer))
             hooks.callback(handle.remove)
         forget_long_rows(model)
-        states = head_inputs(model, head.module, batch)[batch.source]
-    return states, {k: v.flatten(0, -2)[batch.place] for k, v in outputs.items()}
+        states = _picked(head_inputs(model, head.module, batch), batch.source)
+    return states, {k: _picked(v.flatten(0, -2), batch.place) for k, v in outputs.items()}
+
+
+def _picked(states: Tensor, index: Tensor) -> Tensor:
+    """``states[index]`` with a gradient that is the same each time.
+
+    Several tokens may be predicted by one position. On a CPU of several threads the gradient of
+    ``states[index]`` adds them up in any order; on a GPU that of ``index_select`` does.
+    """
+    return states.index_select(0, index) if states.device.type == "cpu" else states[index]
 
 
 def head_inputs(model: nn.Module, head: nn.Module, batch: Batch) -> Tensor:

@@ -20,6 +20,14 @@ from unlearnkit.engine.step.layout import choose_layout, packed_refusal
 from unlearnkit.errors import RecipeError
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 def _rows(examples: list[Example]) -> StreamBatch:
     return StreamBatch(tuple(examples), sum(len(e.response_ids) for e in examples), len(examples))
 
@@ -208,3 +216,26 @@ def test_decoder_blocks_are_as_many_as_the_config_has(name) -> None:
     # More experts than blocks, as a mixture of experts has that keeps them in a list.
     model.get_decoder().experts = nn.ModuleList(nn.Linear(1, 1) for _ in range(layers + 3))
     assert len(decoder_blocks(model)) == layers
+
+
+@pytest.mark.parametrize("layout", ["packed", "rows"])
+def test_the_gradient_is_the_same_each_time_on_two_threads(layout, two_threads) -> None:
+    """Many responses begin behind one position, whose gradient is their sum."""
+    model = tiny_model("llama")
+    if layout == "packed":
+        use_tree_attention(model)
+    draw = torch.Generator().manual_seed(0)
+    rows = [
+        Example((3, 4), tuple(torch.randint(3, VOCABULARY, (3,), generator=draw).tolist()), n, "f")
+        for n in range(600)
+    ]
+    batch = pack({"forget": _rows(rows)}, layout)
+    assert layout == "rows" or batch.source.unique(return_counts=True)[1].max() == 600
+    assert batch.source.numel() * model.config.hidden_size > 32_768  # fewer are summed by one
+    found = []
+    for _ in range(8):
+        model.zero_grad()
+        logps = ForwardPass(model, Head(model), batch).logps(torch.arange(len(batch.target)))
+        logps.sum().backward()
+        found.append(_gradient(model))
+    assert all(torch.equal(each, found[0]) for each in found)
