@@ -25,14 +25,16 @@ class Stop(L.Callback):
         if trainer.global_step != 3 or not trainer.is_global_zero:
             return
         (saver,) = (each for each in trainer.callbacks if isinstance(each, SaveOnSignal))
-        if self.to != "self":
-            os.kill(os.getppid(), signal.SIGTERM)
-        if self.to != "launcher":
-            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getppid() if self.to == "launcher" else os.getpid(), signal.SIGTERM)
         while not saver._received:
             time.sleep(0.01)
         if self.to == "both":
-            time.sleep(1.0)  # the launcher's copy of the signal comes now
+            again, handler = [], signal.getsignal(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, lambda *of: again.append(handler(*of)))  # pyright: ignore
+            os.kill(os.getppid(), signal.SIGTERM)
+            while not again:  # the launcher's copy of the signal
+                time.sleep(0.01)
+            signal.signal(signal.SIGTERM, handler)
 
 
 class Killed(L.Callback):
