@@ -22,7 +22,7 @@ def run_one_trial(
     give its trial again. When it goes on, the trial is theirs, and what it finds is dropped.
 
     Args:
-        study: The study.
+        study: One of Optuna, which ``unlearnkit[tune]`` has.
         objective: Gives the value of a trial.
         catch: Errors that end the trial and not the search.
 

@@ -175,7 +175,7 @@ def test_generate_asks_as_training_does(tmp_path, monkeypatch):
     assert asked("ab<eos>", chat=False) == [4, 5, 3]  # typed, not read from a file
     assert 3 not in asked("ab<eos>", chat=True)
     for given, found in (
-        ({"chat": False, "template": "x"}, "without `chat: true`"),
+        ({"chat": False, "template": "x"}, "--template: has no effect without --chat"),
         ({"chat": True, "template": "x"}, "no chat template 'x'"),
         ({"chat": True, "template_arguments": {"mood": 1}}, "does not read 'mood'"),
     ):
