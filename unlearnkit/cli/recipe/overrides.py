@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli.recipe.choices import lay_choices
 from unlearnkit.cli.recipe.document import (
     COMMAND_LINE,
@@ -95,15 +96,11 @@ def refuse_unread(line: CommandLine, verb: str, read: Collection[str] = ()) -> N
         read: Those that it reads.
 
     Raises:
-        RecipeError: With all others that are given.
+        UserError: With all others that are given.
     """
     given = [*sorted(line.switches), *([] if line.ckpt_path is None else [CHECKPOINT])]
-    if unread := [each for each in given if each not in read]:
-        has = "has" if len(unread) == 1 else "have"
-        raise RecipeError(
-            f"{', '.join(unread)}: {has} no effect on {verb}.",
-            hint=f"Leave {'it' if len(unread) == 1 else 'them'} out.",
-        )
+    unread = [each.removeprefix("--") for each in given if each not in read]
+    refuse_idle(dict.fromkeys(unread, f"on {verb}"))
 
 
 def split_options(argv: Sequence[str], own: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli import console
 from unlearnkit.cli.recipe.overrides import CHANGES, CHECKPOINT
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.verbs.base import recipe
-from unlearnkit.errors import RecipeError, optional
+from unlearnkit.errors import optional
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.build import RecipeCLI
@@ -24,7 +25,7 @@ def command(argv: list[str]) -> None:
     """Unlearns by the recipe that the words name."""
     cli, line = _recipe(argv)
     if CHANGES in line.switches and line.ckpt_path is None:
-        raise RecipeError(f"{CHANGES}: has no effect without {CHECKPOINT}.", hint="Leave it out.")
+        refuse_idle({CHANGES.removeprefix("--"): f"without {CHECKPOINT}"})
     from unlearnkit.cli.recipe.build_phases import PhasedRecipe
     from unlearnkit.data.generated import generated_by
 
