@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from unlearnkit.errors import RecipeError, UserError
+from unlearnkit.errors import RecipeError
 from unlearnkit.plain import told
 from unlearnkit.registry import did_you_mean
 from unlearnkit.search.found import Budget, Found, Settings, TrialResult, broken
 from unlearnkit.search.one_trial import run_one_trial
 from unlearnkit.search.space import Range, parse_space
+from unlearnkit.search.storage import open_storage
 from unlearnkit.search.wanted import Values, Wanted
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 Report: TypeAlias = Callable[[int, Values], None]
@@ -65,22 +64,16 @@ class Search:
         self.began = time.monotonic()
         wanted.distance({}, stages)
         wanted.violations({}, stages)
-        self._storage = _open(storage)
-        self._study = self._made(name, seed, sampler)
+        self._storage = open_storage(storage, HEARTBEAT, PATIENCE)
+        self._study = self._made(name)
+        self._seed, self._sampler, self._draws = seed, sampler, False
 
-    def _made(self, name: str, seed: int, sampler: str) -> Study:
+    def _made(self, name: str) -> Study:
         import optuna
 
-        # A continued study must not draw the numbers again that it began with.
-        known = optuna.study.get_all_study_names(self._storage)
-        drawn = 0
-        if name in known:
-            drawn = len(optuna.load_study(study_name=name, storage=self._storage).trials)
-        draws = getattr(optuna.samplers, SAMPLERS[sampler])
         return optuna.create_study(
             storage=self._storage,
             study_name=name,
-            sampler=draws(seed=(seed + 1_000_003 * drawn) % 2**32),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=0),
             load_if_exists=True,
         )
@@ -120,6 +113,7 @@ class Search:
         trial.set_user_attr(_BEGUN, True)
         if self._taken(before=trial.number) >= self.budget.trials:
             raise _Surplus  # another process began the last one at the same moment
+        self._draw_as_no_other_process(trial.number)
         settings = {name: each.suggest(trial, name) for name, each in self.space.items()}
 
         def report(step: int, values: Values) -> None:
@@ -136,6 +130,18 @@ class Search:
         for bound, amount in zip(self.wanted.keep, violations, strict=True):
             trial.set_constraint(f"{bound.key} {bound.side}", amount)
         return self.wanted.distance(values, self.stages)
+
+    def _draw_as_no_other_process(self, number: int) -> None:
+        """Seeds the sampler by the first trial of this process, which no other one has.
+
+        Processes that begin at one moment, or a study that goes on, would draw the same again.
+        """
+        import optuna
+
+        if not self._draws:
+            draws = getattr(optuna.samplers, SAMPLERS[self._sampler])
+            self._study.sampler = draws(seed=(self._seed + 1_000_003 * number) % 2**32)
+            self._draws = True
 
     def _waits_for_turn(self) -> bool:
         """Whether this process shall begin a trial; waits for those of others at the end."""
@@ -186,39 +192,6 @@ def refuse_unknown_sampler(given: Any) -> None:
 
 class _Surplus(Exception):
     """A trial beyond the budget."""
-
-
-def _open(url: str, tries: int = 5) -> RDBStorage:
-    try:
-        import optuna
-        from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-        from sqlalchemy.exc import DBAPIError
-    except ImportError as error:
-        raise UserError(
-            "a search needs Optuna",
-            title="missing package",
-            hint="pip install 'unlearnkit[tune]'",
-        ) from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # The signs of life are what lets another process give a dead one's trial again.
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    try:
-        return RDBStorage(
-            url,
-            heartbeat_interval=HEARTBEAT,
-            grace_period=PATIENCE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-        )
-    except Exception as error:  # SQLAlchemy's, and those of whatever driver the URL names
-        # Two processes that make the tables of a new database at once hinder each other.
-        if tries and isinstance(error, DBAPIError):
-            time.sleep(0.5)
-            return _open(url, tries - 1)
-        raise UserError(
-            f"--storage: the database cannot be opened: {error}",
-            title="search",
-            hint="Give a URL such as sqlite:///study.db or postgresql://host/name.",
-        ) from error
 
 
 def _result(trial: FrozenTrial) -> TrialResult:

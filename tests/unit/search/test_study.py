@@ -171,6 +171,16 @@ def test_a_trial_whose_process_died_at_once_is_not_waited_for(url, monkeypatch):
     assert len(search.found().trials) == 1
 
 
+def test_processes_that_begin_at_one_moment_draw_other_numbers(url):
+    searches = [_made(url, 8), _made(url, 8)]
+    drawn = []
+    for _ in range(4):
+        for each in searches:
+            trial = each._study.ask()
+            each._objective(trial, lambda settings, report: drawn.append(settings["x"]) or {"f": 1})
+    assert len(set(drawn)) == 8
+
+
 def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(url, caplog):
     other = _made(url, 3)
     stood_still = []
