@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import optuna
 import pytest
+from processes import PATIENCE
 
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.search import study
@@ -207,7 +208,7 @@ def test_no_trial_is_lost_or_run_twice_when_workers_die(url, tmp_path):
     steady, doomed = start(), start()
     steady.start()
     doomed.start()
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE
     for _ in range(3):
         while doomed.is_alive() and not (log.exists() and log.read_text().count("\n") > 1):
             assert time.monotonic() < end
@@ -218,8 +219,8 @@ def test_no_trial_is_lost_or_run_twice_when_workers_die(url, tmp_path):
         doomed.join()
         doomed = start()
         doomed.start()
-    steady.join(60)
-    doomed.join(60)
+    steady.join(PATIENCE)
+    doomed.join(PATIENCE)
     assert (steady.exitcode, doomed.exitcode) == (0, 0)
     found = _made(url, 14).found()
     assert len(found.trials) == 14

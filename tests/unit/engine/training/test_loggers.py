@@ -9,6 +9,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 from lightning.pytorch.loggers import CSVLogger
+from processes import PATIENCE
 
 from unlearnkit.engine.training.loggers import given_loggers, send_facts, send_metrics
 
@@ -156,7 +157,7 @@ def test_wandb_in_its_offline_mode(fitted, monkeypatch):
     importlib.import_module("wandb").finish()  # as its own hook does when the process ends
     (made,) = Path("wandb").glob("offline-run-*")
     (file,) = made.glob("*.wandb")
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE
     while b"run_folder" not in file.read_bytes() and time.monotonic() < end:
         time.sleep(0.2)  # another process writes it
     content = file.read_bytes()
