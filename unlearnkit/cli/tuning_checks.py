@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unlearnkit.arguments import refuse_idle
 from unlearnkit.cli.recipe.document import Document, read
 from unlearnkit.cli.recipe.methods import default_space, method_overrides
 from unlearnkit.cli.recipe.overrides import Override, apply
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.tuning import Job
 from unlearnkit.errors import RecipeError
+from unlearnkit.families import path_of
 
 if TYPE_CHECKING:
     from unlearnkit.cli.recipe.overrides import CommandLine
@@ -36,6 +38,28 @@ def job_of(line: CommandLine, method: str | None = None) -> Job:
     tuning = _tuning(line, document, laid)
     name = " ".join(each for each in (recipe_name(line.recipes[0]), method) if each)
     return Job(line.recipes, [*laid, *line.overrides], Path(), "", name, tuning=tuning)
+
+
+def refuse_idle_overrides(line: CommandLine, jobs: Sequence[Job], methods: bool) -> None:
+    """Refuses overrides of what every search draws anew for each trial, or takes from elsewhere.
+
+    Args:
+        line: The recipe and its overrides.
+        jobs: The searches.
+        methods: Whether they are of shipped methods, which have ranges of their own.
+
+    Raises:
+        UserError: With all of them.
+    """
+    drawn = [[path_of(name) for name in job.tuning.space] for job in jobs]
+    idle: dict[str, str] = {}
+    for path in sorted((each.path for each in line.overrides), key=str):
+        name = ".".join(str(step) for step in path)
+        if all(any(path[: len(own)] == own for own in each) for each in drawn):
+            idle[name] = f"on a search that draws it (tune.search.{name})"
+        elif methods and path[:2] == ("tune", "search"):
+            idle[name] = "beside --method, whose methods have ranges of their own"
+    refuse_idle(idle)
 
 
 def check_search(job: Job) -> None:

@@ -174,6 +174,29 @@ def test_mistakes_of_the_section_are_told_before_a_model_is_loaded(
     assert said in " ".join(done.err.replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--model.optimizer.lr", "1e-3", "--model.schedule", "linear"),
+            "--model.optimizer.lr: has no effect on a search that draws it "
+            "(tune.search.model.optimizer.lr)",
+        ),
+        (
+            ("--method", "npo", "--tune.search.trainer.max_steps", "{int: [1, 3]}"),
+            "--tune.search.trainer.max_steps: has no effect beside --method, whose methods have "
+            "ranges of their own",
+        ),
+    ],
+)
+def test_overrides_without_effect_are_told(command, searched, words, said):
+    done = command("tune", "-r", searched, *words)
+    assert done.code == 2
+    told = " ".join(done.err.replace("│", "").split())
+    assert said in told
+    assert told.count("has no effect") == 1
+
+
 def test_a_recipe_without_the_section_is_refused_and_others_leave_it_alone(
     command, folder, searched
 ):

@@ -16,7 +16,7 @@ from unlearnkit.cli.recipe.overrides import read_command_line, refuse_unread, sp
 from unlearnkit.cli.recipe.shipped import recipe_name
 from unlearnkit.cli.search_table import Searched, show_methods
 from unlearnkit.cli.tuning import STAGES, STUDY, Job, measure_once, quiet, reported, start, work
-from unlearnkit.cli.tuning_checks import check_search, job_of
+from unlearnkit.cli.tuning_checks import check_search, job_of, refuse_idle_overrides
 from unlearnkit.cli.verbs.base import call
 from unlearnkit.errors import RecipeError, UserError
 from unlearnkit.files import digest_of, write_json, write_text
@@ -60,7 +60,7 @@ def tune(
 
     Raises:
         RecipeError: For a recipe without the section, or of phases, and for every mistake of it.
-        UserError: If ``study`` is a search of other settings.
+        UserError: If ``study`` is a search of other settings, or for overrides without effect.
     """
     if line is None or not line.recipes:
         raise RecipeError("no recipe is given.", hint="unlearnkit tune --recipe mine.yaml")
@@ -69,6 +69,7 @@ def tune(
         quiet()
     names = _methods(method)
     jobs = [job_of(line, each) for each in names]
+    refuse_idle_overrides(line, jobs, methods=method is not None)
     for job in jobs:
         check_search(job)
     folders = _folders(study, jobs, names, line)
