@@ -46,7 +46,7 @@ class Search:
 
     Raises:
         RecipeError: If a level refers to what was not measured.
-        UserError: Without Optuna, or if the storage cannot be opened.
+        UserError: Without Optuna (``unlearnkit[tune]``), or if the storage cannot be opened.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ def search_recipe(
 
     Raises:
         RecipeError: For ranges, levels, budgets or a sampler that cannot be read.
-        UserError: Without Optuna, or if the storage cannot be opened.
+        UserError: Without Optuna (``unlearnkit[tune]``), or if the storage cannot be opened.
 
     Example:
         >>> import tempfile
