@@ -51,12 +51,14 @@ def refuse_idle_overrides(line: CommandLine, jobs: Sequence[Job], methods: bool)
     Raises:
         UserError: With all of them.
     """
-    drawn = [[path_of(name) for name in job.tuning.space] for job in jobs]
+    drawn = [{path_of(name): name for name in job.tuning.space} for job in jobs]
     idle: dict[str, str] = {}
     for path in sorted((each.path for each in line.overrides), key=str):
         name = ".".join(str(step) for step in path)
-        if all(any(path[: len(own)] == own for own in each) for each in drawn):
-            idle[name] = f"on a search that draws it (tune.search.{name})"
+        above = [path[: end + 1] for end in range(len(path))]
+        found = [next((each[own] for own in above if own in each), None) for each in drawn]
+        if all(found):
+            idle[name] = f"on a search that draws {found[0]}"
         elif methods and path[:2] == ("tune", "search"):
             idle[name] = "beside --method, whose methods have ranges of their own"
     refuse_idle(idle)

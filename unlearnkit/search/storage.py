@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unlearnkit.errors import UserError
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-LOCKED = 60
-"""Seconds that a process waits for a SQLite file that others write."""
+# Python begins a transaction at the first write unless it is told to leave that to others; a
+# process waits for a file that others write, for so many seconds.
+_SQLITE = {"isolation_level": None, "timeout": 60}
 _GIVE_ONE = "Give a URL such as sqlite:///study.db or postgresql://host/name."
 
 
@@ -36,6 +37,7 @@ def open_storage(url: str, heartbeat: int, patience: int, tries: int = 5) -> RDB
     try:
         import optuna
         from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+        from sqlalchemy import event, make_url
         from sqlalchemy.exc import DBAPIError
     except ImportError as error:
         raise UserError(
@@ -47,9 +49,11 @@ def open_storage(url: str, heartbeat: int, patience: int, tries: int = 5) -> RDB
     # The signs of life are what lets another process give a dead one's trial again.
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     try:
+        given = make_url(url)
+        sqlite = given.get_backend_name() == "sqlite"
         storage = RDBStorage(
             url,
-            engine_kwargs=_engine_of(url),
+            engine_kwargs={"connect_args": _SQLITE} if sqlite else {},
             heartbeat_interval=heartbeat,
             grace_period=patience,
             heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
@@ -59,33 +63,16 @@ def open_storage(url: str, heartbeat: int, patience: int, tries: int = 5) -> RDB
             time.sleep(0.5)
             return open_storage(url, heartbeat, patience, tries - 1)
         raise UserError(
-            f"--storage: the database cannot be opened: {error}",
-            title="search",
-            hint=_GIVE_ONE,
+            f"--storage: the database cannot be opened: {error}", title="search", hint=_GIVE_ONE
         ) from error
-    if storage.engine.name == "sqlite" and storage.engine.url.database in (None, "", ":memory:"):
+    if sqlite and given.database in (None, "", ":memory:"):
         raise UserError(
             f"--storage: {url} is a database in memory, which is lost with the process",
             title="search",
             hint=_GIVE_ONE,
         )
-    _lock_from_the_first_read(storage)
-    return storage
-
-
-def _engine_of(url: str) -> dict[str, Any]:
-    if not url.startswith("sqlite"):
-        return {}
-    # Python begins a transaction at the first write unless it is told to leave that to others.
-    return {"connect_args": {"isolation_level": None, "timeout": LOCKED}}
-
-
-def _lock_from_the_first_read(storage: RDBStorage) -> None:
-    """Has SQLite lock from a transaction's first read, as other databases do by FOR UPDATE.
-
-    Otherwise two processes that look at one moment both find a trial dead, and both give it again.
-    """
-    from sqlalchemy import event
-
-    if storage.engine.name == "sqlite":
+    if sqlite:
+        # Other databases lock by FOR UPDATE, which SQLite lacks: two processes that look at one
+        # moment would both find a trial dead, and both give it again.
         event.listen(storage.engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    return storage

@@ -179,8 +179,14 @@ def test_mistakes_of_the_section_are_told_before_a_model_is_loaded(
     [
         (
             ("--model.optimizer.lr", "1e-3", "--model.schedule", "linear"),
-            "--model.optimizer.lr: has no effect on a search that draws it "
-            "(tune.search.model.optimizer.lr)",
+            "--model.optimizer.lr: has no effect on a search that draws model.optimizer.lr",
+        ),
+        (
+            (
+                *("--tune.search.model.schedule", "{choice: [constant, linear]}"),
+                *("--model.schedule.name", "linear"),
+            ),
+            "--model.schedule.name: has no effect on a search that draws model.schedule",
         ),
         (
             ("--method", "npo", "--tune.search.trainer.max_steps", "{int: [1, 3]}"),
